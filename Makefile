@@ -1,0 +1,60 @@
+# The pipelines. The target of a stage is its manifest.json; `udaseg status` says which stages a setting has made
+# stale, so that changing one re-runs that stage and what follows.
+#
+#   make demo                              the whole chain on toytown, on two commands' worth of set-up
+#   make gta2city DATA=/datasets           a recipe at full scale, on real data
+#   make gta2city SCALE=toy                its small twin
+#   make gta2city SET="warmup.steps=500"   with settings changed (several, separated by spaces)
+
+PYTHON ?= python3.11
+RECIPES = $(patsubst udaseg/recipes/%.yaml,%,$(wildcard udaseg/recipes/*.yaml))
+UDASEG = .venv/bin/udaseg
+
+.PHONY: help test lint $(RECIPES) chain
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+	@echo "recipes: $(RECIPES)"
+
+.venv/ready: constraints.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+test: .venv/ready lint
+	.venv/bin/python -m pytest --numprocesses auto --dist worksteal
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+# --- the pipelines -----------------------------------------------------------------------------------------------
+
+$(RECIPES): .venv/ready
+	@$(MAKE) --no-print-directory chain RECIPE=$@
+
+ifdef RECIPE
+FLAGS = --recipe $(RECIPE) $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(SEED),--seed $(SEED)) \
+        $(if $(RUN),--run $(RUN)) $(foreach setting,$(SET),--set $(setting))
+
+# One process looks at the whole chain. It prints the manifests in order and those to be made again as stale:PATH.
+PLAN := $(shell $(UDASEG) status $(FLAGS) --make)
+$(if $(PLAN),,$(error the chain of $(RECIPE) cannot be planned, see above))
+CHAIN := $(filter-out stale:%,$(PLAN))
+STALE := $(patsubst stale:%,%,$(filter stale:%,$(PLAN)))
+endif
+
+command-evaluate-warmup = evaluate --model warmup
+stage-of = $(notdir $(patsubst %/,%,$(dir $(1))))
+
+# Each stage follows the one before it; it looks itself whether what it reads has changed.
+define rule
+$(1): $(2) $(if $(filter $(1),$(STALE)),FORCE)
+	@$(UDASEG) $(or $(command-$(stage-of)),$(stage-of)) $(FLAGS)
+endef
+$(foreach manifest,$(CHAIN),$(eval $(call rule,$(manifest),$(BEFORE)))$(eval BEFORE := $(manifest)))
+
+chain: $(CHAIN)
+	@$(if $(STALE),:,echo "$(RECIPE): everything is up to date; see $(dir $(patsubst %/,%,$(dir $(lastword $(CHAIN)))))report.html")
+
+FORCE:

@@ -1,0 +1,75 @@
+"""Assemble the commands, and turn errors into exit codes."""
+
+import os
+import sys
+import traceback
+
+import typer
+
+from udaseg import __version__
+from udaseg.errors import UdasegError
+
+from . import (
+    data,
+    evaluate,
+    gmm,
+    predict,
+    prototypes,
+    pseudolabel,
+    recipes,
+    refine,
+    report,
+    retrain,
+    status,
+    stylize,
+    warmup,
+)
+
+app = typer.Typer(
+    name="udaseg",
+    help="Adapt a segmentation network from labelled synthetic streets to unlabelled real ones.",
+    epilog="Every stage writes one directory under runs/<recipe>; without flags it finds its inputs there.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data")
+app.add_typer(recipes.app, name="recipe")
+for stage in (warmup, stylize, predict, pseudolabel, refine, prototypes, gmm, retrain, evaluate, report, status):
+    app.command(name=stage.__name__.rpartition(".")[2])(stage.command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.", envvar="UDASEG_DEBUG"),
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_version, is_eager=True),
+) -> None:
+    if debug:
+        os.environ["UDASEG_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run udaseg: 0 done, 1 a user's error, 2 wrong usage, 130 interrupted."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and give its exit code."""
+    try:
+        typer.main.get_command(app)(arguments, prog_name="udaseg")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except UdasegError as error:
+        if os.environ.get("UDASEG_DEBUG"):
+            traceback.print_exception(error)
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f" hint: {error.hint}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,76 @@
+"""udaseg evaluate: score a model on the labelled split of the target."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from udaseg.artifacts import Job, read_manifest
+
+from . import inputs
+from .progress import progress
+from .session import Session, emit, say, staged, working
+from .tables import percent, read_metrics, scores_table
+
+
+def _model(session: Session) -> Path:
+    """Find the model: where --model says, else the run's last: the retrained one, or the warm-up's."""
+    retrained = read_manifest(session.folder("retrain")) is not None
+    default = "retrain" if retrained else "warmup"
+    return inputs.model_file(session, default, f"udaseg {default}")
+
+
+def _folder(session: Session, model: Path) -> Path:
+    """Name the stage after the model: evaluate for the retrained one, evaluate-warmup for the source-only one."""
+    if session.out is not None:
+        return session.out
+    name = model.parent.name
+    return session.folder("evaluate" if model.parent == session.folder("retrain") else f"evaluate-{name}")
+
+
+def job(session: Session) -> Job:
+    recipe, model = session.recipe, _model(session)
+    settings = {
+        "space": recipe.space,
+        "target": recipe.target.model_dump(include={"dataset", "val", "size"}),
+        "evaluate": recipe.evaluate.model_dump(),
+    }
+    given = {"model": session.input(model), "val": inputs.fingerprinted(inputs.target_val(session))}
+    out = _folder(session, model)
+    return Job(out.name if session.out is None else "evaluate", out, settings, given)
+
+
+def run(session: Session) -> None:
+    recipe, todo = session.recipe, job(session)
+    with working(session, todo) as result:
+        if result is not None:
+            from udaseg.evaluation import evaluate
+
+            pictures = inputs.target_val(session)
+            with progress(todo.stage, "pictures") as show:
+                metrics, result.environment = evaluate(
+                    Path(todo.inputs["model"].path),
+                    pictures,
+                    recipe.target.size,
+                    recipe.evaluate,
+                    todo.out,
+                    progress=show,
+                )
+            result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
+    metrics = None if session.dry_run else read_metrics(todo.out)
+    if metrics is not None:
+        before = read_metrics(session.folder("evaluate-warmup")) if todo.stage == "evaluate" else None
+        emit(session, metrics, scores_table(before, metrics))
+        say(f"{todo.stage}: mIoU {percent(metrics['miou'])} of {todo.inputs['model'].path}")
+
+
+@staged
+def command(
+    open_session,
+    model: Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")] = None,
+) -> None:
+    """Score a model on the labelled split of the target.
+
+    Example: udaseg evaluate --model warmup
+    """
+    run(open_session(paths={"model": model}))

@@ -1,0 +1,150 @@
+"""Open what stages read: the datasets of a recipe, the toytown that stands in for missing ones, models."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from udaseg.artifacts import Input
+from udaseg.data import open_images, open_labelled, read_train_ids
+from udaseg.data.records import ImageSet, LabelledSet
+from udaseg.errors import UdasegError
+from udaseg.files import fingerprint
+from udaseg.labels import ClassSpace, class_space
+
+from .session import Session
+
+EVERYTHING = ("source", "target images", "target val")
+
+
+def space(session: Session) -> ClassSpace:
+    """Give the class space of the recipe."""
+    chosen = session.recipe.space
+    return class_space(chosen if isinstance(chosen, str) else list(chosen))
+
+
+def require(session: Session) -> None:
+    """Raise UdasegError, listing all that is wrong, unless the recipe's data can be opened."""
+    for what in EVERYTHING:
+        _opened(session, what)
+
+
+def source(session: Session) -> LabelledSet:
+    """Open the labelled source."""
+    return _opened(session, "source")
+
+
+def target_images(session: Session) -> ImageSet:
+    """Open the images of the target's training split, which come without labels."""
+    return _opened(session, "target images")
+
+
+def target_val(session: Session) -> LabelledSet:
+    """Open the labelled split of the target on which models are scored."""
+    return _opened(session, "target val")
+
+
+def styled_source(session: Session, stage: str) -> LabelledSet:
+    """Open the pictures to train on: the source, or the source in the style of the target."""
+    plain = source(session)
+    if stage == "source":
+        return plain
+    from udaseg.stylize import styled
+
+    return styled(plain, session.finished("stylize", "udaseg stylize"))
+
+
+def training_source(session: Session, stage: str) -> dict[str, Input]:
+    """Name the source as an input of a training stage, and its stylised pictures where the recipe wants them."""
+    given = {"source": fingerprinted(source(session))}
+    if stage == "stylize":
+        given["stylize"] = session.input(session.finished("stylize", "udaseg stylize"))
+    return given
+
+
+def predictions_file(session: Session) -> Path:
+    """Find the stored scores: where --predictions says, else in the run."""
+    return session.given("predictions") or session.finished("predict", "udaseg predict") / "predictions.h5"
+
+
+def label_folder(session: Session) -> Path:
+    """Find the pseudo-labels: where --labels says, else in the stage that the recipe names."""
+    given = session.given("labels")
+    if given is not None:
+        return given
+    stage = session.recipe.retrain.labels
+    flag = " --spatial-prior" if stage == "refine" else ""
+    return session.finished(stage, f"udaseg {stage}{flag}") / "labels"
+
+
+def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[[str], np.ndarray]:
+    """Give a reader of the pseudo-labels in a folder, after a look whether every picture has one."""
+    missing = [record.stem for record in target.records if not (folder / f"{record.stem}.png").is_file()]
+    if missing:
+        raise UdasegError(
+            f"{folder} holds no pseudo-label for {len(missing)} of {len(target)} pictures, the first is {missing[0]}",
+            "run udaseg pseudolabel (and refine) for this target again",
+        )
+    classes = space(session)
+    return lambda stem: read_train_ids(folder / f"{stem}.png", classes)
+
+
+def fingerprinted(pictures: ImageSet | LabelledSet) -> Input:
+    """Name a dataset as an input: its files by name, size and time."""
+    paths = [record.image for record in pictures.records]
+    if isinstance(pictures, LabelledSet):
+        paths += [record.label for record in pictures.records]
+        paths += [record.depth for record in pictures.records if record.depth is not None]
+    return Input(str(pictures.root), fingerprint(paths, pictures.root))
+
+
+def model_file(session: Session, default: str, command: str) -> Path:
+    """Find a model: where --model says (a file, a stage directory or a stage of this run), else in stage `default`."""
+    given = session.given("model")
+    if given is None:
+        return session.finished(default, command) / "model.pt"
+    stage = session.folder(str(given))
+    for path in (stage / "model.pt", given, given / "model.pt"):
+        if path.is_file():
+            return path
+    raise UdasegError(f"--model {given}: there is no such file, and neither {given} nor {stage} holds a model.pt")
+
+
+def _open(session: Session, what: str) -> ImageSet | LabelledSet:
+    recipe = session.recipe
+    side = recipe.source if what == "source" else recipe.target
+    place = Path(recipe.data, side.root or side.dataset)
+    if what == "target images":
+        return open_images(side.dataset, place, side.split, limit=side.limit)
+    split = side.split if what == "source" else side.val
+    limit = side.limit if what == "source" else None
+    return open_labelled(side.dataset, place, split, space(session), limit=limit, coding=side.coding)
+
+
+def _opened(session: Session, what: str) -> ImageSet | LabelledSet:
+    from . import made  # which opens its own inputs through this module
+
+    made.ensure_toytown(session)
+    try:
+        return _open(session, what)
+    except UdasegError as error:
+        _report_all(session, error)
+        raise
+
+
+def _report_all(session: Session, error: UdasegError) -> None:
+    """Say at once what is wrong with all of a recipe's data, so that a user mends it in one go."""
+    found: dict[str, UdasegError] = {}
+    for what in EVERYTHING:
+        try:
+            _open(session, what)
+        except UdasegError as problem:
+            found.setdefault(problem.message, problem)
+    if len(found) < 2:
+        return
+    hints = list(dict.fromkeys(problem.hint for problem in found.values() if problem.hint))
+    toy = "udaseg" if session.recipe.scale == "toy" else f"udaseg <stage> --recipe {session.recipe.name} --scale toy"
+    hints.append(
+        f"or try the same on the embedded world, without any data: {toy} (make {session.recipe.name} SCALE=toy)"
+    )
+    raise UdasegError("data is missing:\n  " + "\n  ".join(found), "\n       ".join(hints)) from error

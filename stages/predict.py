@@ -1,0 +1,21 @@
+"""udaseg predict: store the network's scores for every target picture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import made
+from .session import staged
+
+
+@staged
+def command(
+    open_session,
+    model: Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")] = None,
+) -> None:
+    """Store the network's scores for every target picture.
+
+    Example: udaseg predict --model runs/demo/warmup/model.pt
+    """
+    made.predict(open_session(paths={"model": model}))

@@ -1,0 +1,77 @@
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+QUIET_SECONDS = 2.0
+LINE_SECONDS = 10.0
+
+
+@contextmanager
+def progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function `(done, total)` that shows how far the work is, its rate, and the time left.
+
+    Nothing is shown of work that takes less than two seconds.
+    """
+    if sys.stderr.isatty():
+        with _bar(title, unit) as show:
+            yield show
+    else:
+        yield _lines(title, unit)
+
+
+@contextmanager
+def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, rate="")
+        clock = _Clock()
+
+        def show(done: int, total: int) -> None:
+            rate = clock.rate(done)
+            bar.update(task, completed=done, total=total, rate=f"{rate:.1f} {unit}/s" if rate else "")
+
+        yield show
+
+
+def _lines(title: str, unit: str) -> Callable[[int, int], None]:
+    clock = _Clock()
+    last = clock.start + QUIET_SECONDS - LINE_SECONDS
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        rate = clock.rate(done)
+        if now - last < LINE_SECONDS and (done < total or now - clock.start < QUIET_SECONDS):
+            return
+        last = now
+        left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
+        print(f"{title}: {done}/{total} {unit}, {rate:.1f}/s{left}", file=sys.stderr, flush=True)
+
+    return show
+
+
+class _Clock:
+    """The rate since the first report, which may stand above zero when work is resumed."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self._first: int | None = None
+
+    def rate(self, done: int) -> float:
+        if self._first is None:
+            # The first item is counted from where a resumed run stood before it.
+            self._first = done - 1
+        return (done - self._first) / max(time.monotonic() - self.start, 1e-9)

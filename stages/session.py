@@ -1,0 +1,206 @@
+"""What every stage command shares: its options, the resolved recipe, the run directory, and the way a job is run."""
+
+import inspect
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from udaseg import artifacts, recipe
+from udaseg.artifacts import Input, Job, Result
+from udaseg.errors import UdasegError
+from udaseg.files import read_json, write_json
+from udaseg.recipe import Recipe
+
+RUN_FILE = "run.json"
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+@dataclass(frozen=True)
+class Session:
+    """One invocation: the recipe after all flags, the run it belongs to, and where its inputs were put by flags."""
+
+    recipe: Recipe
+    run: Path
+    origin: dict[str, Any]  # what run.json remembers: the recipe's name or path, scale, data, seed
+    out: Path | None = None
+    paths: dict[str, Path] = field(default_factory=dict)
+    force: bool = False
+    dry_run: bool = False
+    json: bool = False
+
+    def folder(self, stage: str) -> Path:
+        """Give the directory of a stage of this run, wherever `--out` leads the present one."""
+        return self.run / stage
+
+    def given(self, name: str) -> Path | None:
+        """Give the path that a flag named for an input."""
+        return self.paths.get(name)
+
+    def reading(self, name: str, path: Path) -> "Session":
+        """Give the same session with an input named, as a flag would."""
+        return replace(self, paths={**self.paths, name: path})
+
+    def inside(self) -> "Session":
+        """Give the session of a stage that this one needs first: in the run, whatever flags said of this one."""
+        return replace(self, out=None, paths={}, force=False)
+
+    def finished(self, stage: str, command: str) -> Path:
+        """Give the directory of a stage that has to be complete, or say which command completes it."""
+        folder = self.folder(stage)
+        if artifacts.read_manifest(folder) is None:
+            state = "is unfinished" if folder.is_dir() else "does not exist"
+            raise UdasegError(f"{folder} {state}, and this stage reads it", f"run first: {command}{self._run_flags()}")
+        return folder
+
+    def input(self, path: Path) -> Input:
+        """Name an input by path and content."""
+        if not path.exists():
+            raise UdasegError(f"{path} does not exist")
+        return Input(str(path), artifacts.digest(path))
+
+    def _run_flags(self) -> str:
+        return f" --run {shlex.quote(str(self.run))}" if self.run != Path("runs", self.recipe.name) else ""
+
+
+def say(text: str) -> None:
+    """Tell the user on stderr how things stand; stdout is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def working(session: Session, job: Job) -> Iterator[Result | None]:
+    """Open the stage directory of a job; gives None where there is nothing to do."""
+    why = ["--force was given"] if session.force else artifacts.reasons(job)
+    if not why:
+        say(f"{job.stage}: up to date ({job.out})")
+        # Make compares times: a stage that was looked at is as fresh as one that ran.
+        (job.out / artifacts.MANIFEST).touch()
+        yield None
+        return
+    if session.dry_run:
+        say(f"{job.stage}: would run into {job.out}: {'; '.join(why)}")
+        yield None
+        return
+    command = shlex.join(["udaseg", *sys.argv[1:]])
+    with artifacts.stage(job, command=command, force=session.force) as result:
+        say(f"{job.stage}: {'continues' if result.resumed else 'runs'} in {job.out}: {'; '.join(why)}")
+        _remember(session)
+        try:
+            yield result
+        except KeyboardInterrupt as stop:
+            say(f"{job.stage}: {stop or 'interrupted'}; the same command continues")
+            raise
+    for warning in result.warnings:
+        say(f"{job.stage}: warning: {warning}")
+
+
+RecipeOption = Annotated[str | None, typer.Option("--recipe", "-r", help="A shipped recipe or a file; default: demo.")]
+ScaleOption = Annotated[str | None, typer.Option("--scale", help="full, or toy: the recipe's small twin on toytown.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: warmup.steps=2000.")]
+RunOption = Annotated[Path | None, typer.Option("--run", envvar="UDASEG_RUN", help="The run; default: runs/RECIPE.")]
+DataOption = Annotated[str | None, typer.Option("--data", help="The directory that holds the datasets.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="The seed of everything random.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Write here instead of RUN/STAGE.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run even when up to date.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+SHARED = {
+    "recipe_name": RecipeOption,
+    "scale": ScaleOption,
+    "set_": SetOption,
+    "run": RunOption,
+    "data": DataOption,
+    "seed": SeedOption,
+    "out": OutOption,
+    "force": ForceOption,
+    "dry_run": DryOption,
+    "as_json": JsonOption,
+}
+
+
+def staged(function: Callable[..., None]) -> Callable[..., None]:
+    """Turn `f(open_session, own options...)` into a command that takes the shared options too.
+
+    `open_session(changes, paths)` builds the Session; `changes` maps recipe keys to what this command's own flags
+    said (None: not given), `paths` maps inputs to the paths that flags named.
+    """
+    own = inspect.signature(function).parameters
+    hints = get_type_hints(function, include_extras=True)
+
+    @wraps(function)
+    def command(**arguments: Any) -> None:
+        shared = {name: arguments.pop(name) for name in SHARED}
+
+        def open_session(changes: dict[str, Any] | None = None, paths: dict[str, Path | None] | None = None) -> Session:
+            return start(changes=changes or {}, paths=paths or {}, **shared)
+
+        function(open_session, **arguments)
+
+    parameters = [own[name].replace(annotation=hints[name]) for name in own if name != "open_session"]
+    for name, annotation in SHARED.items():
+        default = False if annotation in (ForceOption, DryOption, JsonOption) else None
+        parameters.append(inspect.Parameter(name, KEYWORD, default=default, annotation=annotation))
+    keyword = [parameter.replace(kind=KEYWORD) for parameter in parameters]
+    command.__signature__ = inspect.Signature(keyword)
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword}
+    return command
+
+
+def start(
+    recipe_name: str | None = None,
+    scale: str | None = None,
+    set_: list[str] | None = None,
+    run: Path | None = None,
+    data: str | None = None,
+    seed: int | None = None,
+    out: Path | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    as_json: bool = False,
+    changes: dict[str, Any] | None = None,
+    paths: dict[str, Path | None] | None = None,
+) -> Session:
+    """Resolve the recipe: flag over --set over recipe over default. A run remembers which recipe made it."""
+    before = (read_json(run / RUN_FILE) or {}) if run is not None and recipe_name is None else {}
+    name = recipe_name or before.get("recipe") or "demo"
+    settings = dict(recipe.parse_change(text) for text in set_ or [])
+    flags = {"data": data, "seed": seed, **(changes or {})}
+    settings |= {key: value for key, value in flags.items() if value is not None}
+    for key in ("data", "seed"):
+        if key in before:
+            settings.setdefault(key, before[key])
+    scale = scale or before.get("scale")
+    if scale not in (None, "full", "toy"):
+        raise UdasegError(f"--scale {scale}: expected full or toy")
+    resolved = recipe.load(name, scale=scale, changes=settings)
+    toy_twin = scale == "toy" and recipe.load(name).scale != "toy"
+    folder = run or Path("runs", f"{resolved.name}-toy" if toy_twin else resolved.name)
+    given = {key: path for key, path in (paths or {}).items() if path is not None}
+    kept = name if name in recipe.shipped() else str(Path(name).resolve())
+    origin = {"recipe": kept, "scale": scale, "data": resolved.data, "seed": resolved.seed}
+    return Session(resolved, folder, origin, out, given, force, dry_run, as_json)
+
+
+def _remember(session: Session) -> None:
+    """Write down which recipe a run belongs to, for later commands that name the run alone."""
+    if session.out is None:
+        write_json(session.run / RUN_FILE, session.origin)
+
+
+def emit(session: Session, values: dict[str, Any], table: Any) -> None:
+    """Print a result on stdout: as JSON when asked, else as the Rich table."""
+    if session.json:
+        print(json.dumps(values, indent=1, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        Console().print(table)

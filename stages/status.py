@@ -1,0 +1,71 @@
+"""udaseg status: which stages of a run are done, which have to run, and why."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from udaseg import artifacts
+from udaseg.errors import UdasegError
+
+from . import chain, inputs
+from .session import Session, emit, staged
+
+
+def _rows(session: Session) -> list[dict[str, Any]]:
+    """Look at every stage of the chain without running any."""
+    session = replace(session, dry_run=True)
+    rendered = session.recipe.toytown is None or artifacts.read_manifest(Path(session.recipe.data)) is not None
+    if rendered:
+        inputs.require(session)
+    rows = []
+    for stage, job in chain.jobs(session):
+        folder = session.folder(stage)
+        manifest = artifacts.read_manifest(folder)
+        try:
+            why = artifacts.reasons(job(session)) if rendered else ["toytown is not rendered yet"]
+            state = "up to date" if not why else "to run"
+        except UdasegError as error:
+            state, why = "waiting", [error.message]
+        rows.append(
+            {
+                "stage": stage,
+                "state": state,
+                "why": why,
+                "finished": manifest and manifest["started"],
+                "seconds": manifest and manifest["seconds"],
+                "path": str(folder),
+            }
+        )
+    return rows
+
+
+@staged
+def command(
+    open_session,
+    make: Annotated[
+        bool, typer.Option("--make", help="Print manifests for Make, to be made again: stale:PATH.")
+    ] = False,
+) -> None:
+    """Show which stages of a run are done, which have to run, and why.
+
+    Example: udaseg status --recipe gta2city --scale toy
+    """
+    session = open_session()
+    rows = _rows(session)
+    if make:
+        for row in rows:
+            print(f"{row['path']}/{artifacts.MANIFEST}")
+            if row["state"] != "up to date":
+                print(f"stale:{row['path']}/{artifacts.MANIFEST}")
+        return
+    from rich.table import Table
+
+    table = Table(
+        "stage", "state", "seconds", "why", title=f"{session.recipe.name} in {session.run}", title_justify="left"
+    )
+    for row in rows:
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        table.add_row(row["stage"], row["state"], seconds, "; ".join(row["why"]))
+    emit(session, {"run": str(session.run), "stages": rows}, table)

@@ -1,0 +1,71 @@
+"""The tables on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from udaseg.files import read_json
+
+
+def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table:
+    """Lay the scores of a model out by class and mean, beside those of the source-only model where there are any."""
+    table = Table(title=f"IoU in % on {metrics['images']} pictures", title_justify="left")
+    table.add_column("class")
+    if before is not None and before["classes"] != metrics["classes"]:
+        before = None
+    columns = [before, metrics] if before is not None else [metrics]
+    for heading in ["source-only", "adapted", "change"] if before is not None else ["IoU"]:
+        table.add_column(heading, justify="right")
+    for name, *values in zip(metrics["classes"], *(column["iou"] for column in columns), strict=True):
+        table.add_row(name, *map(percent, values), *_change(values))
+    table.add_section()
+    for key, label in (("miou", "mean"), ("miou16", "mean of 16"), ("miou13", "mean of 13")):
+        values = [column[key] for column in columns]
+        if None not in values:
+            table.add_row(label, *map(percent, values), *_change(values), style="bold" if key == "miou" else None)
+    return table
+
+
+def read_metrics(stage: Path) -> dict[str, Any] | None:
+    """Read the metrics of an evaluate stage; None where it has none."""
+    return read_json(stage / "metrics.json")
+
+
+def percent(value: float | None) -> str:
+    """Print a share in percent; a class that does not occur has none."""
+    return "absent" if value is None else f"{100 * value:.1f}"
+
+
+def _change(values: list[float | None]) -> list[str]:
+    if len(values) < 2:
+        return []
+    return [""] if None in values else [f"{100 * (values[1] - values[0]):+.1f}"]
+
+
+def check_table(report) -> Table:
+    """Lay out what a check of a dataset found, split by split."""
+    table = Table(title=f"{report.dataset} in {report.root}", title_justify="left")
+    for heading in ("split", "images", "labels", "depth", "expected", "coding", "sizes", "ignored"):
+        table.add_column(heading, justify="left" if heading in ("split", "coding", "sizes") else "right")
+    for split in report.splits:
+        sizes = sorted(split.sizes.items(), key=lambda item: -item[1])
+        shown = ", ".join(f"{size} ({count})" for size, count in sizes[:3]) + (", ..." if len(sizes) > 3 else "")
+        expected = "" if split.expected is None else str(split.expected)
+        ignored = "" if split.ignored is None else f"{100 * split.ignored:.1f} %"
+        counts = map(str, (split.images, split.labels, split.depth))
+        table.add_row(split.name, *counts, expected, split.coding or "", shown, ignored)
+    return table
+
+
+def print_findings(report) -> None:
+    """Print the findings of a check, the worst first."""
+    order = ("error", "warning", "note")
+    for finding in sorted(report.findings, key=lambda finding: order.index(finding.severity)):
+        files = (
+            f": {', '.join(finding.files[:5])}" + (", ..." if len(finding.files) > 5 else "") if finding.files else ""
+        )
+        print(f"{finding.severity}: {finding.split}: {finding.message}{files}")
+        if finding.hint:
+            print(f"  hint: {finding.hint}")
+    print(f"{'usable' if report.ok else 'not usable'}; {report.free_bytes / 1e9:.0f} GB free on this disk")

@@ -1,0 +1,173 @@
+import json
+
+import numpy as np
+import pytest
+
+from udaseg.data import open_labelled
+from udaseg.data.check import check
+from udaseg.data.stats import class_counts, in_order
+from udaseg.errors import UdasegError
+from udaseg.labels import SPACES, class_space
+
+from .corpora import CITYSCAPES_IDS, cityscapes, columns, gta5, label, own, photo, save, synthia
+
+
+def found(report, severity=None):
+    return {f.message: f.files for f in report.findings if severity in (None, f.severity)}
+
+
+def test_a_sound_dataset_is_ok_and_counted(tmp_path):
+    steps = []
+    report = check(cityscapes(tmp_path), progress=lambda done, total: steps.append((done, total)))
+    assert report.ok
+    assert report.dataset == "cityscapes"
+    (split,) = report.splits
+    assert (split.name, split.images, split.labels, split.expected) == ("val", 4, 4, 500)
+    assert split.sizes == {"6x8": 4}
+    assert split.ids == dict.fromkeys(sorted(CITYSCAPES_IDS), 24)
+    assert split.classes["road"] == pytest.approx(1 / 7)
+    assert split.images_with["sky"] == 4
+    assert split.ignored == pytest.approx(1 / 8)
+    assert found(report, "warning") == {"4 images of 500": ()}
+    assert found(report, "note") == {"labels: gtFine, labelIds": ()}
+    assert steps == [(i, 4) for i in range(1, 5)]
+    assert json.loads(json.dumps(report.as_dict()))["ok"] is True
+
+
+def test_everything_wrong_is_listed_and_nothing_raises(tmp_path):
+    gta5(tmp_path, count=12)
+    (tmp_path / "labels/00001.png").unlink()
+    (tmp_path / "images/00002.png").unlink()
+    data = (tmp_path / "images/00003.png").read_bytes()
+    (tmp_path / "images/00003.png").write_bytes(data[: len(data) // 2])
+    (tmp_path / "labels/00004.png").write_bytes(b"")
+    label(tmp_path / "labels/00005.png", (7, 99))
+    label(tmp_path / "labels/00006.png", (0,))
+    save(tmp_path / "images/00007.png", np.full((6, 8, 3), 9, np.uint8))
+    label(tmp_path / "labels/00007.png", (23,))
+    label(tmp_path / "labels/00008.png", size=(12, 16))
+    outside = photo(tmp_path.parent / f"{tmp_path.name}-outside.png")
+    (tmp_path / "images/00009.png").unlink()
+    (tmp_path / "images/00009.png").symlink_to(outside)
+    report = check(tmp_path)
+    assert not report.ok
+    errors, warnings = found(report, "error"), found(report, "warning")
+    assert errors["images without a label"] == ("00001.png",)
+    assert "00003.png" in errors["images that cannot be read"][0]
+    assert "00004.png" in errors["labels that cannot be read"][0]
+    assert errors["ids unknown to cityscapes"] == ("00005.png: [99]",)
+    assert warnings["labels without an image"] == ("00002.png",)
+    assert warnings["labels in which every pixel is ignored"] == ("00006.png",)
+    assert warnings["single-colour pictures"] == ("00007.png",)
+    assert warnings["links that lead out of the dataset"] == (f"00009.png -> {outside}",)
+    assert warnings["11 images of 24966; 1 numbers are left out"] == ("2",)
+    assert found(report, "note")["labels of another size than their image"] == ("00008.png: 12x16, its image 6x8",)
+    json.dumps(report.as_dict())
+
+
+def test_a_wrong_size_is_an_error_where_it_is_not_usual(tmp_path):
+    synthia(tmp_path)
+    label(tmp_path / "GT/LABELS/0000001.png", (3, 4, 2), (12, 16))
+    save(tmp_path / "Depth/Depth/0000002.png", columns((1, 2), (3, 4)).astype(np.uint16))
+    errors = found(check(tmp_path), "error")
+    assert errors["labels of another size than their image"] == ("0000001.png: 12x16, its image 6x8",)
+    assert errors["depth maps of another size than their image"] == ("0000002.png: 3x4, its image 6x8",)
+
+
+def test_a_source_without_labels_is_an_error_and_a_target_is_not(tmp_path):
+    photo(tmp_path / "1/images/00001.png")
+    (report,) = [check(tmp_path / "1", "gta5")]
+    assert not report.ok
+    photo(tmp_path / "2/leftImg8bit/train/a/a_000000_000000_leftImg8bit.png")
+    report = check(tmp_path / "2")
+    assert report.ok
+    assert any(message.startswith("no labels:") for message in found(report, "note"))
+
+
+def test_own_data(tmp_path):
+    report = check(own(tmp_path))
+    assert report.ok
+    assert report.splits[0].classes == {"road": 0.5, "car": 0.5}
+    (tmp_path / "classes.yaml").unlink()
+    report = check(tmp_path)
+    assert "names: [road, car, person]" in report.findings[0].hint
+    assert not report.ok
+    assert check(tmp_path, coding="trainids").splits[0].classes["sidewalk"] == 0.5
+    photo(tmp_path / "train/images/a.png")
+    assert "a.jpg and a.png" in next(iter(found(check(tmp_path, coding="trainids"), "error")))
+    (tmp_path / "val/images").mkdir(parents=True)
+    assert "no images" in found(check(tmp_path, coding="trainids"), "error")
+
+
+def test_totals_of_cross_city_are_those_of_each_city(tmp_path):
+    for city in ("Rome", "Rio"):
+        photo(tmp_path / city / "Images/Train/1.jpg")
+    assert check(tmp_path).splits[0].expected == 6_400
+    assert check(tmp_path / "Rome").splits[0].expected == 3_200
+
+
+def test_class_shares_far_from_the_published_ones_are_a_warning(tmp_path):
+    for i in range(100):
+        photo(tmp_path / f"leftImg8bit/train/a/a_{i:06d}_000000_leftImg8bit.png")
+        label(tmp_path / f"gtFine/train/a/a_{i:06d}_000000_gtFine_labelIds.png", (23, 24))
+    warnings = found(check(tmp_path), "warning")
+    assert any("from the published ones" in message for message in warnings)
+
+
+def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 0}))
+    assert any("are free" in message for message in found(check(cityscapes(tmp_path)), "warning"))
+
+
+def test_nothing_to_check_is_an_error(tmp_path):
+    with pytest.raises(UdasegError, match="fits none"):
+        check(tmp_path)
+    with pytest.raises(UdasegError, match="expected the train images of Cityscapes"):
+        check(tmp_path, "cityscapes")
+    with pytest.raises(UdasegError, match="there is no dataset"):
+        check(tmp_path, "kitti")
+    with pytest.raises(UdasegError, match="detects the coding"):
+        check(tmp_path, "gta5", coding="trainids")
+
+
+def test_class_counts(tmp_path):
+    cityscapes(tmp_path)
+    label(tmp_path / "gtFine/val/aachen/aachen_000000_000019_gtFine_labelIds.png", (7,))
+    steps = []
+    space = class_space(["sky", "road"])
+    pictures = open_labelled("cityscapes", tmp_path, "val", space)
+    counts = class_counts(pictures, lambda done, total: steps.append(done))
+    assert counts == {
+        "classes": ["sky", "road"],
+        "pixels": [18, 66],
+        "images": [3, 4],
+        "per_image": {
+            "aachen_000000_000019": [0, 48],
+            "aachen_000001_000019": [6, 6],
+            "bonn_000000_000019": [6, 6],
+            "bonn_000001_000019": [6, 6],
+        },
+    }
+    assert json.loads(json.dumps(counts)) == counts
+    assert steps == [1, 2, 3, 4]
+
+
+def test_class_counts_name_the_file_that_stops_them(tmp_path):
+    cityscapes(tmp_path)
+    (tmp_path / "gtFine/val/bonn/bonn_000000_000019_gtFine_labelIds.png").write_bytes(b"")
+    with pytest.raises(UdasegError, match="bonn_000000_000019_gtFine_labelIds"):
+        class_counts(open_labelled("cityscapes", tmp_path, "val", SPACES["cs19"]))
+
+
+def test_work_in_order_keeps_little_under_way():
+    started = []
+
+    def work(i):
+        started.append(i)
+        return i
+
+    results = in_order(work, range(10_000))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    assert len(started) < 1_000
+    results.close()
+    assert list(in_order(work, range(50))) == list(range(50))

@@ -1,0 +1,376 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from udaseg.data import open_images, open_labelled
+from udaseg.data.cityscapes import disparities, read_disparity
+from udaseg.data.sets import detect
+from udaseg.errors import UdasegError
+from udaseg.labels import SPACES, class_space
+
+from .corpora import (
+    CITYSCAPES_IDS,
+    SYNTHIA_IDS,
+    TRAIN_IDS,
+    cityscapes,
+    columns,
+    gta5,
+    label,
+    own,
+    photo,
+    png16,
+    save,
+    synthia,
+)
+
+CS19 = SPACES["cs19"]
+# Third-party pictures that may lie beside the checkout and are no part of it.
+DATA = Path(__file__).parents[3] / "shared" / "data"
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+
+
+def rows(pictures, i=0):
+    return pictures.label(i)[0].tolist()
+
+
+def test_gta5(tmp_path):
+    pictures = open_labelled("gta5", gta5(tmp_path), "train", CS19)
+    assert [record.stem for record in pictures.records] == ["00001", "00002", "00003"]
+    assert rows(pictures) == list(TRAIN_IDS)
+    assert pictures.image(2).shape == (6, 8, 3)
+    assert pictures.coding == "cityscapes"
+    assert "label ids" in pictures.notes[0]
+    assert len(open_labelled("gta5", tmp_path, "train", CS19, limit=2)) == 2
+    with pytest.raises(UdasegError, match="gta5 has no split 'val'"):
+        open_images("gta5", tmp_path, "val")
+
+
+def test_gta5_labels_of_another_size_are_resized_to_their_image(tmp_path):
+    gta5(tmp_path)
+    label(tmp_path / "labels/00002.png", size=(12, 16))
+    pictures = open_labelled("gta5", tmp_path, "train", CS19)
+    assert any("resized" in note for note in pictures.notes)
+    assert pictures.label(1).shape == (6, 8)
+    assert set(rows(pictures, 1)) <= set(TRAIN_IDS)
+
+
+def test_gta5_train_ids_are_told_by_name_or_by_their_ids(tmp_path):
+    for i in range(3):
+        photo(tmp_path / f"images/{i}.png")
+        label(tmp_path / f"labels/{i}_labelTrainIds.png", TRAIN_IDS)
+    by_name = open_labelled("gta5", tmp_path, "train", CS19)
+    assert by_name.coding == "trainids"
+    assert rows(by_name) == list(TRAIN_IDS)
+    for path in (tmp_path / "labels").iterdir():
+        path.rename(path.with_name(path.name.replace("_labelTrainIds", "")))
+    by_ids = open_labelled("gta5", tmp_path, "train", CS19)
+    assert by_ids.coding == "trainids"
+    assert rows(by_ids) == list(TRAIN_IDS)
+
+
+def test_synthia_as_published(tmp_path):
+    pictures = open_labelled("synthia", synthia(tmp_path), "train", SPACES["syn16"])
+    assert rows(pictures) == [0, 1, 2, 8, 9, 12, 15, 255]
+    assert pictures.coding == "synthia"
+    assert "16-bit RGB" in pictures.notes[0]
+    assert pictures.depth(0)[0].tolist() == [100, 200, 300, 400, 500, 600, 700, 800]
+
+
+@pytest.mark.parametrize(
+    ("folder", "ending", "ids", "coding"),
+    [
+        ("parsed_LABELS", "", SYNTHIA_IDS, "synthia"),
+        ("synthia_mapped_to_cityscapes", "", CITYSCAPES_IDS, "cityscapes"),
+        ("GT/LABELS", "_labelTrainIds", TRAIN_IDS, "trainids"),
+        ("GT/LABELS", "", SYNTHIA_IDS, "synthia"),
+        ("GT/LABELS", "", CITYSCAPES_IDS, "cityscapes"),
+        ("GT/LABELS", "", TRAIN_IDS, "trainids"),
+    ],
+)
+def test_synthia_in_its_other_encodings(tmp_path, folder, ending, ids, coding):
+    for i in range(3):
+        photo(tmp_path / f"RGB/{i}.png")
+        label(tmp_path / folder / f"{i}{ending}.png", ids)
+    pictures = open_labelled("synthia", tmp_path, "train", SPACES["syn16"])
+    assert pictures.coding == coding
+    assert rows(pictures) == [0, 1, 2, 8, 9, 12, 15, 255]
+    assert folder in pictures.notes[0]
+    with pytest.raises(UdasegError, match="there is no depth for it"):
+        pictures.depth(0)
+
+
+@pytest.mark.parametrize("ids", [(0,), (7, 8, 11), (255,), (40, 41), (0, 4, 5)])
+def test_synthia_labels_that_do_not_say_what_they_are_are_refused(tmp_path, ids):
+    photo(tmp_path / "RGB/0.png")
+    label(tmp_path / "GT/LABELS/0.png", ids)
+    with pytest.raises(UdasegError, match="fit none of its encodings"):
+        open_labelled("synthia", tmp_path, "train", SPACES["syn16"])
+
+
+def test_synthia_labels_that_contradict_their_directory_are_refused(tmp_path):
+    photo(tmp_path / "RGB/0.png")
+    label(tmp_path / "synthia_mapped_to_cityscapes/0.png", SYNTHIA_IDS)
+    with pytest.raises(UdasegError, match="expected cityscapes ids by its name"):
+        open_labelled("synthia", tmp_path, "train", SPACES["syn16"])
+
+
+@pytest.mark.parametrize("ending", ["labelIds", "labelTrainIds"])
+def test_cityscapes(tmp_path, ending):
+    pictures = open_labelled("cityscapes", cityscapes(tmp_path, ending=ending), "val", CS19)
+    stems = [record.stem for record in pictures.records]
+    assert stems == ["aachen_000000_000019", "aachen_000001_000019", "bonn_000000_000019", "bonn_000001_000019"]
+    assert rows(pictures) == list(TRAIN_IDS)
+    assert ending in pictures.notes[0]
+
+
+def test_cityscapes_disparity_in_pixels(tmp_path):
+    path = tmp_path / "disparity/train/aachen/aachen_000001_000019_disparity.png"
+    save(path, np.array([[0, 1, 257, 32_769]], np.uint16))
+    assert list(disparities(tmp_path, "train")) == ["aachen_000001_000019"]
+    assert np.array_equal(read_disparity(path), [[np.nan, 0, 1, 128]], equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("folder", "ids", "coding"),
+    [
+        ("labels", (13, 15, 17, 30, 27, 55, 52, 65), "mapillary-v1.2"),
+        ("v1.2/labels", (24, 2, 17, 30, 27, 55, 52, 65), "mapillary-v1.2"),
+        ("v2.0/labels", (21, 24, 27, 64, 61, 108, 105, 123), "mapillary-v2.0"),
+    ],
+)
+@pytest.mark.parametrize(("disk", "split"), [("training", "train"), ("train", "train"), ("validation", "val")])
+def test_mapillary(tmp_path, folder, ids, coding, disk, split):
+    photo(tmp_path / disk / "images/é 1.jpg")
+    label(tmp_path / disk / folder / "é 1.png", ids, palette=True)
+    pictures = open_labelled("mapillary", tmp_path, split, CS19)
+    assert pictures.coding == coding
+    assert rows(pictures) == list(TRAIN_IDS)
+
+
+def test_mapillary_labels_of_v2_in_the_place_of_v1_are_refused(tmp_path):
+    photo(tmp_path / "training/images/a.jpg")
+    label(tmp_path / "training/labels/a.png", (21, 123))
+    with pytest.raises(UdasegError, match="found ids above 65"):
+        open_labelled("mapillary", tmp_path, "train", CS19)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("images/10k/val/a.jpg", "labels/sem_seg/masks/val/a.png"),
+        ("seg/images/val/a.jpg", "seg/labels/val/a_train_id.png"),
+    ],
+)
+def test_bdd100k(tmp_path, images, labels):
+    photo(tmp_path / images)
+    label(tmp_path / labels, TRAIN_IDS)
+    assert rows(open_labelled("bdd100k", tmp_path, "val", CS19)) == list(TRAIN_IDS)
+    assert detect(tmp_path) == "bdd100k"
+
+
+def test_crosscity_mixes_extensions_and_cities(tmp_path):
+    for city in ("Rome", "Rio"):
+        photo(tmp_path / city / "Images/Train/1.jpg")
+        photo(tmp_path / city / "Images/Train/2.png")
+        photo(tmp_path / city / "Images/Test/1.jpg")
+        label(tmp_path / city / "Labels/Test/1_eval.png")
+    rome = open_images("crosscity", tmp_path / "Rome", "train")
+    assert [record.image.name for record in rome.records] == ["1.jpg", "2.png"]
+    both = open_labelled("crosscity", tmp_path, "val", SPACES["syn13"])
+    assert [record.stem for record in both.records] == ["Rio_1", "Rome_1"]
+    assert rows(both) == [0, 1, 2, 5, 6, 9, 12, 255]
+    with pytest.raises(UdasegError, match="no labels for its train split"):
+        open_labelled("crosscity", tmp_path, "train", SPACES["syn13"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "ids", "labels"),
+    [
+        ("names: [road, car]", (0, 1, 255), [0, 1, 255]),
+        ("names: {7: road, 26: car, 27: car}", (7, 26, 27), [0, 1, 1]),
+        ("names: [road, car]\nids: {7: road, 26: 1, 9: 255}", (7, 26, 9), [0, 1, 255]),
+        ("names: [road, car]\nignore: 5", (0, 1, 5), [0, 1, 255]),
+        ("names: {0: road, 255: car}", (0, 255, 0), [0, 1, 0]),
+    ],
+)
+def test_own_data_says_what_its_ids_mean(tmp_path, classes, ids, labels):
+    pictures = open_labelled("folder", own(tmp_path, classes=classes, ids=ids), "train", class_space(["road", "car"]))
+    assert rows(pictures)[:3] == labels
+    assert [record.stem for record in pictures.records] == ["a", "b"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 13, 40])
+def test_own_data_of_any_number_of_classes(tmp_path, count):
+    names = [f"class {i}" for i in range(count)]
+    own(tmp_path, classes=f"names: {names}", ids=range(count))
+    values = rows(open_labelled("folder", tmp_path, "train", class_space(names)))
+    assert values == list(np.resize(np.arange(count), 8))
+
+
+def test_own_data_may_lack_classes_of_the_space_and_says_so(tmp_path):
+    pictures = open_labelled(
+        "folder", own(tmp_path, classes="names: [car, ship]"), "train", class_space(["road", "car"])
+    )
+    assert "classes without labels: road" in pictures.notes
+    assert "labels of no class, ignored: ship" in pictures.notes
+    assert rows(pictures)[:2] == [1, 255]
+    with pytest.raises(UdasegError, match="no class 'sky'"):
+        open_labelled("folder", tmp_path, "train", class_space(["sky"]))
+
+
+def test_own_data_without_classes_is_refused_with_both_ways_out(tmp_path):
+    own(tmp_path, classes=None)
+    with pytest.raises(UdasegError, match=r"expected a classes\.yaml, found none") as error:
+        open_labelled("folder", tmp_path, "train", CS19)
+    assert "names: [road, car, person]" in error.value.hint
+    assert "coding: trainids" in error.value.hint
+    assert rows(open_labelled("folder", tmp_path, "train", CS19, coding="trainids"))[:2] == [0, 1]
+    with pytest.raises(UdasegError, match="detects the coding"):
+        open_labelled("gta5", gta5(tmp_path / "gta5"), "train", CS19, coding="trainids")
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        "names: [",
+        "[road]",
+        "name: [road]",
+        "names: road",
+        "names: [road, car]\nclasses: 2",
+        "names: {-1: road}",
+        "names: {256: road}",
+        "names: {x: road}",
+        "names: [road, car]\nignore: [0]",
+        "names: [road, car]\nids: {7: ship}",
+        "names: {7: road}\nids: {7: road}",
+        "names: [road, car]\npalette: [[0, 0, 0]]",
+        "names: [road, car]\npalette: [[0, 0, 0], [0, 0, 256]]",
+        "names: []",
+        "names: [1, 2]",
+    ],
+)
+def test_a_wrong_classes_file_is_refused(tmp_path, classes):
+    with pytest.raises(UdasegError):
+        open_labelled("folder", own(tmp_path, classes=classes), "train", class_space(["road", "car"]))
+
+
+def test_missing_directories_say_what_was_looked_for_and_how_to_get_it(tmp_path):
+    (tmp_path / "leftImg8bit_trainvaltest.zip").touch()
+    for dataset in ("gta5", "synthia", "cityscapes", "mapillary", "bdd100k", "crosscity", "folder"):
+        with pytest.raises(UdasegError, match=r"expected .* in .*; found leftImg8bit_trainvaltest\.zip") as error:
+            open_images(dataset, tmp_path, "train")
+        assert error.value.hint
+        with pytest.raises(UdasegError, match="there is no directory"):
+            open_images(dataset, tmp_path / "nowhere", "train")
+    with pytest.raises(UdasegError, match="there is no dataset 'gta'"):
+        open_images("gta", tmp_path, "train")
+
+
+def test_images_without_a_label_are_listed(tmp_path):
+    gta5(tmp_path, count=9)
+    for i in range(2, 9):
+        (tmp_path / f"labels/{i:05d}.png").unlink()
+    with pytest.raises(UdasegError, match=r"none for 7: 00002\.png, .*, 00006\.png and 2 more"):
+        open_labelled("gta5", tmp_path, "train", CS19)
+    (tmp_path / "images/00002.png").unlink()
+    assert len(open_images("gta5", tmp_path, "train")) == 8
+
+
+def test_missing_depth_is_listed_and_spare_labels_are_noted(tmp_path):
+    synthia(tmp_path)
+    (tmp_path / "Depth/Depth/0000001.png").unlink()
+    with pytest.raises(UdasegError, match=r"expected a depth map .*: 0000001\.png"):
+        open_labelled("synthia", tmp_path, "train", CS19)
+    (tmp_path / "RGB/0000001.png").unlink()
+    pictures = open_labelled("synthia", tmp_path, "train", CS19)
+    assert "1 labels have no image and are not used" in pictures.notes
+
+
+def test_two_files_of_one_stem_are_refused(tmp_path):
+    own(tmp_path)
+    photo(tmp_path / "train/images/a.png")
+    with pytest.raises(UdasegError, match=r"expected one file for each stem, found a\.jpg and a\.png"):
+        open_images("folder", tmp_path, "train")
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    (tmp_path / "train/images").mkdir(parents=True)
+    with pytest.raises(UdasegError, match="the train split of folder holds no images"):
+        open_images("folder", tmp_path, "train")
+
+
+def test_names_with_spaces_and_signs_work_and_hidden_files_do_not_count(tmp_path):
+    own(tmp_path, names=("bild ä 1", "東京.2"))
+    (tmp_path / "train/images/._bild ä 1.jpg").write_bytes(b"x")
+    pictures = open_labelled("folder", tmp_path, "train", class_space(["road", "car"]))
+    assert [record.stem for record in pictures.records] == ["bild ä 1", "東京.2"]
+    assert rows(pictures, 1)[:2] == [0, 1]
+
+
+def test_linked_roots_and_folders_are_usual(tmp_path):
+    real = gta5(tmp_path / "real")
+    linked = tmp_path / "linked"
+    linked.symlink_to(real)
+    assert len(open_labelled("gta5", linked, "train", CS19)) == 3
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for name in ("images", "labels"):
+        (parts / name).symlink_to(real / name)
+    assert len(open_labelled("gta5", parts, "train", CS19)) == 3
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_directory_is_an_error(tmp_path):
+    gta5(tmp_path)
+    (tmp_path / "images").chmod(0)
+    try:
+        with pytest.raises(UdasegError, match="images: cannot list the directory"):
+            open_images("gta5", tmp_path, "train")
+    finally:
+        (tmp_path / "images").chmod(0o700)
+
+
+def test_layouts_are_told_apart(tmp_path):
+    assert detect(gta5(tmp_path / "1")) == "gta5"
+    assert detect(synthia(tmp_path / "2")) == "synthia"
+    assert detect(cityscapes(tmp_path / "3")) == "cityscapes"
+    assert detect(own(tmp_path / "4", classes=None)) == "folder"
+    photo(tmp_path / "5/training/images/a.jpg")
+    assert detect(tmp_path / "5") == "mapillary"
+    photo(tmp_path / "6/Rome/Images/Train/a.jpg")
+    assert detect(tmp_path / "6") == "crosscity"
+    assert detect(tmp_path / "6/Rome") == "crosscity"
+    with pytest.raises(UdasegError, match="fits none of the known"):
+        detect(tmp_path / "1/images")
+    gta5(tmp_path / "2")
+    with pytest.raises(UdasegError, match="fits gta5 and synthia"):
+        detect(tmp_path / "2")
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the data is not here")
+@pytest.mark.parametrize(("name", "split", "count"), [("airsim", "val", 166), ("camvid", "val", 101)])
+def test_real_folders(name, split, count):
+    space = class_space(["road", "building", "fence", "pole", "vegetation", "sky", "car"])
+    pictures = open_labelled("folder", DATA / name, split, space, coding="trainids")
+    assert len(pictures) == count
+    values = np.unique(np.concatenate([np.unique(pictures.label(i)) for i in range(0, count, 10)]))
+    assert set(values.tolist()) <= {*range(7), 255}
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not here")
+def test_real_cityscapes():
+    pictures = open_labelled("cityscapes", SAMPLES / "cityscapes", "train", CS19)
+    assert len(pictures) == 3
+    shares = np.bincount(pictures.label(0).ravel(), minlength=256) / 2048 / 1024
+    assert shares[0] > 0.2
+    sky = pictures.image(0)[pictures.label(0) == 10]
+    assert sky[:, 2].mean() > 150
+
+
+def test_png16_depth_of_three_channels_in_a_set(tmp_path):
+    synthia(tmp_path, count=1, depth=False)
+    cm = columns(range(100, 900, 100)).astype(np.uint16)
+    png16(tmp_path / "Depth/0000000.png", np.stack([cm] * 3, axis=-1))
+    assert np.array_equal(open_labelled("synthia", tmp_path, "train", CS19).depth(0), cm)

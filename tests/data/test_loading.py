@@ -1,0 +1,56 @@
+import numpy as np
+import torch
+
+from udaseg.data.loading import Batches, Samples, Stream, batches
+from udaseg.data.transforms import Pair
+from udaseg.recipe import Augment
+
+
+def read(i):
+    return Pair(np.full((6, 8, 3), i, np.uint8), np.full((6, 8), i, np.uint8))
+
+
+def stream(domain="source", count=10, batch=4, **augment):
+    return Stream(domain, Samples(read, count, (6, 8)), batch, Augment(crop=(4, 4), **augment))
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    first, again = Batches([stream()], 3)[7], Batches([stream()], 3)[7]
+    assert torch.equal(first["source_image"], again["source_image"])
+    assert not torch.equal(first["source_label"], Batches([stream()], 4)[7]["source_label"])
+
+
+def test_every_picture_is_seen_once_an_epoch():
+    loaded = Batches([stream(count=12)], 0)
+    epochs = [torch.cat([loaded[step]["source_label"][:, 0, 0] for step in range(3 * e, 3 * e + 3)]) for e in (0, 1)]
+    assert [sorted(epoch.tolist()) for epoch in epochs] == [list(range(12))] * 2
+    assert epochs[0].tolist() != epochs[1].tolist()
+
+
+def test_batches_are_the_same_from_worker_processes_and_after_a_resume():
+    streams = [stream(jitter=0.4, blur=0.5), stream("target")]
+    alone = list(batches(streams, 1, range(6), 0))
+    helped = list(batches(streams, 1, range(6), 2))
+    resumed = list(batches(streams, 1, range(4, 6), 0))
+    for one, other in zip(alone, helped, strict=True):
+        assert sorted(one) == ["source_image", "source_label", "target_image", "target_label"]
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert all(torch.equal(alone[4][name], resumed[0][name]) for name in alone[4])
+
+
+def test_domains_draw_in_different_orders():
+    batch = Batches([stream(count=100, batch=20), stream("target", count=100, batch=20)], 0)[0]
+    assert not torch.equal(batch["source_label"], batch["target_label"])
+
+
+def test_pictures_that_fit_are_read_once():
+    reads = []
+
+    def counted(i):
+        reads.append(i)
+        return read(i)
+
+    samples = Samples(counted, 3, (3, 4))
+    for _ in range(2):
+        assert [samples[i].label.shape for i in range(3)] == [(3, 4)] * 3
+    assert reads == [0, 1, 2]

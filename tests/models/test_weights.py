@@ -1,0 +1,144 @@
+import urllib.error
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from udaseg import models, recipe
+from udaseg.errors import UdasegError
+from udaseg.models import checkpoint, weights
+from udaseg.models.preprocess import normalise
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return tmp_path / "hub" / "checkpoints"
+
+
+def settings(**changes) -> recipe.Model:
+    return recipe.Model(**{"name": "deeplab", "backbone": "resnet18", "weights": "imagenet", **changes})
+
+
+def pretrained(seed: int = 0) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    network = resnet18()
+    network.bn1.running_mean.normal_()
+    network.bn1.running_var.uniform_(0.5, 2.0)
+    return network.state_dict()
+
+
+def test_without_network_the_error_says_which_file_to_put_where(hub, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    with pytest.raises(UdasegError, match="cannot download the ImageNet weights of resnet18") as caught:
+        models.build(settings(), 19)
+    assert str(hub / "resnet18-f37072fd.pth") in caught.value.hint
+    assert "model.weights=none" in caught.value.hint
+
+
+def test_imagenet_weights_come_from_the_cache(hub):
+    hub.mkdir(parents=True)
+    state = pretrained()
+    torch.save(state, hub / "resnet18-f37072fd.pth")
+    notes = []
+    network = models.build(settings(), 19, notes.append)
+    assert torch.equal(network.backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
+    assert not network.stride_first
+    assert "classifier.0.weight" in notes[0]
+
+
+@pytest.mark.parametrize("color", ["bgr-mean", "rgb"])
+def test_imagenet_weights_are_refitted_to_the_colour_convention(hub, color):
+    hub.mkdir(parents=True)
+    torch.save(pretrained(), hub / "resnet18-f37072fd.pth")
+    picture = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    maps = []
+    for convention in ("rgb-imagenet", color):
+        backbone = models.build(settings(color=convention), 19).backbone.eval()
+        with torch.no_grad():
+            maps.append(backbone.bn1(backbone.conv1(normalise(picture, convention)))[..., 2:-2, 2:-2])
+    torch.testing.assert_close(maps[0], maps[1], atol=1e-4, rtol=1e-4)
+
+
+def test_a_file_of_backbone_weights(tmp_path):
+    path = tmp_path / "body.pth"
+    state = pretrained()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
+    network = models.build(settings(name="fpn", weights=str(path)), 7)
+    assert torch.equal(network.backbone.conv1.weight, state["conv1.weight"])
+
+
+def caffe_deeplab(classes: int, backbone: str = "resnet18") -> dict[str, torch.Tensor]:
+    network = models.construct(settings(backbone=backbone, weights="none"), classes)
+    state = {name: value for name, value in network.state_dict().items() if "num_batches" not in name}
+    return {
+        name.replace("backbone.", "Scale.").replace("classifier.", "Scale.layer5.conv2d_list."): value
+        for name, value in state.items()
+    }
+
+
+def test_a_published_deeplab_brings_its_head_and_its_strides(tmp_path):
+    path = tmp_path / "published.pth"
+    state = caffe_deeplab(19)
+    torch.save(state, path)
+    network = models.build(settings(weights=str(path), color="bgr-mean"), 19)
+    assert network.stride_first
+    assert torch.equal(network.classifier[3].weight, state["Scale.layer5.conv2d_list.3.weight"])
+    two = models.construct(settings(aspp=(6, 18)), 19)
+    report = weights.load(two, settings(weights=str(path), aspp=(6, 18)))
+    assert torch.equal(two.classifier[1].weight, state["Scale.layer5.conv2d_list.2.weight"])
+    assert len(report.unexpected) == 4
+    assert report.missing == report.reshaped == ()
+
+
+def test_a_head_of_other_classes_is_reported_and_left_new(tmp_path):
+    path = tmp_path / "published.pth"
+    torch.save(caffe_deeplab(21), path)
+    notes = []
+    network = models.build(settings(weights=str(path)), 19, notes.append)
+    assert network.classifier[0].weight.shape[0] == 19
+    assert "8 reshaped (classifier.0.weight" in notes[0]
+
+
+def test_multi_level_networks_have_their_main_head_in_layer6(tmp_path):
+    path = tmp_path / "multi.pth"
+    state = caffe_deeplab(19)
+    main = {name.replace("layer5", "layer6"): value + 1 for name, value in state.items() if "layer5" in name}
+    torch.save({**state, **main}, path)
+    network = models.build(settings(weights=str(path)), 19)
+    assert torch.equal(network.classifier[1].bias, main["Scale.layer6.conv2d_list.1.bias"])
+
+
+def test_our_own_model_can_start_another(tmp_path):
+    path = tmp_path / "model.pt"
+    first = models.construct(settings(weights="none"), 19)
+    checkpoint.save(path, first, settings(weights="none"), [str(i) for i in range(19)])
+    second = models.build(settings(weights=str(path)), 19)
+    assert torch.equal(second.classifier[0].weight, first.classifier[0].weight)
+    with pytest.raises(UdasegError, match="trained with color rgb-imagenet, the recipe has bgr-mean"):
+        models.build(settings(weights=str(path), color="bgr-mean"), 19)
+    with pytest.raises(UdasegError, match=r"trained with aspp \[6, 12, 18, 24\], the recipe has \[6, 12\]"):
+        models.build(settings(weights=str(path), aspp=(6, 12)), 19)
+
+
+def test_files_that_do_not_fit_or_do_not_exist(tmp_path):
+    with pytest.raises(UdasegError, match="there is no weights file imagnet"):
+        models.build(settings(weights="imagnet"), 19)
+    path = tmp_path / "body.pth"
+    torch.save(pretrained(), path)
+    with pytest.raises(UdasegError, match=r"does not fit the backbone.*layer1\.0\.conv3\.weight"):
+        models.build(settings(backbone="resnet50", weights=str(path)), 19)
+    state = pretrained()
+    state["layer1.0.conv1.weight"][0] = float("nan")
+    torch.save(state, path)
+    with pytest.raises(UdasegError, match=r"layer1\.0\.conv1\.weight holds NaN"):
+        models.build(settings(weights=str(path)), 19)
+    torch.save([1, 2], path)
+    with pytest.raises(UdasegError, match="not a dictionary of tensors"):
+        models.build(settings(weights=str(path)), 19)
+    torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(UdasegError, match="could run code"):
+        models.build(settings(weights=str(path)), 19)

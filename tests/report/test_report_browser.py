@@ -1,0 +1,80 @@
+"""The page in a real browser: nothing wider than the screen, no broken picture, legible in light and dark."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from udaseg.report import write
+
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs a Chromium")
+
+# A window cannot be as narrow as a phone; a frame in it can.
+HOST = """<!DOCTYPE html><body style="margin:0"><iframe srcdoc="{page}" style="border:0;width:{width}px;height:900px">
+</iframe><pre id="measured"></pre><script>
+addEventListener("load", () => {{
+  const inner = document.querySelector("iframe").contentWindow, page = inner.document;
+  const style = inner.getComputedStyle(page.body);
+  document.getElementById("measured").textContent = JSON.stringify({{
+    needed: page.documentElement.scrollWidth, width: inner.innerWidth,
+    pictures: [...page.images].map(picture => picture.complete && picture.naturalWidth > 0),
+    charts: [...page.querySelectorAll("svg")].map(chart => chart.getBoundingClientRect().width > 50),
+    outside: [...page.querySelectorAll("body *")].filter(
+      part => !part.closest(".scroll, svg") && part.getBoundingClientRect().right > inner.innerWidth + 1
+    ).map(part => part.tagName + ": " + part.textContent.slice(0, 40)),
+    ink: style.color, paper: style.backgroundColor,
+  }});
+}});
+</script>"""
+
+
+def measure(page: str, folder, width: int, scheme: str) -> dict:
+    host = folder / f"host-{width}-{scheme}.html"
+    host.write_text(HOST.format(page=html.escape(page), width=width), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    options += [f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}", "--window-size=1400,1000"]
+    command = [
+        BROWSER,
+        *options,
+        f"--user-data-dir={folder / f'profile-{width}-{scheme}'}",
+        "--dump-dom",
+        host.as_uri(),
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    return json.loads(html.unescape(re.search(r'<pre id="measured">(.+?)</pre>', dom)[1]))
+
+
+def luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.fixture
+def page(fake_run, tmp_path):
+    """Three runs in one page, with the names that burst pages."""
+    runs = [fake_run(name, seed=seed).whole() for seed, name in enumerate(("demo", "demo-" + "x" * 60))]
+    odd = fake_run("odd", classes=("road", "a-very-long-name-of-a-class-without-any-space-in-it")).whole()
+    odd.stage("extra", {"path": "/data/" + "y" * 200}, warnings=("z" * 300,), source="/data/" + "y" * 200)
+    out = write([*(run.root for run in runs), odd.root], tmp_path / "report.html", runs[0].images())
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_the_page_fits_its_screen_and_shows_every_picture(page, tmp_path, width, scheme):
+    seen = measure(page, tmp_path, width, scheme)
+    assert seen["width"] == width
+    assert seen["needed"] <= width
+    assert seen["outside"] == []
+    assert len(seen["pictures"]) > 20
+    assert all(seen["pictures"])
+    assert all(seen["charts"])
+    ink, paper = luminance(seen["ink"]), luminance(seen["paper"])
+    assert (ink > paper) == (scheme == "dark")
+    assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 7  # WCAG AAA for text

@@ -1,0 +1,171 @@
+import json
+import multiprocessing
+import os
+
+import pytest
+
+from udaseg import artifacts
+from udaseg.artifacts import Input, Job
+from udaseg.errors import UdasegError
+from udaseg.files import atomic
+
+
+def job(out, p=0.2, digest="a", seed=0):
+    return Job(
+        "pseudolabel", out, {"pseudolabel": {"p": p}, "size": (2, 3)}, {"predictions": Input("x.h5", digest)}, seed
+    )
+
+
+def run(todo, files=None, **options):
+    with artifacts.stage(todo, command="udaseg pseudolabel", **options) as result:
+        for name, text in (files or {"labels/a.png": "one", "labels/b.png": "two"}).items():
+            (todo.out / name).parent.mkdir(parents=True, exist_ok=True)
+            (todo.out / name).write_text(text)
+        result.metrics = {"kept": 0.5}
+    return artifacts.read_manifest(todo.out)
+
+
+def test_manifest_describes_the_stage(tmp_path):
+    manifest = run(job(tmp_path / "s"))
+    assert manifest["stage"] == "pseudolabel"
+    assert manifest["settings"] == {"pseudolabel": {"p": 0.2}, "size": [2, 3]}
+    assert manifest["inputs"] == {"predictions": {"path": "x.h5", "digest": "a"}}
+    assert (manifest["outputs"]["count"], manifest["outputs"]["bytes"]) == (2, 6)
+    assert manifest["metrics"] == {"kept": 0.5}
+    assert manifest["command"] == "udaseg pseudolabel"
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [".lock", "labels", "manifest.json"]
+
+
+def test_reasons_name_what_changed(tmp_path):
+    out = tmp_path / "s"
+    assert artifacts.reasons(job(out)) == ["it has not been run"]
+    run(job(out))
+    assert artifacts.reasons(job(out)) == []
+    assert artifacts.reasons(job(out, p=0.3)) == ["pseudolabel.p: 0.2 -> 0.3"]
+    assert artifacts.reasons(job(out, digest="b")) == ["input predictions (x.h5) has changed"]
+    assert artifacts.reasons(job(out, seed=4)) == ["seed: 0 -> 4"]
+
+
+def test_swapped_output_of_the_same_size_is_noticed(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    before = artifacts.digest(out)
+    original = (out / "labels" / "a.png").stat()
+    with atomic(out / "labels" / "a.png") as temporary:
+        temporary.write_text("eno")
+        os.utime(temporary, ns=(original.st_atime_ns, original.st_mtime_ns))
+    assert artifacts.digest(out) != before
+    assert artifacts.reasons(job(out)) == ["its outputs have changed since they were written"]
+
+
+def test_touched_but_equal_output_is_no_reason(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    before = artifacts.digest(out)
+    os.utime(out / "labels" / "a.png", ns=(1, 1))
+    assert artifacts.digest(out) == before
+    assert artifacts.reasons(job(out)) == []
+
+
+def test_digest_is_of_the_content_not_of_the_place(tmp_path):
+    run(job(tmp_path / "s"))
+    run(job(tmp_path / "t"))
+    assert artifacts.digest(tmp_path / "s") == artifacts.digest(tmp_path / "t")
+
+
+def stop_in_the_middle(todo, name="half.png"):
+    with pytest.raises(RuntimeError), artifacts.stage(todo):
+        (todo.out / name).write_text("half")
+        raise RuntimeError
+
+
+def test_unfinished_work_is_continued_with_the_same_settings(tmp_path):
+    out = tmp_path / "s"
+    stop_in_the_middle(job(out))
+    assert artifacts.read_manifest(out) is None
+    assert artifacts.reasons(job(out)) == ["it is unfinished"]
+    with artifacts.stage(job(out)) as result:
+        assert result.resumed
+        assert (out / "half.png").exists()
+
+
+def test_unfinished_work_of_other_settings_is_cleared(tmp_path):
+    out = tmp_path / "s"
+    stop_in_the_middle(job(out))
+    with artifacts.stage(job(out, p=0.3)) as result:
+        assert not result.resumed
+        assert not (out / "half.png").exists()
+
+
+def test_a_kill_while_clearing_leaves_nothing_that_is_continued(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    marker = {"settings": {"pseudolabel": {"p": 0.3}, "size": [2, 3]}, "seed": 0, "clearing": True}
+    marker["inputs"] = {"predictions": {"path": "x.h5", "digest": "a"}}
+    (out / artifacts.MANIFEST).unlink()
+    (out / artifacts.UNFINISHED).write_text(json.dumps(marker))
+    with artifacts.stage(job(out, p=0.3)) as result:
+        assert not result.resumed
+        assert not (out / "labels").exists()
+
+
+def test_leftovers_of_killed_writers_do_not_count(tmp_path):
+    out = tmp_path / "s"
+    with pytest.raises(RuntimeError), artifacts.stage(job(out)):
+        (out / ".partial-x.png").write_text("half")
+        raise RuntimeError
+    manifest = run(job(out))
+    assert manifest["outputs"]["count"] == 2
+    assert not (out / ".partial-x.png").exists()
+
+
+def test_force_starts_over(tmp_path):
+    out = tmp_path / "s"
+    run(job(out), {"old.txt": "old"})
+    run(job(out), {"new.txt": "new"}, force=True)
+    assert not (out / "old.txt").exists()
+
+
+def test_files_of_somebody_else_are_not_touched(tmp_path):
+    out = tmp_path / "photos"
+    out.mkdir()
+    (out / "me.jpg").write_text("precious")
+    with pytest.raises(UdasegError, match="files that no stage has written"):
+        run(job(out))
+    assert (out / "me.jpg").read_text() == "precious"
+    assert not (out / artifacts.MANIFEST).exists()
+
+
+def hold(out, ready, release):
+    with artifacts.stage(job(out), command="udaseg pseudolabel --p 0.2"):
+        ready.set()
+        release.wait(20)
+
+
+def test_two_at_once_are_kept_apart_and_the_owner_is_named(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path / "s", ready, release))
+    other.start()
+    try:
+        assert ready.wait(20)
+        with pytest.raises(UdasegError, match=rf"process {other.pid} on .*udaseg pseudolabel --p 0.2"):
+            run(job(tmp_path / "s"))
+    finally:
+        release.set()
+        other.join()
+    assert run(job(tmp_path / "s"))["outputs"]["count"] == 2
+
+
+def test_a_broken_manifest_is_an_error_that_names_it(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    (out / artifacts.MANIFEST).write_text("{")
+    with pytest.raises(UdasegError, match="manifest.json"):
+        artifacts.reasons(job(out))
+
+
+def test_unwritable_place_is_one_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UdasegError, match="cannot read or write"):
+        run(job(tmp_path / "file" / "s"))

@@ -1,0 +1,106 @@
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from udaseg.data.loading import Samples, Stream
+from udaseg.data.transforms import Pair
+from udaseg.errors import UdasegError
+from udaseg.recipe import Augment, Training
+from udaseg.train.loop import Interrupted, Player, fit
+from udaseg.train.schedule import poly
+
+SETTINGS = Training(steps=12, batch=2, lr=0.1, save_every=5, log_every=2, warmup_steps=3)
+
+
+def read(i):
+    rng = np.random.default_rng(i)
+    return Pair(rng.integers(0, 255, (8, 8, 3), np.uint8), rng.integers(0, 3, (8, 8), np.uint8))
+
+
+def train(out, settings=SETTINGS, stop_at=None, bad_at=None):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout2d(0.2), nn.Conv2d(4, 3, 1))
+    optimizer = torch.optim.SGD([{"params": model.parameters(), "initial_lr": 0.1}], lr=0.1, momentum=0.9)
+    stream = Stream("source", Samples(read, 6, (8, 8)), settings.batch, Augment(crop=(6, 6)))
+
+    def objective(step, batch):
+        if step + 1 == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        logits = model(batch["source_image"].permute(0, 3, 1, 2) / 255)
+        term = nn.functional.cross_entropy(logits, batch["source_label"].long())
+        return {"segmentation": term * (torch.nan if step + 1 == bad_at else 1.0), "decay": 0.0 * term}
+
+    out.mkdir(exist_ok=True)
+    players = {"model": Player(model, optimizer)}
+    fit(players, objective, [stream], settings, out, seed=5, device=torch.device("cpu"))
+    return model
+
+
+def equal(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 7, 11])
+def test_a_stopped_run_goes_on_to_the_same_weights_and_log(tmp_path, stop_at):
+    alone = train(tmp_path / "alone")
+    with pytest.raises(Interrupted, match=f"step {stop_at} of 12"):
+        train(tmp_path / "stopped", stop_at=stop_at)
+    assert equal(alone, train(tmp_path / "stopped"))
+    assert (tmp_path / "alone" / "log.jsonl").read_bytes() == (tmp_path / "stopped" / "log.jsonl").read_bytes()
+    assert (tmp_path / "alone" / "state.pt").read_bytes() == (tmp_path / "stopped" / "state.pt").read_bytes()
+
+
+def test_a_killed_run_goes_on_from_its_last_state(tmp_path):
+    alone = train(tmp_path / "alone")
+    with pytest.raises(UdasegError):
+        train(tmp_path / "killed", bad_at=9)
+    with (tmp_path / "killed" / "log.jsonl").open("a") as file:
+        file.write('{"step": 9, "lo')
+    assert equal(alone, train(tmp_path / "killed"))
+    assert (tmp_path / "alone" / "log.jsonl").read_bytes() == (tmp_path / "killed" / "log.jsonl").read_bytes()
+
+
+def test_the_signal_handlers_are_put_back(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    train(tmp_path / "run")
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_log_holds_every_term_and_the_learning_rate(tmp_path):
+    train(tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12]
+    assert set(lines[0]) == {"step", "loss", "segmentation", "decay", "lr"}
+    assert lines[-1]["loss"] == pytest.approx(lines[-1]["segmentation"])
+    assert lines[-1]["lr"] == pytest.approx(0.1 * (1 - 11 / 12) ** 0.9)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_path):
+    with pytest.raises(UdasegError, match="step 8: segmentation = nan"):
+        train(tmp_path / "run", bad_at=8)
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 5
+
+
+def test_a_truncated_state_is_one_error(tmp_path):
+    train(tmp_path / "run")
+    state = tmp_path / "run" / "state.pt"
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(UdasegError, match=r"cannot continue from .*state.pt"):
+        train(tmp_path / "run")
+
+
+def test_poly_is_clamped_past_its_horizon():
+    settings = Training(steps=10, horizon=8, power=0.9)
+    assert [poly(step, settings) for step in (8, 9, 100)] == [0.0, 0.0, 0.0]
+    assert poly(0, settings) == 1.0
+    assert poly(4, settings) == pytest.approx(0.5**0.9)
+
+
+def test_the_learning_rate_rises_linearly_first():
+    settings = Training(steps=100, warmup_steps=4, power=0.0)
+    assert [poly(step, settings) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]

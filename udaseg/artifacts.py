@@ -1,0 +1,246 @@
+"""Stage directories: complete or not at all, resumable, locked, and re-run only for a reason that can be named.
+
+A stage directory holds the stage's files and, once it is complete, `manifest.json`. While work is under way it
+holds `.unfinished.json` instead: the settings and inputs of that work, so that a later start knows whether what
+is there can be continued. `.lock` keeps two processes apart. Names that start with a dot are no outputs.
+"""
+
+import json
+import os
+import platform
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from udaseg import __version__
+from udaseg.errors import UdasegError
+from udaseg.files import PARTIAL, content, read_json, signature, write_json
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+UNFINISHED = ".unfinished.json"
+LOCK = ".lock"
+OWNER = ".owner.json"
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something a stage reads: where it is, and the digest of what it holds."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage is about to do: enough to tell whether it has been done already."""
+
+    stage: str
+    out: Path
+    settings: dict[str, Any]
+    inputs: dict[str, Input]
+    seed: int = 0
+
+
+@dataclass
+class Result:
+    """What a stage adds to its manifest while it works."""
+
+    resumed: bool = False
+    metrics: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+def reasons(job: Job) -> list[str]:
+    """Say why the stage has to run; an empty list means that it is up to date."""
+    manifest = read_manifest(job.out)
+    if manifest is None:
+        if not job.out.is_dir() or not any(job.out.iterdir()):
+            return ["it has not been run"]
+        return ["it is unfinished"]
+    return [*differences(manifest, _identity(job)), *_damage(job.out, manifest)]
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Read the manifest of a complete stage directory; None where there is none."""
+    return read_json(folder / MANIFEST)
+
+
+@contextmanager
+def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Result]:
+    """Hold a stage directory for the time of the work, and make it complete at the end.
+
+    Continues unfinished work of the same settings and inputs, else starts from an empty directory. The manifest
+    is written last; leaving by an exception keeps what is there for the next start. Raises UdasegError where
+    another process holds the directory, where it holds files of somebody else's, or where it cannot be written.
+    """
+    started = time.time()
+    with _os_errors(job.out), _locked(job.out, command):
+        resumed = _prepare(job, force)
+        result = Result(resumed=resumed)
+        yield result
+        for leftover in job.out.rglob(PARTIAL + "*"):
+            leftover.unlink()
+        files = list(_outputs(job.out))
+        manifest = {
+            "schema": SCHEMA,
+            "stage": job.stage,
+            "version": __version__,
+            "command": command,
+            **_identity(job),
+            "outputs": {
+                "count": len(files),
+                "bytes": sum(path.stat().st_size for path in files),
+                "digest": content(job.out, files),
+                "signature": signature(job.out, files),
+            },
+            "metrics": result.metrics,
+            "warnings": result.warnings,
+            "environment": {"python": platform.python_version(), "torch": _version("torch"), **result.environment},
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+            "seconds": round(time.time() - started, 2),
+        }
+        write_json(job.out / MANIFEST, manifest)
+        (job.out / UNFINISHED).unlink()
+
+
+def digest(path: Path) -> str:
+    """Digest what a stage directory, a file or any other directory holds, by content.
+
+    A complete stage directory whose files are as its manifest left them (names, sizes, times) is not read again.
+    """
+    if path.is_file():
+        return content(path.parent, [path])
+    files = list(_outputs(path))
+    manifest = read_manifest(path)
+    if manifest is not None and manifest["outputs"]["signature"] == signature(path, files):
+        return manifest["outputs"]["digest"]
+    return content(path, files)
+
+
+def differences(manifest: dict[str, Any], identity: dict[str, Any]) -> list[str]:
+    """Name each setting and input in which a manifest differs from what is wanted now."""
+    found = []
+    if manifest.get("seed") != identity["seed"]:
+        found.append(f"seed: {manifest.get('seed')} -> {identity['seed']}")
+    before, now = _flat(manifest.get("settings", {})), _flat(identity["settings"])
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            found.append(f"{key}: {_short(before, key)} -> {_short(now, key)}")
+    old, new = manifest.get("inputs", {}), identity["inputs"]
+    for name in sorted(old.keys() | new.keys()):
+        if name not in old or name not in new:
+            found.append(f"input {name}: {'removed' if name in old else 'added'}")
+        elif old[name]["digest"] != new[name]["digest"]:
+            found.append(f"input {name} ({new[name]['path']}) has changed")
+    return found
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    inputs = {name: {"path": given.path, "digest": given.digest} for name, given in sorted(job.inputs.items())}
+    # Through JSON and back, so that tuples compare equal to the lists that a manifest holds.
+    return json.loads(json.dumps({"settings": job.settings, "seed": job.seed, "inputs": inputs}))
+
+
+def _prepare(job: Job, force: bool) -> bool:
+    identity = _identity(job)
+    unfinished = read_json(job.out / UNFINISHED)
+    if read_manifest(job.out) is None and unfinished is None and any(_outputs(job.out)):
+        raise UdasegError(
+            f"{job.out} holds files that no stage has written",
+            "give an empty or a new directory with --out; nothing in it was touched",
+        )
+    if (
+        unfinished is not None
+        and not force
+        and not unfinished.get("clearing")
+        and not differences(unfinished, identity)
+    ):
+        return True
+    (job.out / MANIFEST).unlink(missing_ok=True)
+    # Marked as unfinished before anything goes: a kill in the middle of clearing leaves a directory we know.
+    write_json(job.out / UNFINISHED, {**identity, "clearing": True})
+    for path in job.out.iterdir():
+        if path.name not in (UNFINISHED, LOCK, OWNER):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    write_json(job.out / UNFINISHED, identity)
+    return False
+
+
+def _damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    files = list(_outputs(folder))
+    outputs = manifest["outputs"]
+    if signature(folder, files) == outputs["signature"]:
+        return []
+    if len(files) != outputs["count"]:
+        return [f"its outputs have changed: {outputs['count']} files written, {len(files)} found"]
+    return [] if content(folder, files) == outputs["digest"] else ["its outputs have changed since they were written"]
+
+
+@contextmanager
+def _locked(folder: Path, command: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, owner = FileLock(folder / LOCK), folder / OWNER
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        held = read_json(owner) or {}
+        who = f"process {held.get('pid', '?')} on {held.get('host', '?')}, since {held.get('since', '?')}"
+        raise UdasegError(
+            f"{folder} is in use by another udaseg ({who}: {held.get('command') or 'unknown command'})",
+            "wait for it, stop it, or write somewhere else with --out",
+        ) from None
+    try:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        write_json(owner, {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command})
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def _os_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        raise UdasegError(
+            f"cannot read or write {place}: {error.strerror or error}",
+            "free some space, or mend the path or its permissions; then run the same command again, it continues",
+        ) from error
+
+
+def _outputs(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and not (name == MANIFEST and Path(parent) == folder):
+                yield Path(parent, name)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _short(flat: dict[str, Any], key: str) -> str:
+    return json.dumps(flat[key]) if key in flat else "(not set)"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,101 @@
+"""Training batches as a pure function of (seed, step): the same after a resume, and for any number of workers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from udaseg.data.records import ImageSet, LabelledSet
+from udaseg.data.transforms import Pair, augment, distort, resize, resize_label
+from udaseg.recipe import Augment
+
+CACHE_BYTES = 1 << 30
+DOMAINS = ("source", "target")
+
+
+class Batch(dict[str, torch.Tensor]):
+    """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and `<domain>_label` uint8 [N, H, W]."""
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
+
+
+class Samples:
+    """The pictures of one domain at their training size, kept in memory when all of them fit.
+
+    `read(i)` gives a picture and its label at their own sizes.
+    """
+
+    def __init__(self, read: Callable[[int], Pair], count: int, size: tuple[int, int] | None):
+        self._read, self._count, self.size = read, count, size
+        self._kept: dict[int, Pair] = {}
+        self._keep = size is not None and count * size[0] * size[1] * 4 <= CACHE_BYTES
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Pair:
+        if index in self._kept:
+            return self._kept[index]
+        pair = self._read(index)
+        if self.size is not None:
+            pair = Pair(resize(pair.image, self.size), resize_label(pair.label, self.size))
+        if self._keep:
+            self._kept[index] = pair
+        return pair
+
+
+def labelled(pictures: LabelledSet, size: tuple[int, int] | None) -> Samples:
+    """Train on pictures with labels."""
+    return Samples(lambda i: Pair(pictures.image(i), pictures.label(i)), len(pictures), size)
+
+
+def pseudo_labelled(pictures: ImageSet, label: Callable[[str], np.ndarray], size: tuple[int, int] | None) -> Samples:
+    """Train on pictures whose labels come from elsewhere: `label(stem)` gives uint8 train ids [H, W]."""
+    return Samples(lambda i: Pair(pictures.image(i), label(pictures.records[i].stem)), len(pictures), size)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One domain of a training run: what it draws from, how many a batch, and how they are augmented."""
+
+    domain: str
+    samples: Samples
+    batch: int
+    augment: Augment
+
+
+class Batches(Dataset):
+    """Batch number `step` holds the same pictures, crops and colours whenever and wherever it is made."""
+
+    def __init__(self, streams: list[Stream], seed: int):
+        self._streams, self._seed = streams, seed
+
+    def __getitem__(self, step: int) -> Batch:
+        batch = Batch()
+        for stream in self._streams:
+            pairs = [self._draw(stream, step * stream.batch + i) for i in range(stream.batch)]
+            batch[f"{stream.domain}_image"] = torch.from_numpy(np.stack([pair.image for pair in pairs]))
+            batch[f"{stream.domain}_label"] = torch.from_numpy(np.stack([pair.label for pair in pairs]))
+        return batch
+
+    def _draw(self, stream: Stream, position: int) -> Pair:
+        code, count = DOMAINS.index(stream.domain), len(stream.samples)
+        epoch, place = divmod(position, count)
+        index = int(_order(self._seed, code, epoch, count)[place])
+        rng = np.random.default_rng((self._seed, 1, code, position))
+        pair = augment(stream.samples[index], stream.augment, rng)
+        return Pair(distort(pair.image, stream.augment, rng), pair.label)
+
+
+def batches(streams: list[Stream], seed: int, steps: range, workers: int) -> Iterator[Batch]:
+    """Give the batches of `steps` in order, made ahead by `workers` processes (0: in this one)."""
+    return iter(DataLoader(Batches(streams, seed), batch_size=None, sampler=steps, num_workers=workers))
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, code: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, 0, code, epoch)).permutation(count)

@@ -1,0 +1,106 @@
+"""Open a dataset by name: its images, or its images with labels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from udaseg.data import bdd100k, cityscapes, crosscity, folder, gta5, mapillary, synthia
+from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
+from udaseg.errors import UdasegError
+from udaseg.labels import ClassSpace, Coding, fill, table, train_ids
+
+DATASETS = {
+    "gta5": gta5,
+    "synthia": synthia,
+    "cityscapes": cityscapes,
+    "mapillary": mapillary,
+    "bdd100k": bdd100k,
+    "crosscity": crosscity,
+    "folder": folder,
+}
+
+
+def open_images(dataset: str, root: str | Path, split: str, limit: int | None = None) -> ImageSet:
+    """Open the images of a split, the first `limit` of them by stem; labels are neither read nor looked for.
+
+    Raises UdasegError for an unknown dataset or split, a missing directory, and a split without images.
+    """
+    root = Path(root)
+    files = _images(dataset, root, split)
+    return ImageSet(dataset, root, split, tuple(Image(s, p) for s, p in list(files.items())[:limit]))
+
+
+def open_labelled(
+    dataset: str,
+    root: str | Path,
+    split: str,
+    space: ClassSpace,
+    limit: int | None = None,
+    coding: str | None = None,
+) -> LabelledSet:
+    """Open the images of a split with their labels, in a class space.
+
+    `coding` names what the ids of a `folder` dataset mean where it has no classes.yaml; every other dataset finds its
+    own out. Raises UdasegError as `open_images` does, for images without a label, for labels whose encoding cannot
+    be told, and for classes that the labels do not have.
+    """
+    root = Path(root)
+    files = _images(dataset, root, split)
+    if coding is not None and dataset != "folder":
+        raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
+    found = folder.labels(root, split, coding) if dataset == "folder" else DATASETS[dataset].labels(root, split)
+    _expect_all(files, found.files, "label", root)
+    if found.depth:
+        _expect_all(files, found.depth, "depth map", root)
+    notes = list(found.notes)
+    if spare := len(found.files.keys() - files.keys()):
+        notes.append(f"{spare} labels have no image and are not used")
+    ids = train_ids(found.coding, space)
+    own = dataset == "folder" and coding is None and bool(ids)
+    if own:  # one's own data need not have every class of the space; what it lacks is said
+        notes += _differences(found.coding, space)
+    lookup = fill(ids) if own else table(found.coding, space)
+    records = tuple(Labelled(s, p, found.files[s], found.depth.get(s)) for s, p in list(files.items())[:limit])
+    known = np.zeros(256, bool)
+    known[list(found.coding.known)] = True
+    known.setflags(write=False)
+    return LabelledSet(dataset, root, split, space, records, found.coding.name, lookup, known, tuple(notes), found.fit)
+
+
+def detect(root: str | Path) -> str:
+    """Name the dataset whose layout a directory has; raises UdasegError where none or several fit."""
+    root = Path(root)
+    if not root.is_dir():
+        raise UdasegError(f"there is no directory {root}")
+    names = [name for name, reader in DATASETS.items() if reader.found_in(root)]
+    if len(names) != 1:
+        fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
+        raise UdasegError(f"{root}: the layout {fits}", f"name it with --dataset: {', '.join(DATASETS)}")
+    return names[0]
+
+
+def _differences(coding: Coding, space: ClassSpace) -> list[str]:
+    have = list(dict.fromkeys(coding.classes.values()))
+    without = [name for name in space.classes if name not in have]
+    unused = [name for name in have if name not in space.classes]
+    said = {"classes without labels": without, "labels of no class, ignored": unused}
+    return [f"{what}: {', '.join(names)}" for what, names in said.items() if names]
+
+
+def _images(dataset: str, root: Path, split: str) -> dict[str, Path]:
+    if dataset not in DATASETS:
+        raise UdasegError(f"there is no dataset {dataset!r}", f"known: {', '.join(DATASETS)}")
+    files = DATASETS[dataset].images(root, split)
+    if not files:
+        raise UdasegError(f"{root}: the {split} split of {dataset} holds no images", DATASETS[dataset].GET)
+    return dict(sorted(files.items()))
+
+
+def _expect_all(images: Mapping[str, Path], partners: Mapping[str, Path], what: str, root: Path) -> None:
+    if missing := [path.name for stem, path in images.items() if stem not in partners]:
+        names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise UdasegError(
+            f"{root}: expected a {what} for each of {len(images)} images, found none for {len(missing)}: {names}",
+            f"complete the download or remove these images; `udaseg data check {root}` lists them all",
+        )

@@ -1,0 +1,89 @@
+"""The geometry and the colours of training pictures: image and label always go through the same transform."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image as Pillow
+
+from udaseg.labels import IGNORE
+from udaseg.recipe import Augment
+
+
+class Pair(NamedTuple):
+    image: np.ndarray  # uint8 [H, W, 3], RGB
+    label: np.ndarray  # uint8 [H, W], train ids, 255 ignored
+
+
+def resize(image_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a uint8 picture to (height, width), bicubic with antialiasing."""
+    if image_HWC.shape[:2] == tuple(size):
+        return image_HWC
+    return np.asarray(Pillow.fromarray(image_HWC).resize(size[::-1], Pillow.Resampling.BICUBIC))
+
+
+def resize_label(label_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 or uint16 ids to (height, width), nearest."""
+    if label_HW.shape == tuple(size):
+        return label_HW
+    return np.asarray(Pillow.fromarray(label_HW).resize(size[::-1], Pillow.Resampling.NEAREST))
+
+
+def augment(pair: Pair, settings: Augment, rng: np.random.Generator) -> Pair:
+    """Scale, crop and flip a pair at random; what lies outside the picture is black and ignored.
+
+    Draws the same number of random values whatever the settings, so that switching one of them off leaves the
+    others as they were.
+    """
+    scale, down, right, mirrored = rng.uniform(*settings.scale), rng.random(), rng.random(), rng.random()
+    height, width = (round(side * scale) for side in pair.label.shape)
+    pair = Pair(resize(pair.image, (height, width)), resize_label(pair.label, (height, width)))
+    if settings.crop is not None:
+        pair = _crop(pair, settings.crop, down, right)
+    if mirrored < settings.flip:
+        pair = Pair(pair.image[:, ::-1], pair.label[:, ::-1])
+    return pair
+
+
+def _crop(pair: Pair, size: tuple[int, int], down: float, right: float) -> Pair:
+    (height, width), (rows, columns) = size, pair.label.shape
+    top = int(down * (max(rows - height, 0) + 1))
+    left = int(right * (max(columns - width, 0) + 1))
+    image = pair.image[top : top + height, left : left + width]
+    label = pair.label[top : top + height, left : left + width]
+    missing = (height - label.shape[0], width - label.shape[1])
+    if any(missing):
+        image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)))
+        label = np.pad(label, ((0, missing[0]), (0, missing[1])), constant_values=IGNORE)
+    return Pair(image, label)
+
+
+def distort(image_HWC: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:
+    """Change brightness, contrast, saturation and hue at random, then blur: uint8 in, uint8 out."""
+    changes, blurred, sigma = rng.uniform(-1.0, 1.0, 4), rng.random(), rng.uniform(0.15, 1.15)
+    if settings.jitter > 0.0:
+        image_HWC = _jitter(image_HWC, changes * settings.jitter)
+    if blurred < settings.blur:
+        from PIL import ImageFilter
+
+        image_HWC = np.asarray(Pillow.fromarray(image_HWC).filter(ImageFilter.GaussianBlur(sigma)))
+    return image_HWC
+
+
+# Rec. 601 luma; the rotation of the hue is one around the grey axis in RGB.
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def _jitter(image_HWC: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    brightness, contrast, saturation, hue = changes
+    angle = hue * np.pi / 2
+    axis = np.full((3, 3), (1 - np.cos(angle)) / 3, dtype=np.float32)
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], dtype=np.float32) * np.sin(angle) / np.sqrt(3)
+    rotate = axis + np.eye(3, dtype=np.float32) * np.cos(angle) + cross
+    grey = np.outer(np.ones(3, dtype=np.float32), _LUMA)
+    saturate = (1 + saturation) * np.eye(3) - saturation * grey
+    # All four are affine in RGB, so that one 3x3 product and one shift do them at once.
+    matrix = ((1 + contrast) * (1 + brightness) * (saturate @ rotate)).astype(np.float32)
+    mean = float((image_HWC.reshape(-1, 3).mean(axis=0) @ _LUMA) * (1 + brightness))
+    out = image_HWC.reshape(-1, 3).astype(np.float32) @ matrix.T
+    out -= np.float32(contrast * mean)
+    return np.clip(np.rint(out, out=out), 0, 255, out=out).astype(np.uint8).reshape(image_HWC.shape)

@@ -1,0 +1,155 @@
+"""Inverse depth, the stride-8 grid, and the density of a mixture for every class.
+
+The mixtures live on the grid of the network: a pixel is (column, row, inverse depth), columns and rows counted
+from 0 on the grid, inverse depth being 65536 / (cm + 1). See `udaseg.mixtures` for the fit.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numba import njit
+
+from udaseg.errors import UdasegError
+from udaseg.files import atomic
+
+_AGAIN = "write it again with `udaseg gmm --force`"
+SCALE = 1e6  # of the density map; the density is per pixel of the grid squared and unit of inverse depth
+
+
+@dataclass(frozen=True, eq=False)
+class Mixtures:
+    """Hold one Gaussian mixture with diagonal covariance for each class, over (column, row, inverse depth).
+
+    `weights` float64 [C, K], `means` and `variances` float64 [C, K, 3]; `grid` is (height, width). A component
+    that is not there has weight 0, mean 0 and variance 1; a class that is not there has none, and density 0.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+    classes: tuple[str, ...]
+    grid: tuple[int, int]
+
+
+def inverse_depth(cm: np.ndarray) -> np.ndarray:
+    """Turn depth in centimetres (uint16) into inverse depth, 65536 / (cm + 1): float32 of the same shape."""
+    return np.float32(65536) / (cm.astype(np.float32) + np.float32(1))
+
+
+def grid_size(height: int, width: int) -> tuple[int, int]:
+    """Give the size (height, width) of the network's grid: a strided stem, a pooling in ceil mode, a stride.
+
+    A picture of 760x1280 has a grid of 96x161, one of 320x640 a grid of 41x81.
+    """
+    stem = (height - 1) // 2 + 1, (width - 1) // 2 + 1
+    rows, columns = (side // 2 // 2 + 1 for side in stem)
+    return rows, columns
+
+
+def to_grid(image_HW: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Resample labels or depth to the grid, nearest pixel (of the centres): same dtype, [h, w]."""
+    rows, columns = (
+        ((2 * np.arange(kept) + 1) * side // (2 * kept)) for side, kept in zip(image_HW.shape, grid, strict=True)
+    )
+    return image_HW[rows[:, None], columns]
+
+
+def density(mixtures: Mixtures, inverse_depth_HW: np.ndarray) -> np.ndarray:
+    """Evaluate the mixture of every class at every place of the grid: float32 [C, h, w].
+
+    p_c(x) = sum_j weight_j prod_k N(x_k; mean_jk, variance_jk), a joint density per square of the grid and unit
+    of inverse depth; `inverse_depth_HW` is float32 [h, w] on the grid of the mixtures. Columns and rows are
+    tables, so one exponential a component and place is left. Raises UdasegError where the grids differ.
+    """
+    if inverse_depth_HW.shape != mixtures.grid:
+        raise UdasegError(
+            f"depth is {inverse_depth_HW.shape[0]}x{inverse_depth_HW.shape[1]}, the mixtures were fitted on a grid of "
+            f"{mixtures.grid[0]}x{mixtures.grid[1]}",
+            "fit the mixtures on the grid of this network (gmm.grid), or resize the input to match",
+        )
+    out_CHW = np.zeros((len(mixtures.classes), *mixtures.grid), np.float32)
+    depth_HW = np.ascontiguousarray(inverse_depth_HW, np.float32)
+    _density(depth_HW, mixtures.weights, mixtures.means, mixtures.variances, out_CHW)
+    return out_CHW
+
+
+def density_map(density: np.ndarray) -> np.ndarray:
+    """Squash a density to 0..255, the target of the density branch: 255 (1 - exp(-1e6 p)), same shape."""
+    return -255 * np.expm1(-SCALE * density)
+
+
+def write(path: Path, mixtures: Mixtures) -> None:
+    """Write gmm.h5 in one piece: `weights`, `means`, `variances`, attributes `classes` and `grid`; the same bytes
+    for the same mixtures."""
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        for name in ("weights", "means", "variances"):
+            file.create_dataset(name, data=getattr(mixtures, name).astype(np.float64))
+        file.attrs["classes"] = list(mixtures.classes)
+        file.attrs["grid"] = mixtures.grid
+
+
+def read(path: Path) -> Mixtures:
+    """Read gmm.h5. Raises UdasegError for a missing file, another format, or values that are no mixture."""
+    try:
+        with h5py.File(path, "r") as file:
+            weights, means, variances = (
+                file[name][()].astype(np.float64) for name in ("weights", "means", "variances")
+            )
+            classes = tuple(str(name) for name in file.attrs["classes"])
+            rows, columns = (int(side) for side in file.attrs["grid"])
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UdasegError(f"cannot read mixtures from {path}: {error}", _AGAIN) from None
+    expected = (len(classes), *weights.shape[1:2], 3)
+    if weights.ndim != 2 or means.shape != expected or variances.shape != expected:
+        shapes = f"weights {weights.shape}, means {means.shape}, variances {variances.shape}"
+        raise UdasegError(f"{path}: {shapes} do not fit {len(classes)} classes, expected [C, K] and [C, K, 3]", _AGAIN)
+    sums = weights.sum(axis=1)
+    finite = all(np.isfinite(values).all() for values in (weights, means, variances))
+    if not finite or (weights < 0).any() or (variances <= 0).any() or not np.all((sums == 0) | np.isclose(sums, 1)):
+        raise UdasegError(
+            f"{path}: weights must be positive and sum to 1 (0 for an absent class), variances be positive, "
+            "and all be finite",
+            _AGAIN,
+        )
+    return Mixtures(weights, means, variances, classes, (rows, columns))
+
+
+@njit(cache=True, nogil=True)
+def _density(depth_HW, weights, means, variances, out_CHW):
+    height, width = depth_HW.shape
+    column = np.empty(width, np.float32)
+    exponent = np.empty(width, np.int32)
+    power = exponent.view(np.float32)
+    fraction = np.empty(width, np.float32)
+    for c in range(weights.shape[0]):
+        for j in range(weights.shape[1]):
+            if weights[c, j] == 0:
+                continue
+            mean, variance = means[c, j], variances[c, j]
+            scale = weights[c, j] / ((2 * np.pi) ** 1.5 * np.sqrt(variance[0] * variance[1] * variance[2]))
+            for x in range(width):
+                column[x] = np.exp(-((x - mean[0]) ** 2) / (2 * variance[0]))
+            # The mean in two parts: its rounding would show where the variance is tiny.
+            high = np.float32(mean[2])
+            low = np.float32(mean[2] - high)
+            narrow = np.float32(np.sqrt(np.log2(np.e) / (2 * variance[2])))
+            for y in range(height):
+                row = np.float32(scale * np.exp(-((y - mean[1]) ** 2) / (2 * variance[1])))
+                if row < 1e-37:
+                    continue
+                depth, out = depth_HW[y], out_CHW[c, y]
+                # 2^t with t = -z^2: 2^floor(t) from its bits, 2^fraction as a polynomial, all lanes at once.
+                for x in range(width):
+                    z = ((depth[x] - high) - low) * narrow
+                    t = max(-z * z, np.float32(-126))
+                    whole = np.floor(t)
+                    fraction[x] = t - whole
+                    exponent[x] = (np.int32(whole) + np.int32(127)) << np.int32(23)
+                for x in range(width):
+                    f = fraction[x]
+                    series = np.float32(8.949590424e-3) + f * np.float32(1.893754058e-3)
+                    series = np.float32(2.401418182e-1) + f * (np.float32(5.586033708e-2) + f * series)
+                    series = np.float32(9.999998984e-1) + f * (np.float32(6.931544897e-1) + f * series)
+                    out[x] += row * column[x] * power[x] * series

@@ -1,0 +1,17 @@
+"""The one error that users see."""
+
+
+class UdasegError(Exception):
+    """Say what is wrong, where, what was expected and what was found; the hint says how to put it right.
+
+    Everything a user can cause ends in this error and nothing else: the shell prints the message and the
+    hint without a traceback and exits with 1. A broken promise of our own code is an AssertionError.
+    """
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self):
+        return type(self), (self.message, self.hint)

@@ -1,0 +1,73 @@
+"""Score a network on labelled pictures: exact counting, at the labels' own resolution."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from torch.nn.functional import interpolate
+
+from udaseg.data.records import LabelledSet
+from udaseg.files import atomic, write_json
+from udaseg.labels import ClassSpace
+from udaseg.metrics import confusion, scores
+from udaseg.models.inference import Runner
+from udaseg.pseudo.confidence import argmax_label
+from udaseg.recipe import Evaluate, HxW
+
+PANELS = 6
+
+
+def evaluate(
+    model: Path,
+    pictures: LabelledSet,
+    size: HxW | None,
+    settings: Evaluate,
+    out: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write `metrics.json` and a few panels; return the metrics and the manifest's environment.
+
+    Pictures are seen at `size`; the logits are brought to the size of each label, bilinear, before the argmax
+    (AdaptSegNet, ADVENT, FDA; never the other way round).
+    """
+    space = pictures.space
+    runner = Runner(model, space.classes, settings.precision)
+    counts = np.zeros((len(space), len(space)), np.int64)
+    shown = set(np.linspace(0, len(pictures) - 1, min(PANELS, len(pictures))).astype(int).tolist())
+    done = 0
+    for indices, images, output in runner.run(pictures, range(len(pictures)), size, settings.batch):
+        for i, image, logits_CHW in zip(indices, images, output.logits, strict=True):
+            truth = pictures.label(i)
+            predicted = _label(logits_CHW, truth.shape, runner.model.align_corners)
+            confusion(truth, predicted, len(space), out=counts)
+            if i in shown:
+                _write_panel(out / "panels", pictures.records[i].stem, image, truth, predicted, space)
+        done += len(indices)
+        if progress is not None:
+            progress(done, len(pictures))
+    metrics = scores(counts, space.classes).document(counts, len(pictures))
+    write_json(out / "metrics.json", metrics)
+    return metrics, runner.environment
+
+
+def _label(logits_CHW: torch.Tensor, size: tuple[int, int], align_corners: bool) -> np.ndarray:
+    if logits_CHW.device.type == "cpu":
+        return argmax_label(logits_CHW.numpy(), *size, align_corners)
+    corners = align_corners or None
+    full_1CHW = interpolate(logits_CHW[None], size=size, mode="bilinear", align_corners=corners)
+    return full_1CHW[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def _write_panel(
+    folder: Path, stem: str, image: np.ndarray, truth: np.ndarray, predicted: np.ndarray, space: ClassSpace
+) -> None:
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(space)] = space.palette
+    shown = {"image": image, "truth": colours[truth], "prediction": colours[predicted]}
+    for name, picture in shown.items():
+        with atomic(folder / f"{stem}-{name}.png", sync=False) as temporary:
+            Pillow.fromarray(picture).save(temporary, format="PNG", compress_level=1)

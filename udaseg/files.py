@@ -1,0 +1,95 @@
+"""Files written in one piece, and the digests by which inputs are compared."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from udaseg.errors import UdasegError
+
+PARTIAL = ".partial-"
+
+
+@contextmanager
+def atomic(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Give a temporary name in the same folder; it takes the real name when the block ends well.
+
+    `sync=False` saves the wait for the disk, for files which are cheap to make again: they survive a kill of the
+    process, but not of the machine.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        if sync:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        # mkstemp makes files private; outputs are as readable as the user's umask allows.
+        temporary.chmod(0o666 & ~_UMASK)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write JSON in one piece: readers see the old file or the new one."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None where there is no file. Raises UdasegError where it is something else."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, OSError) as error:
+        raise UdasegError(f"cannot read {path}: {error}", f"remove {path}; the stage then runs again") from None
+    if not isinstance(values, dict):
+        raise UdasegError(f"{path} is not a JSON object", f"remove {path}; the stage then runs again")
+    return values
+
+
+def fingerprint(paths: Iterable[Path], root: Path) -> str:
+    """Digest names, sizes and modification times: for datasets too large to be read just for a digest."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        status = path.stat()
+        line = f"{os.path.relpath(path, root)}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        hasher.update(line.encode(errors="surrogateescape"))
+    return hasher.hexdigest()
+
+
+def content(root: Path, files: Iterable[Path]) -> str:
+    """Digest names and bytes."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for path in files:
+        with path.open("rb") as file:
+            inner = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        hasher.update(f"{path.relative_to(root).as_posix()}\0{inner}\n".encode(errors="surrogateescape"))
+    return hasher.hexdigest()
+
+
+def signature(root: Path, files: Iterable[Path]) -> str:
+    """Digest names, sizes, times and inodes: as long as it is equal, nobody has touched the files."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for path in files:
+        status = path.stat()
+        line = f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}\n"
+        hasher.update(line.encode(errors="surrogateescape"))
+    return hasher.hexdigest()
+
+
+def _current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _current_umask()

@@ -1,0 +1,268 @@
+"""Class spaces, the id codings of the datasets, and the 256-entry tables between them.
+
+A coding says which class an id on disk stands for; a space says which classes are trained and scored. Everything
+here is a plain table: whatever a table does not name is ignored.
+"""
+
+import colorsys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from udaseg.errors import UdasegError
+
+IGNORE = 255
+RGB = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ClassSpace:
+    """The classes that are trained and scored, in the order of their train ids, with a colour for each."""
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[RGB, ...]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the ids of a label file stand for: the class of an id, and every id that may occur at all."""
+
+    name: str
+    classes: Mapping[int, str]
+    known: frozenset[int]
+
+
+_CS19: dict[str, RGB] = {
+    "road": (128, 64, 128),
+    "sidewalk": (244, 35, 232),
+    "building": (70, 70, 70),
+    "wall": (102, 102, 156),
+    "fence": (190, 153, 153),
+    "pole": (153, 153, 153),
+    "traffic light": (250, 170, 30),
+    "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35),
+    "terrain": (152, 251, 152),
+    "sky": (70, 130, 180),
+    "person": (220, 20, 60),
+    "rider": (255, 0, 0),
+    "car": (0, 0, 142),
+    "truck": (0, 0, 70),
+    "bus": (0, 60, 100),
+    "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230),
+    "bicycle": (119, 11, 32),
+}
+_GROUPS: dict[str, RGB] = {
+    "flat": (128, 64, 128),
+    "construction": (70, 70, 70),
+    "object": (153, 153, 153),
+    "nature": (107, 142, 35),
+    "sky": (70, 130, 180),
+    "human": (220, 20, 60),
+    "vehicle": (0, 0, 142),
+}
+_NOT_IN_SYNTHIA = ("terrain", "truck", "train")
+_SMALL_STATIC = ("wall", "fence", "pole")
+
+
+def _space(name: str, colours: Mapping[str, RGB], without: Sequence[str] = ()) -> ClassSpace:
+    kept = {c: colour for c, colour in colours.items() if c not in without}
+    return ClassSpace(name, tuple(kept), tuple(kept.values()))
+
+
+SPACES: dict[str, ClassSpace] = {
+    "cs19": _space("cs19", _CS19),
+    "syn16": _space("syn16", _CS19, _NOT_IN_SYNTHIA),
+    "syn13": _space("syn13", _CS19, _NOT_IN_SYNTHIA + _SMALL_STATIC),
+    "grp7-dada": _space("grp7-dada", _GROUPS),  # as published: SYNTHIA's riders, buses, walls, ... are ignored
+    "grp7-full": _space("grp7-full", _GROUPS),  # complete, and the same for every dataset
+}
+
+_CITYSCAPES = {
+    0: "unlabeled", 1: "ego vehicle", 2: "rectification border", 3: "out of roi", 4: "static", 5: "dynamic",
+    6: "ground", 7: "road", 8: "sidewalk", 9: "parking", 10: "rail track", 11: "building", 12: "wall", 13: "fence",
+    14: "guard rail", 15: "bridge", 16: "tunnel", 17: "pole", 18: "polegroup", 19: "traffic light",
+    20: "traffic sign", 21: "vegetation", 22: "terrain", 23: "sky", 24: "person", 25: "rider", 26: "car", 27: "truck",
+    28: "bus", 29: "caravan", 30: "trailer", 31: "train", 32: "motorcycle", 33: "bicycle", 34: "license plate",
+}  # fmt: skip
+_SYNTHIA = {
+    0: "void", 1: "sky", 2: "building", 3: "road", 4: "sidewalk", 5: "fence", 6: "vegetation", 7: "pole", 8: "car",
+    9: "traffic sign", 10: "person", 11: "bicycle", 12: "motorcycle", 13: "parking slot", 14: "road work",
+    15: "traffic light", 16: "terrain", 17: "rider", 18: "truck", 19: "bus", 20: "train", 21: "wall",
+    22: "lane marking",
+}  # fmt: skip
+# Mapillary Vistas v1.2, 66 ids, as RobustNet and HRDA map them: curbs are sidewalk, lane markings and manholes road.
+_MAPILLARY_12 = {
+    2: "sidewalk", 3: "fence", 6: "wall", 13: "road", 15: "sidewalk", 17: "building", 19: "person", 20: "rider",
+    21: "rider", 22: "rider", 24: "road", 27: "sky", 29: "terrain", 30: "vegetation", 41: "road", 45: "pole",
+    47: "pole", 48: "traffic light", 50: "traffic sign", 52: "bicycle", 54: "bus", 55: "car", 57: "motorcycle",
+    58: "train", 61: "truck",
+}  # fmt: skip
+# Mapillary Vistas v2.0, 124 ids: the same rule, applied to the classes that v2.0 splits (markings, lights, signs,
+# persons); what v2.0 adds (driveways, shoulders, islands, garages, groups of poles or vehicles) is ignored.
+_MAPILLARY_20 = {
+    4: "sidewalk", 5: "fence", 12: "wall", 21: "road", 24: "sidewalk", 27: "building", 30: "person", 31: "person",
+    32: "rider", 33: "rider", 34: "rider", 61: "sky", 63: "terrain", 64: "vegetation", 74: "road", 85: "pole",
+    88: "pole", **dict.fromkeys(range(90, 96), "traffic light"), 99: "traffic sign", 100: "traffic sign",
+    101: "traffic sign", 103: "traffic sign", 105: "bicycle", 107: "bus", 108: "car", 110: "motorcycle", 111: "train",
+    114: "truck", **{i: "road" for i in range(35, 59) if i not in (45, 56)},  # 45 and 56 are zebra crossings
+}  # fmt: skip
+
+_TRAINIDS = dict(enumerate(_CS19))
+CODINGS: dict[str, Coding] = {
+    "cityscapes": Coding("cityscapes", _CITYSCAPES, frozenset([*range(35), IGNORE])),
+    "trainids": Coding("trainids", _TRAINIDS, frozenset([*range(len(_CS19)), IGNORE])),
+    "bdd100k": Coding("bdd100k", _TRAINIDS, frozenset([*range(len(_CS19)), IGNORE])),
+    "synthia": Coding("synthia", _SYNTHIA, frozenset(range(23))),
+    "mapillary-v1.2": Coding("mapillary-v1.2", _MAPILLARY_12, frozenset(range(66))),
+    "mapillary-v2.0": Coding("mapillary-v2.0", _MAPILLARY_20, frozenset(range(124))),
+}
+
+_GROUP_MEMBERS: dict[str, tuple[str, ...]] = {
+    "flat": ("road", "sidewalk", "parking slot", "lane marking"),
+    "construction": ("building", "wall", "fence"),
+    "object": ("pole", "traffic light", "traffic sign"),
+    "nature": ("vegetation", "terrain"),
+    "human": ("person", "rider"),
+    "vehicle": ("car", "truck", "bus", "train", "motorcycle", "bicycle", "caravan", "trailer"),
+}
+_GROUP_OF = {name: group for group, names in _GROUP_MEMBERS.items() for name in names}
+
+
+def _grouped(**ids: Sequence[int]) -> dict[int, str]:
+    return {i: group for group, members in ids.items() for i in members}
+
+
+# Mapillary in groups is DADA's table: curb is construction, terrain flat, pothole an object, manhole ignored. The
+# complete one follows Cityscapes in these four.
+_MAPILLARY_12_DADA = _grouped(
+    flat=[*range(7, 16), 23, 24, 29],
+    construction=[*range(2, 7), 16, 17, 18],
+    object=[*range(43, 51)],
+    nature=[30],
+    sky=[27],
+    human=range(19, 23),
+    vehicle=range(52, 63),
+)
+_MAPILLARY_20_DADA = _grouped(
+    flat=[*range(13, 26), *range(35, 59), 63],
+    construction=[*range(2, 13), *range(26, 30)],
+    object=[77, *range(84, 89), *range(90, 104)],
+    nature=[64],
+    sky=[61],
+    human=range(30, 35),
+    vehicle=range(105, 117),
+)
+_PUBLISHED: dict[tuple[str, str], dict[int, str]] = {
+    ("synthia", "grp7-dada"): _grouped(
+        flat=(3, 4, 22), construction=(2, 5), object=(7, 9, 15), nature=(6,), sky=(1,), human=(10,), vehicle=(8, 11)
+    ),
+    ("mapillary-v1.2", "grp7-dada"): _MAPILLARY_12_DADA,
+    ("mapillary-v1.2", "grp7-full"): {**_MAPILLARY_12_DADA, **_grouped(flat=(2, 41, 43), nature=(29,))},
+    ("mapillary-v2.0", "grp7-dada"): _MAPILLARY_20_DADA,
+    ("mapillary-v2.0", "grp7-full"): {**_MAPILLARY_20_DADA, **_grouped(flat=(4, 74, 77), nature=(63,))},
+}
+
+
+def class_space(spec: str | Sequence[str]) -> ClassSpace:
+    """Return a named class space, or build one from class names in their order.
+
+    Names of cs19 keep their Cityscapes colours; others get distinct ones. Raises UdasegError for an unknown space,
+    an empty list, a name given twice, or more than 254 names (255 is the ignored id, 254 marks unknown ids).
+    """
+    if isinstance(spec, str):
+        if spec not in SPACES:
+            raise UdasegError(f"there is no class space {spec!r}", f"known: {', '.join(SPACES)}; or a list of names")
+        return SPACES[spec]
+    names = tuple(spec)
+    wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
+    twice = sorted({name for name in names if names.count(name) > 1 and name not in wrong})
+    if not names or wrong or twice or len(names) > 254:
+        found = f"empty names {wrong}" if wrong else f"given twice: {', '.join(twice)}" if twice else len(names)
+        raise UdasegError(f"a class space needs 1 to 254 different names, found: {found}")
+    for space in (SPACES["cs19"], SPACES["syn16"], SPACES["syn13"]):
+        if names == space.classes:
+            return space
+    return ClassSpace("custom", names, _colours(names))
+
+
+def table(coding: str | Coding, space: ClassSpace) -> np.ndarray:
+    """Tabulate the train id of every id of a coding: uint8 [256], read-only, 255 where an id has no class.
+
+    Raises UdasegError for an unknown coding, and for a class of the space that the coding has no id for.
+    """
+    coding = find_coding(coding)
+    ids = train_ids(coding, space)
+    if missing := [name for i, name in enumerate(space.classes) if i not in ids.values()]:
+        known = ", ".join(dict.fromkeys(coding.classes.values()))
+        raise UdasegError(
+            f"labels in the coding {coding.name!r} have no class {', '.join(map(repr, missing))}", f"they have: {known}"
+        )
+    return fill(ids)
+
+
+def find_coding(coding: str | Coding) -> Coding:
+    """Look a coding up by its name; raises UdasegError with the known names."""
+    if isinstance(coding, Coding):
+        return coding
+    if coding not in CODINGS:
+        raise UdasegError(f"there is no label coding {coding!r}", f"known: {', '.join(CODINGS)}")
+    return CODINGS[coding]
+
+
+def train_ids(coding: Coding, space: ClassSpace) -> dict[int, int]:
+    """Map the ids of a coding to the positions of their classes in a space; ids without a class are left out."""
+    position = {name: i for i, name in enumerate(space.classes)}
+    names = _PUBLISHED.get((coding.name, space.name), coding.classes)
+    if space.name.startswith("grp7-"):
+        names = {i: name if name in position else _GROUP_OF.get(name, "") for i, name in names.items()}
+    return {i: position[name] for i, name in names.items() if name in position}
+
+
+def fill(ids: Mapping[int, int]) -> np.ndarray:
+    """Write a mapping of ids into a read-only uint8 [256] that is 255 everywhere else."""
+    values = np.full(256, IGNORE, np.uint8)
+    values[list(ids)] = list(ids.values())
+    values.setflags(write=False)
+    return values
+
+
+def positions(space: ClassSpace, names: Sequence[str]) -> tuple[int, ...]:
+    """Find classes by name: their train ids in a space. Raises UdasegError for a class the space does not have."""
+    if missing := [name for name in names if name not in space.classes]:
+        raise UdasegError(f"class space {space.name} has no {', '.join(missing)}", f"it has {', '.join(space.classes)}")
+    return tuple(space.classes.index(name) for name in names)
+
+
+def subset_means(space: ClassSpace) -> dict[str, tuple[int, ...]]:
+    """List the train ids of the 16 and 13 classes of SYNTHIA's sub-means, for those a space holds entirely."""
+    subsets = {"miou16": SPACES["syn16"], "miou13": SPACES["syn13"]}
+    return {key: positions(space, s.classes) for key, s in subsets.items() if set(s.classes) <= set(space.classes)}
+
+
+def flat_palette(space: ClassSpace) -> list[int]:
+    """Lay the colours out for a palette PNG: 256 * 3 values, black for the ignored and the unused ids."""
+    values = [value for colour in space.palette for value in colour]
+    return values + [0] * (768 - len(values))
+
+
+def _colours(names: tuple[str, ...]) -> tuple[RGB, ...]:
+    taken = {_CS19[name] for name in names if name in _CS19} | {(0, 0, 0)}
+    colours, step = [], 0
+    for name in names:
+        colour = _CS19.get(name)
+        while colour is None:
+            # The golden ratio spreads hues evenly however many there are.
+            rgb = colorsys.hsv_to_rgb(step * 0.618034 % 1.0, 0.55 + 0.15 * (step % 4), 0.95 - 0.2 * (step % 3))
+            step += 1
+            generated = (round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255))
+            colour = generated if generated not in taken else None
+        taken.add(colour)
+        colours.append(colour)
+    return tuple(colours)

@@ -1,0 +1,171 @@
+"""Exact scores from integer counts: the confusion matrix, intersection over union, and the benchmark's sub-means."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from udaseg.errors import UdasegError
+from udaseg.labels import IGNORE
+
+# The classes that SYNTHIA shares with Cityscapes; mIoU* is over those without the three that it draws too rarely.
+SYNTHIA16 = (
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "sky",
+    "person", "rider", "car", "bus", "motorcycle", "bicycle",
+)  # fmt: skip
+SYNTHIA13 = tuple(name for name in SYNTHIA16 if name not in ("wall", "fence", "pole"))
+_EVERY_BYTE = np.uint64(0x0101010101010101)
+
+
+@njit(cache=True, nogil=True)
+def _pairs(truth_words, prediction_words, truth, prediction, counts):
+    """Count the pairs of bytes, eight at a time: a picture is mostly long runs of one pair."""
+    t, p, run = truth[0], prediction[0], 0
+    truth_run, prediction_run = np.uint64(t) * _EVERY_BYTE, np.uint64(p) * _EVERY_BYTE
+    words = truth_words.size
+    for i in range(words + 1):
+        if i < words and truth_words[i] == truth_run and prediction_words[i] == prediction_run:
+            run += 8
+            continue
+        for x in range(8 * i, 8 * i + 8 if i < words else truth.size):
+            if truth[x] != t or prediction[x] != p:
+                counts[t, p] += run
+                t, p, run = truth[x], prediction[x], 0
+            run += 1
+        truth_run, prediction_run = np.uint64(t) * _EVERY_BYTE, np.uint64(p) * _EVERY_BYTE
+    counts[t, p] += run
+
+
+def _all_pairs(truth, prediction):
+    counts = np.zeros((256, 256), np.int64)
+    truth, prediction = np.ascontiguousarray(truth).reshape(-1), np.ascontiguousarray(prediction).reshape(-1)
+    whole = truth.size // 8 * 8
+    if truth.size:
+        _pairs(truth[:whole].view(np.uint64), prediction[:whole].view(np.uint64), truth, prediction, counts)
+    return counts
+
+
+def _names(ids, limit):
+    listed = ", ".join(str(i) for i in ids[:5])
+    return f"{listed}{', ...' if len(ids) > 5 else ''} (the classes are 0 to {limit - 1})"
+
+
+def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int, out: np.ndarray | None = None) -> np.ndarray:
+    """Count the pixels of every pair of true and predicted class, int64 [C, C], a row for each true class.
+
+    truth and prediction are uint8 of one shape; pixels with truth 255 are skipped. With `out` the counts are added to
+    it, so that the matrix of a data set is the sum over its pictures. Raises UdasegError where the shapes differ,
+    where the truth holds another id, and where a pixel with truth has no predicted class, 255 included: a network
+    decides everywhere, and leaving out what it got wrong is no evaluation.
+    """
+    truth, prediction = np.asarray(truth), np.asarray(prediction)
+    if truth.shape != prediction.shape:
+        raise UdasegError(
+            f"truth is {list(truth.shape)} and prediction {list(prediction.shape)}",
+            "upsample the logits to the size of the truth; never resize one of the two to hide the difference",
+        )
+    if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
+        raise UdasegError(f"truth is {truth.dtype} and prediction {prediction.dtype}, expected uint8 class ids")
+    counts = _all_pairs(truth, prediction)
+    counts[IGNORE] = 0
+    if counts[classes:].any():
+        ids = np.flatnonzero(counts.any(1))
+        raise UdasegError(
+            f"truth holds the ids {_names(ids[ids >= classes], classes)}", "map the labels to train ids; 255 is ignored"
+        )
+    if counts[:, classes:].any():
+        ids = np.flatnonzero(counts.any(0))
+        raise UdasegError(
+            f"prediction holds the ids {_names(ids[ids >= classes], classes)}",
+            "evaluate a network with as many outputs as there are classes; to score a partial labelling, "
+            "set the truth to 255 where it has none",
+        )
+    out = np.zeros((classes, classes), np.int64) if out is None else out
+    out += counts[:classes, :classes]
+    return out
+
+
+def class_counts(label: np.ndarray, classes: int) -> np.ndarray:
+    """Count the pixels of every class, int64 [C]; 255 is skipped. Raises UdasegError for any other id."""
+    return np.diagonal(confusion(label, label, classes)).copy()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one confusion matrix, as shares of 1.
+
+    An absent class (no pixel, neither true nor predicted) has iou None and is in no mean. miou16 and miou13 are the
+    means over the classes of SYNTHIA, None where the space lacks one of them; convention says how they were counted.
+    """
+
+    classes: tuple[str, ...]
+    iou: tuple[float | None, ...]
+    miou: float | None
+    miou16: float | None
+    miou13: float | None
+    pixel_accuracy: float | None
+    absent: tuple[str, ...]
+    convention: str
+
+    def document(self, confusion: np.ndarray, images: int) -> dict[str, Any]:
+        """Return what metrics.json holds: these scores, the confusion matrix [C][C] and the number of images."""
+        return {
+            "classes": list(self.classes),
+            "iou": list(self.iou),
+            "miou": self.miou,
+            "miou16": self.miou16,
+            "miou13": self.miou13,
+            "pixel_accuracy": self.pixel_accuracy,
+            "absent": list(self.absent),
+            "confusion": confusion.tolist(),
+            "images": images,
+            "convention": self.convention,
+        }
+
+
+def _convention(classes):
+    """Say which of the three ways in use to reach the 16 and 13 classes of SYNTHIA this class space amounts to."""
+    missing = [name for name in SYNTHIA16 if name not in classes]
+    extra = [name for name in classes if name not in SYNTHIA16]
+    if missing:
+        return f"mean over the {len(classes)} classes"
+    if not extra:
+        return "A: the network has the 16 classes; truth of any other class is ignored and charges nobody"
+    return (
+        f"B: the network has {len(classes)} classes; a pixel given to {', '.join(extra)} is missed by its true class, "
+        "and their own pixels charge the class that takes them; the means are over the rows of the 16 and the 13"
+    )
+
+
+def _mean(values):
+    present = [value for value in values if value is not None]
+    return math.fsum(present) / len(present) if present else None
+
+
+def scores(confusion: np.ndarray, classes: Sequence[str]) -> Scores:
+    """Score an int64 confusion matrix [C, C] (rows: truth) over the named classes; returns Scores.
+
+    IoU = n_cc / (row + column - n_cc), from the summed counts of all pictures, never a mean over pictures. A class
+    whose union is 0 is absent. Raises UdasegError where the matrix does not fit the names.
+    """
+    classes = tuple(classes)
+    if confusion.shape != (len(classes), len(classes)):
+        raise UdasegError(f"confusion is {list(confusion.shape)} for {len(classes)} classes, expected [C, C]")
+    right = np.diagonal(confusion)
+    union = confusion.sum(1) + confusion.sum(0) - right
+    iou = tuple(int(r) / int(u) if u else None for r, u in zip(right, union, strict=True))
+    of = dict(zip(classes, iou, strict=True))
+    pixels = int(confusion.sum())
+    return Scores(
+        classes=classes,
+        iou=iou,
+        miou=_mean(iou),
+        miou16=_mean([of[name] for name in SYNTHIA16]) if set(SYNTHIA16) <= set(classes) else None,
+        miou13=_mean([of[name] for name in SYNTHIA13]) if set(SYNTHIA13) <= set(classes) else None,
+        pixel_accuracy=int(right.sum()) / pixels if pixels else None,
+        absent=tuple(name for name in classes if of[name] is None),
+        convention=_convention(classes),
+    )

@@ -1,0 +1,39 @@
+"""The segmentation networks: built from a recipe's `model` section, used through `Output`."""
+
+from collections.abc import Callable
+
+from udaseg import recipe
+from udaseg.models import weights
+from udaseg.models.backbone import Network, set_bn_mode
+from udaseg.models.bisenet import BiSeNet
+from udaseg.models.deeplab import DeepLab
+from udaseg.models.fpn import FPN
+from udaseg.models.output import Output
+
+__all__ = ["NETWORKS", "Network", "Output", "build", "construct", "set_bn_mode"]
+
+NETWORKS: dict[str, Callable[[recipe.Model, int], Network]] = {
+    "deeplab": lambda settings, classes: DeepLab(settings.backbone, classes, settings.aspp),
+    "bisenet": lambda settings, classes: BiSeNet(settings.backbone, classes),
+    "fpn": lambda settings, classes: FPN(settings.backbone, classes),
+}
+
+
+def construct(settings: recipe.Model, classes: int) -> Network:
+    """Make the network with random weights, drawn from PyTorch's global generator, in training mode."""
+    network = NETWORKS[settings.name](settings, classes)
+    set_bn_mode(network, settings.bn)
+    return network
+
+
+def build(settings: recipe.Model, classes: int, note: Callable[[str], None] | None = None) -> Network:
+    """Make the network and give it the weights the settings name, in training mode on the CPU.
+
+    `note` is told, in one line, what a weights file left unset or held in excess. Raises UdasegError where
+    the weights cannot be had or do not fit.
+    """
+    network = construct(settings, classes)
+    loaded = weights.load(network, settings)
+    if note is not None and loaded is not None:
+        note(loaded.describe())
+    return network

@@ -1,0 +1,116 @@
+"""`model.pt`: a network's tensors and the plain facts needed to use them, and nothing that can run."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import udaseg
+from udaseg import recipe
+from udaseg.errors import UdasegError
+from udaseg.models import construct
+from udaseg.models.backbone import Network
+from udaseg.models.tensorfile import SCHEMA, digest, facts, read
+
+ARCHITECTURE = ("name", "backbone", "aspp", "color")
+
+
+def save(
+    path: Path,
+    model: Network,
+    settings: recipe.Model,
+    classes: Sequence[str],
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write a network to one file, atomically; equal networks give equal bytes.
+
+    classes: the names, in the order of the logits. extra: further JSON values to keep with it (step, scores).
+    """
+    meta = {
+        "schema": SCHEMA,
+        "udaseg": udaseg.__version__,
+        "classes": list(classes),
+        "model": settings.model_dump(mode="json", exclude={"weights"}),
+        "stride_first": model.stride_first,
+        "extra": json.loads(json.dumps(extra or {}, allow_nan=False)),
+    }
+    # Cloned into the plain layout: a view would drag its whole storage along, channels_last its strides.
+    tensors = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save({"meta": meta, "model": tensors, "digest": digest(meta, tensors)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network, dict[str, Any]]:
+    """Read a network and its facts, in evaluation mode on the device asked for.
+
+    The facts: schema, udaseg, classes, model (the recipe's section, without weights), stride_first, extra.
+    Raises UdasegError for a file that is missing, truncated, of another schema or architecture, that holds
+    code, or whose weights are not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UdasegError(f"there is no model at {path}", "run udaseg warmup first, or name a model.pt with --model")
+    meta, tensors = facts(path, read(path))
+    settings = recipe.Model(**meta["model"], weights="none")
+    with torch.device("meta"):
+        model = construct(settings, len(meta["classes"]))
+    if meta["stride_first"]:
+        model.move_strides()
+    try:
+        model.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UdasegError(f"{path} does not hold the network it names: {reason}", "train it again") from None
+    return model.to(map_location).eval(), meta
+
+
+def require(
+    meta: dict[str, Any],
+    *,
+    classes: Sequence[str] | None = None,
+    model: recipe.Model | None = None,
+    source: str = "the model",
+) -> None:
+    """Raise UdasegError, naming each difference, unless a loaded network is the one expected.
+
+    classes: the names, in order. model: compared in name, backbone, aspp (DeepLab's) and color.
+    """
+    differences = []
+    if classes is not None and list(classes) != meta["classes"]:
+        differences.append(classes_differ(list(classes), meta["classes"]))
+    if model is not None:
+        expected = model.model_dump(mode="json")
+        for key in ARCHITECTURE:
+            if expected[key] != meta["model"][key] and (key != "aspp" or model.name == "deeplab"):
+                differences.append(f"model.{key}: expected {expected[key]}, found {meta['model'][key]}")
+    if differences:
+        raise UdasegError(
+            f"{source} does not fit the recipe: " + "; ".join(differences),
+            "use the recipe it was trained with, or train it again with this one",
+        )
+
+
+def classes_differ(expected: list[str], found: list[str]) -> str:
+    if len(expected) != len(found):
+        return f"classes: expected {len(expected)} ({', '.join(expected)}), found {len(found)} ({', '.join(found)})"
+    pairs = enumerate(zip(expected, found, strict=True))
+    places = [f"{index}: expected {one!r}, found {other!r}" for index, (one, other) in pairs if one != other]
+    rest = f", and {len(places) - 3} more" if len(places) > 3 else ""
+    return "classes: " + ", ".join(places[:3]) + rest

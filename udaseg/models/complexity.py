@@ -1,0 +1,48 @@
+"""Parameters and operations of a network, with the counting rule named."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+Rule = Literal["MAC", "MAC+bias", "2*MAC"]
+
+
+class Complexity(NamedTuple):
+    parameters: int
+    macs: int  # multiply-accumulates of convolutions and linear layers
+    biases: int  # additions of a bias
+
+    def operations(self, rule: Rule) -> int:
+        """Count operations by a rule; published figures differ by a factor of two with it."""
+        return {"MAC": self.macs, "MAC+bias": self.macs + self.biases, "2*MAC": 2 * self.macs}[rule]
+
+
+def complexity(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Complexity:
+    """Count what one forward pass costs on an input [1, channels, height, width].
+
+    Only shapes are propagated (PyTorch's meta device), so any size costs milliseconds and no memory. The
+    inference path is counted: supervision heads that only training uses are left out of the operations.
+    """
+    macs = biases = 0
+
+    def count(layer: nn.Module, _inputs: tuple, output: Tensor) -> None:
+        nonlocal macs, biases
+        outputs = layer.weight.shape[0]
+        macs += output.numel() * (layer.weight.numel() // outputs)
+        biases += output.numel() if layer.bias is not None else 0
+
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    training = [part for part in module.modules() if part.training]
+    state = {name: value.to("meta") for name, value in (*module.named_parameters(), *module.named_buffers())}
+    try:
+        module.eval()
+        with torch.no_grad():
+            torch.func.functional_call(module, state, torch.empty(1, channels, *size, device="meta"))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for part in training:
+            part.training = True
+    return Complexity(sum(value.numel() for value in module.parameters()), macs, biases)

@@ -1,0 +1,38 @@
+"""The device, its number format, and how much of what it does is repeatable."""
+
+import os
+from typing import Any
+
+import torch
+
+
+def choose() -> torch.device:
+    """Use CUDA where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def bfloat16(precision: str, device: torch.device) -> bool:
+    """Say whether to compute in bf16: as told, or where the machine has instructions for it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(supported.get("avx512_bf16") or supported.get("amx_bf16"))
+
+
+def environment(device: torch.device, bf16: bool) -> dict[str, Any]:
+    """Describe the device for a manifest."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {
+        "device": name,
+        "precision": "bf16" if bf16 else "fp32",
+        "threads": torch.get_num_threads(),
+        # Atomic additions in CUDA's interpolation and scatter kernels sum in any order.
+        "deterministic": device.type == "cpu",
+    }
+
+
+def workers(device: torch.device) -> int:
+    """Choose the number of loader processes: none where the same cores compute."""
+    return 0 if device.type == "cpu" else min(8, max(1, (os.cpu_count() or 2) - 1))

@@ -1,0 +1,66 @@
+"""Discriminators: patches of an output map (full and light), and pixels of a feature map."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+WIDTHS = (64, 128, 256, 512, 1)
+
+
+def conv(inputs: int, outputs: int) -> nn.Module:
+    return nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)
+
+
+def separable(inputs: int, outputs: int) -> nn.Module:
+    # No activation between the two: together they stand for one convolution.
+    return nn.Sequential(
+        nn.Conv2d(inputs, inputs, 4, stride=2, padding=1, groups=inputs), nn.Conv2d(inputs, outputs, 1)
+    )
+
+
+def patches(channels: int, layer: Callable[[int, int], nn.Module]) -> nn.Sequential:
+    stack: list[nn.Module] = []
+    for inputs, outputs in zip((channels, *WIDTHS), WIDTHS, strict=False):
+        stack += [layer(inputs, outputs), nn.LeakyReLU(0.2, inplace=True)]
+    return nn.Sequential(*stack[:-1])
+
+
+def full(channels: int) -> nn.Sequential:
+    """Build the fully convolutional patch discriminator (AdaptSegNet).
+
+    Maps [N, channels, H, W], at least 32x32, to one domain logit per patch, [N, 1, h, w] at 1/32 of the
+    size, rounded down at each halving. 2,781,121 parameters at 19 channels.
+    """
+    return patches(channels, conv)
+
+
+def light(channels: int) -> nn.Sequential:
+    """Build the patch discriminator from depthwise-separable convolutions: 191,364 parameters at 19 channels.
+
+    Same input and output as `full`; all five convolutions are split, with biases.
+    """
+    return patches(channels, separable)
+
+
+PATCH = {"full": full, "light": light}
+
+
+class PixelDiscriminator(nn.Module):
+    """Tell domain and class apart at each pixel of a feature map (FADA).
+
+    features [N, D, h, w] -> logits [N, 2C, h, w]: C source classes first, then C target classes.
+    """
+
+    def __init__(self, feature_channels: int, classes: int, width: int = 512):
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Conv2d(feature_channels, width, 3, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(width, width // 2, 3, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+        # One convolution with 2C outputs is two parallel ones of C, concatenated.
+        self.classifier = nn.Conv2d(width // 2, 2 * classes, 3, padding=1)
+
+    def forward(self, features_NDhw: Tensor) -> Tensor:
+        return self.classifier(self.trunk(features_NDhw))

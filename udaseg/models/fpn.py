@@ -1,0 +1,36 @@
+"""A light top-down head on a ResNet: the network of the toy scale, fast without a GPU."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from udaseg.models.backbone import BatchNorm, Network, ResNet
+from udaseg.models.output import Output
+
+
+class FPN(Network):
+    """Score classes at stride 4 from all four levels (after the Panoptic FPN's semantic branch, figure 3).
+
+    Lateral 1x1 convolutions bring the levels to one width (64 with ResNet-18, else 128), each is added to
+    the bilinearly enlarged level below it, and one 3x3 convolution smooths the sum. Features are that map.
+    """
+
+    align_corners = False
+
+    def __init__(self, backbone: str, classes: int):
+        super().__init__()
+        self.backbone = ResNet(backbone, taps=(1, 2, 3, 4))
+        self.feature_channels = width = 64 if backbone == "resnet18" else 128
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.backbone.channels)
+        self.smooth = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), BatchNorm(width), nn.ReLU(inplace=True)
+        )
+        self.classifier = nn.Conv2d(width, classes, 1)
+
+    def forward(self, image_N3HW: Tensor) -> Output:
+        levels = [lateral(level) for lateral, level in zip(self.laterals, self.backbone(image_N3HW), strict=True)]
+        merged = levels.pop()
+        while levels:
+            finer = levels.pop()
+            merged = finer + functional.interpolate(merged, size=finer.shape[-2:], mode="bilinear", align_corners=False)
+        features_NDhw = self.smooth(merged)
+        return Output(self.classifier(features_NDhw), features_NDhw)

@@ -1,0 +1,44 @@
+"""The colour conventions networks were trained with: mixing them costs points and raises no error."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from udaseg.errors import UdasegError
+
+
+class Convention(NamedTuple):
+    order: tuple[int, int, int]  # which channel of the RGB picture comes first, second, third
+    mean: tuple[float, float, float]  # in the network's order, on the scale 0 to 255
+    std: tuple[float, float, float]
+
+
+IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
+IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+CONVENTIONS = {
+    "rgb-imagenet": Convention((0, 1, 2), IMAGENET_MEAN, IMAGENET_STD),  # torchvision, CRST, FADA, BiSeNet
+    "bgr-mean": Convention((2, 1, 0), (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0)),  # Caffe's ResNet
+    "rgb": Convention((0, 1, 2), (0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),  # ProDA
+}
+
+
+def normalise(image: Tensor, color: str) -> Tensor:
+    """Turn RGB pictures into a network's input, on the device they are on.
+
+    image: [N, 3, H, W] or [N, H, W, 3], uint8 or float, 0 to 255 (stylised pictures may overshoot).
+    Returns float32 [N, 3, H, W]; pictures given channels-last keep that memory layout.
+    Raises UdasegError for any other shape.
+    """
+    if image.ndim != 4 or 3 not in (image.shape[1], image.shape[3]):
+        raise UdasegError(
+            f"a batch of pictures has shape {list(image.shape)}, expected [N, 3, H, W] or [N, H, W, 3]",
+            "read pictures as RGB and stack them",
+        )
+    image_N3HW = image if image.shape[1] == 3 else image.permute(0, 3, 1, 2)
+    order, mean, std = CONVENTIONS[color]
+    if order != (0, 1, 2):
+        image_N3HW = image_N3HW.flip(1)
+    shift = torch.tensor(mean, device=image.device).view(3, 1, 1)
+    scale = torch.tensor(std, device=image.device).view(3, 1, 1)
+    return image_N3HW.float().sub(shift).div_(scale)

@@ -1,0 +1,177 @@
+"""Where a network's first weights come from: ImageNet, nothing, or a file."""
+
+import socket
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torchvision.models import ResNet18_Weights, ResNet50_Weights, ResNet101_Weights
+
+from udaseg import recipe
+from udaseg.errors import UdasegError
+from udaseg.models.backbone import Network, ResNet
+from udaseg.models.preprocess import CONVENTIONS
+from udaseg.models.tensorfile import check_finite, facts, is_ours, read
+
+# The first generation, which the papers start from.
+IMAGENET = {
+    "resnet18": ResNet18_Weights.IMAGENET1K_V1,
+    "resnet50": ResNet50_Weights.IMAGENET1K_V1,
+    "resnet101": ResNet101_Weights.IMAGENET1K_V1,
+}
+PATIENCE = 30  # seconds without an answer before a download counts as failed
+BRANCHES = {"0": 6, "1": 12, "2": 18, "3": 24}  # branch of the published DeepLab head: dilation
+BODY = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+
+
+class Loaded(NamedTuple):
+    """Which parameters a weights file set, and which it did not."""
+
+    source: str
+    loaded: int
+    missing: tuple[str, ...]  # in the network, not in the file
+    unexpected: tuple[str, ...]  # in the file, not in the network
+    reshaped: tuple[str, ...]  # in both, of different shapes
+
+    def describe(self) -> str:
+        """Say it in one line."""
+        parts = [f"{self.source}: {self.loaded} tensors"]
+        for what in ("missing", "unexpected", "reshaped"):
+            if names := getattr(self, what):
+                parts.append(f"{len(names)} {what} ({listed(names)})")
+        return "; ".join(parts)
+
+
+def listed(names: tuple[str, ...], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def load(network: Network, settings: recipe.Model) -> Loaded | None:
+    """Set the network's weights as `settings.weights` says; None for `none`.
+
+    `imagenet`: torchvision's, refitted to the colour convention of the settings. A file: one of ours
+    (`model.pt`), a torchvision ResNet, or a published DeepLab-v2 of the AdaptSegNet family. Heads that
+    do not fit stay as they were and are reported; a backbone that does not fit raises UdasegError.
+    """
+    if settings.weights == "none":
+        return None
+    if settings.weights == "imagenet":
+        state = read(imagenet(settings.backbone))
+        loaded = apply(network, published(state, network, settings.aspp), f"ImageNet weights of {settings.backbone}")
+        recolor(network.backbone, settings.color)
+        return loaded
+    path = Path(settings.weights)
+    if not path.is_file():
+        raise UdasegError(f"there is no weights file {path}", "give imagenet, none, or the path of a file")
+    content = read(path)
+    if is_ours(content):
+        return apply_own(network, settings, path, *facts(path, content))
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UdasegError(f"{path} is not a dictionary of tensors", "save model.state_dict() with torch.save")
+    return apply(network, published(state, network, settings.aspp), str(path))
+
+
+def imagenet(backbone: str) -> Path:
+    """Return the file of torchvision's ImageNet weights, downloading it into PyTorch's cache when absent."""
+    url = IMAGENET[backbone].url
+    name = url.rsplit("/", 1)[1]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if path.is_file():
+        return path
+    patience = socket.getdefaulttimeout()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        socket.setdefaulttimeout(PATIENCE)
+        digest = name.removesuffix(".pth").rsplit("-", 1)[1]
+        torch.hub.download_url_to_file(url, str(path), digest, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise UdasegError(
+            f"cannot download the ImageNet weights of {backbone}: {error}",
+            f"fetch {url} elsewhere and put it at {path}, or train from scratch with --set model.weights=none",
+        ) from None
+    finally:
+        socket.setdefaulttimeout(patience)
+    return path
+
+
+def apply_own(
+    network: Network, settings: recipe.Model, path: Path, meta: dict[str, Any], tensors: dict[str, Tensor]
+) -> Loaded:
+    """Copy a network of ours, provided its tensors mean the same here: one colour convention, one set of dilations."""
+    expected = settings.model_dump(mode="json")
+    for key in ("color", "aspp"):
+        found = meta["model"][key]
+        if found != expected[key] and (key != "aspp" or meta["model"]["name"] == settings.name == "deeplab"):
+            raise UdasegError(
+                f"{path} was trained with {key} {found}, the recipe has {expected[key]}", f"set model.{key}={found}"
+            )
+    if meta["stride_first"]:
+        network.move_strides()
+    return apply(network, tensors, str(path))
+
+
+def published(state: dict[str, Tensor], network: Network, aspp: tuple[int, ...]) -> dict[str, Tensor]:
+    """Rename the tensors of torchvision's ResNets and of AdaptSegNet-style DeepLabs to ours.
+
+    The latter call their heads layer5 or, where layer5 is an auxiliary one, layer6, with branches for the
+    dilations 6, 12, 18, 24 in that order; their bottlenecks are Caffe's, which stride first.
+    """
+    names = {key: key.removeprefix("module.").removeprefix("Scale.") for key in state}
+    head = "layer6." if any(name.startswith("layer6.") for name in names.values()) else "layer5."
+    renamed = {}
+    for key, name in names.items():
+        if name.split(".", 1)[0] in BODY:
+            renamed[f"backbone.{name}"] = state[key]
+        elif name.startswith(f"{head}conv2d_list.") and BRANCHES.get(name.split(".")[2]) in aspp:
+            branch, kind = name.split(".")[2:]
+            renamed[f"classifier.{aspp.index(BRANCHES[branch])}.{kind}"] = state[key]
+        elif not name.startswith("fc."):
+            renamed[name] = state[key]
+    if any(name.startswith("layer5.") for name in names.values()):
+        network.move_strides()
+    return renamed
+
+
+def apply(network: Network, state: dict[str, Tensor], source: str) -> Loaded:
+    """Copy what fits into the network; raise UdasegError unless all of the backbone does."""
+    own = network.state_dict()
+    shared = own.keys() & state.keys()
+    reshaped = tuple(name for name in own if name in shared and own[name].shape != state[name].shape)
+    # Networks saved before PyTorch 0.4.1 have no batch counters; nothing depends on them here.
+    missing = tuple(name for name in own if name not in state and not name.endswith("num_batches_tracked"))
+    unfit = tuple(name for name in (*missing, *reshaped) if name.startswith("backbone."))
+    if unfit:
+        raise UdasegError(
+            f"{source} does not fit the backbone: {len(unfit)} tensors missing or of another shape ({listed(unfit)})",
+            "choose the model.backbone and model.name the file was trained with, or model.weights=none",
+        )
+    fitting = {name: state[name] for name in own if name in shared and name not in reshaped}
+    check_finite(source, fitting)
+    network.load_state_dict(fitting, strict=False)
+    return Loaded(source, len(fitting), missing, tuple(sorted(state.keys() - own.keys())), reshaped)
+
+
+@torch.no_grad()
+def recolor(backbone: ResNet, color: str) -> None:
+    """Refit weights trained with `rgb-imagenet` to another colour convention.
+
+    With z the new input and x the old one, x = (z std + mean - MEAN) / STD channel by channel, which the
+    first convolution absorbs, and its normalisation absorbs the constant. The output is the same away
+    from the zero-padded border. Weights keep their magnitude (the running statistics take the scale
+    instead): a convolution 57 times smaller would learn 3,000 times faster.
+    """
+    if color == "rgb-imagenet":
+        return
+    order, mean, std = CONVENTIONS[color]
+    trained = CONVENTIONS["rgb-imagenet"]
+    channels = list(order)
+    old_mean, old_std = torch.tensor(trained.mean)[channels], torch.tensor(trained.std)[channels]
+    gain, offset = torch.tensor(std) / old_std, (torch.tensor(mean) - old_mean) / old_std
+    scale = max(1.0, float(1 / gain.mean()))
+    conv, bn = backbone.conv1, backbone.bn1
+    weight = conv.weight[:, channels]
+    bn.running_mean.sub_((weight * offset.view(1, 3, 1, 1)).sum((1, 2, 3))).mul_(scale)
+    bn.running_var.copy_((bn.running_var + bn.eps) * scale**2 - bn.eps)
+    conv.weight.copy_(weight * (gain * scale).view(1, 3, 1, 1))

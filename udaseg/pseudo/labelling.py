@@ -1,0 +1,74 @@
+"""Pseudo-labels from probabilities and class-wise thresholds (CBST, eq. 8)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from udaseg.errors import UdasegError
+from udaseg.labels import IGNORE
+from udaseg.pseudo.confidence import thresholded_label
+
+
+def _checked(thresholds, classes):
+    thresholds = np.asarray(thresholds, np.float32)
+    if thresholds.shape != (classes,):
+        raise UdasegError(
+            f"{thresholds.size} thresholds for {classes} classes",
+            "estimate the thresholds from the predictions that are to be labelled",
+        )
+    if not (np.isfinite(thresholds).all() and (thresholds > 0).all()):
+        raise UdasegError(f"thresholds are {thresholds.tolist()}, expected finite numbers above 0")
+    return thresholds
+
+
+def select(probabilities: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Return the class of the highest probability / threshold where it is at least 1, and 255 elsewhere.
+
+    probabilities is [C, ...], thresholds [C] (1 for a class that is not to be chosen); returns uint8 [...]. The winner
+    is not the plain argmax: with thresholds 0.95 and 0.3, probabilities 0.6 and 0.35 give the second class. Equality
+    keeps, as in the authors' code, so that the pixel which defines a threshold is labelled.
+    """
+    thresholds = _checked(thresholds, len(probabilities))
+    scores = probabilities / thresholds.reshape(-1, *[1] * (probabilities.ndim - 1))
+    return np.where(scores.max(0) >= 1, scores.argmax(0), IGNORE).astype(np.uint8)
+
+
+def argmax_decides(thresholds: np.ndarray) -> bool:
+    """Tell whether plain argmax, kept where its confidence reaches its threshold, is the rule of `select`.
+
+    A class that is not the argmax has a probability of at most 1/2. So it can win only with a threshold of at most 1/2
+    that is also lower than the threshold of the argmax: never where all thresholds exceed 1/2, or all are equal.
+    """
+    return bool(np.min(thresholds) > 0.5 or np.all(thresholds == thresholds[0]))
+
+
+def pseudo_label(
+    logits_CHW: np.ndarray, height: int, width: int, align_corners: bool, thresholds: np.ndarray
+) -> np.ndarray:
+    """Return the pseudo-label of one picture, uint8 [H, W], 255 where no class reaches its threshold.
+
+    logits_CHW is float16 or float32 [C, h, w], upsampled bilinearly to (height, width) before the softmax; thresholds
+    is [C]. The rule is that of `select`; the division becomes a difference of logarithms, so the probabilities of all
+    classes are never held. Raises UdasegError for logits or thresholds that are not finite or do not fit together.
+    """
+    thresholds = _checked(thresholds, len(logits_CHW))
+    bias = np.zeros_like(thresholds) if argmax_decides(thresholds) else -np.log(thresholds)
+    return thresholded_label(logits_CHW, height, width, align_corners, bias, thresholds)
+
+
+def thresholds_document(
+    policy: str, p: float, classes: Sequence[str], thresholds: np.ndarray, predicted: np.ndarray, kept: np.ndarray
+) -> dict[str, Any]:
+    """Return what thresholds.json holds.
+
+    thresholds is [C]; predicted [C] counts the pixels by plain argmax, kept [C] those in the written labels.
+    """
+    return {
+        "policy": policy,
+        "p": float(p),
+        "classes": list(classes),
+        "threshold": [float(value) for value in thresholds],
+        "predicted": [int(count) for count in predicted],
+        "kept": [int(count) for count in kept],
+    }

@@ -1,0 +1,38 @@
+"""The scores of a network for every picture of the target, stored at the network's stride."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from udaseg.data.records import ImageSet
+from udaseg.labels import ClassSpace
+from udaseg.models.inference import Runner
+from udaseg.pseudo.predictions import PredictionsWriter
+from udaseg.recipe import HxW, Predict
+
+
+def predict(
+    model: Path,
+    space: ClassSpace,
+    target: ImageSet,
+    size: HxW | None,
+    settings: Predict,
+    out: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Write `predictions.h5`: float16 logits [C, h, w] of every picture, seen at `size`, with its own size beside them.
+
+    Pictures that are there already are not computed again. Returns the manifest's environment.
+    """
+    runner = Runner(model, space.classes, settings.precision)
+    with PredictionsWriter(out, space.classes, runner.model.align_corners) as writer:
+        todo = [i for i, record in enumerate(target.records) if not writer.holds(record.stem)]
+        done = len(target) - len(todo)
+        for indices, images, output in runner.run(target, todo, size, settings.batch):
+            for i, image, logits_CHW in zip(indices, images, output.logits.half().cpu().numpy(), strict=True):
+                writer.put(target.records[i].stem, logits_CHW, *image.shape[:2])
+            done += len(indices)
+            if progress is not None:
+                progress(done, len(target))
+    return runner.environment

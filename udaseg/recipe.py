@@ -1,0 +1,261 @@
+"""The recipe: one frozen, checked description of an experiment, a section for each stage."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from udaseg.errors import UdasegError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+HxW = tuple[Count, Count]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Toytown(Section):
+    """How much of the embedded world to render where the data root holds none."""
+
+    source: Count = 300
+    train: Count = 300
+    val: Count = 100
+    size: HxW = (256, 512)
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Source(Section):
+    """The labelled, synthetic side."""
+
+    dataset: str = "gta5"
+    root: str | None = None  # relative to the data root; the dataset's name when absent
+    split: str = "train"
+    coding: str | None = None  # of the label ids; only `folder` datasets leave it open
+    size: HxW | None = None  # images and labels are resized to this before crops
+    limit: Count | None = None
+
+
+class Target(Section):
+    """The real side: images to adapt to, and a labelled split that only evaluation opens."""
+
+    dataset: str = "cityscapes"
+    root: str | None = None
+    split: str = "train"
+    val: str = "val"
+    coding: str | None = None
+    size: HxW | None = None
+    limit: Count | None = None
+
+
+class Model(Section):
+    name: Literal["deeplab", "bisenet", "fpn"] = "deeplab"
+    backbone: Literal["resnet18", "resnet50", "resnet101"] = "resnet101"
+    weights: str = "imagenet"  # imagenet, none, or a file
+    bn: Literal["train", "affine-frozen", "frozen"] = "affine-frozen"
+    aspp: tuple[Count, ...] = (6, 12, 18, 24)
+    color: Literal["rgb-imagenet", "bgr-mean", "rgb"] = "rgb-imagenet"
+
+
+class Augment(Section):
+    crop: HxW | None = None
+    scale: tuple[Positive, Positive] = (1.0, 1.0)  # random resize, uniform, before the crop
+    flip: Fraction = 0.5
+    jitter: Fraction = 0.0  # strength of brightness, contrast, saturation and hue changes
+    blur: Fraction = 0.0  # probability of a Gaussian blur
+
+
+class Training(Section):
+    steps: Annotated[int, Field(ge=0)] = 100_000
+    batch: Count = 2
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: Positive = 2.5e-4
+    head_lr: Positive = 10.0  # the learning rate of the heads, times that of the backbone
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0.0)] = 5e-4
+    power: Annotated[float, Field(ge=0.0)] = 0.9  # poly decay
+    horizon: Count | None = None  # steps at which the poly decay reaches zero; `steps` when absent
+    warmup_steps: Annotated[int, Field(ge=0)] = 0  # linear rise of the learning rate
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    save_every: Count = 1000
+    log_every: Count = 50
+    augment: Augment = Augment()
+
+
+class Warmup(Training):
+    source: Literal["source", "stylize"] = "source"
+
+
+class Stylize(Section):
+    beta: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.01
+    window: Literal["square", "rect"] = "square"
+
+
+class Predict(Section):
+    batch: Count = 1
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Pseudolabel(Section):
+    policy: Literal["st", "cbst"] = "cbst"
+    p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+
+
+class Refine(Section):
+    spatial_prior: bool = False
+    prototypes: bool = False
+    confidence: Fraction = 0.9
+    base0: Annotated[int, Field(ge=0)] = 50
+    base1: Annotated[int, Field(ge=0)] = 4950
+    scale_with_area: bool = False
+
+
+class Prototypes(Section):
+    domain: Literal["source", "target", "both"] = "target"
+
+
+class Gmm(Section):
+    components: Count = 5
+    grid: HxW | None = None  # stride 8 of the source size when absent
+    iterations: Count = 100
+
+
+class Retrain(Training):
+    source: Literal["source", "stylize", "none"] = "source"
+    labels: Literal["refine", "pseudolabel"] = "refine"
+    init: Literal["warmup", "weights"] = "warmup"
+    target_weight: Positive = 1.0
+
+
+class Evaluate(Section):
+    batch: Count = 1
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Recipe(Section):
+    """One experiment. The stages of `chain` are run in order; each reads its own section and the shared ones."""
+
+    name: str
+    description: str = ""
+    scale: Literal["full", "toy"] = "full"
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: str = "data"  # the directory that holds the datasets
+    space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
+    chain: tuple[str, ...] = ()
+    toytown: Toytown | None = None
+    source: Source = Source()
+    target: Target = Target()
+    model: Model = Model()
+    warmup: Warmup = Warmup()
+    stylize: Stylize = Stylize()
+    predict: Predict = Predict()
+    pseudolabel: Pseudolabel = Pseudolabel()
+    refine: Refine = Refine()
+    prototypes: Prototypes = Prototypes()
+    gmm: Gmm = Gmm()
+    retrain: Retrain = Retrain()
+    evaluate: Evaluate = Evaluate()
+
+
+def shipped() -> dict[str, Path]:
+    """List the recipes that come with udaseg, by name."""
+    folder = Path(str(resources.files("udaseg.recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load(name: str, *, scale: str | None = None, changes: dict[str, Any] | None = None) -> Recipe:
+    """Read a recipe by its shipped name or from a YAML file.
+
+    A recipe may name another as its `base` and give only what differs. `scale="toy"`, also in the recipe itself,
+    lays its `toy` block over the rest. `changes` maps dotted keys (`warmup.steps`) to values and goes on top.
+    Raises UdasegError for an unknown recipe, a file that is not YAML, an unknown key or a value out of range, always naming the key.
+    """
+    values, where = _read(name, ())
+    toy = values.pop("toy", None)
+    values["scale"] = scale or values.get("scale", "full")
+    if values["scale"] == "toy":
+        if toy is None:
+            raise UdasegError(
+                f"recipe {where} has no toy scale",
+                f"add a `toy:` block to it, or choose one of: {', '.join(_with_toy())}",
+            )
+        values = merge(values, toy)
+    for key, value in (changes or {}).items():
+        values = merge(values, _nest(key, value))
+    try:
+        return Recipe(**values)
+    except ValidationError as error:
+        raise UdasegError(*_explain(error, where)) from None
+
+
+def merge(base: dict, over: dict) -> dict:
+    """Lay one nested mapping over another; lists and plain values are replaced whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """Split `warmup.steps=2000` into its dotted key and its YAML value."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UdasegError(f"--set {text!r} is not KEY=VALUE", "for example --set warmup.steps=2000")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UdasegError(f"--set {text!r}: the value is not YAML ({error})") from None
+
+
+def _read(name: str, seen: tuple[str, ...]) -> tuple[dict, str]:
+    known = shipped()
+    path = known.get(name) or Path(name)
+    if name not in known and path.suffix not in (".yaml", ".yml"):
+        raise UdasegError(
+            f"there is no recipe named {name!r}",
+            f"shipped recipes: {', '.join(known)}; or give the path of a .yaml file of your own",
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UdasegError(f"cannot read recipe {path}: {error}", "udaseg recipe list shows the shipped ones") from None
+    except yaml.YAMLError as error:
+        raise UdasegError(f"recipe {path} is not YAML: {error}") from None
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UdasegError(f"recipe {path} is not a mapping of sections", "udaseg recipe show demo prints an example")
+    base = values.pop("base", None)
+    if base is not None:
+        if not isinstance(base, str) or base in (*seen, name):
+            raise UdasegError(f"recipe {path}: base: {base!r} is no other recipe", f"shipped: {', '.join(known)}")
+        beside = path.parent / base
+        inherited, _ = _read(str(beside) if beside.suffix and beside.is_file() else base, (*seen, name))
+        values = merge({**inherited, "name": path.stem}, values)
+    values.setdefault("name", path.stem)
+    return values, str(path if name not in known else name)
+
+
+def _with_toy() -> list[str]:
+    return [name for name, path in shipped().items() if "\ntoy:" in path.read_text(encoding="utf-8")]
+
+
+def _nest(key: str, value: Any) -> dict:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _explain(error: ValidationError, where: str) -> tuple[str, str]:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        section: Any = Recipe
+        for part in first["loc"][:-1]:
+            section = section.model_fields[part].annotation
+        return f"recipe {where}: unknown setting {key!r}", f"known here: {', '.join(section.model_fields)}"
+    found = first.get("input")
+    return f"recipe {where}: {key}: {first['msg']} (found {found!r})", f"set it with --set {key}=VALUE"

@@ -1,0 +1,153 @@
+"""Spatial aggregation: keep only what is confident and large enough (Algorithm 1 of the depth-distribution paper)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+from udaseg.errors import UdasegError
+from udaseg.labels import IGNORE
+
+_EVERY_BYTE = np.uint64(0x0101010101010101)
+
+
+@njit(cache=True, nogil=True)
+def _count_runs(words, bytes_):
+    """Return how many runs of equal bytes there may be at most: eight equal bytes as the last one start none."""
+    runs = 0
+    for y in range(words.shape[0]):
+        last = np.uint8(IGNORE)
+        for i in range(words.shape[1]):
+            if words[y, i] != np.uint64(last) * _EVERY_BYTE:
+                for x in range(8 * i, 8 * i + 8):
+                    runs += bytes_[y, x] != last
+                    last = bytes_[y, x]
+    return runs
+
+
+@njit(inline="always")
+def _root(parent, run):
+    while parent[run] != run:
+        parent[run] = parent[parent[run]]
+        run = parent[run]
+    return run
+
+
+@njit(cache=True, nogil=True)
+def _aggregate(words, label, minimum, runs):
+    """Overwrite with IGNORE the 8-connected components that are smaller than the minimum of their class.
+
+    A component is a set of runs, stretches of one class in one row, joined by union-find where they touch a run of
+    the row above. `words` views the bytes of `label` eight at a time; the columns are padded with IGNORE. Returns the
+    number of runs whose class has no minimum (-1); nothing is overwritten where there are any.
+    """
+    height, width = label.shape
+    begin, end, kind = np.empty(runs, np.int32), np.empty(runs, np.int32), np.empty(runs, np.uint8)
+    parent, size = np.empty(runs, np.int32), np.zeros(runs, np.int64)
+    first = np.empty(height + 1, np.int64)
+    n = 0
+    for y in range(height):
+        first[y] = n
+        above, above_end = first[y - 1] if y > 0 else 0, n
+        last = np.uint8(IGNORE)
+        # One word more than there are closes the run that reaches the border.
+        for i in range(words.shape[1] + 1):
+            if i < words.shape[1] and words[y, i] == np.uint64(last) * _EVERY_BYTE:
+                continue
+            for x in range(8 * i, min(8 * i + 8, width + 1)):
+                value = label[y, x] if x < width else np.uint8(IGNORE)
+                if value == last:
+                    continue
+                if last != IGNORE:
+                    end[n] = x
+                    kind[n] = last
+                    parent[n] = n
+                    # Runs touch at corners too, so [begin, end] is compared with both its ends.
+                    while above < above_end and end[above] < begin[n]:
+                        above += 1
+                    touching = above
+                    while touching < above_end and begin[touching] <= x:
+                        if kind[touching] == last:
+                            a, b = _root(parent, touching), _root(parent, n)
+                            if a < b:
+                                parent[b] = a
+                            else:
+                                parent[a] = b
+                        touching += 1
+                    n += 1
+                last = value
+                if value != IGNORE:
+                    begin[n] = x
+    first[height] = n
+    unknown = 0
+    for run in range(n):
+        size[_root(parent, run)] += end[run] - begin[run]
+        unknown += minimum[kind[run]] < 0
+    if unknown > 0:
+        return unknown
+    for y in range(height):
+        for run in range(first[y], first[y + 1]):
+            if size[_root(parent, run)] < minimum[kind[run]]:
+                label[y, begin[run] : end[run]] = IGNORE
+    return 0
+
+
+def aggregate(label: np.ndarray, minimum: np.ndarray) -> np.ndarray:
+    """Set to 255 every 8-connected component of one class with fewer pixels than the minimum of its class.
+
+    label is uint8 [H, W], 255 unlabelled; minimum is an integer [C]. Returns a new uint8 [H, W]. Raises UdasegError for
+    other dtypes and ranks and where the label holds a class without a minimum. The same as labelling the components of
+    each class with a full 3x3 neighbourhood.
+    """
+    minimum = np.asarray(minimum)
+    if label.ndim != 2 or label.dtype != np.uint8:
+        raise UdasegError(f"label is {label.dtype} {list(label.shape)}, expected uint8 [H, W]")
+    if minimum.ndim != 1 or minimum.dtype.kind not in "iu":
+        raise UdasegError(f"minimum is {minimum.dtype} {list(minimum.shape)}, expected integers [C]")
+    if (minimum < 0).any():
+        raise UdasegError(f"minimum is {minimum.tolist()}, expected pixel counts from 0")
+    height, width = label.shape
+    padded = np.full((height, -(-width // 8) * 8), IGNORE, np.uint8)
+    padded[:, :width] = label
+    of_class = np.full(256, -1, np.int64)
+    of_class[: len(minimum)] = minimum
+    words = padded.view(np.uint64)
+    if _aggregate(words, padded, of_class, _count_runs(words, padded) + 1):
+        raise UdasegError(
+            f"the label holds classes above {len(minimum) - 1}, and there are {len(minimum)} minima",
+            "use the class counts of the same class space as the labels",
+        )
+    return np.ascontiguousarray(padded[:, :width])
+
+
+def size_thresholds(class_counts: Sequence[float], base0: float, base1: float, area_scale: float = 1.0) -> np.ndarray:
+    """Return the smallest component that is kept of each class, int64 [C] pixels, from the source's class frequencies.
+
+    base0 + (N_c - N_min) / (N_max - N_min) * base1, rounded: the rarest class gets base0 pixels, the most frequent
+    base0 + base1; base0 for every class where all counts are equal. class_counts [C] are pixels or shares. area_scale
+    multiplies both bases, for pictures of another size than the bases are meant for (the paper's: 1280x760).
+    Raises UdasegError for negative counts or bases.
+    """
+    counts = np.asarray(class_counts, np.float64)
+    if counts.ndim != 1 or not counts.size or not np.isfinite(counts).all() or (counts < 0).any():
+        raise UdasegError(f"class counts are {counts.tolist()}, expected numbers from 0, one for each class")
+    if not (base0 >= 0 and base1 >= 0 and area_scale > 0):
+        raise UdasegError(
+            f"base0 is {base0}, base1 {base1} and the area scale {area_scale}",
+            "the bases are pixel counts from 0, the scale is above 0",
+        )
+    spread = np.ptp(counts)
+    share = (counts - counts.min()) / spread if spread > 0 else np.zeros_like(counts)
+    return np.rint((base0 + share * base1) * area_scale).astype(np.int64)
+
+
+def filter_confidence(label: np.ndarray, confidence: np.ndarray, least: float = 0.9) -> np.ndarray:
+    """Set to 255 every pixel whose confidence is below `least`; uint8 [H, W] and float32 [H, W] to uint8 [H, W].
+
+    The comparison is in float32, so a confidence of exactly 0.9 is kept. Raises UdasegError where the shapes differ.
+    """
+    if label.shape != confidence.shape:
+        raise UdasegError(f"label is {list(label.shape)} and confidence {list(confidence.shape)}, expected one shape")
+    dropped = np.logical_not(confidence >= np.asarray(least, confidence.dtype))
+    # True becomes 255, whose union with any id is 255.
+    return np.bitwise_or(label, np.negative(dropped.view(np.uint8)))

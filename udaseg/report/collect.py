@@ -1,0 +1,135 @@
+"""Read what a run has on disk: the stages, their manifests, results, logs and pictures."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from udaseg.errors import UdasegError
+from udaseg.files import read_json
+from udaseg.report.mixtures import Mixtures, read_mixtures
+from udaseg.report.panels import Panel, PseudoPanel, label_palette, panels, pseudo_panels
+from udaseg.report.results import RESULTS, read_log, read_result
+
+# The stages of the flagship chain, by directory, in the order in which they are run.
+CHAIN = (
+    *("stylize", "warmup", "predict", "pseudolabel", "refine", "prototypes", "gmm", "retrain"),
+    *("evaluate-warmup", "evaluate"),
+)
+KINDS = tuple(dict.fromkeys(name.split("-")[0] for name in CHAIN))
+TRAINING = ("warmup", "retrain")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage directory. `manifest` is None while the stage is unfinished; only its log is read then."""
+
+    name: str  # the directory below the run: "retrain", "round2/retrain"
+    round: int  # 0 outside the rounds
+    manifest: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None = None  # metrics.json, thresholds.json or refine.json
+    log: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def leaf(self) -> str:
+        return self.name.rpartition("/")[2]
+
+    @property
+    def kind(self) -> str:
+        return self.leaf.split("-")[0]
+
+    @property
+    def skipped(self) -> str | None:
+        reason = ((self.manifest or {}).get("metrics") or {}).get("skipped")
+        return None if reason is None else str(reason)
+
+
+@dataclass(frozen=True)
+class RunData:
+    """All that the report shows of one run, in memory."""
+
+    name: str
+    path: Path
+    stages: tuple[Stage, ...]  # in the order in which they started
+    missing: tuple[str, ...]  # stages of the chain that have no directory
+    palette: tuple[tuple[int, int, int], ...] | None = None  # of the label pictures, where there are any
+    panels: tuple[Panel, ...] = ()
+    pseudo_panels: tuple[PseudoPanel, ...] = ()
+    mixtures: Mixtures | None = None
+
+    def last(self, leaf: str) -> Stage | None:
+        """Return the finished stage of that directory name from the latest round, or None."""
+        found = [stage for stage in self.stages if stage.leaf == leaf and stage.manifest and not stage.skipped]
+        return max(found, key=lambda stage: stage.round, default=None)
+
+
+def collect(run: Path, images: Mapping[str, Path] | None = None, chain: Sequence[str] | None = None) -> RunData:
+    """Gather a run for the report.
+
+    `images` maps stems to the target pictures that the pseudo-labels belong to; without it the pseudo-labels
+    are shown alone. `chain` lists the directories the recipe should have; the flagship's when absent. Missing
+    and unfinished stages are named, not errors. Raises UdasegError, naming the file, for a run that does not
+    exist, JSON that does not parse, or results whose lists do not fit their classes.
+    """
+    run = Path(run)
+    folders = _stage_folders(run)
+    if not folders:
+        found = "the directory holds no stage" if run.is_dir() else "there is no such directory"
+        raise UdasegError(f"cannot report on {run}: {found}", "give a run directory, for example runs/demo")
+    stages = _in_order([_read_stage(run, folder) for folder in folders])
+    names = {name for stage in stages for name in (stage.name, stage.leaf)}
+    missing = tuple(name for name in (CHAIN if chain is None else chain) if name not in {*names, "report"})
+    data = RunData(run.resolve().name, run, stages, missing)
+
+    def folder_of(leaf: str) -> Path | None:
+        stage = data.last(leaf)
+        return run / stage.name if stage else None
+
+    labels = [folder / "labels" if (folder := folder_of(leaf)) else None for leaf in ("pseudolabel", "refine")]
+    gmm = folder_of("gmm")
+    return replace(
+        data,
+        palette=label_palette(labels),
+        panels=panels(folder_of("evaluate-warmup"), folder_of("evaluate")),
+        pseudo_panels=pseudo_panels(*labels, images or {}),
+        mixtures=read_mixtures(gmm / "gmm.h5") if gmm else None,
+    )
+
+
+def _stage_folders(run: Path) -> list[Path]:
+    rounds = sorted(run.glob("round*"), key=lambda path: _round(path.name))
+    parents = [run, *(path for path in rounds if _round(path.name))]
+    children = [child for parent in parents if parent.is_dir() for child in sorted(parent.iterdir()) if child.is_dir()]
+    # The page does not report on itself.
+    children = [child for child in children if child.name != "report"]
+    return [child for child in children if child.name.split("-")[0] in KINDS or (child / "manifest.json").is_file()]
+
+
+def _round(name: str) -> int:
+    match = re.fullmatch(r"round(\d+)", name)
+    return int(match[1]) if match else 0
+
+
+def _read_stage(run: Path, folder: Path) -> Stage:
+    name = folder.relative_to(run).as_posix()
+    stage = Stage(name, _round(folder.parent.name) if "/" in name else 0, read_json(folder / "manifest.json"))
+    if stage.manifest and not stage.skipped and stage.kind in RESULTS:
+        stage = replace(stage, result=read_result(folder, stage.kind))
+    log = folder / "log.jsonl"
+    if stage.kind in TRAINING and log.exists():
+        stage = replace(stage, log=read_log(log, finished=stage.manifest is not None))
+    return stage
+
+
+def _in_order(stages: list[Stage]) -> tuple[Stage, ...]:
+    """Sort by the start (ISO 8601, so as text) where every manifest gives one, else as the flagship's chain."""
+
+    def planned(stage: Stage) -> tuple:
+        return stage.round, CHAIN.index(stage.leaf) if stage.leaf in CHAIN else len(CHAIN), stage.name
+
+    # An unfinished stage has no start yet: it comes after those that have ended.
+    done = sorted((stage for stage in stages if stage.manifest), key=planned)
+    if all(isinstance(stage.manifest.get("started"), str) for stage in done):
+        done.sort(key=lambda stage: stage.manifest["started"])
+    return (*done, *sorted((stage for stage in stages if not stage.manifest), key=planned))

@@ -1,0 +1,164 @@
+"""Charts as inline SVG. Colours and fonts come from the page's style sheet, so that they follow light and dark."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from udaseg.report.wording import percent, share
+
+WIDTH = 440  # user units; at this size a chart is legible on a phone, and not too large on paper
+RADII = {"ring": 5.2, "kept": 3.8, "refined": 2.2}  # dots of one share lie inside each other
+LETTER = 5.6  # mean width of a letter at the charts' font size, on the generous side
+
+
+def element(tag: str, *children: Any, **attributes: Any) -> Markup:
+    """Write one element. Attributes lose a trailing underscore (`class_`) and take hyphens for underscores."""
+    named = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    written = "".join(f' {key}="{escape(_short(value))}"' for key, value in named.items())
+    return Markup(f"<{tag}{written}>") + Markup("").join(escape(child) for child in children) + Markup(f"</{tag}>")
+
+
+def svg(width: float, height: float, label: str, *children: Any, zoom: tuple[float, float] | None = None) -> Markup:
+    """Wrap a drawing. `label` says in a sentence what it shows, for those who do not see it.
+
+    `zoom` bounds the pixels a unit may take; without it the page's bounds hold.
+    """
+    box = f"0 0 {_short(width)} {_short(height)}"
+    bounds = zoom and f"min-width:{zoom[0] * width:.0f}px;max-width:{zoom[1] * width:.0f}px"
+    return element("svg", *children, viewBox=box, role="img", aria_label=label, style=bounds)
+
+
+def text(x: float, y: float, content: Any, anchor: str = "start", class_: str | None = None) -> Markup:
+    return element("text", content, x=x, y=y, text_anchor=anchor, class_=class_)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def margin(names: Sequence[str]) -> float:
+    """Return the room that the longest of the names needs beside a chart."""
+    return 10 + LETTER * max(len(clip(name)) for name in names)
+
+
+def clip(name: str) -> str:
+    """Shorten a class name that would leave a chart no room."""
+    return name if len(name) <= 20 else name[:19] + "…"
+
+
+def bars(
+    rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[str], tick: Sequence[float | None], label: str
+) -> Markup:
+    """Draw a group of horizontal bars a row, from 0 to 1, the last one with its value.
+
+    `series` are style classes, one a bar; `tick` marks one more value a row (the oracle) with a stroke.
+    """
+    left, thick, gap = margin([name for name, _ in rows]), 6.5, 7.0
+    pitch = thick * len(series) + gap
+    width, bottom = WIDTH - left - 30, 6 + pitch * len(rows)
+    shapes = [line(left + width * i / 4, 2, left + width * i / 4, bottom, "grid") for i in range(5)]
+    shapes += [text(left + width * i / 4, bottom + 13, f"{25 * i}", "middle", "axis") for i in range(5)]
+    for r, (name, values) in enumerate(rows):
+        top = 6 + r * pitch
+        shapes.append(text(left - 6, top + thick * len(series) / 2 + 3.6, clip(name), "end"))
+        for s, (value, style) in enumerate(zip(values, series, strict=True)):
+            if value is not None:
+                title = element("title", f"{name}: {percent(value)}")
+                shape = {
+                    "x": left,
+                    "y": top + s * thick,
+                    "width": max(width * min(value, 1.0), 0.5),
+                    "height": thick - 0.8,
+                }
+                shapes.append(element("rect", title, class_=style, **shape))
+        end = max([min(v, 1.0) for v in values if v is not None], default=0.0)
+        if tick[r] is not None and end < tick[r] + 0.02 and tick[r] < end + 34 / width:
+            end = tick[r]  # the number goes behind the stroke rather than under it
+        shapes.append(text(left + width * end + 5, top + thick * len(series) / 2 + 3.6, percent(values[-1])))
+        if tick[r] is not None:
+            x = left + width * tick[r]
+            shapes.append(line(x, top - 1.5, x, top + thick * len(series) + 0.7, "oracle tick"))
+    return svg(WIDTH, bottom + 18, label, *shapes)
+
+
+def interval(source: float, adapted: float, oracle: float | None) -> Markup:
+    """Draw the scores on one axis from 0 to 100: where adaptation started, got to, and could have got to."""
+    left, width, y = 8, WIDTH - 16, 34
+
+    def at(value: float) -> float:
+        return left + width * value
+
+    shapes = [line(left, y, left + width, y, "axis-line")]
+    shapes += [line(at(i / 10), y, at(i / 10), y + (6 if i % 5 == 0 else 4), "axis-line") for i in range(11)]
+    shapes += [text(at(i / 2), y + 18, f"{50 * i}", "middle", "axis") for i in range(3)]
+    if oracle is not None:
+        shapes.append(line(at(source), y, at(oracle), y, "gap"))
+        shapes.append(line(at(oracle), y - 9, at(oracle), y + 9, "oracle tick"))
+    shapes.append(line(at(source), y, at(adapted), y, "gain"))
+    shapes.append(element("circle", cx=at(source), cy=y, r=5, class_="source"))
+    shapes.append(element("circle", cx=at(adapted), cy=y, r=5, class_="adapted"))
+    # Labels in two rows: neighbours on the axis never write over each other.
+    shapes.append(text(at(source), y - 10, percent(source), "end" if adapted >= source else "start"))
+    shapes.append(text(at(adapted), y - 10, percent(adapted), "start" if adapted >= source else "end", "strong"))
+    if oracle is not None:
+        shapes.append(text(at(oracle), y - 22, f"oracle {percent(oracle)}", "middle" if oracle < 0.85 else "end"))
+    return svg(WIDTH, 56, "mIoU of source-only, adapted and oracle on one axis", *shapes)
+
+
+def heat(names: Sequence[str], rows: Sequence[Sequence[float | None]], label: str) -> Markup:
+    """Draw a square matrix of shares: rows are the truth, columns the prediction, numbers in per cent."""
+    left, cell = margin(names), 23.0
+    top, span = left * 0.8, cell * len(names)
+    shapes = [text(left - 5, top + cell * (r + 0.5) + 3.6, clip(name), "end") for r, name in enumerate(names)]
+    for c, name in enumerate(names):
+        x, y = left + cell * (c + 0.5) + 2, top - 5
+        turn = f"rotate(-52 {_short(x)} {_short(y)})"
+        shapes.append(element("text", clip(name), x=x, y=y, transform=turn))
+    for r, row in enumerate(rows):
+        for c, value in enumerate(row):
+            x, y = left + cell * c, top + cell * r
+            if value is None:
+                shapes.append(line(x + 8, y + cell / 2, x + cell - 8, y + cell / 2, "grid"))
+            elif value >= 0.0005:
+                title = element("title", f"{names[r]} taken for {names[c]}: {percent(value)} %")
+                shape = {"x": x, "y": y, "width": cell - 1, "height": cell - 1}
+                ink = "cell right" if r == c else "cell wrong"
+                shapes.append(
+                    element("rect", title, class_=ink, fill_opacity=round(0.04 + 0.9 * value**0.7, 3), **shape)
+                )
+                if value >= 0.005:
+                    dark = "in strong-cell" if value > 0.55 else "in"
+                    shapes.append(text(x + cell / 2 - 0.5, y + cell / 2 + 2.8, f"{100 * value:.0f}", "middle", dark))
+    shapes.append(element("rect", x=left - 0.5, y=top - 0.5, width=span, height=span, class_="frame"))
+    # Its numbers cannot be made smaller: on a phone it scrolls in its box.
+    return svg(left + span + left * 0.55, top + span + 4, label, *shapes, zoom=(0.95, 1.2))
+
+
+def dots(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[str], label: str) -> Markup:
+    """Draw shares as dots on a logarithmic axis from 0.01 to 100 per cent; a share below it sits on the left edge."""
+    left, pitch = margin([name for name, _ in rows]), 17.0
+    width, bottom = WIDTH - left - 14, 4 + pitch * len(rows)
+
+    def at(value: float) -> float:
+        return left + width * min(1.0, max(0.0, 1 + math.log10(max(value, 1e-12)) / 4))
+
+    decades = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    shapes = [line(at(d), 2, at(d), bottom, "grid") for d in decades]
+    shapes += [text(at(d), bottom + 13, f"{100 * d:g}", "middle", "axis") for d in decades]
+    for r, (name, values) in enumerate(rows):
+        y = 4 + pitch * (r + 0.5)
+        known = [at(value) for value in values if value is not None]
+        shapes.append(text(left - 6, y + 3.6, clip(name), "end"))
+        if known:
+            shapes.append(line(min(known), y, max(known), y, "link"))
+        for value, style in zip(values, series, strict=True):
+            if value is not None:
+                title = element("title", f"{name}: {share(value)} %")
+                shapes.append(element("circle", title, cx=at(value), cy=y, r=RADII[style], class_=style))
+    return svg(WIDTH, bottom + 18, label, *shapes)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value

@@ -1,0 +1,106 @@
+"""A dataset in the style of another: FDA over every source picture, in the source's own layout."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from udaseg import fda
+from udaseg.data.pictures import read_image
+from udaseg.data.records import ImageSet, Labelled, LabelledSet
+from udaseg.data.transforms import resize
+from udaseg.errors import UdasegError
+from udaseg.files import atomic
+from udaseg.recipe import HxW, Stylize
+
+PAIRS = "pairs.jsonl"
+
+
+def stylize_set(
+    source: LabelledSet,
+    target: ImageSet,
+    size: HxW | None,
+    settings: Stylize,
+    out: Path,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write every source picture with the low amplitudes of a target picture, beside the labels as they are.
+
+    Pictures are brought to `size` first, the target's always to the source's. The target of a picture is drawn by
+    `seed` from a permutation of all of them; `pairs.jsonl` lists the pairs. Pictures that stand there already are
+    kept: they are written in one piece.
+    """
+    partners = pairing(len(source), len(target), seed)
+
+    def make(i: int) -> None:
+        record, styled = source.records[i], _moved(source.records[i], source.root, out)
+        for own, copy in ((record.label, styled.label), (record.depth, styled.depth)):
+            if own is not None and not copy.exists():
+                _link(own, copy)
+        if styled.image.exists():
+            return
+        image = source.image(i)
+        canvas = resize(image, size) if size is not None else image
+        style = resize(read_image(target.records[partners[i]].image), canvas.shape[:2])
+        picture = fda.stylize(canvas, fda.low_band(style, settings.beta, settings.window))
+        with atomic(styled.image, sync=False) as temporary:
+            Pillow.fromarray(picture).save(temporary, format="PNG", compress_level=1)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, _ in enumerate(pool.map(make, range(len(source))), 1):
+            if progress is not None:
+                progress(done, len(source))
+    with atomic(out / PAIRS) as temporary:
+        lines = [
+            json.dumps({"source": source.records[i].stem, "target": target.records[partner].stem}, ensure_ascii=False)
+            for i, partner in enumerate(partners)
+        ]
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def styled(source: LabelledSet, folder: Path) -> LabelledSet:
+    """Open the source with its pictures taken from a stylize directory and its labels from where they were.
+
+    Raises UdasegError where a picture of the source was not stylised.
+    """
+    records = tuple(replace(record, image=_moved(record, source.root, folder).image) for record in source.records)
+    missing = [record.image for record in records if not record.image.is_file()]
+    if missing:
+        raise UdasegError(
+            f"{folder} lacks {len(missing)} of the {len(records)} source pictures, the first is {missing[0]}",
+            "it was made from another source; run udaseg stylize for this one",
+        )
+    return replace(source, root=folder, records=records, fit=True)
+
+
+def pairing(sources: int, targets: int, seed: int) -> np.ndarray:
+    """Draw a target for each source picture: one permutation of the targets after the other, int64 [sources]."""
+    rng = np.random.default_rng(seed)
+    rounds = -(-sources // targets)
+    return np.concatenate([rng.permutation(targets) for _ in range(rounds)])[:sources]
+
+
+def _moved(record: Labelled, root: Path, folder: Path) -> Labelled:
+    def move(path: Path) -> Path:
+        return folder / path.relative_to(root)
+
+    return Labelled(
+        record.stem, move(record.image).with_suffix(".png"), move(record.label), record.depth and move(record.depth)
+    )
+
+
+def _link(own: Path, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(own.resolve(), copy)
+    except OSError:  # another file system, or one without hard links
+        with atomic(copy, sync=False) as temporary:
+            shutil.copyfile(own, temporary)

@@ -1,0 +1,102 @@
+"""Write frames as the datasets do: their names, their encodings, their ids."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from udaseg.files import atomic
+from udaseg.labels import CODINGS, class_space, table
+
+from .render import Frame
+
+TRAIN_CITIES = ("aachen", "bochum", "hamburg", "ulm")
+VAL_CITIES = ("frankfurt", "lindau")
+_LEVEL = 1  # of compression: these files are read more often than they are sent
+
+
+def gta5_files(root: Path, index: int) -> dict[str, Path]:
+    """Name the files of frame `index` (from 0) of GTA5."""
+    return {part: root / "gta5" / part / f"{index + 1:05d}.png" for part in ("images", "labels")}
+
+
+def synthia_files(root: Path, index: int) -> dict[str, Path]:
+    """Name the files of frame `index` of SYNTHIA-RAND-CITYSCAPES."""
+    return {part: root / "synthia" / part / f"{index:07d}.png" for part in ("RGB", "GT/LABELS", "Depth/Depth")}
+
+
+def cityscapes_files(root: Path, index: int, split: str) -> dict[str, Path]:
+    """Name the files of frame `index` of a split of Cityscapes, "train" or "val"."""
+    cities = VAL_CITIES if split == "val" else TRAIN_CITIES
+    city, sequence = cities[index % len(cities)], index // len(cities)
+    names = {"leftImg8bit": "leftImg8bit", "gtFine": "gtFine_labelIds"}
+    folder = root / "cityscapes"
+    return {
+        part: folder / part / split / city / f"{city}_{sequence:06d}_000019_{name}.png" for part, name in names.items()
+    }
+
+
+def write_gta5(files: dict[str, Path], frame: Frame) -> None:
+    """Write an RGB image and a palette PNG of Cityscapes label ids."""
+    _save(files["images"], Image.fromarray(frame.image))
+    label = Image.fromarray(frame.label)
+    label.putpalette(_palette())
+    _save(files["labels"], label)
+
+
+def write_synthia(files: dict[str, Path], frame: Frame) -> None:
+    """Write an RGB image, 16-bit labels (red: class id, green: instance id) and 16-bit depth (cm, three times)."""
+    _save(files["RGB"], Image.fromarray(frame.image))
+    label = np.zeros((*frame.label.shape, 3), np.uint16)
+    label[:, :, 0], label[:, :, 1] = SYNTHIA_ID[frame.label], frame.instance
+    for part, values in (("GT/LABELS", label), ("Depth/Depth", np.repeat(frame.depth_cm[:, :, None], 3, axis=2))):
+        with atomic(files[part], sync=False) as temporary:
+            temporary.write_bytes(png16(values))
+
+
+def write_cityscapes(files: dict[str, Path], frame: Frame) -> None:
+    """Write an RGB image and a grey PNG of label ids."""
+    _save(files["leftImg8bit"], Image.fromarray(frame.image))
+    _save(files["gtFine"], Image.fromarray(frame.label))
+
+
+def png16(values_HW3: np.ndarray) -> bytes:
+    """Encode uint16 [H, W, 3] as a 16-bit RGB PNG, which Pillow cannot write.
+
+    Source: PNG specification, third edition, sections 7 and 11; every row has filter type 0.
+    """
+    height, width = values_HW3.shape[:2]
+    rows = np.zeros((height, 1 + 6 * width), np.uint8)
+    rows[:, 1:] = values_HW3.astype(">u2").view(np.uint8).reshape(height, -1)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), _LEVEL)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def _save(path: Path, picture: Image.Image) -> None:
+    with atomic(path, sync=False) as temporary:
+        picture.save(temporary, format="PNG", compress_level=_LEVEL)
+
+
+def _palette() -> list[int]:
+    space = class_space("cs19")
+    colors = np.zeros((256, 3), np.uint8)
+    train = table("cityscapes", space)
+    named = train < len(space)
+    colors[named] = np.array(space.palette, np.uint8)[train[named]]
+    return colors.ravel().tolist()
+
+
+def _synthia_ids() -> np.ndarray:
+    by_name = {name: i for i, name in CODINGS["synthia"].classes.items()}
+    ids = np.zeros(256, np.uint16)
+    for label, name in CODINGS["cityscapes"].classes.items():
+        ids[label] = by_name.get(name, 0)
+    return ids
+
+
+SYNTHIA_ID = _synthia_ids()  # of each Cityscapes label id; 0 (void) where SYNTHIA has no such class

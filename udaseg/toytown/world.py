@@ -1,0 +1,112 @@
+"""Write the whole of toytown: two synthetic datasets and a real one, each in its own format."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from udaseg.errors import UdasegError
+from udaseg.files import PARTIAL, read_json, write_json
+
+from .formats import cityscapes_files, gta5_files, synthia_files, write_cityscapes, write_gta5, write_synthia
+from .render import Frame, frame
+
+SETTINGS = "toytown.json"
+VERSION = 1  # of the pictures: a change of the renderer that changes them takes the next number
+
+
+@dataclass(frozen=True)
+class _Job:
+    domain: str
+    split: int
+    index: int
+    files: dict[str, Path]
+    write: Callable[[dict[str, Path], Frame], None]
+
+
+def make_toytown(
+    out: Path,
+    *,
+    seed: int = 0,
+    source: int = 400,
+    target_train: int = 400,
+    target_val: int = 100,
+    synthia: int | None = None,
+    size: tuple[int, int] = (256, 512),
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> None:
+    """Write out/gta5, out/synthia and out/cityscapes; what is already there stays, so a killed run goes on.
+
+    source, target_train, target_val and synthia (as many as source unless given) count frames; size is
+    (height, width) in pixels; workers are threads, one for each core unless given. The bytes depend on seed, size
+    and a frame's own number only. Calls progress(done, total) for each frame. Raises UdasegError for settings out
+    of range, and for a directory that holds a toytown of another seed or size.
+    """
+    out = Path(out)
+    _check(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)
+    _claim(out, {"version": VERSION, "seed": seed, "size": list(size)})
+    synthia = source if synthia is None else synthia
+    jobs = [_Job("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
+    jobs += [_Job("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
+    for split, (name, count) in enumerate((("train", target_train), ("val", target_val))):
+        jobs += [_Job("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
+    todo = [job for job in jobs if not all(file.exists() for file in job.files.values())]
+    _report(progress, len(jobs) - len(todo), len(jobs))
+    # The kernels, zlib and NumPy work outside the interpreter's lock, so threads fill the cores.
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        futures = [pool.submit(partial(_make, job, seed, size)) for job in todo]
+        try:
+            for done, future in enumerate(as_completed(futures), len(jobs) - len(todo) + 1):
+                future.result()
+                _report(progress, done, len(jobs))
+        except BaseException:
+            # An interrupt or a full disk: let the frames under way finish, start no more.
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _make(job: _Job, seed: int, size: tuple[int, int]) -> None:
+    job.write(job.files, frame(job.domain, seed, job.index, size, job.split))
+
+
+def _report(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
+    if progress is not None:
+        progress(done, total)
+
+
+def _check(seed: int, size: tuple[int, int], workers: int | None, **counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 0:
+            raise UdasegError(f"{name}: expected a count of frames, found {count}", "use 0 for none")
+    if seed < 0:
+        raise UdasegError(f"seed: expected a number from 0, found {seed}")
+    if min(size) < 32 or max(size) > 4096:
+        raise UdasegError(
+            f"size: expected 32 to 4096 pixels each way, found {size[0]}x{size[1]} (height x width)", "try 256x512"
+        )
+    if workers is not None and workers < 1:
+        raise UdasegError(f"workers: expected at least 1, found {workers}")
+
+
+def _claim(out: Path, settings: dict) -> None:
+    """Note what `out` holds, refuse to mix two worlds in it, and sweep up what a killed run left half written."""
+    found = read_json(out / SETTINGS)
+    if found is not None and found != settings:
+        differ = ", ".join(
+            f"{key} {found.get(key)} (asked for: {settings[key]})"
+            for key in settings
+            if found.get(key) != settings[key]
+        )
+        raise UdasegError(f"{out} holds another toytown: {differ}", "choose another directory, or remove this one")
+    for dataset in ("gta5", "synthia", "cityscapes"):
+        if found is None and (out / dataset).exists() and any((out / dataset).iterdir()):
+            raise UdasegError(
+                f"{out / dataset} exists, and toytown did not make it", "choose a directory without datasets"
+            )
+        for path in (out / dataset).rglob(f"{PARTIAL}*"):
+            path.unlink(missing_ok=True)
+    if found is None:
+        write_json(out / SETTINGS, settings)

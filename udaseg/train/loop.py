@@ -1,0 +1,114 @@
+"""The one training loop: every training stage brings its batches and an objective."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from udaseg.data.loading import Batch, Stream, batches
+from udaseg.errors import UdasegError
+from udaseg.models import devices
+from udaseg.recipe import Training
+from udaseg.train.schedule import poly
+from udaseg.train.state import Log, restore, save
+
+Objective = Callable[[int, Batch], dict[str, Tensor]]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was told to stop by SIGTERM or Ctrl-C; it goes on from here when it is started again."""
+
+
+@dataclass(frozen=True)
+class Player:
+    """A module that learns, with its optimizer; the learning rate in the groups is that of step 0."""
+
+    module: nn.Module
+    optimizer: Optimizer
+
+
+def fit(
+    players: dict[str, Player],
+    objective: Objective,
+    streams: list[Stream],
+    settings: Training,
+    out: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    followers: dict[str, nn.Module] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Train until `settings.steps`, from where `out/state.pt` stands; return the step it started from.
+
+    `objective(step, batch)` gives the named terms whose sum is minimised. `followers` are modules that are saved
+    and restored but not optimised, such as an averaged teacher. Raises Interrupted, with the state saved, when the
+    process is told to stop, and UdasegError where a term is not finite: before the step, so the last state is good.
+    """
+    modules = {name: player.module for name, player in players.items()} | (followers or {})
+    optimizers = {name: player.optimizer for name, player in players.items()}
+    start = restore(out / "state.pt", modules, optimizers)
+    log = Log(out / "log.jsonl", start)
+    base = {name: [group["initial_lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
+    with _told_to_stop() as stopped:
+        source = batches(streams, seed, range(start, settings.steps), devices.workers(device))
+        for step, batch in zip(range(start, settings.steps), source, strict=True):
+            # Dropout and everything else that draws random numbers continues alike after a resume.
+            torch.manual_seed(hash((seed, step)) & 0x7FFFFFFF)
+            factor = poly(step, settings)
+            for name, optimizer in optimizers.items():
+                for group, lr in zip(optimizer.param_groups, base[name], strict=True):
+                    group["lr"] = lr * factor
+                optimizer.zero_grad(set_to_none=True)
+            terms = objective(step, batch.to(device))
+            loss = torch.stack([term.float() for term in terms.values()]).sum()
+            _require_finite(loss, terms, step, out)
+            loss.backward()
+            for optimizer in optimizers.values():
+                optimizer.step()
+            done = step + 1
+            if done % settings.log_every == 0 or done == settings.steps:
+                values = {name: float(term.detach()) for name, term in terms.items()}
+                log.write({"step": done, "loss": float(loss.detach()), **values, "lr": base_rate(base, factor)})
+            if done % settings.save_every == 0 or done == settings.steps or stopped.is_set():
+                save(out / "state.pt", done, modules, optimizers)
+            if stopped.is_set() and done < settings.steps:
+                raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
+            if progress is not None:
+                progress(done, settings.steps)
+    return start
+
+
+def base_rate(base: dict[str, list[float]], factor: float) -> float:
+    """Give the learning rate of the first group of the first player, the one that papers quote."""
+    return next(iter(base.values()))[0] * factor
+
+
+def _require_finite(loss: Tensor, terms: dict[str, Tensor], step: int, out: Path) -> None:
+    if torch.isfinite(loss):
+        return
+    bad = [f"{name} = {float(term.detach())}" for name, term in terms.items() if not torch.isfinite(term)]
+    raise UdasegError(
+        f"the loss is not finite at step {step + 1}: {', '.join(bad) or 'the sum overflows'}",
+        f"the state in {out / 'state.pt'} is from before; lower the learning rate (lr) or set precision=fp32",
+    )
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,123 @@
+"""The losses, on logits: mean over the pixels that count, and zero with a graph where none does."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+IGNORE = 255
+LOG_ABSENT = math.log(1e-4)  # what stands for log 0 in the reverse cross-entropy (symmetric cross-entropy)
+
+
+def upsampled(logits_NChw: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """Bring logits to (height, width), bilinearly, in float32 whatever the precision they come in."""
+    if tuple(logits_NChw.shape[-2:]) == tuple(size):
+        return logits_NChw.float()
+    # Plane by plane: softmax over the classes would copy a channels_last map at its full size.
+    planes_NChw = logits_NChw.float().contiguous()
+    return functional.interpolate(planes_NChw, size=tuple(size), mode="bilinear", align_corners=align_corners)
+
+
+def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Average over the valid elements; zero, with a graph, where there are none."""
+    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
+
+
+def cross_entropy(logits_NCHW: Tensor, labels_NHW: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Average the cross-entropy over the pixels that are not 255.
+
+    labels: uint8 or int64, of the logits' size. weight: float [C]; the mean is then weighted,
+    sum of w l over sum of w. A picture without a valid pixel gives zero with a graph, not NaN.
+    """
+    labels_NHW = labels_NHW.long()
+    total = functional.cross_entropy(logits_NCHW.float(), labels_NHW, weight, ignore_index=IGNORE, reduction="sum")
+    valid = labels_NHW != IGNORE
+    if weight is None:
+        return total / valid.sum().clamp(min=1)
+    mass = weight[labels_NHW[valid]].sum()
+    return total / torch.where(mass > 0, mass, 1)
+
+
+def soft_cross_entropy(logits_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
+    """Average -sum_c target log softmax(logits) over all pixels (FADA).
+
+    target: float [N, C, H, W], non-negative; it need not sum to one.
+    """
+    return -(target_NCHW * functional.log_softmax(logits_NCHW.float(), dim=1)).sum(1).mean()
+
+
+def symmetric_cross_entropy(logits_NCHW: Tensor, labels_NHW: Tensor, alpha: float = 0.1, beta: float = 1.0) -> Tensor:
+    """Weigh cross-entropy against its reverse, which forgives wrong labels (symmetric cross-entropy, as in ProDA).
+
+    The reverse, -sum_c p_c log y_c with log 0 set to log 1e-4, is 9.21 (1 - p_y).
+    """
+    labels_NHW = labels_NHW.long()
+    valid = labels_NHW != IGNORE
+    logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
+    own_NHW = logp_NCHW.gather(1, torch.where(valid, labels_NHW, 0).unsqueeze(1)).squeeze(1)
+    reverse_NHW = -LOG_ABSENT * (1 - own_NHW.exp())
+    return masked_mean(beta * reverse_NHW - alpha * own_NHW, valid)
+
+
+def information_map(logits_NCHW: Tensor) -> Tensor:
+    """Return the weighted self-information -p log p / log C of each class (ADVENT, section 3.2).
+
+    float32 [N, C, H, W]; it sums over classes to at most one. Taken from log_softmax, so that the gradient
+    stays finite where a probability underflows.
+    """
+    logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
+    return -logp_NCHW.exp() * logp_NCHW / math.log(logits_NCHW.shape[1])
+
+
+def entropy_map(logits_NCHW: Tensor) -> Tensor:
+    """Return the entropy of each pixel as a share of its maximum, float32 [N, H, W] in 0 to 1 (ADVENT, equation 2)."""
+    return information_map(logits_NCHW).sum(1)
+
+
+def robust_entropy(logits_NCHW: Tensor, eta: float = 2.0, epsilon: float = 1e-3) -> Tensor:
+    """Average the Charbonnier penalty (h^2 + epsilon^2)^eta of the entropy map h (FDA, section 3.2).
+
+    The entropy is normalised by ln C for any number of classes. eta above 0.5 penalises uncertain pixels
+    more than confident ones.
+    """
+    return (entropy_map(logits_NCHW).square() + epsilon**2).pow(eta).mean()
+
+
+def berhu(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Average the reverse Huber loss: linear up to c = 0.2 max |error|, quadratic above.
+
+    predicted, target: float of one shape. valid: bool of that shape; all elements count without it.
+    """
+    error = (predicted.float() - target.float()).abs()
+    valid = torch.ones_like(error, dtype=torch.bool) if valid is None else valid
+    error = torch.where(valid, error, 0)
+    if error.numel() == 0:
+        return error.sum()
+    corner = 0.2 * error.detach().max()
+    # A perfect prediction has c = 0 and no quadratic part; the clamp keeps 0/0 out of the unused branch.
+    quadratic = (error.square() + corner.square()) / (2 * corner.clamp(min=torch.finfo(error.dtype).tiny))
+    return masked_mean(torch.where(error <= corner, error, quadratic), valid)
+
+
+def mrkld(logits_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
+    """Average -1/C sum_c log p_c over pseudo-labelled pixels: keeps self-training from certainty (CRST)."""
+    return masked_mean(-functional.log_softmax(logits_NCHW.float(), dim=1).mean(1), labels_NHW != IGNORE)
+
+
+def mrent(logits_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
+    """Average the negative entropy sum_c p log p over pseudo-labelled pixels (CRST)."""
+    logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
+    return masked_mean((logp_NCHW.exp() * logp_NCHW).sum(1), labels_NHW != IGNORE)
+
+
+def kl_consistency(student_NCHW: Tensor, teacher_NCHW: Tensor, valid_NHW: Tensor | None = None) -> Tensor:
+    """Average KL(teacher || student) over the valid pixels, per pixel and in nats (ProDA, section 3.3).
+
+    Both are logits; no gradient reaches the teacher. valid: bool [N, H, W].
+    """
+    student = functional.log_softmax(student_NCHW.float(), dim=1)
+    teacher = functional.log_softmax(teacher_NCHW.detach().float(), dim=1)
+    divergence_NHW = (teacher.exp() * (teacher - student)).sum(1)
+    valid_NHW = torch.ones_like(divergence_NHW, dtype=torch.bool) if valid_NHW is None else valid_NHW
+    return masked_mean(divergence_NHW, valid_NHW)
