@@ -29,7 +29,7 @@ def run(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
-        from udaseg.pseudo.predictions import Predictions
+        from udaseg.predictions import Predictions
         from udaseg.pseudo.pseudolabel import pseudolabel
 
         with Predictions(Path(todo.inputs["predictions"].path)) as predictions:

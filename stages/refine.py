@@ -44,7 +44,7 @@ def run(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
-        from udaseg.pseudo.predictions import Predictions
+        from udaseg.predictions import Predictions
         from udaseg.refine.refine import refine
 
         with Predictions(Path(todo.inputs["predictions"].path)) as predictions:

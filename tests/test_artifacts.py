@@ -161,7 +161,7 @@ def test_a_broken_manifest_is_an_error_that_names_it(tmp_path):
     out = tmp_path / "s"
     run(job(out))
     (out / artifacts.MANIFEST).write_text("{")
-    with pytest.raises(UdasegError, match="manifest.json"):
+    with pytest.raises(UdasegError, match=r"manifest\.json"):
         artifacts.reasons(job(out))
 
 

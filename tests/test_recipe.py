@@ -80,7 +80,7 @@ def test_unknown_recipe_lists_the_shipped_ones():
 def test_files_that_are_no_recipe_are_refused(tmp_path, text):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(UdasegError, match="bad.yaml"):
+    with pytest.raises(UdasegError, match=r"bad\.yaml"):
         recipe.load(str(path))
 
 

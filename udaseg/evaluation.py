@@ -13,8 +13,8 @@ from udaseg.data.records import LabelledSet
 from udaseg.files import atomic, write_json
 from udaseg.labels import ClassSpace
 from udaseg.metrics import confusion, scores
+from udaseg.models.confidence import argmax_label
 from udaseg.models.inference import Runner
-from udaseg.pseudo.confidence import argmax_label
 from udaseg.recipe import Evaluate, HxW
 
 PANELS = 6

@@ -172,7 +172,8 @@ def load(name: str, *, scale: str | None = None, changes: dict[str, Any] | None 
 
     A recipe may name another as its `base` and give only what differs. `scale="toy"`, also in the recipe itself,
     lays its `toy` block over the rest. `changes` maps dotted keys (`warmup.steps`) to values and goes on top.
-    Raises UdasegError for an unknown recipe, a file that is not YAML, an unknown key or a value out of range, always naming the key.
+    Raises UdasegError for an unknown recipe, a file that is not YAML, an unknown key or a value out of range, always
+    naming the key.
     """
     values, where = _read(name, ())
     toy = values.pop("toy", None)

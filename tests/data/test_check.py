@@ -5,7 +5,7 @@ import pytest
 
 from udaseg.data import open_labelled
 from udaseg.data.check import check
-from udaseg.data.stats import class_counts, in_order
+from udaseg.data.stats import class_counts
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, class_space
 
@@ -157,17 +157,3 @@ def test_class_counts_name_the_file_that_stops_them(tmp_path):
     (tmp_path / "gtFine/val/bonn/bonn_000000_000019_gtFine_labelIds.png").write_bytes(b"")
     with pytest.raises(UdasegError, match="bonn_000000_000019_gtFine_labelIds"):
         class_counts(open_labelled("cityscapes", tmp_path, "val", SPACES["cs19"]))
-
-
-def test_work_in_order_keeps_little_under_way():
-    started = []
-
-    def work(i):
-        started.append(i)
-        return i
-
-    results = in_order(work, range(10_000))
-    assert [next(results) for _ in range(3)] == [0, 1, 2]
-    assert len(started) < 1_000
-    results.close()
-    assert list(in_order(work, range(50))) == list(range(50))

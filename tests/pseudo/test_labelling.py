@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udaseg.errors import UdasegError
-from udaseg.pseudo.confidence import label_and_confidence, probabilities
+from udaseg.models.confidence import label_and_confidence, probabilities
 from udaseg.pseudo.labelling import argmax_decides, pseudo_label, select, thresholds_document
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds
 
@@ -99,7 +99,8 @@ def test_every_class_that_has_a_rank_keeps_at_least_so_many_of_its_pixels():
 
 def test_lower_thresholds_never_drop_a_pixel():
     kept = [
-        (pseudo_label(some_logits(), 64, 72, True, np.array([0.9, 0.4, 0.7, 0.6, 0.5]) * s) != 255) for s in (1, 0.8, 0.5)
+        (pseudo_label(some_logits(), 64, 72, True, np.array([0.9, 0.4, 0.7, 0.6, 0.5]) * s) != 255)
+        for s in (1, 0.8, 0.5)
     ]
     assert (kept[0] <= kept[1]).all()
     assert (kept[1] <= kept[2]).all()

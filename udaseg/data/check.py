@@ -13,9 +13,10 @@ from udaseg.data.findings import Finding, Report, Severity, Split
 from udaseg.data.layout import AbsentError, Labels
 from udaseg.data.pictures import read_depth, read_image, read_label_ids
 from udaseg.data.sets import DATASETS, detect
-from udaseg.data.stats import Progress, histogram, in_order
+from udaseg.data.stats import histogram
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, Coding, class_space, train_ids
+from udaseg.parallel import Progress, ordered
 
 PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}
 SOURCES = ("gta5", "synthia")  # useless without labels
@@ -54,7 +55,7 @@ def check(
     for name, split in listed.items():
         sizes, ids, images_with = Counter(), np.zeros(256, np.int64), np.zeros(256, np.int64)
         problems = defaultdict(list)
-        for seen in in_order(lambda stem, split=split: _look(stem, split, root), split.images):
+        for seen in ordered(lambda stem, split=split: _look(stem, split, root), split.images):
             sizes[seen.size] += seen.size is not None
             if seen.ids is not None:
                 ids += seen.ids

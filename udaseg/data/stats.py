@@ -1,19 +1,12 @@
 """Count classes over a labelled set, for stats.json: what spatial priors and class weights are made from."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from udaseg.data.records import LabelledSet
-
-Progress = Callable[[int, int], None]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from udaseg.parallel import Progress, counted, ordered
 
 
 def class_counts(pictures: LabelledSet, progress: Progress | None = None) -> dict[str, Any]:
@@ -24,11 +17,9 @@ def class_counts(pictures: LabelledSet, progress: Progress | None = None) -> dic
     """
     classes = len(pictures.space)
     per_image = {}
-    counted = in_order(lambda i: histogram(pictures.label(i))[:classes], range(len(pictures)))
-    for i, counts in enumerate(counted):
-        per_image[pictures.records[i].stem] = counts.tolist()
-        if progress:
-            progress(i + 1, len(pictures))
+    counts = ordered(lambda i: histogram(pictures.label(i))[:classes], range(len(pictures)))
+    for record, pixels in zip(pictures.records, counted(counts, len(pictures), progress), strict=True):
+        per_image[record.stem] = pixels.tolist()
     table = np.array(list(per_image.values()), np.int64).reshape(-1, classes)
     return {
         "classes": list(pictures.space.classes),
@@ -42,24 +33,3 @@ def histogram(values: np.ndarray) -> np.ndarray:
     """Count the values of a uint8 array [H, W]: int64 [256]."""
     # Pillow counts bytes as they are; NumPy's bincount would first widen each to eight.
     return np.array(Image.fromarray(values).histogram(), np.int64)
-
-
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Do one piece of work for each item on all cores, giving the results in order.
-
-    Decoding runs outside Python's lock, so threads are enough. Only a few items are ever under way: memory stays flat
-    however many there are.
-    """
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    waiting: deque = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 4 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -7,7 +7,7 @@ import numpy as np
 
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
-from udaseg.pseudo.confidence import thresholded_label
+from udaseg.models.confidence import thresholded_label
 
 
 def _checked(thresholds, classes):

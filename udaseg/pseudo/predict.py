@@ -7,7 +7,7 @@ from typing import Any
 from udaseg.data.records import ImageSet
 from udaseg.labels import ClassSpace
 from udaseg.models.inference import Runner
-from udaseg.pseudo.predictions import PredictionsWriter
+from udaseg.predictions import PredictionsWriter
 from udaseg.recipe import HxW, Predict
 
 

@@ -10,10 +10,10 @@ from udaseg.errors import UdasegError
 from udaseg.files import write_json
 from udaseg.labels import ClassSpace, flat_palette
 from udaseg.metrics import class_counts
+from udaseg.models.confidence import label_and_confidence
 from udaseg.parallel import Progress, ordered
-from udaseg.pseudo.confidence import label_and_confidence
+from udaseg.predictions import Predictions
 from udaseg.pseudo.labelling import pseudo_label, thresholds_document
-from udaseg.pseudo.predictions import Predictions
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds, st_thresholds
 from udaseg.recipe import Pseudolabel
 

@@ -11,9 +11,9 @@ from udaseg.errors import UdasegError
 from udaseg.files import write_json
 from udaseg.labels import ClassSpace, flat_palette
 from udaseg.metrics import class_counts
+from udaseg.models.confidence import label_and_confidence
 from udaseg.parallel import Progress, counted, ordered
-from udaseg.pseudo.confidence import label_and_confidence
-from udaseg.pseudo.predictions import Predictions
+from udaseg.predictions import Predictions
 from udaseg.recipe import Refine
 from udaseg.refine.aggregation import aggregate, filter_confidence, size_thresholds
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from udaseg.errors import UdasegError
-from udaseg.pseudo.predictions import Predictions, PredictionsWriter
+from udaseg.predictions import Predictions, PredictionsWriter
 
 CLASSES = ("road", "car", "sky")
 STEMS = ("b_1", "a 2", "ä.3")
@@ -27,6 +27,11 @@ def write(folder, stems=STEMS):
         for stem in stems:
             writer.put(stem, logits_of(stem), 32, 40)
     return folder / "predictions.h5"
+
+
+def read_everything(path):
+    with Predictions(path) as predictions:
+        return [(predictions.logits(stem), predictions.size(stem)) for stem in predictions.stems]
 
 
 def test_reads_what_was_written(tmp_path):
@@ -80,7 +85,7 @@ def test_nothing_is_there_until_the_end_and_a_second_writer_goes_on(tmp_path):
 def test_survives_a_kill_in_the_middle(tmp_path):
     program = textwrap.dedent("""
         import sys, pathlib, numpy as np
-        from udaseg.pseudo.predictions import PredictionsWriter
+        from udaseg.predictions import PredictionsWriter
         with PredictionsWriter(pathlib.Path(sys.argv[1]), ("road", "car"), False) as writer:
             for i in range(10**6):
                 writer.put(f"{i:06}", np.full((2, 64, 128), i % 100, np.float16), 512, 1024)
@@ -160,9 +165,8 @@ def test_a_truncated_file_is_an_error_and_no_traceback(tmp_path):
     content = write(tmp_path).read_bytes()
     for length in (0, 100, len(content) // 2, len(content) - 10):
         (tmp_path / "short.h5").write_bytes(content[:length])
-        with pytest.raises(UdasegError, match=r"short\.h5"), Predictions(tmp_path / "short.h5") as predictions:
-            for stem in predictions.stems:
-                predictions.logits(stem)
+        with pytest.raises(UdasegError, match=r"short\.h5"):
+            read_everything(tmp_path / "short.h5")
 
 
 def spoil(path, change):
@@ -200,10 +204,8 @@ def set_dataset(file, value, **attributes):
 def test_names_what_is_wrong_in_a_file(tmp_path, change, message):
     path = write(tmp_path)
     spoil(path, change)
-    with pytest.raises(UdasegError, match=message) as caught, Predictions(path) as predictions:
-        for stem in predictions.stems:
-            predictions.logits(stem)
-            predictions.size(stem)
+    with pytest.raises(UdasegError, match=message) as caught:
+        read_everything(path)
     assert str(path) in caught.value.message
     assert caught.value.hint
 
