@@ -1,24 +1,33 @@
-"""Open what stages read: the datasets of a recipe, the toytown that stands in for missing ones, models."""
+"""Open what stages read: the datasets of a recipe, the toytown that stands in for missing ones, models.
+
+Everything that needs NumPy is imported where it is used: the help of every command imports this module.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from udaseg.artifacts import Input
-from udaseg.data import open_images, open_labelled, read_train_ids
-from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.errors import UdasegError
 from udaseg.files import fingerprint
-from udaseg.labels import ClassSpace, class_space
 
 from .session import Session
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from udaseg.data.records import ImageSet, LabelledSet
+    from udaseg.labels import ClassSpace
 
 EVERYTHING = ("source", "target images", "target val")
 
 
 def space(session: Session) -> ClassSpace:
     """Give the class space of the recipe."""
+    from udaseg.labels import class_space
+
     chosen = session.recipe.space
     return class_space(chosen if isinstance(chosen, str) else list(chosen))
 
@@ -79,6 +88,8 @@ def label_folder(session: Session) -> Path:
 
 def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[[str], np.ndarray]:
     """Give a reader of the pseudo-labels in a folder, after a look whether every picture has one."""
+    from udaseg.data import read_train_ids
+
     missing = [record.stem for record in target.records if not (folder / f"{record.stem}.png").is_file()]
     if missing:
         raise UdasegError(
@@ -91,10 +102,9 @@ def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[
 
 def fingerprinted(pictures: ImageSet | LabelledSet) -> Input:
     """Name a dataset as an input: its files by name, size and time."""
-    paths = [record.image for record in pictures.records]
-    if isinstance(pictures, LabelledSet):
-        paths += [record.label for record in pictures.records]
-        paths += [record.depth for record in pictures.records if record.depth is not None]
+    parts = ("image", "label", "depth")
+    files = [getattr(record, part, None) for part in parts for record in pictures.records]
+    paths = [path for path in files if path is not None]
     return Input(str(pictures.root), fingerprint(paths, pictures.root))
 
 
@@ -111,6 +121,8 @@ def model_file(session: Session, default: str, command: str) -> Path:
 
 
 def _open(session: Session, what: str) -> ImageSet | LabelledSet:
+    from udaseg.data import open_images, open_labelled
+
     recipe = session.recipe
     side = recipe.source if what == "source" else recipe.target
     place = Path(recipe.data, side.root or side.dataset)

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from udaseg.artifacts import Job
-from udaseg.labels import class_space
 
 from . import inputs, made
 from .progress import progress
@@ -29,6 +28,7 @@ def run(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
+        from udaseg.labels import class_space
         from udaseg.predictions import Predictions
         from udaseg.pseudo.pseudolabel import pseudolabel
 

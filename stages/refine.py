@@ -8,7 +8,6 @@ import typer
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 from udaseg.files import read_json
-from udaseg.labels import ClassSpace, class_space
 
 from . import inputs, made
 from .progress import progress
@@ -44,12 +43,13 @@ def run(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
+        from udaseg.labels import class_space
         from udaseg.predictions import Predictions
         from udaseg.refine.refine import refine
 
         with Predictions(Path(todo.inputs["predictions"].path)) as predictions:
             space = class_space(predictions.classes)
-            pixels = _pixels(Path(todo.inputs["class counts"].path), space)
+            pixels = _pixels(Path(todo.inputs["class counts"].path), space.classes)
             with progress("refine", "pictures") as show:
                 labels = Path(todo.inputs["labels"].path)
                 document = refine(labels, predictions, space, pixels, settings, todo.out, progress=show)
@@ -61,12 +61,12 @@ def run(session: Session) -> None:
         say(f"refine: {after / max(before, 1):.1%} of the labelled pixels are kept, in {todo.out / 'labels'}")
 
 
-def _pixels(path: Path, space: ClassSpace) -> list[int]:
+def _pixels(path: Path, classes: tuple[str, ...]) -> list[int]:
     stats = read_json(path)
-    if stats is None or stats.get("classes") != list(space.classes) or len(stats.get("pixels", [])) != len(space):
+    if stats is None or stats.get("classes") != list(classes) or len(stats.get("pixels", [])) != len(classes):
         found = "no file" if stats is None else f"classes {stats.get('classes')}"
         raise UdasegError(
-            f"{path}: expected the pixel counts of {', '.join(space.classes)}; found {found}",
+            f"{path}: expected the pixel counts of {', '.join(classes)}; found {found}",
             "udaseg data stats writes them for the classes of a recipe",
         )
     return stats["pixels"]

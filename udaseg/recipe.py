@@ -2,7 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -11,12 +11,13 @@ from udaseg.errors import UdasegError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 HxW = tuple[Count, Count]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Toytown(Section):
@@ -95,14 +96,46 @@ class Stylize(Section):
     window: Literal["square", "rect"] = "square"
 
 
-class Predict(Section):
+class Views(Section):
+    """How a trained network looks at a picture: once, or at several scales and mirrored, with the scores averaged."""
+
     batch: Count = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    scales: Annotated[tuple[Annotated[float, Field(ge=0.1, le=10.0)], ...], Field(min_length=1)] = (1.0,)
+    flip: bool = False
+    average: Literal["logits", "probs"] = "logits"
+
+
+class Predict(Views):
+    pass
+
+
+class Prior(Section):
+    """Where in the picture each class stands in the source; kernel and sigma are pixels of a 1024x2048 picture."""
+
+    size: HxW | None = None  # of the labels it is for; that of the target's pictures when absent
+    stride: Count = 8  # a cell of the maps is so many pixels high and wide
+    kernel: Positive = 70.0
+    sigma: Positive | None = None  # a sixth of the kernel when absent
+    norm: Literal["mean", "sum", "max"] = "mean"
+
+
+class Iast(Section):
+    """Image-adaptive thresholds (IAST, section 3.1)."""
+
+    start: Share = 0.9
+    alpha: Fraction = 0.2  # the share to keep of a class whose threshold is 1
+    beta: Fraction = 0.9  # how much of the thresholds is left after a picture
+    gamma: Annotated[float, Field(ge=0.0)] = 8.0  # how much less to keep of classes with low thresholds
 
 
 class Pseudolabel(Section):
-    policy: Literal["st", "cbst"] = "cbst"
-    p: Annotated[float, Field(gt=0.0, le=1.0)] = 0.2
+    policy: Literal["st", "cbst", "cbst-sp", "iast"] = "cbst"
+    p: Share = 0.2  # in round 1
+    p_step: Fraction = 0.05  # more in each further round
+    p_max: Share = 0.5  # up to here
+    stride: Count = 1  # of the pixels from which thresholds are estimated; the CBST authors use 4
+    iast: Iast = Iast()
 
 
 class Refine(Section):
@@ -129,17 +162,26 @@ class Retrain(Training):
     labels: Literal["refine", "pseudolabel"] = "refine"
     init: Literal["warmup", "weights"] = "warmup"
     target_weight: Positive = 1.0
+    lr_per_round: Positive = 1.0  # the learning rate of a round, times that of the round before
+    source_fraction: Share = 1.0  # of the source pictures, in round 1
+    source_fraction_step: Fraction = 0.0
+    source_fraction_max: Share = 1.0
+    regulariser: Literal["none", "mrkld", "mrent", "lrent"] = "none"
+    # What the regulariser is multiplied by; for lrent its alpha. When absent 0.01, for lrent 0.25. The 0.1 published
+    # for MRKLD was multiplied in twice and acted as 0.01.
+    effective_weight: Positive | None = None
+    mine: Fraction = 0.0  # how often a target crop is centred on a rare class; the CBST authors use 0.8
+    mine_below: Fraction = 1e-3  # rare is a class with a lower share of the predicted pixels
 
 
-class Evaluate(Section):
-    batch: Count = 1
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+class Evaluate(Views):
+    pass
 
 
 class Recipe(Section):
     """One experiment. The stages of `chain` are run in order; each reads its own section and the shared ones."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of the run's directory
     description: str = ""
     scale: Literal["full", "toy"] = "full"
     seed: Annotated[int, Field(ge=0)] = 0
@@ -153,6 +195,7 @@ class Recipe(Section):
     warmup: Warmup = Warmup()
     stylize: Stylize = Stylize()
     predict: Predict = Predict()
+    prior: Prior = Prior()
     pseudolabel: Pseudolabel = Pseudolabel()
     refine: Refine = Refine()
     prototypes: Prototypes = Prototypes()
@@ -170,21 +213,25 @@ def shipped() -> dict[str, Path]:
 def load(name: str, *, scale: str | None = None, changes: dict[str, Any] | None = None) -> Recipe:
     """Read a recipe by its shipped name or from a YAML file.
 
-    A recipe may name another as its `base` and give only what differs. `scale="toy"`, also in the recipe itself,
-    lays its `toy` block over the rest. `changes` maps dotted keys (`warmup.steps`) to values and goes on top.
+    A recipe may name another as its `base` and give only what differs. `scale="toy"` lays its `toy` block over the
+    rest; a recipe that says so itself lays its own settings over that of its base. `changes` maps dotted keys
+    (`warmup.steps`) to values and goes on top.
     Raises UdasegError for an unknown recipe, a file that is not YAML, an unknown key or a value out of range, always
     naming the key.
     """
-    values, where = _read(name, ())
-    toy = values.pop("toy", None)
-    values["scale"] = scale or values.get("scale", "full")
-    if values["scale"] == "toy":
-        if toy is None:
-            raise UdasegError(
-                f"recipe {where} has no toy scale",
-                f"add a `toy:` block to it, or choose one of: {', '.join(_with_toy())}",
-            )
-        values = merge(values, toy)
+    layers, where = _layers(name, ())
+    scale = scale or next((layer["scale"] for layer in reversed(layers) if "scale" in layer), "full")
+    if scale == "toy" and not any("toy" in layer for layer in layers):
+        raise UdasegError(
+            f"recipe {where} has no toy scale",
+            f"add a `toy:` block to it, or choose one of: {', '.join(_with_toy())}",
+        )
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = merge(values, {key: value for key, value in layer.items() if key != "toy"})
+        if scale == "toy":
+            values = merge(values, layer.get("toy") or {})
+    values |= {"name": layers[-1]["name"], "scale": scale}
     for key, value in (changes or {}).items():
         values = merge(values, _nest(key, value))
     try:
@@ -213,9 +260,23 @@ def parse_change(text: str) -> tuple[str, Any]:
         raise UdasegError(f"--set {text!r}: the value is not YAML ({error})") from None
 
 
-def _read(name: str, seen: tuple[str, ...]) -> tuple[dict, str]:
+def _layers(name: str, seen: tuple[str, ...]) -> tuple[list[dict[str, Any]], str]:
+    """Read a recipe and those it is based on, the base first; and say where it was found."""
     known = shipped()
     path = known.get(name) or Path(name)
+    values = _read(name, path, known)
+    base = values.pop("base", None)
+    where = name if name in known else str(path)
+    if base is None:
+        return [values], where
+    beside = path.parent / str(base)
+    inherited = str(beside) if beside.suffix and beside.is_file() else base
+    if not isinstance(inherited, str) or inherited in (*seen, name):
+        raise UdasegError(f"recipe {path}: base: {base!r} is no other recipe", f"shipped: {', '.join(known)}")
+    return [*_layers(inherited, (*seen, name))[0], values], where
+
+
+def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
     if name not in known and path.suffix not in (".yaml", ".yml"):
         raise UdasegError(
             f"there is no recipe named {name!r}",
@@ -225,19 +286,13 @@ def _read(name: str, seen: tuple[str, ...]) -> tuple[dict, str]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UdasegError(f"cannot read recipe {path}: {error}", "udaseg recipe list shows the shipped ones") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise UdasegError(f"recipe {path} is not YAML: {error}") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UdasegError(f"recipe {path} is not a mapping of sections", "udaseg recipe show demo prints an example")
-    base = values.pop("base", None)
-    if base is not None:
-        if not isinstance(base, str) or base in (*seen, name):
-            raise UdasegError(f"recipe {path}: base: {base!r} is no other recipe", f"shipped: {', '.join(known)}")
-        beside = path.parent / base
-        inherited, _ = _read(str(beside) if beside.suffix and beside.is_file() else base, (*seen, name))
-        values = merge({**inherited, "name": path.stem}, values)
-    values.setdefault("name", path.stem)
-    return values, str(path if name not in known else name)
+    if not isinstance(values.get("toy", {}), dict):
+        raise UdasegError(f"recipe {path}: toy: is not a mapping of sections")
+    return {"name": path.stem, **values}
 
 
 def _with_toy() -> list[str]:
@@ -256,7 +311,8 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
     if first["type"] == "extra_forbidden":
         section: Any = Recipe
         for part in first["loc"][:-1]:
-            section = section.model_fields[part].annotation
+            field = section.model_fields[part].annotation
+            section = get_args(field)[0] if get_args(field) else field  # of `Toytown | None`, the former
         return f"recipe {where}: unknown setting {key!r}", f"known here: {', '.join(section.model_fields)}"
     found = first.get("input")
     return f"recipe {where}: {key}: {first['msg']} (found {found!r})", f"set it with --set {key}=VALUE"

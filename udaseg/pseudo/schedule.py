@@ -1,0 +1,30 @@
+"""What grows from round to round of self-training: the share of pixels to keep, and of source pictures to see."""
+
+from fractions import Fraction
+
+from udaseg.errors import UdasegError
+from udaseg.recipe import Pseudolabel, Retrain
+
+
+def scheduled(start: float, step: float, maximum: float, round: int) -> float:
+    """Return start + (round - 1) step, at most `maximum`; rounds count from 1.
+
+    The decimal numbers that were written are added, so that 0.2 and six steps of 0.05 make 0.5, not the
+    0.49999999999999994 after which the CBST authors' loop takes one step too many. A start above the maximum stays.
+    """
+    if round < 1:
+        raise UdasegError(f"round is {round}, expected 1 or more", "the first round is round 1")
+    start, step, maximum = (Fraction(repr(float(value))) for value in (start, step, maximum))
+    return float(min(start + (round - 1) * step, max(start, maximum)))
+
+
+def share_of_round(settings: Pseudolabel, round: int) -> float:
+    """Return the share p of each class that is kept in a round (CBST, section 4: 20 %, and 5 % more each round)."""
+    return scheduled(settings.p, settings.p_step, settings.p_max, round)
+
+
+def training_of_round(settings: Retrain, round: int) -> Retrain:
+    """Return the settings of one round: its share of the source pictures, its learning rate."""
+    fraction = scheduled(settings.source_fraction, settings.source_fraction_step, settings.source_fraction_max, round)
+    lr = settings.lr * settings.lr_per_round ** (round - 1)
+    return settings.model_copy(update={"source_fraction": fraction, "lr": lr})
