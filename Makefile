@@ -4,6 +4,7 @@
 #   make demo                              the whole chain on toytown, on two commands' worth of set-up
 #   make gta2city DATA=/datasets           a recipe at full scale, on real data
 #   make gta2city SCALE=toy                its small twin
+#   make gta2city ROUNDS=3                 self-training in rounds
 #   make gta2city SET="warmup.steps=500"   with settings changed (several, separated by spaces)
 
 PYTHON ?= python3.11
@@ -34,8 +35,8 @@ $(RECIPES): .venv/ready
 	@$(MAKE) --no-print-directory chain RECIPE=$@
 
 ifdef RECIPE
-FLAGS = --recipe $(RECIPE) $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data $(DATA)) $(if $(SEED),--seed $(SEED)) \
-        $(if $(RUN),--run $(RUN)) $(foreach setting,$(SET),--set $(setting))
+FLAGS = --recipe $(RECIPE) $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data '$(DATA)') $(if $(SEED),--seed $(SEED)) \
+        $(if $(RUN),--run $(RUN)) $(if $(ROUNDS),--set rounds=$(ROUNDS)) $(foreach setting,$(SET),--set $(setting))
 
 # One process looks at the whole chain. It prints the manifests in order and those to be made again as stale:PATH.
 PLAN := $(shell $(UDASEG) status $(FLAGS) --make)
@@ -47,10 +48,13 @@ endif
 command-evaluate-warmup = evaluate --model warmup
 stage-of = $(notdir $(patsubst %/,%,$(dir $(1))))
 
+# Of runs/demo/round2/predict/manifest.json: predict, and --round 2.
+round-of = $(patsubst round%,--round %,$(filter round%,$(notdir $(patsubst %/,%,$(dir $(patsubst %/,%,$(dir $(1))))))))
+
 # Each stage follows the one before it; it looks itself whether what it reads has changed.
 define rule
 $(1): $(2) $(if $(filter $(1),$(STALE)),FORCE)
-	@$(UDASEG) $(or $(command-$(stage-of)),$(stage-of)) $(FLAGS)
+	@$(UDASEG) $(or $(command-$(stage-of)),$(stage-of)) $(round-of) $(FLAGS)
 endef
 $(foreach manifest,$(CHAIN),$(eval $(call rule,$(manifest),$(BEFORE)))$(eval BEFORE := $(manifest)))
 

@@ -1,6 +1,7 @@
 """Assemble the commands, and turn errors into exit codes."""
 
 import os
+import signal
 import sys
 import traceback
 
@@ -14,6 +15,7 @@ from . import (
     evaluate,
     gmm,
     predict,
+    prior,
     prototypes,
     pseudolabel,
     recipes,
@@ -35,7 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipe")
-for stage in (warmup, stylize, predict, pseudolabel, refine, prototypes, gmm, retrain, evaluate, report, status):
+for stage in (warmup, stylize, predict, prior, pseudolabel, refine, prototypes, gmm, retrain, evaluate, report, status):
     app.command(name=stage.__name__.rpartition(".")[2])(stage.command)
 
 
@@ -56,6 +58,8 @@ def options(
 
 def main() -> None:
     """Run udaseg: 0 done, 1 a user's error, 2 wrong usage, 130 interrupted."""
+    # What batch systems send before they kill ends a stage as Ctrl-C does: with a word, and continued next time.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

@@ -7,7 +7,7 @@ import typer
 
 from udaseg.artifacts import Job, read_manifest
 
-from . import inputs
+from . import inputs, views
 from .progress import progress
 from .session import Session, emit, say, staged, working
 from .tables import percent, read_metrics, scores_table
@@ -24,11 +24,16 @@ def _folder(session: Session, model: Path) -> Path:
     """Name the stage after the model: evaluate for the retrained one, evaluate-warmup for the source-only one."""
     if session.out is not None:
         return session.out
-    name = model.parent.name
-    return session.folder("evaluate" if model.parent == session.folder("retrain") else f"evaluate-{name}")
+    folder = model.resolve().parent
+    if folder != session.folder("retrain").resolve():
+        return session.folder(f"evaluate-{folder.name}")
+    last = session.round == session.recipe.rounds
+    return session.folder("evaluate" if last else f"evaluate-round{session.round}")
 
 
 def job(session: Session) -> Job:
+    if "--round" not in session.said:
+        session = session.of_round(session.recipe.rounds)
     recipe, model = session.recipe, _model(session)
     settings = {
         "space": recipe.space,
@@ -42,7 +47,7 @@ def job(session: Session) -> Job:
 
 def run(session: Session) -> None:
     recipe, todo = session.recipe, job(session)
-    with working(session, todo) as result:
+    with working(session, todo, results=True) as result:
         if result is not None:
             from udaseg.evaluation import evaluate
 
@@ -68,9 +73,12 @@ def run(session: Session) -> None:
 def command(
     open_session,
     model: Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")] = None,
+    scales: views.ScalesOption = None,
+    flip: views.FlipOption = None,
+    average: views.AverageOption = None,
 ) -> None:
     """Score a model on the labelled split of the target.
 
     Example: udaseg evaluate --model warmup
     """
-    run(open_session(paths={"model": model}))
+    run(open_session(views.changes("evaluate", scales, flip, average), {"model": model}))

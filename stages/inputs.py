@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from udaseg.artifacts import Input
 from udaseg.errors import UdasegError
 from udaseg.files import fingerprint
+from udaseg.recipes import shipped
 
 from .session import Session
 
@@ -71,6 +72,18 @@ def training_source(session: Session, stage: str) -> dict[str, Input]:
     return given
 
 
+def target_size(session: Session) -> tuple[int, int]:
+    """Give the (height, width) of the target's pictures, that of the first for all."""
+    from udaseg.data.pictures import picture_size
+
+    return picture_size(target_images(session).records[0].image)
+
+
+def prior_file(session: Session) -> Path:
+    """Find the spatial prior: where --prior says, else in the run."""
+    return session.given("prior") or session.finished("prior", "udaseg prior") / "prior.h5"
+
+
 def predictions_file(session: Session) -> Path:
     """Find the stored scores: where --predictions says, else in the run."""
     return session.given("predictions") or session.finished("predict", "udaseg predict") / "predictions.h5"
@@ -84,6 +97,19 @@ def label_folder(session: Session) -> Path:
     stage = session.recipe.retrain.labels
     flag = " --spatial-prior" if stage == "refine" else ""
     return session.finished(stage, f"udaseg {stage}{flag}") / "labels"
+
+
+def thresholds_file(session: Session) -> Path:
+    """Find the thresholds.json of the pseudo-labels: where --thresholds says, beside --labels, else in the run."""
+    given = session.given("thresholds")
+    if given is not None:
+        return given
+    labels = session.given("labels")
+    folder = session.finished("pseudolabel", "udaseg pseudolabel") if labels is None else labels.resolve().parent
+    path = folder / "thresholds.json"
+    if not path.is_file():
+        raise UdasegError(f"{path} does not exist", "name the one of the pseudo-labels with --thresholds")
+    return path
 
 
 def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[[str], np.ndarray]:
@@ -101,11 +127,12 @@ def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[
 
 
 def fingerprinted(pictures: ImageSet | LabelledSet) -> Input:
-    """Name a dataset as an input: its files by name, size and time."""
+    """Name a dataset as an input: its files by name, size and time, and what the ids in them mean."""
     parts = ("image", "label", "depth")
     files = [getattr(record, part, None) for part in parts for record in pictures.records]
     paths = [path for path in files if path is not None]
-    return Input(str(pictures.root), fingerprint(paths, pictures.root))
+    table = getattr(pictures, "table", None)  # an ImageSet has no labels, and so no table of their ids
+    return Input(str(pictures.root), fingerprint(paths, pictures.root, b"" if table is None else table.tobytes()))
 
 
 def model_file(session: Session, default: str, command: str) -> Path:
@@ -118,6 +145,14 @@ def model_file(session: Session, default: str, command: str) -> Path:
         if path.is_file():
             return path
     raise UdasegError(f"--model {given}: there is no such file, and neither {given} nor {stage} holds a model.pt")
+
+
+def last_model(session: Session) -> Path:
+    """Find the model that this round of self-training starts from: the warm-up's, then that of the round before."""
+    if session.round == 1:
+        return model_file(session, "warmup", "udaseg warmup")
+    before = session.of_round(session.round - 1)
+    return model_file(before, "retrain", f"udaseg retrain --round {before.round}")
 
 
 def _open(session: Session, what: str) -> ImageSet | LabelledSet:
@@ -136,27 +171,35 @@ def _open(session: Session, what: str) -> ImageSet | LabelledSet:
 def _opened(session: Session, what: str) -> ImageSet | LabelledSet:
     from . import made  # which opens its own inputs through this module
 
-    made.ensure_toytown(session)
+    if what in session.opened:
+        return session.opened[what]
+    if not session.opened:
+        space(session)  # a wrong one is said before anything is rendered
+        made.ensure_toytown(session)
     try:
-        return _open(session, what)
+        session.opened[what] = _open(session, what)
     except UdasegError as error:
         _report_all(session, error)
         raise
+    return session.opened[what]
 
 
 def _report_all(session: Session, error: UdasegError) -> None:
     """Say at once what is wrong with all of a recipe's data, so that a user mends it in one go."""
+    from udaseg.data.layout import AbsentError
+
     found: dict[str, UdasegError] = {}
     for what in EVERYTHING:
         try:
             _open(session, what)
         except UdasegError as problem:
             found.setdefault(problem.message, problem)
-    if len(found) < 2:
+    if len(found) < 2 and not isinstance(error, AbsentError):
         return
     hints = list(dict.fromkeys(problem.hint for problem in found.values() if problem.hint))
-    toy = "udaseg" if session.recipe.scale == "toy" else f"udaseg <stage> --recipe {session.recipe.name} --scale toy"
-    hints.append(
-        f"or try the same on the embedded world, without any data: {toy} (make {session.recipe.name} SCALE=toy)"
-    )
-    raise UdasegError("data is missing:\n  " + "\n  ".join(found), "\n       ".join(hints)) from error
+    name = session.origin["recipe"]
+    ways = ("udaseg warmup", "make demo")
+    if name in shipped() and session.recipe.scale == "full":
+        ways = (f"udaseg warmup --recipe {name} --scale toy", f"make {name} SCALE=toy")
+    hints.append(f"or try the same on the embedded world, without any data: {' or '.join(ways)}")
+    raise UdasegError("the data cannot be used:\n  " + "\n  ".join(found), "\n       ".join(hints)) from error

@@ -1,4 +1,4 @@
-"""Inputs that are made when they are missing: toytown, the source's class counts, the stored predictions."""
+"""Inputs that are made when missing: toytown, the stylised source, its class counts and prior, the predictions."""
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from udaseg.errors import UdasegError
 from . import inputs
 from .progress import progress
 from .session import Session, say, working
+
+TOYTOWN = ("gta5", "synthia", "cityscapes")
 
 
 def toytown_job(session: Session) -> Job:
@@ -41,10 +43,60 @@ def toytown(session: Session) -> None:
         say(f"data: toytown is in {todo.out}")
 
 
+def on_toytown(session: Session) -> bool:
+    """Tell whether the recipe reads any of the datasets that toytown writes."""
+    recipe = session.recipe
+    sets = {side.root or side.dataset for side in (recipe.source, recipe.target)}
+    return recipe.toytown is not None and not sets.isdisjoint(TOYTOWN)
+
+
 def ensure_toytown(session: Session) -> None:
-    """Render toytown where the recipe looks for its data and there is none yet."""
-    if session.recipe.toytown is not None and artifacts.read_manifest(Path(session.recipe.data)) is None:
+    """Render toytown where the recipe looks for its data and there is none yet; say so where there is another one.
+
+    What is there is never rendered over: other runs may be made from it.
+    """
+    if not on_toytown(session):
+        return
+    place = Path(session.recipe.data)
+    manifest = artifacts.read_manifest(place)
+    if manifest is None:
         toytown(session.inside())
+        return
+    world = session.recipe.toytown.model_dump(mode="json")
+    there = manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
+    other = [f"{key} {there.get(key)}, not {world[key]}" for key in world if there.get(key) != world[key]]
+    if other:
+        say(f"data: {place} is used as it is: it has {'; '.join(other)} (udaseg data make {place} renders it again)")
+
+
+def stylize_job(session: Session) -> Job:
+    """Plan the source pictures in the style of the target."""
+    recipe = session.recipe
+    settings = {
+        "source": recipe.source.model_dump(include={"dataset", "split", "size", "limit"}),
+        "target": recipe.target.model_dump(include={"dataset", "split", "limit"}),
+        "stylize": recipe.stylize.model_dump(),
+    }
+    given = {
+        "source": inputs.fingerprinted(inputs.source(session)),
+        "target": inputs.fingerprinted(inputs.target_images(session)),
+    }
+    return Job("stylize", session.out or session.folder("stylize"), settings, given, recipe.seed)
+
+
+def stylize(session: Session) -> None:
+    """Give the source pictures the style of the target."""
+    recipe, todo = session.recipe, stylize_job(session)
+    with working(session, todo) as result:
+        if result is None:
+            return
+        from udaseg.stylize import stylize_set
+
+        source, target = inputs.source(session), inputs.target_images(session)
+        with progress("stylize", "pictures") as show:
+            stylize_set(source, target, recipe.source.size, recipe.stylize, todo.out, seed=recipe.seed, progress=show)
+        result.metrics = {"pictures": len(source), "beta": recipe.stylize.beta}
+        say(f"stylize: {len(source)} pictures at beta {recipe.stylize.beta} in {todo.out}")
 
 
 def predict_job(session: Session) -> Job:
@@ -56,7 +108,7 @@ def predict_job(session: Session) -> Job:
         "predict": recipe.predict.model_dump(),
     }
     given = {
-        "model": session.input(inputs.model_file(session, "warmup", "udaseg warmup")),
+        "model": session.input(inputs.last_model(session)),
         "target": inputs.fingerprinted(inputs.target_images(session)),
     }
     return Job("predict", session.out or session.folder("predict"), settings, given)
@@ -106,3 +158,34 @@ def stats(session: Session) -> None:
         with progress("data stats", "labels") as show:
             write_json(todo.out / "stats.json", class_counts(source, show))
         say(f"data stats: {len(source)} labels counted in {todo.out / 'stats.json'}")
+
+
+def prior_job(session: Session) -> Job:
+    """Plan the spatial prior of the source, for pictures of the target's size."""
+    recipe = session.recipe
+    settings = {
+        "space": recipe.space,
+        "source": recipe.source.model_dump(include={"dataset", "split", "limit"}),
+        "prior": recipe.prior.model_dump() | {"size": recipe.prior.size or inputs.target_size(session)},
+    }
+    given = {"source": inputs.fingerprinted(inputs.source(session))}
+    return Job("prior", session.out or session.folder("prior"), settings, given)
+
+
+def prior(session: Session) -> None:
+    """Count, smooth and normalise where the classes of the source stand."""
+    todo = prior_job(session)
+    with working(session, todo) as result:
+        if result is None:
+            return
+        from udaseg.pseudo import prior
+
+        source = inputs.source(session)
+        with progress("prior", "labels") as show:
+            found = prior.spatial_prior(source, todo.settings["prior"]["size"], session.recipe.prior, progress=show)
+        prior.write(todo.out / "prior.h5", found)
+        absent = [name for name, map_HW in zip(found.classes, found.maps, strict=True) if not map_HW.any()]
+        if absent:
+            result.warnings.append(f"the source has no {', '.join(absent)}: cbst-sp never chooses them")
+        result.metrics = {"classes": len(found.classes) - len(absent), "grid": list(found.maps.shape[1:])}
+        say(f"prior: {len(found.classes) - len(absent)} classes in {todo.out / 'prior.h5'}")

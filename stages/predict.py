@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import made
+from . import made, views
 from .session import staged
 
 
@@ -13,9 +13,12 @@ from .session import staged
 def command(
     open_session,
     model: Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")] = None,
+    scales: views.ScalesOption = None,
+    flip: views.FlipOption = None,
+    average: views.AverageOption = None,
 ) -> None:
     """Store the network's scores for every target picture.
 
     Example: udaseg predict --model runs/demo/warmup/model.pt
     """
-    made.predict(open_session(paths={"model": model}))
+    made.predict(open_session(views.changes("predict", scales, flip, average), {"model": model}))

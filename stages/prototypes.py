@@ -16,7 +16,7 @@ def job(session: Session) -> Job:
     recipe = session.recipe
     domain = recipe.prototypes.domain
     settings = {"space": recipe.space, "prototypes": recipe.prototypes.model_dump()}
-    given = {"model": session.input(inputs.model_file(session, "warmup", "udaseg warmup"))}
+    given = {"model": session.input(inputs.last_model(session))}
     if domain != "target":
         settings["source"] = recipe.source.model_dump(include={"dataset", "split", "size", "limit"})
         given["source"] = inputs.fingerprinted(inputs.source(session))

@@ -13,39 +13,46 @@ from .session import Session, say, staged, working
 
 
 def job(session: Session) -> Job:
-    settings = {"pseudolabel": session.recipe.pseudolabel.model_dump()}
+    settings = {"pseudolabel": session.recipe.pseudolabel.model_dump(), "round": session.round}
     given = {"predictions": session.input(inputs.predictions_file(session))}
+    if session.recipe.pseudolabel.policy == "cbst-sp":
+        given["prior"] = session.input(inputs.prior_file(session))
+    before = session.given("before")
+    if before is None and session.round > 1:
+        before = session.of_round(session.round - 1).folder("pseudolabel") / "thresholds.json"
+    if before is not None:
+        given["before"] = session.input(before)
     return Job("pseudolabel", session.out or session.folder("pseudolabel"), settings, given)
 
 
 def run(session: Session) -> None:
     if session.given("predictions") is None:
         made.predict(session.inside())
-        if session.dry_run and not session.folder("predict").is_dir():
-            say("pseudolabel: would run after predict")
-            return
+    if session.recipe.pseudolabel.policy == "cbst-sp" and session.given("prior") is None:
+        made.prior(session.inside())
     todo, settings = job(session), session.recipe.pseudolabel
     with working(session, todo) as result:
         if result is None:
             return
         from udaseg.labels import class_space
         from udaseg.predictions import Predictions
+        from udaseg.pseudo import prior
+        from udaseg.pseudo.collapse import watch
+        from udaseg.pseudo.labelling import read_thresholds
         from udaseg.pseudo.pseudolabel import pseudolabel
 
-        with Predictions(Path(todo.inputs["predictions"].path)) as predictions:
+        paths = {name: Path(given.path) for name, given in todo.inputs.items()}
+        with Predictions(paths["predictions"]) as predictions:
+            names = predictions.classes
+            maps = prior.read(paths["prior"], names) if "prior" in paths else None
+            before = read_thresholds(paths["before"], names) if "before" in paths else None
             with progress("pseudolabel", "pictures") as show:
-                document = pseudolabel(predictions, class_space(predictions.classes), settings, todo.out, progress=show)
-            pictures = len(predictions.stems)
-        kept, predicted = sum(document["kept"]), sum(document["predicted"])
-        for name, threshold, share in zip(
-            document["classes"], document["threshold"], document["predicted"], strict=True
-        ):
-            if share == 0:
-                result.warnings.append(f"{name} is never predicted: it gets no pseudo-label")
-            elif threshold < 1 / len(document["classes"]):
-                result.warnings.append(
-                    f"{name}: the threshold {threshold:.3f} is below chance, 1/{len(document['classes'])}"
+                document = pseudolabel(
+                    predictions, class_space(names), settings, todo.out, prior=maps, round=session.round, progress=show
                 )
+            pictures = len(predictions.stems)
+        kept, predicted = sum(document["kept"]), max(1, sum(document["predicted"]))
+        result.warnings += watch(document, before)
         result.metrics = {"pictures": pictures, "kept": kept / predicted}
         say(f"pseudolabel: {kept / predicted:.1%} of the pixels of {pictures} pictures are in {todo.out / 'labels'}")
 
@@ -53,12 +60,22 @@ def run(session: Session) -> None:
 @staged
 def command(
     open_session,
-    policy: Annotated[str | None, typer.Option(help="st: one threshold; cbst: one a class.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="st: one threshold; cbst: one a class; cbst-sp: with a spatial prior; iast: moving ones."),
+    ] = None,
     p: Annotated[float | None, typer.Option("--p", help="The share of the pixels to keep, of each class.")] = None,
+    p_step: Annotated[float | None, typer.Option(help="How much p grows in each further round.")] = None,
+    p_max: Annotated[float | None, typer.Option(help="Where p stops growing.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Estimate thresholds from every n-th pixel of a class.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="A predictions.h5, with or without a run around it.")] = None,
+    prior: Annotated[Path | None, typer.Option(help="The prior.h5 of cbst-sp.")] = None,
+    before: Annotated[Path | None, typer.Option(help="The thresholds.json of the round before, to compare.")] = None,
 ) -> None:
     """Label the target pictures with the network's most confident predictions.
 
     Example: udaseg pseudolabel --policy cbst --p 0.2
     """
-    run(open_session({"pseudolabel.policy": policy, "pseudolabel.p": p}, {"predictions": predictions}))
+    changes = {"policy": policy, "p": p, "p_step": p_step, "p_max": p_max, "stride": stride}
+    paths = {"predictions": predictions, "prior": prior, "before": before}
+    run(open_session({f"pseudolabel.{key}": value for key, value in changes.items()}, paths))

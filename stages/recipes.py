@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from udaseg import recipe
+from udaseg import recipes
 from udaseg.errors import UdasegError
 
 from .session import ScaleOption, SetOption, start
@@ -25,8 +25,8 @@ def list_() -> None:
     from rich.table import Table
 
     table = Table("recipe", "what it is", box=None)
-    for name in recipe.shipped():
-        table.add_row(name, recipe.load(name).description)
+    for name in recipes.shipped():
+        table.add_row(name, recipes.load(name).description)
     Console().print(table)
 
 
@@ -53,7 +53,7 @@ def copy(
 
     Example: udaseg recipe copy gta2city mine.yaml
     """
-    known = recipe.shipped()
+    known = recipes.shipped()
     if name not in known:
         raise UdasegError(f"there is no shipped recipe {name!r}", f"shipped recipes: {', '.join(known)}")
     to = to or Path(f"{name}.yaml")

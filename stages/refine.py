@@ -19,10 +19,13 @@ def _class_counts(session: Session) -> Path:
     return session.given("class_counts") or session.folder("stats") / "stats.json"
 
 
+def _labels(session: Session) -> Path:
+    return session.given("labels") or session.finished("pseudolabel", "udaseg pseudolabel") / "labels"
+
+
 def job(session: Session) -> Job:
-    given = session.given("labels") or session.finished("pseudolabel", "udaseg pseudolabel") / "labels"
     inputs_ = {
-        "labels": session.input(given),
+        "labels": session.input(_labels(session)),
         "predictions": session.input(inputs.predictions_file(session)),
         "class counts": session.input(_class_counts(session)),
     }
@@ -38,6 +41,7 @@ def run(session: Session) -> None:
             "refine has nothing to do: no refinement is chosen", "add --spatial-prior, or set refine.spatial_prior=true"
         )
     if session.given("class_counts") is None:
+        _labels(session), inputs.predictions_file(session)  # what these lack is said before anything is made
         made.stats(session.inside())
     todo = job(session)
     with working(session, todo) as result:

@@ -30,7 +30,7 @@ def job(session: Session) -> Job:
 def run(session: Session) -> None:
     todo = job(session)
     page = session.run / PAGE if session.out is None else session.out / PAGE
-    with working(session, todo) as result:
+    with working(session, todo, results=True) as result:
         if result is not None:
             from udaseg.report import write
 

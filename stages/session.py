@@ -5,7 +5,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
@@ -13,14 +13,19 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from udaseg import artifacts, recipe
+from udaseg import artifacts, recipes
 from udaseg.artifacts import Input, Job, Result
 from udaseg.errors import UdasegError
 from udaseg.files import read_json, write_json
 from udaseg.recipe import Recipe
 
 RUN_FILE = "run.json"
+ROUND = ("predict", "pseudolabel", "refine", "prototypes", "retrain")  # the stages of a round of self-training
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+class Planned(Exception):  # noqa: N818 - it ends a dry run, which is no error
+    """Ends a dry run at something that would have to be made first: what follows depends on it."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,19 @@ class Session:
     force: bool = False
     dry_run: bool = False
     json: bool = False
+    said: tuple[str, ...] = ()  # the flags by which another command means the same run
+    nested: bool = False
+    opened: dict[str, Any] = field(default_factory=dict)  # the datasets, which are listed once
+    round: int = 1  # of self-training, from 1
 
     def folder(self, stage: str) -> Path:
         """Give the directory of a stage of this run, wherever `--out` leads the present one."""
-        return self.run / stage
+        rounds = self.recipe.rounds > 1 and stage in ROUND
+        return self.run / f"round{self.round}" / stage if rounds else self.run / stage
+
+    def of_round(self, number: int) -> "Session":
+        """Give the same session in another round."""
+        return replace(self, round=number)
 
     def given(self, name: str) -> Path | None:
         """Give the path that a flag named for an input."""
@@ -50,14 +64,16 @@ class Session:
 
     def inside(self) -> "Session":
         """Give the session of a stage that this one needs first: in the run, whatever flags said of this one."""
-        return replace(self, out=None, paths={}, force=False)
+        return replace(self, out=None, paths={}, force=False, nested=True)
 
     def finished(self, stage: str, command: str) -> Path:
         """Give the directory of a stage that has to be complete, or say which command completes it."""
         folder = self.folder(stage)
         if artifacts.read_manifest(folder) is None:
             state = "is unfinished" if folder.is_dir() else "does not exist"
-            raise UdasegError(f"{folder} {state}, and this stage reads it", f"run first: {command}{self._run_flags()}")
+            raise UdasegError(
+                f"{folder} {state}, and this stage reads it", f"run first: {shlex.join([*command.split(), *self.said])}"
+            )
         return folder
 
     def input(self, path: Path) -> Input:
@@ -66,9 +82,6 @@ class Session:
             raise UdasegError(f"{path} does not exist")
         return Input(str(path), artifacts.digest(path))
 
-    def _run_flags(self) -> str:
-        return f" --run {shlex.quote(str(self.run))}" if self.run != Path("runs", self.recipe.name) else ""
-
 
 def say(text: str) -> None:
     """Tell the user on stderr how things stand; stdout is for results."""
@@ -76,30 +89,40 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def working(session: Session, job: Job) -> Iterator[Result | None]:
-    """Open the stage directory of a job; gives None where there is nothing to do."""
+def working(session: Session, job: Job, *, results: bool = False) -> Iterator[Result | None]:
+    """Open the stage directory of a job; gives None where there is nothing to do.
+
+    With `--json` the manifest goes to stdout at the end, unless the stage prints `results` of its own there.
+    """
     why = ["--force was given"] if session.force else artifacts.reasons(job)
     if not why:
         say(f"{job.stage}: up to date ({job.out})")
-        # Make compares times: a stage that was looked at is as fresh as one that ran.
-        (job.out / artifacts.MANIFEST).touch()
+        if not (session.dry_run or session.nested):
+            # Make compares times: a stage that was looked at is as fresh as one that ran. A run of somebody else's
+            # may be read-only.
+            with suppress(OSError):
+                (job.out / artifacts.MANIFEST).touch()
         yield None
+        _print_manifest(session, job, results)
         return
     if session.dry_run:
         say(f"{job.stage}: would run into {job.out}: {'; '.join(why)}")
+        if session.nested:
+            raise Planned
         yield None
         return
     command = shlex.join(["udaseg", *sys.argv[1:]])
     with artifacts.stage(job, command=command, force=session.force) as result:
         say(f"{job.stage}: {'continues' if result.resumed else 'runs'} in {job.out}: {'; '.join(why)}")
-        _remember(session)
+        _remember(session, job)
         try:
             yield result
         except KeyboardInterrupt as stop:
-            say(f"{job.stage}: {stop or 'interrupted'}; the same command continues")
+            say(f"{job.stage}: {str(stop) or 'interrupted'}; the same command continues")
             raise
     for warning in result.warnings:
         say(f"{job.stage}: warning: {warning}")
+    _print_manifest(session, job, results)
 
 
 RecipeOption = Annotated[str | None, typer.Option("--recipe", "-r", help="A shipped recipe or a file; default: demo.")]
@@ -109,6 +132,7 @@ RunOption = Annotated[Path | None, typer.Option("--run", envvar="UDASEG_RUN", he
 DataOption = Annotated[str | None, typer.Option("--data", help="The directory that holds the datasets.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The seed of everything random.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Write here instead of RUN/STAGE.")]
+RoundOption = Annotated[int | None, typer.Option("--round", min=1, help="Which of the recipe's rounds, from 1.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Run even when up to date.")]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -120,6 +144,7 @@ SHARED = {
     "run": RunOption,
     "data": DataOption,
     "seed": SeedOption,
+    "round_": RoundOption,
     "out": OutOption,
     "force": ForceOption,
     "dry_run": DryOption,
@@ -143,7 +168,10 @@ def staged(function: Callable[..., None]) -> Callable[..., None]:
         def open_session(changes: dict[str, Any] | None = None, paths: dict[str, Path | None] | None = None) -> Session:
             return start(changes=changes or {}, paths=paths or {}, **shared)
 
-        function(open_session, **arguments)
+        try:
+            function(open_session, **arguments)
+        except Planned:
+            say(f"{function.__module__.rpartition('.')[2]}: would run after that")
 
     parameters = [own[name].replace(annotation=hints[name]) for name in own if name != "open_session"]
     for name, annotation in SHARED.items():
@@ -162,6 +190,7 @@ def start(
     run: Path | None = None,
     data: str | None = None,
     seed: int | None = None,
+    round_: int | None = None,
     out: Path | None = None,
     force: bool = False,
     dry_run: bool = False,
@@ -170,9 +199,12 @@ def start(
     paths: dict[str, Path | None] | None = None,
 ) -> Session:
     """Resolve the recipe: flag over --set over recipe over default. A run remembers which recipe made it."""
+    asked = {"--recipe": recipe_name, "--scale": scale, "--data": data, "--seed": seed, "--run": run, "--round": round_}
+    said = [part for flag, value in asked.items() if value is not None for part in (flag, str(value))]
+    said += [part for text in set_ or [] for part in ("--set", text)]
     before = (read_json(run / RUN_FILE) or {}) if run is not None and recipe_name is None else {}
     name = recipe_name or before.get("recipe") or "demo"
-    settings = dict(recipe.parse_change(text) for text in set_ or [])
+    settings = dict(recipes.parse_change(text) for text in set_ or [])
     flags = {"data": data, "seed": seed, **(changes or {})}
     settings |= {key: value for key, value in flags.items() if value is not None}
     for key in ("data", "seed"):
@@ -181,19 +213,26 @@ def start(
     scale = scale or before.get("scale")
     if scale not in (None, "full", "toy"):
         raise UdasegError(f"--scale {scale}: expected full or toy")
-    resolved = recipe.load(name, scale=scale, changes=settings)
-    toy_twin = scale == "toy" and recipe.load(name).scale != "toy"
+    resolved = recipes.load(name, scale=scale, changes=settings)
+    toy_twin = scale == "toy" and recipes.load(name).scale != "toy"
     folder = run or Path("runs", f"{resolved.name}-toy" if toy_twin else resolved.name)
     given = {key: path for key, path in (paths or {}).items() if path is not None}
-    kept = name if name in recipe.shipped() else str(Path(name).resolve())
+    if (round_ or 1) > resolved.rounds:
+        raise UdasegError(f"--round {round_}: recipe {name} has {resolved.rounds}", f"add --set rounds={round_}")
+    kept = name if name in recipes.shipped() else str(Path(name).resolve())
     origin = {"recipe": kept, "scale": scale, "data": resolved.data, "seed": resolved.seed}
-    return Session(resolved, folder, origin, out, given, force, dry_run, as_json)
+    return Session(resolved, folder, origin, out, given, force, dry_run, as_json, tuple(said), round=round_ or 1)
 
 
-def _remember(session: Session) -> None:
+def _remember(session: Session, job: Job) -> None:
     """Write down which recipe a run belongs to, for later commands that name the run alone."""
-    if session.out is None:
+    if session.out is None and job.out.is_relative_to(session.run):
         write_json(session.run / RUN_FILE, session.origin)
+
+
+def _print_manifest(session: Session, job: Job, results: bool) -> None:
+    if session.json and not session.nested and not results:
+        print(json.dumps(artifacts.read_manifest(job.out), indent=1, ensure_ascii=False))
 
 
 def emit(session: Session, values: dict[str, Any], table: Any) -> None:

@@ -9,28 +9,28 @@ import typer
 from udaseg import artifacts
 from udaseg.errors import UdasegError
 
-from . import chain, inputs
+from . import chain, inputs, made
 from .session import Session, emit, staged
 
 
 def _rows(session: Session) -> list[dict[str, Any]]:
     """Look at every stage of the chain without running any."""
     session = replace(session, dry_run=True)
-    rendered = session.recipe.toytown is None or artifacts.read_manifest(Path(session.recipe.data)) is not None
+    rendered = not made.on_toytown(session) or artifacts.read_manifest(Path(session.recipe.data)) is not None
     if rendered:
         inputs.require(session)
     rows = []
-    for stage, job in chain.jobs(session):
-        folder = session.folder(stage)
+    for stage, inside in chain.jobs(session):
+        folder = inside.folder(stage)
         manifest = artifacts.read_manifest(folder)
         try:
-            why = artifacts.reasons(job(session)) if rendered else ["toytown is not rendered yet"]
+            why = artifacts.reasons(chain.JOBS[stage](inside)) if rendered else ["toytown is not rendered yet"]
             state = "up to date" if not why else "to run"
         except UdasegError as error:
             state, why = "waiting", [error.message]
         rows.append(
             {
-                "stage": stage,
+                "stage": folder.relative_to(session.run).as_posix(),
                 "state": state,
                 "why": why,
                 "finished": manifest and manifest["started"],

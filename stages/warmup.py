@@ -6,7 +6,7 @@ import typer
 
 from udaseg.artifacts import Job
 
-from . import inputs
+from . import inputs, made
 from .progress import progress
 from .session import Session, say, staged, working
 
@@ -24,7 +24,10 @@ def job(session: Session) -> Job:
 
 
 def run(session: Session) -> None:
-    recipe, todo = session.recipe, job(session)
+    recipe = session.recipe
+    if recipe.warmup.source == "stylize":
+        made.stylize(session.inside())
+    todo = job(session)
     with working(session, todo) as result:
         if result is None:
             return

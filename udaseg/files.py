@@ -56,9 +56,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return values
 
 
-def fingerprint(paths: Iterable[Path], root: Path) -> str:
-    """Digest names, sizes and modification times: for datasets too large to be read just for a digest."""
-    hasher = hashlib.blake2b(digest_size=16)
+def fingerprint(paths: Iterable[Path], root: Path, meaning: bytes = b"") -> str:
+    """Digest names, sizes and modification times: for datasets too large to be read just for a digest.
+
+    `meaning` is what else decides how the files are read, such as the table of their ids.
+    """
+    hasher = hashlib.blake2b(meaning, digest_size=16)
     for path in paths:
         status = path.stat()
         line = f"{os.path.relpath(path, root)}\0{status.st_size}\0{status.st_mtime_ns}\n"

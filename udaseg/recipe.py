@@ -1,13 +1,8 @@
 """The recipe: one frozen, checked description of an experiment, a section for each stage."""
 
-from importlib import resources
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from udaseg.errors import UdasegError
+from pydantic import BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -121,7 +116,7 @@ class Prior(Section):
 
 
 class Iast(Section):
-    """Image-adaptive thresholds (IAST, section 3.1)."""
+    """Image-adaptive thresholds (IAST)."""
 
     start: Share = 0.9
     alpha: Fraction = 0.2  # the share to keep of a class whose threshold is 1
@@ -188,6 +183,7 @@ class Recipe(Section):
     data: str = "data"  # the directory that holds the datasets
     space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
     chain: tuple[str, ...] = ()
+    rounds: Count = 1  # how often predict to retrain are run, each time from the model of the time before
     toytown: Toytown | None = None
     source: Source = Source()
     target: Target = Target()
@@ -202,117 +198,3 @@ class Recipe(Section):
     gmm: Gmm = Gmm()
     retrain: Retrain = Retrain()
     evaluate: Evaluate = Evaluate()
-
-
-def shipped() -> dict[str, Path]:
-    """List the recipes that come with udaseg, by name."""
-    folder = Path(str(resources.files("udaseg.recipes")))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def load(name: str, *, scale: str | None = None, changes: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe by its shipped name or from a YAML file.
-
-    A recipe may name another as its `base` and give only what differs. `scale="toy"` lays its `toy` block over the
-    rest; a recipe that says so itself lays its own settings over that of its base. `changes` maps dotted keys
-    (`warmup.steps`) to values and goes on top.
-    Raises UdasegError for an unknown recipe, a file that is not YAML, an unknown key or a value out of range, always
-    naming the key.
-    """
-    layers, where = _layers(name, ())
-    scale = scale or next((layer["scale"] for layer in reversed(layers) if "scale" in layer), "full")
-    if scale == "toy" and not any("toy" in layer for layer in layers):
-        raise UdasegError(
-            f"recipe {where} has no toy scale",
-            f"add a `toy:` block to it, or choose one of: {', '.join(_with_toy())}",
-        )
-    values: dict[str, Any] = {}
-    for layer in layers:
-        values = merge(values, {key: value for key, value in layer.items() if key != "toy"})
-        if scale == "toy":
-            values = merge(values, layer.get("toy") or {})
-    values |= {"name": layers[-1]["name"], "scale": scale}
-    for key, value in (changes or {}).items():
-        values = merge(values, _nest(key, value))
-    try:
-        return Recipe(**values)
-    except ValidationError as error:
-        raise UdasegError(*_explain(error, where)) from None
-
-
-def merge(base: dict, over: dict) -> dict:
-    """Lay one nested mapping over another; lists and plain values are replaced whole."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
-def parse_change(text: str) -> tuple[str, Any]:
-    """Split `warmup.steps=2000` into its dotted key and its YAML value."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise UdasegError(f"--set {text!r} is not KEY=VALUE", "for example --set warmup.steps=2000")
-    try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UdasegError(f"--set {text!r}: the value is not YAML ({error})") from None
-
-
-def _layers(name: str, seen: tuple[str, ...]) -> tuple[list[dict[str, Any]], str]:
-    """Read a recipe and those it is based on, the base first; and say where it was found."""
-    known = shipped()
-    path = known.get(name) or Path(name)
-    values = _read(name, path, known)
-    base = values.pop("base", None)
-    where = name if name in known else str(path)
-    if base is None:
-        return [values], where
-    beside = path.parent / str(base)
-    inherited = str(beside) if beside.suffix and beside.is_file() else base
-    if not isinstance(inherited, str) or inherited in (*seen, name):
-        raise UdasegError(f"recipe {path}: base: {base!r} is no other recipe", f"shipped: {', '.join(known)}")
-    return [*_layers(inherited, (*seen, name))[0], values], where
-
-
-def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
-    if name not in known and path.suffix not in (".yaml", ".yml"):
-        raise UdasegError(
-            f"there is no recipe named {name!r}",
-            f"shipped recipes: {', '.join(known)}; or give the path of a .yaml file of your own",
-        )
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UdasegError(f"cannot read recipe {path}: {error}", "udaseg recipe list shows the shipped ones") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UdasegError(f"recipe {path} is not YAML: {error}") from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise UdasegError(f"recipe {path} is not a mapping of sections", "udaseg recipe show demo prints an example")
-    if not isinstance(values.get("toy", {}), dict):
-        raise UdasegError(f"recipe {path}: toy: is not a mapping of sections")
-    return {"name": path.stem, **values}
-
-
-def _with_toy() -> list[str]:
-    return [name for name, path in shipped().items() if "\ntoy:" in path.read_text(encoding="utf-8")]
-
-
-def _nest(key: str, value: Any) -> dict:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
-
-
-def _explain(error: ValidationError, where: str) -> tuple[str, str]:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        section: Any = Recipe
-        for part in first["loc"][:-1]:
-            field = section.model_fields[part].annotation
-            section = get_args(field)[0] if get_args(field) else field  # of `Toytown | None`, the former
-        return f"recipe {where}: unknown setting {key!r}", f"known here: {', '.join(section.model_fields)}"
-    found = first.get("input")
-    return f"recipe {where}: {key}: {first['msg']} (found {found!r})", f"set it with --set {key}=VALUE"

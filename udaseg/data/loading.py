@@ -1,13 +1,16 @@
 """Training batches as a pure function of (seed, step): the same after a resume, and for any number of workers."""
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from udaseg.data.mining import Mining
 from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.data.transforms import Pair, augment, distort, resize, resize_label
 from udaseg.recipe import Augment
@@ -58,6 +61,13 @@ def pseudo_labelled(pictures: ImageSet, label: Callable[[str], np.ndarray], size
     return Samples(lambda i: Pair(pictures.image(i), label(pictures.records[i].stem)), len(pictures), size)
 
 
+def subset(pictures: LabelledSet, fraction: float, seed: int) -> LabelledSet:
+    """Give a fraction of the pictures, at least one: the larger of two fractions holds the smaller (CBST)."""
+    kept = max(1, math.floor(len(pictures) * Fraction(repr(float(fraction)))))
+    chosen = sorted(np.random.default_rng((seed, 3)).permutation(len(pictures))[:kept])
+    return replace(pictures, records=tuple(pictures.records[i] for i in chosen))
+
+
 @dataclass(frozen=True)
 class Stream:
     """One domain of a training run: what it draws from, how many a batch, and how they are augmented."""
@@ -66,6 +76,7 @@ class Stream:
     samples: Samples
     batch: int
     augment: Augment
+    mining: Mining | None = None
 
 
 class Batches(Dataset):
@@ -87,7 +98,10 @@ class Batches(Dataset):
         epoch, place = divmod(position, count)
         index = int(_order(self._seed, code, epoch, count)[place])
         rng = np.random.default_rng((self._seed, 1, code, position))
-        pair = augment(stream.samples[index], stream.augment, rng)
+        seek = None
+        if stream.mining is not None:
+            seek = partial(stream.mining.corner, rng=np.random.default_rng((self._seed, 2, code, position)))
+        pair = augment(stream.samples[index], stream.augment, rng, seek)
         return Pair(distort(pair.image, stream.augment, rng), pair.label)
 
 

@@ -1,5 +1,6 @@
 """The geometry and the colours of training pictures: image and label always go through the same transform."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,9 @@ from PIL import Image as Pillow
 
 from udaseg.labels import IGNORE
 from udaseg.recipe import Augment
+
+# From a label and the size of a crop to the crop's top left corner; None leaves it to chance.
+Seek = Callable[[np.ndarray, tuple[int, int]], tuple[int, int] | None]
 
 
 class Pair(NamedTuple):
@@ -28,26 +32,31 @@ def resize_label(label_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Pillow.fromarray(label_HW).resize(size[::-1], Pillow.Resampling.NEAREST))
 
 
-def augment(pair: Pair, settings: Augment, rng: np.random.Generator) -> Pair:
+def augment(pair: Pair, settings: Augment, rng: np.random.Generator, seek: Seek | None = None) -> Pair:
     """Scale, crop and flip a pair at random; what lies outside the picture is black and ignored.
 
-    Draws the same number of random values whatever the settings, so that switching one of them off leaves the
-    others as they were.
+    `seek` may say where the crop goes, from the scaled label. Draws the same number of random values whatever the
+    settings, so that switching one of them off leaves the others as they were.
     """
     scale, down, right, mirrored = rng.uniform(*settings.scale), rng.random(), rng.random(), rng.random()
     height, width = (round(side * scale) for side in pair.label.shape)
     pair = Pair(resize(pair.image, (height, width)), resize_label(pair.label, (height, width)))
     if settings.crop is not None:
-        pair = _crop(pair, settings.crop, down, right)
+        sought = seek(pair.label, settings.crop) if seek is not None else None
+        pair = _crop(pair, settings.crop, *(sought or _corner(pair.label.shape, settings.crop, down, right)))
     if mirrored < settings.flip:
         pair = Pair(pair.image[:, ::-1], pair.label[:, ::-1])
     return pair
 
 
-def _crop(pair: Pair, size: tuple[int, int], down: float, right: float) -> Pair:
-    (height, width), (rows, columns) = size, pair.label.shape
-    top = int(down * (max(rows - height, 0) + 1))
-    left = int(right * (max(columns - width, 0) + 1))
+def _corner(shape: tuple[int, int], size: tuple[int, int], down: float, right: float) -> tuple[int, int]:
+    spare = (max(whole - side, 0) + 1 for whole, side in zip(shape, size, strict=True))
+    top, left = (int(share * places) for share, places in zip((down, right), spare, strict=True))
+    return top, left
+
+
+def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
+    height, width = size
     image = pair.image[top : top + height, left : left + width]
     label = pair.label[top : top + height, left : left + width]
     missing = (height - label.shape[0], width - label.shape[1])

@@ -19,7 +19,7 @@ from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
 
 # Columns handled at a time: 19 classes of 512 float32 fit the first-level cache.
-_BLOCK = 512
+BLOCK = 512
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _LOG2E = np.float32(1.44269504)
 _LOWEST = np.float32(-87)  # below it e^t is no normal float32 and changes no sum that starts at 1
@@ -57,7 +57,7 @@ def _fma(context, a, b, c):
 
 
 @njit(inline="always")
-def _exp(t):
+def exp(t):
     """Return e^t for t <= 0 to 2e-7; written out because only so do the loops over it become vector code."""
     power = max(t, _LOWEST) * _LOG2E
     rounded = power + _ROUNDING
@@ -66,7 +66,7 @@ def _exp(t):
     return _float_of(bits_of(mantissa) + (bits_of(rounded) << np.int32(23)))
 
 
-def _taps(size, target, align_corners):
+def taps(size, target, align_corners):
     """Return (low index, high index, low weight, high weight) of every target position, in torch's arithmetic."""
     position = np.arange(target, dtype=np.float32)
     if align_corners:
@@ -81,7 +81,7 @@ def _taps(size, target, align_corners):
 
 
 @njit(inline="always")
-def _hold(logits_CHW, row, columns, held, rows_2CW):
+def hold(logits_CHW, row, columns, held, rows_2CW):
     """Keep the logits of one source row, stretched to the full width, in the slot of its parity."""
     slot = row % 2
     if held[slot] == row:
@@ -95,7 +95,7 @@ def _hold(logits_CHW, row, columns, held, rows_2CW):
 
 
 @njit(inline="always")
-def _blend(upper_CW, lower_CW, upper_weight, lower_weight, start, n, block, best, winner):
+def blend(upper_CW, lower_CW, upper_weight, lower_weight, start, n, block, best, winner):
     """Write the logits of n pixels of a row to block, their highest to best and its class to winner."""
     best[:] = -np.inf
     winner[:] = 0
@@ -127,13 +127,13 @@ def _rebias(block, bias, n, own, score, winner):
 @njit(inline="always")
 def _normalise(block, best, n, own):
     """Turn own, the logit of the winner, into its softmax probability."""
-    total = np.zeros(_BLOCK, np.float32)
+    total = np.zeros(BLOCK, np.float32)
     for c in range(block.shape[0]):
         logit = block[c]
         for x in range(n):
-            total[x] += _exp(logit[x] - best[x])
+            total[x] += exp(logit[x] - best[x])
     for x in range(n):
-        own[x] = _exp(own[x] - best[x]) / total[x]
+        own[x] = exp(own[x] - best[x]) / total[x]
 
 
 @njit(cache=True, nogil=True)
@@ -147,16 +147,16 @@ def _decide(logits_CHW, rows, columns, bias, thresholds, label, confidence):
     biased, selects, confides = np.any(bias != _ZERO), np.any(thresholds > _ZERO), confidence.size > 0
     rows_2CW = np.empty((2, classes, width), np.float32)
     held = np.full(2, -1)
-    block = np.empty((classes, _BLOCK), np.float32)
-    best, own, score = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
-    winner = np.empty(_BLOCK, np.uint32)
+    block = np.empty((classes, BLOCK), np.float32)
+    best, own, score = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    winner = np.empty(BLOCK, np.uint32)
     for y in range(height):
-        _hold(logits_CHW, rows[0][y], columns, held, rows_2CW)
-        _hold(logits_CHW, rows[1][y], columns, held, rows_2CW)
+        hold(logits_CHW, rows[0][y], columns, held, rows_2CW)
+        hold(logits_CHW, rows[1][y], columns, held, rows_2CW)
         upper_CW, lower_CW = rows_2CW[rows[0][y] % 2], rows_2CW[rows[1][y] % 2]
-        for start in range(0, width, _BLOCK):
-            n = min(_BLOCK, width - start)
-            _blend(upper_CW, lower_CW, rows[2][y], rows[3][y], start, n, block, best, winner)
+        for start in range(0, width, BLOCK):
+            n = min(BLOCK, width - start)
+            blend(upper_CW, lower_CW, rows[2][y], rows[3][y], start, n, block, best, winner)
             own[:n] = best[:n]
             if biased:
                 _rebias(block, bias, n, own, score, winner)
@@ -180,8 +180,8 @@ def _softmax(logits_CHW, rows, columns, probabilities_CHW):
     held = np.full(2, -1)
     highest, total = np.empty((2, width), np.float32)
     for y in range(height):
-        _hold(logits_CHW, rows[0][y], columns, held, rows_2CW)
-        _hold(logits_CHW, rows[1][y], columns, held, rows_2CW)
+        hold(logits_CHW, rows[0][y], columns, held, rows_2CW)
+        hold(logits_CHW, rows[1][y], columns, held, rows_2CW)
         upper_CW, lower_CW = rows_2CW[rows[0][y] % 2], rows_2CW[rows[1][y] % 2]
         upper_weight, lower_weight = rows[2][y], rows[3][y]
         highest[:] = -np.inf
@@ -193,7 +193,7 @@ def _softmax(logits_CHW, rows, columns, probabilities_CHW):
                 highest[x] = max(value, highest[x])
         for c in range(classes):
             for x in range(width):
-                value = _exp(probabilities_CHW[c, y, x] - highest[x])
+                value = exp(probabilities_CHW[c, y, x] - highest[x])
                 probabilities_CHW[c, y, x] = value
                 total[x] += value
         for c in range(classes):
@@ -201,7 +201,7 @@ def _softmax(logits_CHW, rows, columns, probabilities_CHW):
                 probabilities_CHW[c, y, x] /= total[x]
 
 
-def _prepared(logits_CHW, height, width, align_corners):
+def prepared(logits_CHW, height, width, align_corners):
     """Check the logits; return them as float32 with the taps of the rows and of the columns."""
     logits_CHW = np.asarray(logits_CHW)
     if logits_CHW.ndim != 3 or logits_CHW.dtype not in (np.float16, np.float32) or 0 in logits_CHW.shape:
@@ -217,7 +217,7 @@ def _prepared(logits_CHW, height, width, align_corners):
     if not np.isfinite(logits_CHW).all():
         raise UdasegError("logits hold NaN or infinite values", "the network has diverged: train it again")
     _, h, w = logits_CHW.shape
-    return logits_CHW, _taps(h, height, align_corners), _taps(w, width, align_corners)
+    return logits_CHW, taps(h, height, align_corners), taps(w, width, align_corners)
 
 
 def label_and_confidence(
@@ -230,7 +230,7 @@ def label_and_confidence(
     [H, W], within 1e-6 of the exact softmax. Raises UdasegError for other ranks and dtypes and for logits that are
     not finite.
     """
-    logits_CHW, rows, columns = _prepared(logits_CHW, height, width, align_corners)
+    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
     label, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
     none = np.zeros(len(logits_CHW), np.float32)
     _decide(logits_CHW, rows, columns, none, none, label, confidence)
@@ -239,7 +239,7 @@ def label_and_confidence(
 
 def argmax_label(logits_CHW: np.ndarray, height: int, width: int, align_corners: bool) -> np.ndarray:
     """Return only the label of label_and_confidence, uint8 [H, W], in a third of its time: evaluation needs no more."""
-    logits_CHW, rows, columns = _prepared(logits_CHW, height, width, align_corners)
+    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
     label = np.empty((height, width), np.uint8)
     none = np.zeros(len(logits_CHW), np.float32)
     _decide(logits_CHW, rows, columns, none, none, label, np.empty((0, 0), np.float32))
@@ -254,7 +254,7 @@ def thresholded_label(
     As label_and_confidence; bias and thresholds are float32 [C]. The bias moves the decision, not the probability.
     With a bias of zero a pixel is kept exactly where label_and_confidence's confidence is >= thresholds[label].
     """
-    logits_CHW, rows, columns = _prepared(logits_CHW, height, width, align_corners)
+    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
     label = np.empty((height, width), np.uint8)
     _decide(logits_CHW, rows, columns, bias, thresholds, label, np.empty((0, 0), np.float32))
     return label
@@ -262,7 +262,7 @@ def thresholded_label(
 
 def probabilities(logits_CHW: np.ndarray, height: int, width: int, align_corners: bool) -> np.ndarray:
     """Return the softmax of the upsampled logits, float32 [C, H, W]: 4 * C bytes a pixel, for the rare uses."""
-    logits_CHW, rows, columns = _prepared(logits_CHW, height, width, align_corners)
+    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
     probabilities_CHW = np.empty((len(logits_CHW), height, width), np.float32)
     _softmax(logits_CHW, rows, columns, probabilities_CHW)
     return probabilities_CHW

@@ -1,11 +1,14 @@
 """Pseudo-labels from probabilities and class-wise thresholds (CBST, eq. 8)."""
 
+import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from udaseg.errors import UdasegError
+from udaseg.files import read_json
 from udaseg.labels import IGNORE
 from udaseg.models.confidence import thresholded_label
 
@@ -58,7 +61,12 @@ def pseudo_label(
 
 
 def thresholds_document(
-    policy: str, p: float, classes: Sequence[str], thresholds: np.ndarray, predicted: np.ndarray, kept: np.ndarray
+    policy: str,
+    p: float | None,
+    classes: Sequence[str],
+    thresholds: np.ndarray,
+    predicted: np.ndarray,
+    kept: np.ndarray,
 ) -> dict[str, Any]:
     """Return what thresholds.json holds.
 
@@ -66,9 +74,30 @@ def thresholds_document(
     """
     return {
         "policy": policy,
-        "p": float(p),
+        "p": None if p is None else float(p),
         "classes": list(classes),
         "threshold": [float(value) for value in thresholds],
         "predicted": [int(count) for count in predicted],
         "kept": [int(count) for count in kept],
     }
+
+
+def read_thresholds(path: Path, classes: Sequence[str]) -> dict[str, Any]:
+    """Read thresholds.json. Raises UdasegError where it is missing, of other classes, or not whole."""
+    document = read_json(path)
+    if document is None:
+        raise UdasegError(f"{path} does not exist", "udaseg pseudolabel writes it beside its labels")
+    if document.get("classes") != list(classes):
+        raise UdasegError(
+            f"{path}: expected thresholds of {', '.join(classes)}; found {document.get('classes')}",
+            "make the pseudo-labels with a model of these classes",
+        )
+    for key in ("threshold", "predicted", "kept"):
+        values = document.get(key)
+        if not isinstance(values, list) or len(values) != len(classes) or not all(map(_is_count, values)):
+            raise UdasegError(f"{path}: {key} should be {len(classes)} numbers of at least 0, found {values}")
+    return document
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < math.inf

@@ -1,8 +1,10 @@
 """The scores of a network for every picture of the target, stored at the network's stride."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from udaseg.data.records import ImageSet
 from udaseg.labels import ClassSpace
@@ -23,14 +25,20 @@ def predict(
 ) -> dict[str, Any]:
     """Write `predictions.h5`: float16 logits [C, h, w] of every picture, seen at `size`, with its own size beside them.
 
+    Several scales and the mirror image are averaged at the network's stride: `average=logits` stores their mean,
+    `probs` the logarithm of the mean probabilities, whose upsampling is not quite the mean of the upsampled ones.
     Pictures that are there already are not computed again. Returns the manifest's environment.
     """
     runner = Runner(model, space.classes, settings.precision)
     with PredictionsWriter(out, space.classes, runner.model.align_corners) as writer:
         todo = [i for i, record in enumerate(target.records) if not writer.holds(record.stem)]
         done = len(target) - len(todo)
-        for indices, images, output in runner.run(target, todo, size, settings.batch):
-            for i, image, logits_CHW in zip(indices, images, output.logits.half().cpu().numpy(), strict=True):
+
+        def infer(images: Sequence[np.ndarray], seen: HxW | None) -> np.ndarray:
+            return runner.scores(images, seen, settings).half().cpu().numpy()
+
+        for indices, images, logits_NCHW in runner.run(target, todo, size, settings.batch, infer):
+            for i, image, logits_CHW in zip(indices, images, logits_NCHW, strict=True):
                 writer.put(target.records[i].stem, logits_CHW, *image.shape[:2])
             done += len(indices)
             if progress is not None:

@@ -19,7 +19,7 @@ def scheduled(start: float, step: float, maximum: float, round: int) -> float:
 
 
 def share_of_round(settings: Pseudolabel, round: int) -> float:
-    """Return the share p of each class that is kept in a round (CBST, section 4: 20 %, and 5 % more each round)."""
+    """Return the share p of each class that is kept in a round (CBST: 20 %, and 5 % more each round up to 50 %)."""
     return scheduled(settings.p, settings.p_step, settings.p_max, round)
 
 

@@ -111,6 +111,21 @@ def mrent(logits_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
     return masked_mean((logp_NCHW.exp() * logp_NCHW).sum(1), labels_NHW != IGNORE)
 
 
+def softened(logits_NCHW: Tensor, thresholds: Tensor, alpha: float) -> Tensor:
+    """Return the soft labels y_c ~ (p_c / lambda_c)^(1 / alpha), float32 [N, C, H, W] (CRST, label entropy).
+
+    thresholds: float [C]. The nearer alpha is to 0, the nearer they are to the hard label argmax p / lambda.
+    """
+    logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
+    return functional.softmax((logp_NCHW - thresholds.log().view(-1, 1, 1)) / alpha, dim=1)
+
+
+def lrent(logits_NCHW: Tensor, soft_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
+    """Average -sum_c y_c log p_c of soft labels y over pseudo-labelled pixels (CRST, label entropy)."""
+    own_NHW = -(soft_NCHW * functional.log_softmax(logits_NCHW.float(), dim=1)).sum(1)
+    return masked_mean(own_NHW, labels_NHW != IGNORE)
+
+
 def kl_consistency(student_NCHW: Tensor, teacher_NCHW: Tensor, valid_NHW: Tensor | None = None) -> Tensor:
     """Average KL(teacher || student) over the valid pixels, per pixel and in nats (ProDA, section 3.3).
 

@@ -1,18 +1,18 @@
 import pytest
 import yaml
 
-from udaseg import recipe
+from udaseg import recipes
 from udaseg.errors import UdasegError
 
 
-@pytest.mark.parametrize("name", recipe.shipped())
+@pytest.mark.parametrize("name", recipes.shipped())
 def test_shipped_recipes_load(name):
-    assert recipe.load(name).name == name
+    assert recipes.load(name).name == name
 
 
-@pytest.mark.parametrize("name", recipe.shipped())
+@pytest.mark.parametrize("name", recipes.shipped())
 def test_shipped_recipes_have_a_toy_twin_on_toytown(name):
-    toy = recipe.load(name, scale="toy")
+    toy = recipes.load(name, scale="toy")
     assert toy.scale == "toy"
     assert toy.toytown is not None
     assert toy.model.weights == "none"
@@ -26,27 +26,27 @@ def write(tmp_path, values, name="mine.yaml"):
 
 def test_precedence_is_change_over_toy_over_recipe_over_default(tmp_path):
     path = write(tmp_path, {"warmup": {"steps": 7, "batch": 3, "lr": 0.5}, "toy": {"warmup": {"steps": 5, "batch": 4}}})
-    assert recipe.load(path).warmup.steps == 7
-    toy = recipe.load(path, scale="toy", changes={"warmup.steps": 2})
+    assert recipes.load(path).warmup.steps == 7
+    toy = recipes.load(path, scale="toy", changes={"warmup.steps": 2})
     assert (toy.warmup.steps, toy.warmup.batch, toy.warmup.lr, toy.warmup.momentum) == (2, 4, 0.5, 0.9)
 
 
 def test_a_recipe_takes_its_name_from_the_file_and_inherits_from_a_base(tmp_path):
     path = write(tmp_path, {"base": "gta2city", "pseudolabel": {"p": 0.5}}, "half.yaml")
-    mine, base = recipe.load(path), recipe.load("gta2city")
+    mine, base = recipes.load(path), recipes.load("gta2city")
     assert (mine.name, mine.pseudolabel.p) == ("half", 0.5)
     assert mine.warmup == base.warmup
 
 
 def test_a_base_may_be_a_file_beside(tmp_path):
     write(tmp_path, {"warmup": {"steps": 11}}, "first.yaml")
-    assert recipe.load(write(tmp_path, {"base": "first.yaml"}, "second.yaml")).warmup.steps == 11
+    assert recipes.load(write(tmp_path, {"base": "first.yaml"}, "second.yaml")).warmup.steps == 11
 
 
 def test_recipes_that_are_their_own_base_are_refused(tmp_path):
     path = write(tmp_path, {"base": str(tmp_path / "mine.yaml")})
     with pytest.raises(UdasegError, match="base"):
-        recipe.load(path)
+        recipes.load(path)
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,18 @@ def test_recipes_that_are_their_own_base_are_refused(tmp_path):
 )
 def test_wrong_settings_name_the_key(changes, message):
     with pytest.raises(UdasegError, match=message):
-        recipe.load("demo", changes=changes)
+        recipes.load("demo", changes=changes)
 
 
 def test_unknown_setting_lists_the_known_ones():
     with pytest.raises(UdasegError) as caught:
-        recipe.load("demo", changes={"warmup.stepz": 1})
+        recipes.load("demo", changes={"warmup.stepz": 1})
     assert "steps" in caught.value.hint
 
 
 def test_unknown_recipe_lists_the_shipped_ones():
     with pytest.raises(UdasegError) as caught:
-        recipe.load("gta2nowhere")
+        recipes.load("gta2nowhere")
     assert "gta2city" in caught.value.hint
 
 
@@ -81,12 +81,12 @@ def test_files_that_are_no_recipe_are_refused(tmp_path, text):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(UdasegError, match=r"bad\.yaml"):
-        recipe.load(str(path))
+        recipes.load(str(path))
 
 
 def test_toy_scale_of_a_recipe_without_one_says_where_there_is_one(tmp_path):
     with pytest.raises(UdasegError, match="no toy scale") as caught:
-        recipe.load(write(tmp_path, {"warmup": {"steps": 1}}), scale="toy")
+        recipes.load(write(tmp_path, {"warmup": {"steps": 1}}), scale="toy")
     assert "gta2city" in caught.value.hint
 
 
@@ -94,10 +94,10 @@ def test_toy_scale_of_a_recipe_without_one_says_where_there_is_one(tmp_path):
     ("text", "expected"), [("a.b=3", ("a.b", 3)), ("a=[1, 2]", ("a", [1, 2])), ("a=x=y", ("a", "x=y"))]
 )
 def test_changes_are_yaml(text, expected):
-    assert recipe.parse_change(text) == expected
+    assert recipes.parse_change(text) == expected
 
 
 @pytest.mark.parametrize("text", ["steps", "=3", "a=["])
 def test_changes_that_are_none_are_refused(text):
     with pytest.raises(UdasegError, match="--set"):
-        recipe.parse_change(text)
+        recipes.parse_change(text)

@@ -1,0 +1,87 @@
+"""Small-class mining: crops on rare classes, the same whenever they are made, and all else as without it."""
+
+import numpy as np
+import torch
+
+from udaseg.data.loading import Batches, Samples, Stream, batches
+from udaseg.data.mining import Mining, rare_classes
+from udaseg.data.transforms import Pair
+from udaseg.recipe import Augment
+
+
+def test_rare_classes_come_rarest_first():
+    assert rare_classes([100_000, 5, 0, 99, 101, 100], 1e-3) == (2, 1, 3, 5)
+    assert rare_classes([10, 10], 1e-3) == ()
+    assert rare_classes([0, 0], 1e-3) == ()
+
+
+def some_label():
+    label = np.zeros((60, 100), np.uint8)
+    label[2, 97] = 7
+    label[30:32, 50:52] = 8
+    return label
+
+
+def test_crops_are_centred_on_a_pixel_of_a_rare_class():
+    mining, rng, found = Mining(1.0, (8,)), np.random.default_rng(0), set()
+    for _ in range(50):
+        top, left = mining.corner(some_label(), (20, 30), rng)
+        found.add((top + 10, left + 15))
+    assert found == {(30, 50), (30, 51), (31, 50), (31, 51)}
+
+
+def test_crops_at_the_border_are_moved_into_the_picture():
+    assert Mining(1.0, (7,)).corner(some_label(), (20, 30), np.random.default_rng(0)) == (0, 70)
+    assert Mining(1.0, (7,)).corner(some_label(), (80, 120), np.random.default_rng(0)) == (0, 0)
+
+
+def test_every_rare_class_in_the_picture_has_the_same_chance():
+    mining, rng = Mining(1.0, (7, 8, 9)), np.random.default_rng(0)
+    corners = [mining.corner(some_label(), (20, 30), rng) for _ in range(400)]
+    assert 160 < corners.count((0, 70)) < 240
+
+
+def test_leaves_crops_to_chance_where_there_is_nothing_rare_and_as_often_as_told():
+    rng = np.random.default_rng(0)
+    assert Mining(1.0, (3, 4)).corner(some_label(), (20, 30), rng) is None
+    assert Mining(1.0, ()).corner(some_label(), (20, 30), rng) is None
+    drawn = [Mining(0.8, (7,)).corner(some_label(), (20, 30), rng) for _ in range(500)]
+    assert 370 < sum(corner is not None for corner in drawn) < 430
+
+
+def read(i):
+    rng = np.random.default_rng(i)
+    label = np.zeros((40, 80), np.uint8)
+    if i % 2:
+        label[rng.integers(40), rng.integers(80)] = 9
+    return Pair(rng.integers(0, 255, (40, 80, 3), np.uint8), label)
+
+
+def stream(mining):
+    augment = Augment(crop=(10, 10), jitter=0.3, flip=0.5)
+    return Stream("target", Samples(read, 8, (40, 80)), 4, augment, mining)
+
+
+def test_batches_show_the_rare_class_and_are_the_same_after_a_resume_and_from_workers():
+    mined, plain = stream(Mining(1.0, (9,))), stream(None)
+    alone = list(batches([mined], 1, range(8), 0))
+    shown = torch.cat([(batch["target_label"] == 9).flatten(1).any(1) for batch in alone])
+    assert shown.sum() == 16  # every second picture has it
+    chance = [(Batches([plain], 1)[step]["target_label"] == 9).any().item() for step in range(8)]
+    assert sum(chance) < 4
+    again = list(batches([mined], 1, range(4, 8), 2))
+    assert all(
+        torch.equal(one["target_image"], other["target_image"]) for one, other in zip(alone[4:], again, strict=True)
+    )
+
+
+def test_pictures_without_a_rare_class_are_as_without_mining():
+    mined, plain = Batches([stream(Mining(1.0, (9,)))], 1), Batches([stream(None)], 1)
+    compared = 0
+    for step in range(4):
+        one, other = mined[step], plain[step]
+        for place in range(4):
+            if not (one["target_label"][place] == 9).any():
+                assert torch.equal(one["target_image"][place], other["target_image"][place])
+                compared += 1
+    assert compared == 8

@@ -1,0 +1,102 @@
+"""One's own data, of any number of classes, through every stage, with no code."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+RECIPE = """\
+name: mine
+space: {space}
+chain: [warmup, predict, pseudolabel, refine, retrain, evaluate, report]
+data: .
+source: {{dataset: folder, root: synthetic, size: [32, 48]}}
+target: {{dataset: folder, root: real, size: [32, 48]}}
+model: {{name: fpn, backbone: resnet18, weights: none, bn: train}}
+warmup: {{steps: 2, batch: 2, optimizer: adamw, lr: 0.001}}
+predict: {{batch: 2}}
+refine: {{spatial_prior: true, confidence: 0.0, base0: 0, base1: 0}}
+retrain: {{steps: 2, batch: 2, optimizer: adamw, lr: 0.001}}
+"""
+
+
+def write_split(folder: Path, stems: list[str], ids: list[int], size: tuple[int, int], rng, suffix: str) -> None:
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for stem in stems:
+        label = rng.choice(ids, (size[0] // 8, size[1] // 8)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+        image = rng.integers(0, 256, (256, 3), dtype=np.uint8)[label]
+        Image.fromarray(image).save(folder / "images" / f"{stem}{suffix}")
+        Image.fromarray(label).save(folder / "labels" / f"{stem}.png")
+
+
+@pytest.fixture
+def own_data(request, tmp_path, monkeypatch):
+    """Write a recipe, a synthetic and a real dataset of so many classes: ids with gaps, other ids on either side."""
+    classes = request.param
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(classes)
+    names = [f"class {i}" for i in range(classes)]
+    for name, first, size in (("synthetic", 0, (40, 56)), ("real", 3, (48, 64))):
+        meaning = {first + 2 * i: names[i] for i in range(classes)}
+        ids = [*meaning, 255, 200]
+        write_split(tmp_path / name / "train", ["a", "b", "ä ö"], ids, size, rng, ".png")
+        if name == "real":
+            write_split(tmp_path / name / "val", ["c", "d"], ids, size, rng, ".jpg")
+        said = {"names": meaning, "ignore": [200, 255]}
+        (tmp_path / name / "classes.yaml").write_text(yaml.safe_dump(said))
+    (tmp_path / "mine.yaml").write_text(RECIPE.format(space=names))
+    return names
+
+
+@pytest.mark.parametrize("own_data", [2, 3, 7, 40], indirect=True)
+def test_own_data_through_every_stage(own_data, udaseg, manifest):
+    for command in ("warmup", "pseudolabel --p 0.5", "refine", "retrain", "report"):
+        outcome = udaseg(f"{command} --recipe mine.yaml", tiny=False)
+        assert outcome.code == 0, outcome.err
+    outcome = udaseg("evaluate --recipe mine.yaml --json", tiny=False)
+    assert outcome.code == 0, outcome.err
+    scores, classes = outcome.json, len(own_data)
+    assert scores["classes"] == own_data
+    assert (len(scores["iou"]), np.shape(scores["confusion"])) == (classes, (classes, classes))
+    assert np.sum(scores["confusion"]) <= 2 * 48 * 64
+    assert (scores["miou16"], scores["miou13"]) == (None, None)
+    with h5py.File("runs/mine/predict/predictions.h5") as file:
+        assert list(file.attrs["classes"]) == own_data
+        assert sorted(file["logits"]) == ["a", "b", "ä ö"]
+    for stage in ("pseudolabel", "refine"):
+        with Image.open(f"runs/mine/{stage}/labels/ä ö.png") as label:
+            assert (label.mode, label.size) == ("P", (64, 48))
+            assert set(np.unique(np.asarray(label))) <= {*range(classes), 255}
+    assert manifest("runs/mine/pseudolabel")["metrics"]["pictures"] == 3
+    page = Path("runs/mine/report.html").read_text()
+    assert own_data[-1] in page
+
+
+@pytest.mark.parametrize("own_data", [2], indirect=True)
+def test_domains_of_different_sizes_cannot_share_a_batch(own_data, udaseg):
+    for command in ("warmup", "pseudolabel --p 0.5", "refine"):
+        assert udaseg(f"{command} --recipe mine.yaml --set target.size=null", tiny=False).code == 0
+    outcome = udaseg("retrain --recipe mine.yaml --set target.size=null", tiny=False)
+    assert outcome.code == 1
+    assert "those of the source 32x48, those of the target 48x64" in outcome.err
+    assert "set source.size and target.size" in outcome.err
+
+
+@pytest.mark.parametrize("own_data", [3], indirect=True)
+def test_own_data_that_lacks_something(own_data, udaseg):
+    Path("real/classes.yaml").unlink()
+    outcome = udaseg("status --recipe mine.yaml", tiny=False)
+    assert outcome.code == 1
+    assert "expected a classes.yaml, found none" in outcome.err
+    assert "names: [road, car, person]" in outcome.err
+    Path("synthetic/train/labels/b.png").unlink()
+    outcome = udaseg("warmup --recipe mine.yaml", tiny=False)
+    assert outcome.code == 1
+    assert "b.png" in outcome.err
+    outcome = udaseg("data check synthetic --json", tiny=False)
+    assert outcome.code == 1
+    assert "b" in outcome.out

@@ -1,0 +1,131 @@
+"""The flags that name inputs, and stages on files that no run has made."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def predictions(path: Path, names: list[str], pictures: dict[str, np.ndarray], size: tuple[int, int]) -> Path:
+    """Write a predictions.h5 with plain h5py, as another program would."""
+    with h5py.File(path, "w") as file:
+        file.attrs["classes"] = names
+        file.attrs["align_corners"] = True
+        for stem, logits_CHW in pictures.items():
+            dataset = file.create_dataset(f"logits/{stem}", data=logits_CHW.astype(np.float16))
+            dataset.attrs["height"], dataset.attrs["width"] = size
+    return path
+
+
+def blocks(classes: int, stems: tuple[str, ...] = ("a", "b")) -> dict[str, np.ndarray]:
+    """Give logits that are sure of one class in each column block, and the surer the further down."""
+    pictures = {}
+    for i, stem in enumerate(stems):
+        logits_CHW = np.zeros((classes, 6, 40), np.float32)
+        for column in range(40):
+            logits_CHW[(column * classes // 40 + i) % classes, :, column] = np.linspace(4, 9, 6)
+        pictures[stem] = logits_CHW
+    return pictures
+
+
+def ids(path: Path) -> np.ndarray:
+    with Image.open(path) as label:
+        assert label.mode == "P"
+        return np.asarray(label)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 40])
+@pytest.mark.parametrize("policy", ["st", "cbst"])
+def test_pseudo_labels_and_refinement_of_predictions_without_a_run(tmp_path, monkeypatch, udaseg, classes, policy):
+    monkeypatch.chdir(tmp_path)
+    names = [f"thing {i}" for i in range(classes)]
+    predictions(tmp_path / "scores.h5", names, blocks(classes), (6, 40))
+    flags = f"--policy {policy} --p 0.5 --predictions scores.h5 --out made"
+    outcome = udaseg(f"pseudolabel {flags}", tiny=False)
+    assert outcome.code == 0, outcome.err
+    said = json.loads(Path("made/thresholds.json").read_text())
+    assert (said["classes"], said["policy"]) == (names, policy)
+    assert said["predicted"] == [2 * 6 * (40 // classes) + extra for extra in extras(classes)]
+    labels = {stem: ids(tmp_path / "made" / "labels" / f"{stem}.png") for stem in "ab"}
+    assert {label.shape for label in labels.values()} == {(6, 40)}
+    # The lower half of each block is the surer one.
+    for stem, logits_CHW in blocks(classes).items():
+        label, best = labels[stem], logits_CHW.argmax(0)
+        assert (label[3:] == best[3:]).all()
+        assert (label[:3] == 255).all()
+    assert list(tmp_path.glob("runs/*")) == []
+
+    counts = {"classes": names, "pixels": [1] * classes, "images": [1] * classes, "per_image": {}}
+    Path("stats.json").write_text(json.dumps(counts))
+    flags = "--labels made/labels --predictions scores.h5 --class-counts stats.json --confidence 0 --base0 0 --base1 0"
+    flags += " --no-scale-with-area"
+    outcome = udaseg(f"refine --spatial-prior {flags} --out refined", tiny=False)
+    assert outcome.code == 0, outcome.err
+    for stem in "ab":
+        assert (ids(tmp_path / "refined" / "labels" / f"{stem}.png") == labels[stem]).all()
+    outcome = udaseg(f"refine --spatial-prior {flags} --out refined --base0 10000", tiny=False)
+    assert "refine.base0: 0 -> 10000" in outcome.err
+    assert sum(json.loads(Path("refined/refine.json").read_text())["after"]) == 0
+    assert list(tmp_path.glob("runs/*")) == []
+
+
+def extras(classes: int) -> list[int]:
+    """Give how many pixels more than 2 * 6 * (40 // classes) each class has."""
+    owner = [column * classes // 40 for column in range(40)]
+    share = [6 * (owner.count(c) + owner.count((c - 1) % classes)) for c in range(classes)]
+    return [pixels - 2 * 6 * (40 // classes) for pixels in share]
+
+
+def test_model_takes_a_file_a_directory_or_a_stage(workspace, udaseg, manifest):
+    before = manifest("runs/tiny/predict")["outputs"]["digest"]
+    for model in ("warmup", "runs/tiny/warmup", "runs/tiny/warmup/model.pt", str(workspace / "runs/tiny/warmup")):
+        assert "predict: up to date" in udaseg("predict", "--model", model).err
+    outcome = udaseg("predict --model retrain --out other")
+    assert outcome.code == 0, outcome.err
+    assert manifest("other")["inputs"]["model"]["path"] == "runs/tiny/retrain/model.pt"
+    assert manifest("other")["outputs"]["digest"] != before
+    assert "evaluate: up to date" in udaseg("evaluate", "--model", str(workspace / "runs/tiny/retrain/model.pt")).err
+    assert "evaluate-warmup: up to date" in udaseg("evaluate --model warmup").err
+
+
+def test_evaluate_without_a_retrained_model_scores_the_warmup(workspace, udaseg):
+    for path in ("retrain", "evaluate"):
+        (workspace / "runs" / "tiny" / path / "manifest.json").unlink()
+    assert "evaluate-warmup: up to date (runs/tiny/evaluate-warmup)" in udaseg("evaluate").err
+
+
+def test_retrain_takes_labels_and_a_model_from_anywhere(workspace, udaseg, manifest):
+    outcome = udaseg("retrain --labels runs/tiny/pseudolabel/labels --model retrain --steps 1 --out more")
+    assert outcome.code == 0, outcome.err
+    inputs = manifest("more")["inputs"]
+    assert inputs["labels"]["path"] == "runs/tiny/pseudolabel/labels"
+    assert inputs["model"]["path"] == "runs/tiny/retrain/model.pt"
+
+
+def test_prototypes_of_either_domain(workspace, udaseg):
+    pixels = {}
+    for domain in ("source", "target", "both"):
+        outcome = udaseg(f"prototypes --domain {domain} --labels runs/tiny/pseudolabel/labels --out {domain}")
+        assert outcome.code == 0, outcome.err
+        with h5py.File(f"{domain}/prototypes.h5") as file:
+            pixels[domain] = file["counts"][()]
+    assert (pixels["source"] + pixels["target"] == pixels["both"]).all()
+
+
+def test_labels_that_are_not_of_these_pictures(workspace, udaseg):
+    victim = next((workspace / "runs" / "tiny" / "pseudolabel" / "labels").iterdir())
+    victim.unlink()
+    outcome = udaseg("retrain --labels runs/tiny/pseudolabel/labels --out more")
+    assert outcome.code == 1
+    assert f"holds no pseudo-label for 1 of 5 pictures, the first is {victim.stem}" in outcome.err
+
+
+def test_class_counts_of_other_classes(workspace, udaseg):
+    Path("stats.json").write_text(json.dumps({"classes": ["road"], "pixels": [3]}))
+    outcome = udaseg("refine --class-counts stats.json --out more")
+    assert outcome.code == 1
+    assert "stats.json: expected the pixel counts of road, sidewalk" in outcome.err
+    assert "hint: " in outcome.err

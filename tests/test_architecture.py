@@ -1,0 +1,138 @@
+"""The house rules, read off the imports: who may know whom, what help may cost, how long a file may be."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/*.py")])
+
+# stages -> methods -> models, data -> what everybody may use. A method is one name here, in one file or several.
+GROUND = {"udaseg", "errors", "files", "parallel", "labels", "geometry", "recipe", "recipes", "metrics", "artifacts"}
+MIDDLE = {"models", "data", "predictions"}
+METHODS = {
+    "fda": "fda", "stylize": "fda", "depth": "depth", "mixtures": "depth", "prototypes": "prototypes",
+    "gathering": "gathering", "evaluation": "evaluation", "pseudo": "pseudo", "refine": "refine", "train": "train",
+    "report": "report", "toytown": "toytown",
+}  # fmt: skip
+SHARED = {"session", "inputs", "made", "progress", "tables", "views"}  # of the commands
+ASSEMBLERS = {"cli", "chain"}
+SLOW = {"torch", "torchvision", "sklearn", "scipy", "h5py", "numba", "matplotlib", "PIL", "numpy"}
+
+
+def name_of(path: Path) -> str:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    parts = ["udaseg", *parts] if parts[0] == "stages" else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in FILES}
+
+
+def imports(module: str) -> set[str]:
+    """List the modules that a module names in any import, also in those inside of functions."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base for alias in node.names}
+    return found
+
+
+def part(module: str) -> str:
+    """Give the second name of a module of udaseg, which is its place in the house."""
+    return [*module.split("."), "udaseg"][1]
+
+
+LIBRARY = [module for module in MODULES if not module.startswith("udaseg.stages") and module != "udaseg.__main__"]
+SHELL = [module for module in MODULES if module.startswith("udaseg.stages.")]
+
+
+def test_every_module_has_its_place():
+    assert {part(module) for module in LIBRARY} <= GROUND | MIDDLE | METHODS.keys()
+
+
+@pytest.mark.parametrize("module", LIBRARY)
+def test_the_library_looks_down_and_never_sideways(module):
+    own = part(module)
+    allowed = set(GROUND)
+    if own in MIDDLE or own in METHODS:
+        allowed |= MIDDLE
+    if own in METHODS:
+        allowed |= {name for name, method in METHODS.items() if method == METHODS[own]}
+    known = {name for name in imports(module) if name.split(".")[0] == "udaseg"}
+    assert {name for name in known if part(name) not in allowed} == set()
+
+
+@pytest.mark.parametrize("module", LIBRARY)
+def test_the_library_knows_no_shell(module):
+    roots = {name.split(".")[0] for name in imports(module)}
+    assert not roots & {"typer", "click", "rich", "stages"}
+
+
+@pytest.mark.parametrize("module", SHELL)
+def test_commands_do_not_know_each_other(module):
+    own = module.rpartition(".")[2]
+    commands = {name.rpartition(".")[2] for name in SHELL} - SHARED - ASSEMBLERS
+    known = {name.rpartition(".")[2] for name in imports(module) if name.startswith("udaseg.stages.")}
+    if own in SHARED:
+        assert known <= SHARED
+    elif own in commands:
+        assert known <= SHARED | ({"chain"} if own == "status" else set())
+
+
+@pytest.mark.parametrize(
+    "module", ["labels", "recipe", "artifacts", "errors", "files", "parallel", "data.sets", "data"]
+)
+def test_what_everybody_uses_needs_no_torch(module):
+    """Follow the imports at the top of modules: those are paid for by whoever imports."""
+    seen, todo = set(), [f"udaseg.{module}"]
+    while todo:
+        current = todo.pop()
+        if current in seen or current not in MODULES:
+            continue
+        seen.add(current)
+        top = ast.parse(MODULES[current].read_text(encoding="utf-8")).body
+        for node in (node for node in top if isinstance(node, ast.Import | ast.ImportFrom)):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            assert not {name.split(".")[0] for name in names} & {"torch", "sklearn", "scipy", "h5py", "numba"}, current
+            if isinstance(node, ast.ImportFrom):
+                todo += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+
+
+def test_help_imports_nothing_slow_and_answers_at_once():
+    code = (
+        "import resource, sys; from udaseg.stages import cli; code = cli.run(sys.argv[1:]);"
+        f"slow = {sorted(SLOW)!r}; used = resource.getrusage(resource.RUSAGE_SELF);"
+        "print([m for m in slow if m in sys.modules], file=sys.stderr);"
+        "print(used.ru_utime + used.ru_stime, file=sys.stderr); sys.exit(code)"
+    )
+    seconds = []
+    for arguments in (["--help"], ["warmup", "--help"], ["--help"]):
+        ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+        imported, used = ended.stderr.splitlines()
+        assert (ended.returncode, imported) == (0, "[]")
+        assert "Usage: udaseg" in ended.stdout
+        seconds.append(float(used))
+    assert min(seconds) < 0.5
+
+
+def test_the_shell_is_imported_by_its_installed_name_only():
+    code = "import stages"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "python -m udaseg <command>" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_short_and_named_after_what_they_hold(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc", "tools"}

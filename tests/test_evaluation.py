@@ -1,0 +1,93 @@
+"""Evaluation and prediction at several scales: averaged where and how it was asked for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from udaseg import models
+from udaseg.evaluation import evaluate
+from udaseg.labels import class_space
+from udaseg.metrics import confusion
+from udaseg.models import checkpoint
+from udaseg.models.inference import Runner
+from udaseg.predictions import Predictions
+from udaseg.pseudo.predict import predict
+from udaseg.recipe import Evaluate, Model, Predict
+
+SPACE = class_space(["road", "car", "sky"])
+NETWORK = Model(name="fpn", backbone="resnet18", weights="none")
+
+
+@dataclass(frozen=True)
+class Record:
+    stem: str
+
+
+class Pictures:
+    space = SPACE
+    records = tuple(Record(stem) for stem in "abc")
+
+    def __len__(self):
+        return 3
+
+    def image(self, i):
+        return np.random.default_rng(i).integers(0, 255, (64, 96, 3), np.uint8)
+
+    def label(self, i):
+        return np.random.default_rng(10 + i).integers(0, 3, (64, 96)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    torch.manual_seed(0)
+    checkpoint.save(path, models.construct(NETWORK, 3), NETWORK, SPACE.classes)
+    return path
+
+
+def full_size(runner, i, settings):
+    """Average the views of a picture at the size of its label, by the book."""
+    total = torch.zeros(1, 3, 64, 96)
+    for scale in settings.scales:
+        size = (round(64 * scale), round(96 * scale))
+        for mirrored in (False, True)[: 1 + settings.flip]:
+            image = Pictures().image(i)[:, ::-1] if mirrored else Pictures().image(i)
+            logits = runner.infer([np.ascontiguousarray(image)], size).logits
+            logits = logits.flip(-1) if mirrored else logits
+            full = interpolate(logits, size=(64, 96), mode="bilinear", align_corners=runner.model.align_corners)
+            total += full.softmax(1) if settings.average == "probs" else full
+    return total[0]
+
+
+@pytest.mark.parametrize("average", ["logits", "probs"])
+def test_evaluation_averages_at_the_size_of_the_labels(model, tmp_path, average):
+    settings = Evaluate(scales=(0.75, 1.0, 1.25), flip=True, average=average, batch=2, precision="fp32")
+    metrics, _ = evaluate(model, Pictures(), None, settings, tmp_path)
+    runner, counts = Runner(model, SPACE.classes, "fp32"), np.zeros((3, 3), np.int64)
+    for i in range(3):
+        confusion(Pictures().label(i), full_size(runner, i, settings).argmax(0).to(torch.uint8).numpy(), 3, out=counts)
+    # Batches of other sizes round otherwise: a pixel or two on an edge may fall to the other side.
+    assert np.abs(np.array(metrics["confusion"]) - counts).sum() <= 6
+    assert counts.sum() == 3 * 64 * 96
+
+
+def test_one_view_and_its_double_give_the_same_scores(model, tmp_path):
+    once, _ = evaluate(model, Pictures(), None, Evaluate(precision="fp32"), tmp_path / "1")
+    twice, _ = evaluate(model, Pictures(), None, Evaluate(precision="fp32", scales=(1.0, 1.0)), tmp_path / "2")
+    assert np.abs(np.array(once["confusion"]) - twice["confusion"]).sum() <= 6
+
+
+@pytest.mark.parametrize("average", ["logits", "probs"])
+def test_predictions_hold_the_average_at_the_stride(model, tmp_path, average):
+    settings = Predict(scales=(0.75, 1.0), flip=True, average=average, precision="fp32")
+    predict(model, SPACE, Pictures(), None, settings, tmp_path)
+    runner = Runner(model, SPACE.classes, "fp32")
+    with Predictions(tmp_path / "predictions.h5") as predictions:
+        assert predictions.size("b") == (64, 96)
+        expected = runner.scores([Pictures().image(1)], None, settings)[0].half().numpy()
+        np.testing.assert_array_equal(predictions.logits("b"), expected)
+        if average == "probs":
+            np.testing.assert_allclose(np.exp(predictions.logits("b").astype(np.float32)).sum(0), 1, rtol=5e-3)

@@ -1,0 +1,88 @@
+"""Confidence regularisers for self-training (CRST): what is asked of the target beside its pseudo-labels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from udaseg.errors import UdasegError
+from udaseg.models.preprocess import normalise
+from udaseg.recipe import Model, Retrain
+from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, softened, upsampled
+from udaseg.train.objectives import Autocast, TargetTerms
+
+WEIGHTS = {"mrkld": 0.01, "mrent": 0.01, "lrent": 0.25}
+_PENALTIES = {"mrkld": mrkld, "mrent": mrent}
+
+
+def target_terms(
+    settings: Retrain,
+    model: Model,
+    labeller: nn.Module | None,
+    thresholds: dict[str, Any] | None,
+    autocast: Autocast,
+    device: torch.device,
+) -> TargetTerms | None:
+    """Give what the chosen regulariser makes of the target's cross-entropy; None for no regulariser.
+
+    labeller is the network that retraining starts from and that made the pseudo-labels, thresholds the content of
+    their thresholds.json; lrent needs both. Raises UdasegError where it does not have them.
+    """
+    if settings.regulariser == "none":
+        return None
+    weight = settings.effective_weight or WEIGHTS[settings.regulariser]
+    if settings.regulariser == "lrent":
+        return _soft_labels(model, labeller, _lambdas(thresholds), weight, autocast, device)
+    penalty, name = _PENALTIES[settings.regulariser], settings.regulariser
+
+    def terms(logits_NCHW: Tensor, labels_NHW: Tensor, image_NHWC: Tensor) -> dict[str, Tensor]:
+        return {"target": cross_entropy(logits_NCHW, labels_NHW), name: weight * penalty(logits_NCHW, labels_NHW)}
+
+    return terms
+
+
+def _lambdas(thresholds: dict[str, Any] | None) -> Sequence[float]:
+    if thresholds is None:
+        raise UdasegError(
+            "regulariser lrent needs the thresholds of the pseudo-labels, and there are none",
+            "name the thresholds.json of udaseg pseudolabel with --thresholds",
+        )
+    if thresholds["policy"] not in ("st", "cbst"):
+        raise UdasegError(
+            f"regulariser lrent needs thresholds of the probabilities, those of policy {thresholds['policy']} are not",
+            "make the pseudo-labels with --policy cbst, or choose the regulariser mrkld",
+        )
+    return thresholds["threshold"]
+
+
+def _soft_labels(
+    settings: Model,
+    labeller: nn.Module | None,
+    lambdas: Sequence[float],
+    alpha: float,
+    autocast: Autocast,
+    device: torch.device,
+) -> TargetTerms:
+    """Soften the labels with the labeller's probabilities on the very crops of the batch (CRST, label entropy).
+
+    The pixels are those of the pseudo-labels. Label entropy would choose those with sum_c (p_c / lambda_c)^(1 / alpha)
+    above 1, which are hardly more, but would also take back what has been refined away.
+    """
+    if labeller is None:
+        raise UdasegError(
+            "regulariser lrent softens the labels with the model that retraining starts from, and it starts from none",
+            "set retrain.init=warmup, or choose the regulariser mrkld",
+        )
+    labeller = labeller.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    lambdas_C = torch.tensor(lambdas, dtype=torch.float32, device=device)
+
+    def terms(logits_NCHW: Tensor, labels_NHW: Tensor, image_NHWC: Tensor) -> dict[str, Tensor]:
+        with torch.no_grad(), autocast():
+            said_NChw = labeller(normalise(image_NHWC, settings.color)).logits
+        with torch.no_grad():
+            said_NCHW = upsampled(said_NChw, tuple(labels_NHW.shape[1:]), labeller.align_corners)
+            soft_NCHW = softened(said_NCHW, lambdas_C, alpha)
+        return {"target": lrent(logits_NCHW, soft_NCHW, labels_NHW)}
+
+    return terms
