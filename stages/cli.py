@@ -70,10 +70,17 @@ def run(arguments: list[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except UdasegError as error:
-        if os.environ.get("UDASEG_DEBUG"):
-            traceback.print_exception(error)
-        print(f"error: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f" hint: {error.hint}", file=sys.stderr)
-        return 1
+        return _failed(error, error.message, error.hint)
+    except OSError as error:  # the machine's: permissions, a full disk, a share that is gone
+        place = f" {error.filename}" if error.filename else ""
+        return _failed(error, f"cannot read or write{place}: {error.strerror or error}", "mend it, then run it again")
     return 0
+
+
+def _failed(error: Exception, message: str, hint: str | None) -> int:
+    if os.environ.get("UDASEG_DEBUG"):
+        traceback.print_exception(error)
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f" hint: {hint}", file=sys.stderr)
+    return 1

@@ -47,7 +47,7 @@ def check(
     """
     from udaseg.data.check import check as look
 
-    from .tables import check_table, print_findings
+    from .tables import check_table, print_findings, shares_table
 
     with progress("data check", "pictures") as show:
         report = look(folder, dataset, coding=coding, progress=show)
@@ -58,7 +58,7 @@ def check(
     else:
         from rich.console import Console
 
-        Console().print(check_table(report))
+        Console().print(check_table(report), shares_table(report))
         print_findings(report)
     if not report.ok:
         raise typer.Exit(1)

@@ -56,7 +56,7 @@ def run(session: Session) -> None:
                 metrics, result.environment = evaluate(
                     Path(todo.inputs["model"].path),
                     pictures,
-                    recipe.target.size,
+                    recipe.evaluate.size or recipe.target.size,
                     recipe.evaluate,
                     todo.out,
                     progress=show,

@@ -1,5 +1,6 @@
 """udaseg report: one page about a run."""
 
+import filecmp
 import shutil
 
 from udaseg import artifacts
@@ -40,9 +41,10 @@ def run(session: Session) -> None:
             write(session.run, todo.out / PAGE, images=pictures, chain=chain)
     if session.dry_run:
         return
-    if page != todo.out / PAGE:
+    written = todo.out / PAGE
+    if page != written and not (page.is_file() and filecmp.cmp(page, written, shallow=False)):
         with atomic(page) as temporary:
-            shutil.copyfile(todo.out / PAGE, temporary)
+            shutil.copyfile(written, temporary)
     metrics, before = (read_metrics(session.folder(stage)) for stage in ("evaluate", "evaluate-warmup"))
     last = metrics or before
     if last is not None:

@@ -58,6 +58,24 @@ def check_table(report) -> Table:
     return table
 
 
+def shares_table(report) -> Table:
+    """Lay out the share of the labelled pixels and the images that each class has, split by split."""
+    splits = [split for split in report.splits if split.classes]
+    table = Table(title="classes: % of the labelled pixels, and images that show them", title_justify="left")
+    table.add_column("class")
+    for split in splits:
+        table.add_column(split.name, justify="right")
+        table.add_column("images", justify="right")
+    for name in dict.fromkeys(name for split in splits for name in split.classes):
+        cells = [
+            text
+            for split in splits
+            for text in (f"{100 * split.classes.get(name, 0):.2f}", str(split.images_with.get(name, 0)))
+        ]
+        table.add_row(name, *cells)
+    return table
+
+
 def print_findings(report) -> None:
     """Print the findings of a check, the worst first."""
     order = ("error", "warning", "note")

@@ -49,7 +49,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise UdasegError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
         raise UdasegError(f"cannot read {path}: {error}", f"remove {path}; the stage then runs again") from None
     if not isinstance(values, dict):
         raise UdasegError(f"{path} is not a JSON object", f"remove {path}; the stage then runs again")

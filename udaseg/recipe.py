@@ -170,7 +170,7 @@ class Retrain(Training):
 
 
 class Evaluate(Views):
-    pass
+    size: HxW | None = None  # pictures are seen at this size; the target's when absent
 
 
 class Recipe(Section):

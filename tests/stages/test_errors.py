@@ -11,6 +11,8 @@ import h5py
 import pytest
 from udaseg.stages import cli
 
+from udaseg import artifacts
+
 
 def replaced(path: Path, content: bytes) -> None:
     """Put other bytes in a file that may be shared with the finished run."""
@@ -215,6 +217,14 @@ def test_a_place_that_is_a_file(workspace, udaseg):
     (workspace / "file").write_text("")
     assert_error(udaseg("pseudolabel --out file"), "file")
     assert_error(udaseg("pseudolabel --out file/here"), "file")
+
+
+def test_what_the_machine_refuses_is_no_traceback(workspace, udaseg, monkeypatch):
+    def refused(*arguments):
+        raise PermissionError(13, "Permission denied", "runs/tiny/warmup/model.pt")
+
+    monkeypatch.setattr(artifacts, "content", refused)
+    assert_error(udaseg("predict"), "cannot read or write runs/tiny/warmup/model.pt: Permission denied")
 
 
 def test_a_chain_with_an_unknown_stage_lists_the_known_ones(workspace, udaseg):
