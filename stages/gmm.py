@@ -32,9 +32,9 @@ def run(session: Session) -> None:
             result.metrics = {"skipped": f"{source.dataset} has no depth"}
             say(f"gmm: skipped, {source.dataset} has no depth")
             return
-        from udaseg.depth import write
-        from udaseg.gathering import mixture_counts
-        from udaseg.mixtures import fit
+        from udaseg.depth.counting import mixture_counts
+        from udaseg.depth.density import write
+        from udaseg.depth.mixtures import fit
 
         with progress("gmm", "pictures") as show:
             counts = mixture_counts(source, recipe.gmm.grid, recipe.source.size, progress=show)

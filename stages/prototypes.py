@@ -32,8 +32,7 @@ def run(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
-        from udaseg import gathering
-        from udaseg.prototypes import write
+        from udaseg.prototypes import gather, write
 
         parts = []
         if "source" in todo.inputs:
@@ -44,7 +43,7 @@ def run(session: Session) -> None:
             read = inputs.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
             parts.append((target, lambda i: read(target.records[i].stem), recipe.target.size))
         with progress("prototypes", "pictures") as show:
-            prototypes, result.environment = gathering.prototypes(
+            prototypes, result.environment = gather(
                 Path(todo.inputs["model"].path), inputs.space(session), parts, recipe.predict, progress=show
             )
         write(todo.out / "prototypes.h5", prototypes)

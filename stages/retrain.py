@@ -44,6 +44,7 @@ def run(session: Session) -> None:
             return
         from udaseg.pseudo.labelling import read_thresholds
         from udaseg.pseudo.schedule import training_of_round
+        from udaseg.train.state import last_loss
         from udaseg.train.training import retrain
 
         settings = training_of_round(recipe.retrain, session.round)
@@ -68,6 +69,7 @@ def run(session: Session) -> None:
                 thresholds=thresholds,
                 progress=show,
             )
+        result.metrics = {"loss": last_loss(todo.out / "log.jsonl"), "pictures": len(target)}
         say(f"retrain: {settings.steps} steps on {len(target)} target pictures; the model is {todo.out / 'model.pt'}")
 
 

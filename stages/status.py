@@ -1,6 +1,7 @@
 """udaseg status: which stages of a run are done, which have to run, and why."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,7 @@ def _rows(session: Session) -> list[dict[str, Any]]:
                 "why": why,
                 "finished": manifest and manifest["started"],
                 "seconds": manifest and manifest["seconds"],
+                "metrics": manifest and manifest["metrics"],
                 "path": str(folder),
             }
         )
@@ -63,9 +65,31 @@ def command(
     from rich.table import Table
 
     table = Table(
-        "stage", "state", "seconds", "why", title=f"{session.recipe.name} in {session.run}", title_justify="left"
+        "stage",
+        "state",
+        "age",
+        "seconds",
+        "result",
+        "why",
+        title=f"{session.recipe.name} in {session.run}",
+        title_justify="left",
     )
     for row in rows:
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        table.add_row(row["stage"], row["state"], seconds, "; ".join(row["why"]))
+        numbers = ", ".join(f"{name} {_short(value)}" for name, value in list((row["metrics"] or {}).items())[:2])
+        table.add_row(row["stage"], row["state"], _age(row["finished"]), seconds, numbers, "; ".join(row["why"]))
     emit(session, {"run": str(session.run), "stages": rows}, table)
+
+
+def _age(started: str | None) -> str:
+    if started is None:
+        return ""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

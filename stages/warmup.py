@@ -31,6 +31,7 @@ def run(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
+        from udaseg.train.state import last_loss
         from udaseg.train.training import warmup
 
         source = inputs.styled_source(session, recipe.warmup.source)
@@ -38,6 +39,7 @@ def run(session: Session) -> None:
             result.environment = warmup(
                 source, recipe.source.size, recipe.model, recipe.warmup, todo.out, seed=recipe.seed, progress=show
             )
+        result.metrics = {"loss": last_loss(todo.out / "log.jsonl"), "pictures": len(source)}
         say(f"warmup: {recipe.warmup.steps} steps on {len(source)} pictures; the model is {todo.out / 'model.pt'}")
 
 

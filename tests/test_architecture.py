@@ -12,10 +12,10 @@ FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/*.py")])
 
 # stages -> methods -> models, data -> what everybody may use. A method is one name here, in one file or several.
 GROUND = {"udaseg", "errors", "files", "parallel", "labels", "geometry", "recipe", "recipes", "metrics", "artifacts"}
-MIDDLE = {"models", "data", "predictions"}
+MIDDLE = {"models", "data", "predictions", "confidence"}
 METHODS = {
-    "fda": "fda", "stylize": "fda", "depth": "depth", "mixtures": "depth", "prototypes": "prototypes",
-    "gathering": "gathering", "evaluation": "evaluation", "pseudo": "pseudo", "refine": "refine", "train": "train",
+    "fda": "fda", "stylize": "fda", "depth": "depth", "prototypes": "prototypes",
+    "evaluation": "evaluation", "pseudo": "pseudo", "refine": "refine", "train": "train",
     "report": "report", "toytown": "toytown",
 }  # fmt: skip
 SHARED = {"session", "inputs", "made", "progress", "tables", "views"}  # of the commands

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from udaseg.stages import cli
 
 from udaseg import recipes
 from udaseg.data.folder import read_classes
+from udaseg.stages import cli
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
+from udaseg.confidence import argmax_label
 from udaseg.data.records import LabelledSet
 from udaseg.files import atomic, write_json
 from udaseg.labels import ClassSpace
 from udaseg.metrics import confusion, scores
 from udaseg.models.averaging import averaged
-from udaseg.models.confidence import argmax_label
 from udaseg.models.inference import Runner
 from udaseg.recipe import Evaluate, HxW
 

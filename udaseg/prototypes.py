@@ -4,6 +4,7 @@ ProDA (Zhang et al., CVPR 2021), eq. 4 to 6: a class is believed where the featu
 label = argmax_k w_k p_k with w = softmax(-||f - eta|| / tau); the distance is not squared.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,15 @@ import h5py
 import numpy as np
 from numba import njit
 
+from udaseg.data.records import ImageSet, LabelledSet
+from udaseg.data.transforms import resize_label
 from udaseg.errors import UdasegError
 from udaseg.files import atomic
+from udaseg.labels import ClassSpace
+from udaseg.parallel import Progress
+from udaseg.recipe import HxW, Predict
+
+Part = tuple[ImageSet | LabelledSet, Callable[[int], np.ndarray], HxW | None]
 
 _AGAIN = "write it again with `udaseg prototypes --force`"
 ROWS = 512  # features handled at a time, so that the temporaries stay in the cache
@@ -62,6 +70,30 @@ class Prototypes:
     counts: np.ndarray
     classes: tuple[str, ...]
     layer: str
+
+
+def gather(
+    model: Path, space: ClassSpace, parts: Sequence[Part], settings: Predict, *, progress: Progress | None = None
+) -> tuple[Prototypes, dict[str, Any]]:
+    """Average the features of every class in one pass; return the prototypes and the manifest's environment.
+
+    A part is a set of pictures, the reader of their labels (index to uint8 [H, W]) and the size at which the network
+    sees them. Labels are brought to the features' grid, nearest; ignored pixels count nowhere.
+    """
+    from udaseg.models.inference import Runner
+
+    runner = Runner(model, space.classes, settings.precision)
+    sums = Centroids(len(space), runner.model.feature_channels)
+    done, total = 0, sum(len(pictures) for pictures, _, _ in parts)
+    for pictures, label, size in parts:
+        for indices, _, output in runner.run(pictures, range(len(pictures)), size, settings.batch):
+            for i, features_DHW in zip(indices, output.features, strict=True):
+                features_HWD = features_DHW.permute(1, 2, 0).contiguous()
+                sums.add(features_HWD.cpu(), resize_label(label(i), tuple(features_HWD.shape[:2])))
+            done += len(indices)
+            if progress is not None:
+                progress(done, total)
+    return Prototypes(sums.centroids(), sums.counts, space.classes, "features"), runner.environment
 
 
 def write(path: Path, prototypes: Prototypes) -> None:

@@ -84,6 +84,19 @@ class Training(Section):
 
 class Warmup(Training):
     source: Literal["source", "stylize"] = "source"
+    fda: Annotated[float, Field(gt=0.0, lt=0.5)] | None = None  # a target's style for each draw of the source: beta
+    entropy_weight: Positive | None = None  # of FDA's robust entropy penalty on the target
+
+
+class Adversary(Section):
+    """What a discriminator is to find no difference in between the domains, while `warmup` trains."""
+
+    align: Literal["none", "output", "entropy", "fine-grained"] = "none"
+    loss: Literal["vanilla", "least-squares"] = "vanilla"
+    discriminator: Literal["full", "light"] = "full"  # of `output` and `entropy`
+    weight: Positive = 0.001  # of the adversarial term in what the network minimises
+    lr: Positive = 1e-4  # of the discriminator, which learns by Adam
+    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
 
 
 class Stylize(Section):
@@ -189,6 +202,7 @@ class Recipe(Section):
     target: Target = Target()
     model: Model = Model()
     warmup: Warmup = Warmup()
+    adversary: Adversary = Adversary()
     stylize: Stylize = Stylize()
     predict: Predict = Predict()
     prior: Prior = Prior()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from udaseg.confidence import label_and_confidence, probabilities
 from udaseg.errors import UdasegError
-from udaseg.models.confidence import label_and_confidence, probabilities
 from udaseg.pseudo.labelling import argmax_decides, pseudo_label, select, thresholds_document
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds
 

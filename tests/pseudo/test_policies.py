@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from udaseg.confidence import label_and_confidence
 from udaseg.data.pictures import read_train_ids
 from udaseg.errors import UdasegError
 from udaseg.labels import class_space
-from udaseg.models import spatial
-from udaseg.models.confidence import label_and_confidence
 from udaseg.predictions import Predictions, PredictionsWriter
+from udaseg.pseudo import spatial
 from udaseg.pseudo.collapse import watch
 from udaseg.pseudo.labelling import read_thresholds
 from udaseg.pseudo.prior import Prior

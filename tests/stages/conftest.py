@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
 from udaseg.stages import cli
 
 RECIPE = """\

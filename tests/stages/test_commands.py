@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import typer
-from udaseg.stages import cli
 
 from udaseg import recipes
+from udaseg.stages import cli
 
 FIVE = ("warmup", "pseudolabel --policy cbst --p 0.2", "refine --spatial-prior", "retrain", "evaluate")
 SMALL = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import h5py
 import pytest
-from udaseg.stages import cli
 
 from udaseg import artifacts
+from udaseg.stages import cli
 
 
 def replaced(path: Path, content: bytes) -> None:

@@ -13,14 +13,17 @@ from torch.utils.data import DataLoader, Dataset
 from udaseg.data.mining import Mining
 from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.data.transforms import Pair, augment, distort, resize, resize_label
+from udaseg.labels import IGNORE
 from udaseg.recipe import Augment
 
 CACHE_BYTES = 1 << 30
 DOMAINS = ("source", "target")
+# From a picture uint8 [H, W, 3] and what draws random numbers, to the same picture in another style.
+Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Batch(dict[str, torch.Tensor]):
-    """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and `<domain>_label` uint8 [N, H, W]."""
+    """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and, with labels, `<domain>_label` uint8 [N, H, W]."""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
@@ -29,11 +32,11 @@ class Batch(dict[str, torch.Tensor]):
 class Samples:
     """The pictures of one domain at their training size, kept in memory when all of them fit.
 
-    `read(i)` gives a picture and its label at their own sizes.
+    `read(i)` gives a picture and its label at their own sizes; without labels, `labels=False`, one of 255 alone.
     """
 
-    def __init__(self, read: Callable[[int], Pair], count: int, size: tuple[int, int] | None):
-        self._read, self._count, self.size = read, count, size
+    def __init__(self, read: Callable[[int], Pair], count: int, size: tuple[int, int] | None, labels: bool = True):
+        self._read, self._count, self.size, self.labels = read, count, size, labels
         self._kept: dict[int, Pair] = {}
         self._keep = size is not None and count * size[0] * size[1] * 4 <= CACHE_BYTES
 
@@ -61,6 +64,16 @@ def pseudo_labelled(pictures: ImageSet, label: Callable[[str], np.ndarray], size
     return Samples(lambda i: Pair(pictures.image(i), label(pictures.records[i].stem)), len(pictures), size)
 
 
+def unlabelled(pictures: ImageSet, size: tuple[int, int] | None) -> Samples:
+    """Train on pictures without labels: their batches hold none."""
+
+    def read(i: int) -> Pair:
+        image_HWC = pictures.image(i)
+        return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
+
+    return Samples(read, len(pictures), size, labels=False)
+
+
 def subset(pictures: LabelledSet, fraction: float, seed: int) -> LabelledSet:
     """Give a fraction of the pictures, at least one: the larger of two fractions holds the smaller (CBST)."""
     kept = max(1, math.floor(len(pictures) * Fraction(repr(float(fraction)))))
@@ -70,13 +83,17 @@ def subset(pictures: LabelledSet, fraction: float, seed: int) -> LabelledSet:
 
 @dataclass(frozen=True)
 class Stream:
-    """One domain of a training run: what it draws from, how many a batch, and how they are augmented."""
+    """One domain of a training run: what it draws from, how many a batch, and how they are augmented.
+
+    `restyle` is called for every draw, on the crop, before its colours are changed.
+    """
 
     domain: str
     samples: Samples
     batch: int
     augment: Augment
     mining: Mining | None = None
+    restyle: Restyle | None = None
 
 
 class Batches(Dataset):
@@ -90,7 +107,8 @@ class Batches(Dataset):
         for stream in self._streams:
             pairs = [self._draw(stream, step * stream.batch + i) for i in range(stream.batch)]
             batch[f"{stream.domain}_image"] = torch.from_numpy(np.stack([pair.image for pair in pairs]))
-            batch[f"{stream.domain}_label"] = torch.from_numpy(np.stack([pair.label for pair in pairs]))
+            if stream.samples.labels:
+                batch[f"{stream.domain}_label"] = torch.from_numpy(np.stack([pair.label for pair in pairs]))
         return batch
 
     def _draw(self, stream: Stream, position: int) -> Pair:
@@ -102,7 +120,10 @@ class Batches(Dataset):
         if stream.mining is not None:
             seek = partial(stream.mining.corner, rng=np.random.default_rng((self._seed, 2, code, position)))
         pair = augment(stream.samples[index], stream.augment, rng, seek)
-        return Pair(distort(pair.image, stream.augment, rng), pair.label)
+        image_HWC = pair.image
+        if stream.restyle is not None:
+            image_HWC = stream.restyle(image_HWC, np.random.default_rng((self._seed, 4, code, position)))
+        return Pair(distort(image_HWC, stream.augment, rng), pair.label)
 
 
 def batches(streams: list[Stream], seed: int, steps: range, workers: int) -> Iterator[Batch]:

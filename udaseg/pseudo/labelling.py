@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from udaseg.confidence import thresholded_label
 from udaseg.errors import UdasegError
 from udaseg.files import read_json
 from udaseg.labels import IGNORE
-from udaseg.models.confidence import thresholded_label
 
 
 def _checked(thresholds, classes):

@@ -6,16 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from udaseg.confidence import label_and_confidence
 from udaseg.data.pictures import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.files import write_json
 from udaseg.labels import ClassSpace, flat_palette
 from udaseg.metrics import class_counts
-from udaseg.models import spatial
-from udaseg.models.confidence import label_and_confidence
 from udaseg.parallel import Progress, counted, ordered
 from udaseg.predictions import Predictions
-from udaseg.pseudo import iast
+from udaseg.pseudo import iast, spatial
 from udaseg.pseudo.labelling import pseudo_label, thresholds_document
 from udaseg.pseudo.prior import Prior
 from udaseg.pseudo.schedule import share_of_round
@@ -65,7 +64,7 @@ def pseudolabel(
 
 
 def _policy(predictions: Predictions, name: str, prior: Prior | None) -> Policy:
-    """Give the steps of a policy; the confidence of cbst-sp is probability times prior (see udaseg.models.spatial)."""
+    """Give the steps of a policy; the confidence of cbst-sp is probability times prior (see udaseg.pseudo.spatial)."""
 
     def logits(stem: str) -> tuple[np.ndarray, int, int, bool]:
         return predictions.logits(stem), *predictions.size(stem), predictions.align_corners

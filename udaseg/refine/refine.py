@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from udaseg.confidence import label_and_confidence
 from udaseg.data.pictures import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.files import write_json
 from udaseg.labels import ClassSpace, flat_palette
 from udaseg.metrics import class_counts
-from udaseg.models.confidence import label_and_confidence
 from udaseg.parallel import Progress, counted, ordered
 from udaseg.predictions import Predictions
 from udaseg.recipe import Refine

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +43,15 @@ def fit(
     seed: int,
     device: torch.device,
     followers: dict[str, nn.Module] | None = None,
+    watched: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Train until `settings.steps`, from where `out/state.pt` stands; return the step it started from.
 
-    `objective(step, batch)` gives the named terms whose sum is minimised. `followers` are modules that are saved
-    and restored but not optimised, such as an averaged teacher. Raises Interrupted, with the state saved, when the
-    process is told to stop, and UdasegError where a term is not finite: before the step, so the last state is good.
+    `objective(step, batch)` gives the named terms whose sum is minimised; those in `watched` are logged and no more.
+    `followers` are modules that are saved and restored but not optimised, such as an averaged teacher. Raises
+    Interrupted, with the state saved, when the process is told to stop, and UdasegError where a term is not finite:
+    before the step, so the last state is good.
     """
     modules = {name: player.module for name, player in players.items()} | (followers or {})
     optimizers = {name: player.optimizer for name, player in players.items()}
@@ -67,7 +69,7 @@ def fit(
                     group["lr"] = lr * factor
                 optimizer.zero_grad(set_to_none=True)
             terms = objective(step, batch.to(device))
-            loss = torch.stack([term.float() for term in terms.values()]).sum()
+            loss = torch.stack([term.float() for name, term in terms.items() if name not in watched]).sum()
             _require_finite(loss, terms, step, out)
             loss.backward()
             for optimizer in optimizers.values():

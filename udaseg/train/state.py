@@ -41,6 +41,11 @@ def restore(path: Path, modules: dict[str, nn.Module], optimizers: dict[str, Opt
         raise UdasegError(f"cannot continue from {path}: {reason}", "start the stage over with --force") from error
 
 
+def last_loss(log: Path) -> float:
+    """Give the loss that a training stage ended with."""
+    return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["loss"]
+
+
 class Log:
     """log.jsonl: one line every few steps; without times, so that a resumed run writes the same bytes."""
 

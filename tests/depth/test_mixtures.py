@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from udaseg import depth, mixtures
+from udaseg.depth import density as depth
+from udaseg.depth import mixtures
 from udaseg.errors import UdasegError
 
 GRID = (48, 80)

@@ -1,4 +1,4 @@
-"""Labels and confidences as in udaseg.models.confidence, with the probabilities weighted by a spatial prior.
+"""Labels and confidences as in udaseg.confidence, with the probabilities weighted by a spatial prior.
 
 The prior is upsampled bilinearly as the rows go by, like the logits: nothing of the size of the picture is held but
 the result. Of each class the prior is relative to its own largest value, so that the product of prior and
@@ -9,9 +9,9 @@ that is not; `weight` puts the classes back into proportion where they compete.
 import numpy as np
 from numba import njit
 
+from udaseg.confidence import BLOCK, blend, exp, hold, prepared, taps
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
-from udaseg.models.confidence import BLOCK, blend, exp, hold, prepared, taps
 
 
 @njit(cache=True, nogil=True)
@@ -86,7 +86,7 @@ def label_and_confidence(
     """Return argmax(weight * prior * p) of every pixel and the prior * p of that class, at the size of the labels.
 
     prior_CHW is float32 [C, h, w] in 0 to 1, of any size, and upsampled bilinearly; weight is float32 [C]. p is the
-    softmax of the logits, as in udaseg.models.confidence. A pixel at which the prior of every class is 0 gets 255 and
+    softmax of the logits, as in udaseg.confidence. A pixel at which the prior of every class is 0 gets 255 and
     the confidence 0. Raises UdasegError where the prior does not fit the logits, and for logits that are not finite.
     """
     none = np.zeros(len(logits_CHW), np.float32)

@@ -1,7 +1,7 @@
 """Inverse depth, the stride-8 grid, and the density of a mixture for every class.
 
 The mixtures live on the grid of the network: a pixel is (column, row, inverse depth), columns and rows counted
-from 0 on the grid, inverse depth being 65536 / (cm + 1). See `udaseg.mixtures` for the fit.
+from 0 on the grid, inverse depth being 65536 / (cm + 1). See `udaseg.depth.mixtures` for the fit.
 """
 
 from dataclasses import dataclass

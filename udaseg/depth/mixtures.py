@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numba import njit
 
-from udaseg.depth import Mixtures, inverse_depth
+from udaseg.depth.density import Mixtures, inverse_depth
 from udaseg.errors import UdasegError
 
 FLOOR = 0.25  # the least variance: half a pixel of the grid, half a unit of inverse depth, squared

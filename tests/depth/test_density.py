@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from udaseg import depth
+from udaseg.depth import density as depth
 from udaseg.errors import UdasegError
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
+from udaseg.confidence import argmax_label, label_and_confidence, probabilities, thresholded_label
 from udaseg.errors import UdasegError
-from udaseg.models.confidence import argmax_label, label_and_confidence, probabilities, thresholded_label
 
 
 def softmax_by_torch(logits_CHW, height, width, align_corners):
