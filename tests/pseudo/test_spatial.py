@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from udaseg import confidence
 from udaseg.errors import UdasegError
-from udaseg.models import confidence, spatial
+from udaseg.pseudo import spatial
 
 C, H, W = 5, 60, 1100  # wider than two blocks of columns, and no multiple of one
 
