@@ -18,6 +18,7 @@ help:
 	@echo "recipes: $(RECIPES)"
 
 .venv/ready: constraints.txt pyproject.toml
+	@echo "installing into .venv: torch and what it needs, some minutes and gigabytes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@

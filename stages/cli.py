@@ -12,8 +12,10 @@ from udaseg.errors import UdasegError
 
 from . import (
     data,
+    ensemble,
     evaluate,
     gmm,
+    info,
     predict,
     prior,
     prototypes,
@@ -37,7 +39,11 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipe")
-for stage in (warmup, stylize, predict, prior, pseudolabel, refine, prototypes, gmm, retrain, evaluate, report, status):
+STAGES = (
+    warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, evaluate, report,
+    status, info,
+)  # fmt: skip
+for stage in STAGES:
     app.command(name=stage.__name__.rpartition(".")[2])(stage.command)
 
 

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from udaseg.errors import UdasegError
-
-from . import made
+from . import inputs, made
 from .progress import progress
 from .session import Session, staged, start
 
@@ -30,7 +28,7 @@ def make(
     Example: udaseg data make data/toytown --source 100
     """
     changes = {"data": str(folder), "toytown.source": source, "toytown.train": train, "toytown.val": val}
-    changes |= {"toytown.size": None if size is None else height_width(size), "toytown.seed": seed}
+    changes |= {"toytown.size": None if size is None else inputs.height_width(size), "toytown.seed": seed}
     made.toytown(start("demo", force=force, dry_run=dry_run, changes=changes))
 
 
@@ -73,11 +71,3 @@ def stats(open_session) -> None:
     """
     session: Session = open_session()
     made.stats(session)
-
-
-def height_width(text: str) -> list[int]:
-    """Read HxW; raises UdasegError for anything else."""
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise UdasegError(f"--size {text}: expected HEIGHTxWIDTH", "for example --size 256x512")
-    return [int(part) for part in parts]

@@ -155,6 +155,14 @@ def last_model(session: Session) -> Path:
     return model_file(before, "retrain", f"udaseg retrain --round {before.round}")
 
 
+def height_width(text: str) -> list[int]:
+    """Read HxW; raises UdasegError for anything else."""
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise UdasegError(f"--size {text}: expected HEIGHTxWIDTH", "for example --size 256x512")
+    return [int(part) for part in parts]
+
+
 def _open(session: Session, what: str) -> ImageSet | LabelledSet:
     from udaseg.data import open_images, open_labelled
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from udaseg import fda
 from udaseg.errors import UdasegError
+from udaseg.stylize import restyling
 
 SIZES = [(4, 4), (5, 7), (6, 8), (8, 5), (10, 3), (64, 128), (66, 40), (63, 130), (131, 239), (96, 800)]
 
@@ -164,3 +165,23 @@ def test_errors_say_what_to_do():
             fda.half_width(16, 16, beta)
     with pytest.raises(UdasegError, match="window"):
         fda.low_band(noise((16, 16), 0), 0.1, "round")
+
+
+class Target:
+    """Flat pictures of another size than the source's, grey level 50 i."""
+
+    def __len__(self):
+        return 4
+
+    def image(self, i):
+        return np.full((20, 30, 3), 50 * i, np.uint8)
+
+
+def test_restyling_draws_a_target_anew_every_time():
+    restyle, source = restyling(Target(), 0.1), noise((32, 48), 0)
+    rng = np.random.default_rng(0)
+    assert len({round(float(restyle(source, rng).mean()), -1) for _ in range(20)}) == 4
+    drawn = int(np.random.default_rng(1).integers(4))
+    style = fda.low_band(np.full((32, 48, 3), 50 * drawn, np.uint8), 0.1)
+    np.testing.assert_array_equal(restyle(source, np.random.default_rng(1)), fda.stylize(source, style))
+    assert restyle(source[:24, ::-1], rng).shape == (24, 48, 3)  # a crop, of another size and mirrored

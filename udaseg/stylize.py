@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from PIL import Image as Pillow
 from udaseg import fda
 from udaseg.data.pictures import read_image
 from udaseg.data.records import ImageSet, Labelled, LabelledSet
-from udaseg.data.transforms import resize
+from udaseg.data.transforms import Restyle, resize
 from udaseg.errors import UdasegError
 from udaseg.files import atomic
 from udaseg.recipe import HxW, Stylize
 
 PAIRS = "pairs.jsonl"
+BANDS = 2048  # styles kept in memory: 52 kB each for the widest published window, beta 0.09 on 512x1024
 
 
 def stylize_set(
@@ -64,6 +66,20 @@ def stylize_set(
             for i, partner in enumerate(partners)
         ]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def restyling(target: ImageSet, beta: float) -> Restyle:
+    """Give pictures the style of a target picture, drawn anew every time: uint8 in, uint8 out (FDA, section 3.2)."""
+
+    @lru_cache(maxsize=BANDS)
+    def band(index: int, size: tuple[int, int]) -> fda.LowBand:
+        return fda.low_band(resize(target.image(index), size), beta)
+
+    def restyle(image_HWC: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        height, width = image_HWC.shape[:2]
+        return fda.stylize(image_HWC, band(int(rng.integers(len(target))), (height, width)))
+
+    return restyle
 
 
 def styled(source: LabelledSet, folder: Path) -> LabelledSet:

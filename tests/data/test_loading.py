@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 
-from udaseg.data.loading import Batches, Samples, Stream, batches
+from udaseg.data.loading import Batches, Samples, Stream, batches, unlabelled
 from udaseg.data.transforms import Pair
 from udaseg.recipe import Augment
 
@@ -54,3 +56,41 @@ def test_pictures_that_fit_are_read_once():
     for _ in range(2):
         assert [samples[i].label.shape for i in range(3)] == [(3, 4)] * 3
     assert reads == [0, 1, 2]
+
+
+class Unlabelled:
+    def __len__(self):
+        return 3
+
+    def image(self, i):
+        return np.full((12, 16, 3), i, np.uint8)
+
+
+def test_pictures_without_labels_give_batches_without_labels():
+    target = Stream("target", unlabelled(Unlabelled(), (6, 8)), 3, Augment(crop=(4, 4)))
+    batch = Batches([stream(), target], 0)[0]
+    assert sorted(batch) == ["source_image", "source_label", "target_image"]
+    assert batch["target_image"].shape == (3, 4, 4, 3)
+    assert sorted(batch["target_image"][:, 0, 0, 0].tolist()) == [0, 1, 2]
+
+
+def test_a_second_stream_leaves_the_first_as_it_was():
+    target = Stream("target", unlabelled(Unlabelled(), (6, 8)), 1, Augment(crop=(4, 4)))
+    alone, together = Batches([stream()], 0)[2], Batches([stream(), target], 0)[2]
+    assert all(torch.equal(alone[name], together[name]) for name in alone)
+
+
+def test_a_style_is_drawn_for_every_position_and_changes_nothing_else():
+    def restyle(image, rng):
+        return np.full_like(image, rng.integers(256))
+
+    def styled(seed=0, **settings):
+        own = replace(stream(count=1, batch=40, **settings), restyle=restyle)
+        return Batches([own], seed)[0]
+
+    first = styled()
+    assert torch.equal(first["source_image"], styled()["source_image"])
+    assert not torch.equal(first["source_image"], styled(1)["source_image"])
+    assert len(set(first["source_image"][:, 0, 0, 0].tolist())) > 30
+    assert torch.equal(first["source_label"], Batches([stream(count=1, batch=40)], 0)[0]["source_label"])
+    assert not torch.equal(first["source_image"], styled(jitter=0.5)["source_image"])

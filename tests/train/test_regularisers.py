@@ -1,7 +1,6 @@
 """CRST's regularisers as terms of retraining: their weight, their pixels, and the soft labels."""
 
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from udaseg.errors import UdasegError
+from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
 from udaseg.recipe import Model, Retrain
 from udaseg.train import losses
@@ -30,7 +30,7 @@ class Network(nn.Module):
         self.convolution = nn.Conv2d(3, 3, 1)
 
     def forward(self, image_N3HW):
-        return SimpleNamespace(logits=self.convolution(image_N3HW), aux=())
+        return Output(self.convolution(image_N3HW), image_N3HW)
 
 
 def some_batch():

@@ -12,14 +12,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from udaseg.data.mining import Mining
 from udaseg.data.records import ImageSet, LabelledSet
-from udaseg.data.transforms import Pair, augment, distort, resize, resize_label
+from udaseg.data.transforms import Pair, Restyle, augment, distort, resize, resize_label
 from udaseg.labels import IGNORE
 from udaseg.recipe import Augment
 
 CACHE_BYTES = 1 << 30
 DOMAINS = ("source", "target")
-# From a picture uint8 [H, W, 3] and what draws random numbers, to the same picture in another style.
-Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Batch(dict[str, torch.Tensor]):

@@ -11,6 +11,8 @@ from udaseg.recipe import Augment
 
 # From a label and the size of a crop to the crop's top left corner; None leaves it to chance.
 Seek = Callable[[np.ndarray, tuple[int, int]], tuple[int, int] | None]
+# From a picture uint8 [H, W, 3] to the same in another style.
+Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Pair(NamedTuple):

@@ -11,7 +11,7 @@ from udaseg.report.mixtures import Mixtures
 from udaseg.report.svg import WIDTH, element, line, svg, text
 from udaseg.report.wording import number
 
-NOT_LOSSES = ("step", "lr", "seconds")
+NOT_LOSSES = ("step", "lr", "seconds", "discriminator_accuracy")
 POINTS = 200  # points a curve; longer logs are averaged over equal stretches
 
 

@@ -25,14 +25,15 @@ SOURCE, TARGET = 0, 1  # what the discriminator is to say
 ACCURACY = "discriminator_accuracy"  # in the log; 0.5 is chance
 TEMPERATURE = 1.8  # of the soft labels, and of the source's cross-entropy beside them (FADA)
 CLIP = 0.9  # of the soft labels, which are not made to sum to one again (FADA)
+PATCH_SIDE = 32
 OVERPOWERED, CHANCE = 0.98, (0.45, 0.55)
-LONG = 1000  # steps after which an accuracy says something
+LONG, ENOUGH = 1000, 100  # the steps whose accuracy is judged; fewer than enough say nothing
 
 Judge = Callable[[Tensor, int, Seen], Tensor]
 
 VIEWS: dict[str, Callable[[Seen], Tensor]] = {
-    "output": lambda seen: seen.logits_NCHW.softmax(1),  # AdaptSegNet
-    "entropy": lambda seen: information_map(seen.logits_NCHW),  # ADVENT
+    "output": lambda seen: seen.full.softmax(1),  # AdaptSegNet
+    "entropy": lambda seen: information_map(seen.full),  # ADVENT
     "fine-grained": lambda seen: seen.output.features,  # FADA
 }
 
@@ -60,8 +61,11 @@ def soft_labels(logits_NCHW: Tensor) -> Tensor:
     return (logits_NCHW.detach().float() / TEMPERATURE).softmax(1).clamp(max=CLIP)
 
 
-def player(settings: Adversary, features: int, classes: int) -> Player:
-    """Make the discriminator for a network with so many feature channels and classes, and its optimizer."""
+def player(settings: Adversary, features: int, classes: int, device: torch.device) -> Player:
+    """Make the discriminator for a network with so many feature channels and classes, and its optimizer.
+
+    Raises UdasegError for a loss or a discriminator that the alignment does not have.
+    """
     if settings.align != "fine-grained":
         discriminator = PATCH[settings.discriminator](classes)
     elif (settings.loss, settings.discriminator) == ("vanilla", "full"):
@@ -72,6 +76,7 @@ def player(settings: Adversary, features: int, classes: int) -> Player:
             f"and {settings.loss}",
             "leave out adversary.discriminator and adversary.loss, or set adversary.align to output or entropy",
         )
+    discriminator.to(device)
     optimizer = Adam(discriminator.parameters(), lr=settings.lr, betas=settings.betas)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -83,22 +88,26 @@ def against(discriminator: nn.Module, settings: Adversary, align_corners: bool, 
 
     Gives the terms `adversarial`, whose gradient reaches the network alone and by way of the target; `discriminator`,
     whose gradient reaches the discriminator alone; and ACCURACY, the share of patches or pixels it is right about,
-    which is to be watched.
+    which is to be watched. Raises UdasegError for pictures too small to hold a patch.
     """
-    view, judge, boundary = VIEWS[settings.align], _judge(settings, align_corners), _boundary(settings)
+    view, judge, takes_for_target = VIEWS[settings.align], _judge(settings, align_corners), _takes_for_target(settings)
 
     def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
         held = {name: value.detach() for name, value in discriminator.named_parameters()}
-        shown = view(seen["target"])
+        for domain in seen:
+            _require_patch(settings, domain, seen[domain])
+        target = view(seen["target"])
+        with torch.no_grad():
+            source = view(seen["source"]).detach()
         with autocast():
-            passed = functional_call(discriminator, held, shown).float()
-            said = [discriminator(view(seen["source"]).detach()).float(), discriminator(shown.detach()).float()]
+            passed = functional_call(discriminator, held, target).float()
+            said = [discriminator(source).float(), discriminator(target.detach()).float()]
         lost = [judge(said[SOURCE], SOURCE, seen["source"]), judge(said[TARGET], TARGET, seen["target"])]
-        right = [(boundary(said[domain].detach()) == bool(domain)).float().mean() for domain in (SOURCE, TARGET)]
+        right = [(takes_for_target(said[domain].detach()) == bool(domain)).float() for domain in (SOURCE, TARGET)]
         return {
             "adversarial": settings.weight * judge(passed, SOURCE, seen["target"]),
             "discriminator": (lost[SOURCE] + lost[TARGET]) / 2,
-            ACCURACY: (right[SOURCE] + right[TARGET]) / 2,
+            ACCURACY: (right[SOURCE].mean() + right[TARGET].mean()) / 2,
         }
 
     return ask
@@ -109,15 +118,24 @@ def _judge(settings: Adversary, align_corners: bool) -> Judge:
     if settings.align == "fine-grained":
 
         def judge(logits_N2Chw: Tensor, domain: int, seen: Seen) -> Tensor:
-            full_N2CHW = upsampled(logits_N2Chw, seen.logits_NCHW.shape[-2:], align_corners)
-            return fine_grained(full_N2CHW, domain, soft_labels(seen.logits_NCHW))
+            full_N2CHW = upsampled(logits_N2Chw, seen.full.shape[-2:], align_corners)
+            return fine_grained(full_N2CHW, domain, soft_labels(seen.full))
 
         return judge
     loss = {"vanilla": vanilla, "least-squares": least_squares}[settings.loss]
     return lambda logits_N1hw, domain, seen: loss(logits_N1hw, domain)
 
 
-def _boundary(settings: Adversary) -> Callable[[Tensor], Tensor]:
+def _require_patch(settings: Adversary, domain: str, seen: Seen) -> None:
+    height, width = seen.full.shape[-2:]
+    if settings.align != "fine-grained" and min(height, width) < PATCH_SIDE:
+        raise UdasegError(
+            f"the {domain} pictures are {height}x{width}, and a patch of the discriminator is {PATCH_SIDE} pixels wide",
+            f"set {domain}.size=[H,W], or warmup.augment.crop, to {PATCH_SIDE} or more",
+        )
+
+
+def _takes_for_target(settings: Adversary) -> Callable[[Tensor], Tensor]:
     """Give what tells, from the logits, which patches or pixels the discriminator takes for target."""
     if settings.align == "fine-grained":
         return lambda logits_N2Chw: torch.stack(logits_N2Chw.chunk(2, dim=1)).logsumexp(2).argmax(0) == TARGET
@@ -128,15 +146,16 @@ def _boundary(settings: Adversary) -> Callable[[Tensor], Tensor]:
 def doubts(log: Path) -> list[str]:
     """Say where the log of a training shows a discriminator that teaches nothing, from its last 1000 steps.
 
-    Of a training of less than 2000 steps the second half is looked at; fewer than four lines say nothing.
+    Of a training of less than 2000 steps the second half is looked at.
     """
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     end = lines[-1]["step"] if lines else 0
-    seen = [line[ACCURACY] for line in lines if line["step"] > end - min(LONG, end / 2)]
-    if len(seen) < 4:
+    judged = min(LONG, end // 2)
+    seen = [line[ACCURACY] for line in lines if line["step"] > end - judged]
+    if judged < ENOUGH or len(seen) < 4:
         return []
     mean = sum(seen) / len(seen)
-    told = f"in the last {min(LONG, end // 2)} steps the discriminator was right in {100 * mean:.1f} % of the cases"
+    told = f"in the last {judged} steps the discriminator was right in {100 * mean:.1f} % of the cases"
     if mean > OVERPOWERED:
         return [f"{told}: it is overpowered, and little is aligned; lower adversary.lr, or raise adversary.weight"]
     if CHANCE[0] < mean < CHANCE[1]:

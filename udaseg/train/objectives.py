@@ -12,7 +12,7 @@ from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
 from udaseg.recipe import Model
 from udaseg.train.loop import Objective
-from udaseg.train.losses import cross_entropy, upsampled
+from udaseg.train.losses import cross_entropy, robust_entropy, upsampled
 
 Autocast = Callable[[], AbstractContextManager]
 # The logits and labels of the target at full size and its pictures [N, H, W, 3], to named terms.
@@ -23,26 +23,17 @@ class Seen(NamedTuple):
     """What the network makes of the pictures of a domain: its output, and its logits at the size of the pictures."""
 
     output: Output
-    logits_NCHW: Tensor  # float32
+    full: Tensor  # logits [N, C, H, W], float32
 
 
 # What is asked of the network on both domains without labels, to named terms.
 Ask = Callable[[dict[str, Seen]], dict[str, Tensor]]
 
 
-def supervised(model: nn.Module, settings: Model, autocast: Autocast) -> Objective:
-    """Learn the labels of the source."""
-
-    def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        return _segmentation(model, _see(model, settings, autocast, batch), batch)
-
-    return objective
-
-
 def adaptation(
     model: nn.Module, settings: Model, autocast: Autocast, asked: Sequence[Ask], temperature: float = 1.0
 ) -> Objective:
-    """Learn the labels of the source, and what is asked of the network on both domains.
+    """Learn the labels of the source, and what is asked of the network on both domains, if anything.
 
     The logits are divided by the temperature for the cross-entropy.
     """
@@ -55,6 +46,11 @@ def adaptation(
         return terms
 
     return objective
+
+
+def entropy(weight: float) -> Ask:
+    """Ask the network to be certain of the target, pixel by pixel at its stride (FDA, section 3.2)."""
+    return lambda seen: {"entropy": weight * robust_entropy(seen["target"].output.logits)}
 
 
 def self_training(

@@ -10,15 +10,17 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from udaseg.data.loading import Stream, labelled, pseudo_labelled, subset
+from udaseg.data.loading import Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.mining import Mining, rare_classes
 from udaseg.data.records import ImageSet, LabelledSet
+from udaseg.data.transforms import Restyle
 from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace
 from udaseg.models import build, checkpoint, devices, set_bn_mode
-from udaseg.recipe import HxW, Model, Retrain, Training, Warmup
+from udaseg.recipe import Adversary, HxW, Model, Retrain, Training, Warmup
+from udaseg.train import adversary as adversaries
 from udaseg.train.loop import Player, fit
-from udaseg.train.objectives import Autocast, self_training, supervised
+from udaseg.train.objectives import Ask, Autocast, adaptation, entropy, self_training
 from udaseg.train.regularisers import target_terms
 
 Progress = Callable[[int, int], None]
@@ -32,21 +34,43 @@ def warmup(
     out: Path,
     *,
     seed: int,
+    restyle: Restyle | None = None,
+    adversary: Adversary | None = None,
+    target: ImageSet | None = None,
+    target_size: HxW | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train a network on the labelled source and write `model.pt`; return the manifest's environment."""
+    """Train a network on the labelled source and write `model.pt`; return the manifest's environment.
+
+    restyle gives a draw of the source another style. An adversary, and `settings.entropy_weight`, need the target.
+    """
     device = devices.choose()
     model = _network(model_settings, len(source.space), seed, device)
     autocast, environment = _number_format(settings, device)
-    stream = Stream("source", labelled(source, size), settings.batch, settings.augment)
+    players = {"model": Player(model, optimizer(model, settings))}
+    streams = [Stream("source", labelled(source, size), settings.batch, settings.augment, restyle=restyle)]
+    asked: list[Ask] = []
+    temperature = 1.0
+    if adversary is not None and adversary.align != "none":
+        opponent = adversaries.player(adversary, model.feature_channels, len(source.space), device)
+        asked.append(adversaries.against(opponent.module, adversary, model.align_corners, autocast))
+        players["discriminator"] = opponent
+        temperature = adversaries.TEMPERATURE if adversary.align == "fine-grained" else 1.0
+    if settings.entropy_weight is not None:
+        asked.append(entropy(settings.entropy_weight))
+    if asked:
+        assert target is not None
+        geometry = settings.augment.model_copy(update={"jitter": 0.0, "blur": 0.0})
+        streams.append(Stream("target", unlabelled(target, target_size), settings.batch, geometry))
     fit(
-        {"model": Player(model, optimizer(model, settings))},
-        supervised(model, model_settings, autocast),
-        [_croppable(stream)],
+        players,
+        adaptation(model, model_settings, autocast, asked, temperature),
+        [_croppable(stream) for stream in streams],
         settings,
         out,
         seed=seed,
         device=device,
+        watched=(adversaries.ACCURACY,),
         progress=progress,
     )
     checkpoint.save(out / "model.pt", model, model_settings, source.space.classes)

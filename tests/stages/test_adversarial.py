@@ -1,0 +1,162 @@
+"""Adversarial alignment from the command line: its recipes, its manifest, and what tells how large a network is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from udaseg import recipes
+
+NAMES = ("adaptseg-gta2city", "advent-gta2city", "fada-gta2city", "realtime-gta2city")
+TINY = ("source.size=[32,64]", "target.size=[32,64]", "warmup.steps=2", "warmup.batch=2", "warmup.log_every=1")
+
+
+def changed(*changes: str) -> list[str]:
+    return [word for change in changes for word in ("--set", change)]
+
+
+def log() -> list[dict]:
+    (path,) = Path("runs").glob("*/warmup/log.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_recipes_are_planned_and_train(rendered, udaseg, manifest, name):
+    shared = ("--recipe", name, "--scale", "toy", *changed(*TINY))
+    rows = udaseg("status --json", *shared, tiny=False).json["stages"]
+    assert [row["stage"] for row in rows] == ["warmup", "evaluate-warmup", "report"]
+    outcome = udaseg("warmup", *shared, tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "warmup: up to date" in udaseg("warmup", *shared, tiny=False).err
+    said = manifest(f"runs/{name}-toy/warmup")
+    assert {"source", "target"} == said["inputs"].keys()
+    assert said["settings"]["adversary"] == recipes.load(name).adversary.model_dump(mode="json")
+    assert [line["step"] for line in log()] == [1, 2]
+    assert {"source", "adversarial", "discriminator", "discriminator_accuracy"} <= log()[0].keys()
+
+
+def test_the_rows_of_the_real_time_table(rendered, udaseg, manifest):
+    name = "realtime-gta2city"
+    shared = ("--recipe", name, "--scale", "toy", *changed(*TINY, "warmup.steps=1"))
+    models = set()
+    for row in (["adversary.align=none"], ["adversary.discriminator=full"], ["warmup.fda=0.1"],
+                ["warmup.fda=0.1", "warmup.augment.blur=0"]):  # fmt: skip
+        outcome = udaseg("warmup", *shared, *changed(*row), tiny=False)
+        assert outcome.code == 0, outcome.err
+        said = manifest(f"runs/{name}-toy/warmup")
+        assert ("target" in said["inputs"]) is (row[0] != "adversary.align=none")
+        models.add(said["outputs"]["digest"])
+    assert len(models) == 4
+
+
+def test_the_entropy_of_the_target_alone(rendered, udaseg, manifest):
+    outcome = udaseg("warmup", *changed("warmup.entropy_weight=0.005", "warmup.fda=0.05"))
+    assert outcome.code == 0, outcome.err
+    assert {"source", "target"} == manifest("runs/tiny/warmup")["inputs"].keys()
+    assert all(line["entropy"] > 0 for line in log())
+
+
+def test_an_overpowered_discriminator_is_warned_of(rendered, udaseg, manifest, monkeypatch):
+    from udaseg.train import adversary
+
+    monkeypatch.setattr(adversary, "OVERPOWERED", -1.0)
+    monkeypatch.setattr(adversary, "ENOUGH", 4)
+    outcome = udaseg("warmup", *changed("adversary.align=output", "warmup.steps=8", "warmup.batch=1"))
+    assert outcome.code == 0, outcome.err
+    assert "warmup: warning: in the last 4 steps the discriminator was right in" in outcome.err
+    (warning,) = manifest("runs/tiny/warmup")["warnings"]
+    assert "overpowered" in warning
+
+
+def test_a_source_is_styled_once_only(rendered, udaseg):
+    outcome = udaseg("warmup", *changed("warmup.fda=0.1", "warmup.source=stylize"))
+    assert outcome.code == 1
+    assert "warmup.source=stylize has given it one already" in outcome.err
+    assert not Path("runs").exists()
+
+
+# --- udaseg info --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "rule", "giga"),
+    [
+        ("full", 2_781_121, "MAC+bias", 61.820),
+        ("light", 191_364, "MAC+bias", 4.359),
+        ("light", 191_364, "MAC", 4.271),
+        ("bisenet", 12_068_672, "MAC", 101.783),
+    ],
+)
+def test_info_counts_parameters_and_operations(udaseg, name, parameters, rule, giga):
+    said = udaseg(f"info {name} --size 1024x2048 --json", tiny=False).json
+    assert said["parameters"] == parameters
+    assert said["operations"][rule] / 1e9 == pytest.approx(giga, abs=5e-4)
+    assert said["operations"]["2*MAC"] == 2 * said["operations"]["MAC"]
+
+
+def test_info_names_the_rules(udaseg):
+    out = udaseg("info full", tiny=False).out
+    assert "2,781,121 parameters" in out
+    assert "input 19x1024x2048" in out
+    for words in ("MAC+bias", "61.820 G", "2*MAC", "123.514 G"):
+        assert words in out
+
+
+def test_info_reads_a_model(finished, udaseg, monkeypatch):
+    monkeypatch.chdir(finished)
+    said = udaseg("info runs/tiny/warmup/model.pt --size 64x128 --json", tiny=False).json
+    assert (said["classes"], said["input"]) == (19, [3, 64, 128])
+    assert said["parameters"] == udaseg("info fpn --size 64x128 --json", tiny=False).json["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("nothing", "known: deeplab, bisenet, fpn, full, light"),
+        ("full --size big", "expected HEIGHTxWIDTH"),
+        ("light --size 16x64", "32x32 or more"),
+        ("fpn --backbone vgg", "known: resnet18, resnet50, resnet101"),
+    ],
+)
+def test_info_says_what_it_does_not_know(udaseg, words, message):
+    outcome = udaseg(f"info {words}", tiny=False)
+    assert outcome.code == 1
+    assert message in outcome.err
+
+
+# --- udaseg ensemble ----------------------------------------------------------------------------------------------
+
+
+def test_ensemble_is_a_stage_whose_file_pseudo_labels_are_made_from(workspace, udaseg, manifest):
+    outcome = udaseg("predict --model retrain --out other")
+    assert outcome.code == 0, outcome.err
+    words = "ensemble --predictions runs/tiny/predict --predictions other/predictions.h5 --weights 1,3"
+    outcome = udaseg(words)
+    assert outcome.code == 0, outcome.err
+    said = manifest("runs/tiny/ensemble")
+    assert said["settings"] == {"ensemble": {"weights": [1.0, 3.0]}}
+    assert [given["path"] for given in said["inputs"].values()] == [
+        "runs/tiny/predict/predictions.h5", "other/predictions.h5"
+    ]  # fmt: skip
+    assert said["metrics"] == {"pictures": 5, "networks": 2}
+    assert "ensemble: up to date" in udaseg(words).err
+    outcome = udaseg("pseudolabel --predictions runs/tiny/ensemble/predictions.h5 --out labels")
+    assert outcome.code == 0, outcome.err
+    assert len(list(Path("labels/labels").iterdir())) == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "two or more files of predictions, and was given 0"),
+        ("--predictions a.h5", "was given 1"),
+        ("--predictions a.h5 --predictions b.h5", "a.h5 does not exist"),
+        ("--predictions a --predictions b --weights 1,x", "--weights 1,x: expected 2 positive numbers"),
+        ("--predictions a --predictions b --weights 1,0", "expected 2 positive numbers"),
+        ("--predictions a --predictions b --weights 1", "expected 2 positive numbers"),
+    ],
+)
+def test_ensemble_says_what_it_needs(rendered, udaseg, words, message):
+    outcome = udaseg(f"ensemble {words}")
+    assert outcome.code == 1
+    assert message in outcome.err
