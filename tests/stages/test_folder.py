@@ -52,7 +52,7 @@ def own_data(request, tmp_path, monkeypatch):
     return names
 
 
-@pytest.mark.parametrize("own_data", [2, 3, 7, 40], indirect=True)
+@pytest.mark.parametrize("own_data", [2, 3, 7, 13, 40], indirect=True)
 def test_own_data_through_every_stage(own_data, udaseg, manifest):
     for command in ("warmup", "pseudolabel --p 0.5", "refine", "retrain", "report"):
         outcome = udaseg(f"{command} --recipe mine.yaml", tiny=False)
