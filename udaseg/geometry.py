@@ -19,8 +19,7 @@ def _colour(color: str) -> dict[str, Any]:
     return {"model": {"color": color}}
 
 
-# By system: AdaptSegNet and ADVENT; FDA; depth distribution at its two sizes; DADA; CRST; FADA; ProDA; DAFormer;
-# HRDA; BiSeNet of the real-time entry. SYNTHIA's frames are 760 high: its recipes say so in source.size.
+# BiSeNet is that of the real-time entry. SYNTHIA's frames are 760 high: its recipes say so in source.size.
 PRESETS: dict[str, dict[str, Any]] = {
     "adaptsegnet": _sides(_GTA, _HALF) | _colour("bgr-mean"),
     "advent": _sides(_GTA, _HALF) | _colour("bgr-mean"),
@@ -29,8 +28,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "depth-distribution-small": _sides([320, 640], [320, 640]) | _colour("bgr-mean"),
     "dada": _sides([760, 1280], _HALF) | _colour("bgr-mean"),
     "crst": _sides([1052, 1914], [1024, 2048], _HALF, scale=[0.5, 1.5]) | _colour("rgb-imagenet"),
+    "cbst": _sides([1052, 1914], [1024, 2048], [500, 500], scale=[0.7, 1.3]) | _colour("rgb-imagenet"),
     "fada": _sides(_GTA, _HALF, jitter=0.5) | _colour("rgb-imagenet"),
     "proda": _sides([1209, 2200], [1100, 2200], [512, 896]) | _colour("rgb") | {"evaluate": {"size": [1024, 2048]}},
+    "cag": _sides([1209, 2200], [1100, 2200], [512, 896]) | _colour("rgb-imagenet"),
     "daformer": _sides(_GTA, _HALF, [512, 512]) | _colour("rgb-imagenet"),
     "hrda": _sides([1440, 2560], [1024, 2048], [1024, 1024]) | _colour("rgb-imagenet"),
     "bisenet": _sides(_GTA, _HALF, _HALF, blur=0.5) | _colour("rgb-imagenet"),
