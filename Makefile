@@ -1,7 +1,7 @@
 # The pipelines. The target of a stage is its manifest.json; `udaseg status` says which stages a setting has made
 # stale, so that changing one re-runs that stage and what follows.
 #
-#   make demo                              the whole chain on toytown, on two commands' worth of set-up
+#   make demo                              the whole chain on toytown; needs no data
 #   make gta2city DATA=/datasets           a recipe at full scale, on real data
 #   make gta2city SCALE=toy                its small twin
 #   make gta2city ROUNDS=3                 self-training in rounds
