@@ -44,8 +44,8 @@ def run(session: Session) -> None:
             return
         from udaseg.pseudo.labelling import read_thresholds
         from udaseg.pseudo.schedule import training_of_round
+        from udaseg.train.retrain import retrain
         from udaseg.train.state import last_loss
-        from udaseg.train.training import retrain
 
         settings = training_of_round(recipe.retrain, session.round)
         source = None if settings.source == "none" else inputs.styled_source(session, settings.source)

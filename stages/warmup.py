@@ -53,7 +53,7 @@ def run(session: Session) -> None:
         from udaseg.stylize import restyling
         from udaseg.train import adversary
         from udaseg.train.state import last_loss
-        from udaseg.train.training import warmup
+        from udaseg.train.warmup import warmup
 
         target = inputs.target_images(session) if reads_target else None
         beta = recipe.warmup.fda

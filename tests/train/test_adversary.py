@@ -19,10 +19,11 @@ from udaseg.models import checkpoint
 from udaseg.models.output import Output
 from udaseg.recipe import Adversary, Augment, Model, Warmup
 from udaseg.train import adversary as adversaries
-from udaseg.train import objectives, training
+from udaseg.train import objectives
 from udaseg.train.adversary import ACCURACY, CLIP, SOURCE, TARGET, VIEWS, doubts
 from udaseg.train.loop import Interrupted
 from udaseg.train.objectives import Seen
+from udaseg.train.warmup import warmup
 
 from .test_retrain import NETWORK, SPACE, Pictures
 
@@ -216,7 +217,7 @@ def train(out, settings=SETTINGS, stop_at=None, **adversary):
     sets = (Pictures(), (64, 96), NETWORK, settings, out)
     tell = (lambda done, _: os.kill(os.getpid(), signal.SIGTERM) if done == stop_at else None) if stop_at else None
     more = {"adversary": Adversary(**adversary), "target": TARGET_PICTURES, "target_size": (64, 96)}
-    training.warmup(*sets, seed=3, progress=tell, **more)
+    warmup(*sets, seed=3, progress=tell, **more)
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 

@@ -14,7 +14,7 @@ from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
 from udaseg.recipe import Augment, Model, Retrain
-from udaseg.train.training import retrain
+from udaseg.train.retrain import retrain
 
 SPACE = class_space(["road", "car", "sky"])
 NETWORK = Model(name="fpn", backbone="resnet18", weights="none")

@@ -1,0 +1,62 @@
+"""What every training stage starts from: the network, its optimizer, the number format, pictures that fit a batch."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from udaseg.data.loading import Stream
+from udaseg.errors import UdasegError
+from udaseg.models import build, devices, set_bn_mode
+from udaseg.recipe import Model, Training
+from udaseg.train.objectives import Autocast
+
+
+def network(settings: Model, classes: int, seed: int, device: torch.device) -> nn.Module:
+    """Make the network of a recipe with the weights it names, in training mode; its own weights follow the seed."""
+    torch.manual_seed(seed)
+    model = build(settings, classes).to(device, memory_format=torch.channels_last).train()
+    set_bn_mode(model, settings.bn)
+    return model
+
+
+def optimizer(model: nn.Module, settings: Training) -> Optimizer:
+    """Make the optimizer: the heads learn `head_lr` times as fast as the backbone."""
+    groups = [
+        {"params": list(model.backbone_parameters()), "lr": settings.lr},
+        {"params": list(model.head_parameters()), "lr": settings.lr * settings.head_lr},
+    ]
+    for group in groups:
+        group["initial_lr"] = group["lr"]
+    if settings.optimizer == "adamw":
+        return AdamW(groups, weight_decay=settings.weight_decay)
+    return SGD(groups, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+
+
+def number_format(settings: Training, device: torch.device) -> tuple[Autocast, dict[str, Any]]:
+    """Give the context that forward passes run in, and the manifest's environment."""
+    bf16 = devices.bfloat16(settings.precision, device)
+    environment = devices.environment(device, bf16)
+    if not bf16:
+        return nullcontext, environment
+    return lambda: torch.autocast(device.type, torch.bfloat16), environment
+
+
+def croppable(stream: Stream) -> Stream:
+    """Refuse a batch that cannot be stacked: pictures of several sizes, and no size or crop to bring them to one."""
+    if stream.batch > 1 and stream.augment.crop is None:
+        if stream.samples.size is None:
+            sizes = {stream.samples[index].label.shape for index in range(min(20, len(stream.samples)))}
+            if len(sizes) > 1:
+                raise UdasegError(
+                    f"the {stream.domain} pictures have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
+                    f"give one with --set {stream.domain}.size=[H,W], or a crop with augment.crop=[H,W]",
+                )
+        if stream.augment.scale != (1.0, 1.0):
+            raise UdasegError(
+                f"augment.scale={list(stream.augment.scale)} gives pictures of several sizes, and a batch needs one",
+                "set augment.crop=[H,W] too",
+            )
+    return stream
