@@ -6,15 +6,16 @@
 #   make gta2city SCALE=toy                its small twin
 #   make gta2city ROUNDS=3                 self-training in rounds
 #   make gta2city SET="warmup.steps=500"   with settings changed (several, separated by spaces)
+#   make ablation RECIPE=gta2city SCALE=toy SEEDS="0 1 2"   with each ingredient left out, over seeds
 
 PYTHON ?= python3.11
 RECIPES = $(patsubst udaseg/recipes/%.yaml,%,$(wildcard udaseg/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
-.PHONY: help test lint $(RECIPES) chain
+.PHONY: help test lint $(RECIPES) chain ablation
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
 	@echo "recipes: $(RECIPES)"
 
 .venv/ready: constraints.txt pyproject.toml
@@ -46,7 +47,10 @@ CHAIN := $(filter-out stale:%,$(PLAN))
 STALE := $(patsubst stale:%,%,$(filter stale:%,$(PLAN)))
 endif
 
+command-pretrain = warmup --pretrain
+command-evaluate-pretrain = evaluate --model pretrain
 command-evaluate-warmup = evaluate --model warmup
+command-evaluate-retrain = evaluate --model retrain
 stage-of = $(notdir $(patsubst %/,%,$(dir $(1))))
 
 # Of runs/demo/round2/predict/manifest.json: predict, and --round 2.
@@ -58,6 +62,9 @@ $(1): $(2) $(if $(filter $(1),$(STALE)),FORCE)
 	@$(UDASEG) $(or $(command-$(stage-of)),$(stage-of)) $(round-of) $(FLAGS)
 endef
 $(foreach manifest,$(CHAIN),$(eval $(call rule,$(manifest),$(BEFORE)))$(eval BEFORE := $(manifest)))
+
+ablation: .venv/ready
+	@$(UDASEG) ablate $(FLAGS) $(if $(SEEDS),--seeds '$(SEEDS)')
 
 chain: $(CHAIN)
 	@$(if $(STALE),:,echo "$(RECIPE): everything is up to date; see $(dir $(patsubst %/,%,$(dir $(lastword $(CHAIN)))))report.html")

@@ -2,26 +2,48 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from udaseg.artifacts import Job
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, meant
 
-from . import evaluate, gmm, made, prototypes, pseudolabel, refine, report, retrain, warmup
+from . import distill, evaluate, inputs, made, mixtures, pseudolabel, refine, report, retrain, warmup
 from .session import ROUND, Session
 
-JOBS: dict[str, Callable[[Session], Job]] = {
-    "warmup": warmup.job,
-    "prior": made.prior_job,
-    "stylize": made.stylize_job,
-    "predict": made.predict_job,
-    "pseudolabel": pseudolabel.job,
-    "refine": refine.job,
-    "prototypes": prototypes.job,
-    "gmm": gmm.job,
-    "retrain": retrain.job,
-    "evaluate-warmup": lambda session: evaluate.job(session.reading("model", Path("warmup"))),
-    "evaluate": lambda session: evaluate.job(session.reading("model", Path("retrain"))),
-    "report": report.job,
+
+class Stage(NamedTuple):
+    """What a stage is about to do, and the doing."""
+
+    job: Callable[[Session], Job]
+    run: Callable[[Session], None]
+
+
+def _evaluation(of: str | None = None) -> Stage:
+    """Evaluate the model of a stage, by default the one that the recipe results in."""
+
+    def reading(session: Session) -> Session:
+        return session.reading("model", Path(of or inputs.adapted(session)))
+
+    return Stage(lambda session: evaluate.job(reading(session)), lambda session: evaluate.run(reading(session)))
+
+
+STAGES: dict[str, Stage] = {
+    "pretrain": Stage(warmup.pretrain_job, warmup.first_phase),
+    "warmup": Stage(warmup.job, warmup.run),
+    "prior": Stage(made.prior_job, made.prior),
+    "stylize": Stage(made.stylize_job, made.stylize),
+    "predict": Stage(made.predict_job, made.predict),
+    "pseudolabel": Stage(pseudolabel.job, pseudolabel.run),
+    "refine": Stage(refine.job, refine.run),
+    "prototypes": Stage(made.prototypes_job, made.prototypes),
+    "gmm": Stage(mixtures.job, mixtures.make),
+    "retrain": Stage(retrain.job, retrain.run),
+    "distill": Stage(distill.job, distill.run),
+    "evaluate-pretrain": _evaluation("pretrain"),
+    "evaluate-warmup": _evaluation("warmup"),
+    "evaluate-retrain": _evaluation("retrain"),
+    "evaluate": _evaluation(),
+    "report": Stage(report.job, report.run),
 }
 
 
@@ -31,10 +53,11 @@ def jobs(session: Session) -> list[tuple[str, Session]]:
     The stages of self-training stand there once for every round; the others before the first or after the last.
     """
     chain, rounds = session.recipe.chain, session.recipe.rounds
-    unknown = [stage for stage in chain if stage not in JOBS]
+    unknown = [stage for stage in chain if stage not in STAGES]
     if unknown:
         raise UdasegError(
-            f"recipe {session.recipe.name}: chain: there is no stage {', '.join(unknown)}", f"known: {', '.join(JOBS)}"
+            f"recipe {session.recipe.name}: chain: there is no stage {', '.join(unknown)}",
+            f"{meant(unknown[0], STAGES)}known: {', '.join(STAGES)}",
         )
     inner = [stage for stage in chain if stage in ROUND]
     until = max((chain.index(stage) for stage in inner), default=len(chain))
@@ -44,3 +67,24 @@ def jobs(session: Session) -> list[tuple[str, Session]]:
         return [(stage, session) for stage in chain]
     repeated = [(stage, session.of_round(number)) for number in range(1, rounds + 1) for stage in inner]
     return [*((stage, session) for stage in before), *repeated, *((stage, session) for stage in after)]
+
+
+def gaps(session: Session) -> list[str]:
+    """Say which stages of the recipe's chain read one that it does not run before them."""
+    recipe, found = session.recipe, []
+    retrain = recipe.retrain
+    read = {
+        "refine": ["pseudolabel"],
+        "retrain": [
+            *(["warmup"] if retrain.init == "warmup" else []),
+            *(["stylize"] if retrain.source == "stylize" else []),
+            *([retrain.labels] if retrain.labels != "none" else []),
+        ],
+        "distill": ["retrain"],
+        "evaluate": [inputs.adapted(session)],
+        **{f"evaluate-{stage}": [stage] for stage in ("pretrain", "warmup", "retrain")},
+    }
+    for i, stage in enumerate(recipe.chain):
+        missing = [needed for needed in read.get(stage, ()) if needed not in recipe.chain[:i]]
+        found += [f"chain: {stage} reads {needed}, which is not run before it" for needed in missing]
+    return found

@@ -11,9 +11,15 @@ from udaseg import __version__
 from udaseg.errors import UdasegError
 
 from . import (
+    ablate,
+    apply,
+    compare,
     data,
+    distill,
+    doctor,
     ensemble,
     evaluate,
+    export,
     gmm,
     info,
     predict,
@@ -32,19 +38,26 @@ from . import (
 app = typer.Typer(
     name="udaseg",
     help="Adapt a segmentation network from labelled synthetic streets to unlabelled real ones.",
-    epilog="Every stage writes one directory under runs/<recipe>; without flags it finds its inputs there.",
+    epilog="Every stage writes one directory under runs/<recipe>; without flags it finds its inputs there. "
+    "Example: udaseg warmup, then udaseg pseudolabel, refine, retrain, evaluate, report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data.app, name="data")
-app.add_typer(recipes.app, name="recipe")
-STAGES = (
-    warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, evaluate, report,
-    status, info,
-)  # fmt: skip
-for stage in STAGES:
-    app.command(name=stage.__name__.rpartition(".")[2])(stage.command)
+# The panels of `udaseg --help`; within one, commands stand in the order in which they are used.
+PANELS = {
+    "Look around": (doctor, status, info, compare, ablate),
+    "Stages": (
+        warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill, evaluate,
+        report,
+    ),
+    "Use a model": (apply, export),
+}  # fmt: skip
+for panel, stages in PANELS.items():
+    for stage in stages:
+        app.command(name=stage.__name__.rpartition(".")[2], rich_help_panel=panel)(stage.command)
+app.add_typer(data.app, name="data", rich_help_panel="Data and recipes")
+app.add_typer(recipes.app, name="recipe", rich_help_panel="Data and recipes")
 
 
 def _version(wanted: bool) -> None:

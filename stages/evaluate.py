@@ -10,25 +10,29 @@ from udaseg.artifacts import Job, read_manifest
 from . import inputs, views
 from .progress import progress
 from .session import Session, emit, say, staged, working
-from .tables import percent, read_metrics, scores_table
+from .tables import depth_table, percent, read_metrics, scores_table
+
+# The evaluations whose scores are shown beside those of a stage, the first that is there.
+BEFORE = {"evaluate": ("evaluate-pretrain", "evaluate-warmup"), "evaluate-warmup": ("evaluate-pretrain",)}
 
 
 def _model(session: Session) -> Path:
-    """Find the model: where --model says, else the run's last: the retrained one, or the warm-up's."""
-    retrained = read_manifest(session.folder("retrain")) is not None
-    default = "retrain" if retrained else "warmup"
+    """Find the model: where --model says, else the last of the run's trainings that is finished."""
+    stages = (inputs.adapted(session), "retrain")
+    default = next((stage for stage in stages if read_manifest(session.folder(stage)) is not None), "warmup")
     return inputs.model_file(session, default, f"udaseg {default}")
 
 
 def _folder(session: Session, model: Path) -> Path:
-    """Name the stage after the model: evaluate for the retrained one, evaluate-warmup for the source-only one."""
+    """Name the stage after the model: evaluate for the adapted one, evaluate-warmup for the source-only one."""
     if session.out is not None:
         return session.out
     folder = model.resolve().parent
-    if folder != session.folder("retrain").resolve():
-        return session.folder(f"evaluate-{folder.name}")
-    last = session.round == session.recipe.rounds
-    return session.folder("evaluate" if last else f"evaluate-round{session.round}")
+    if folder == session.folder("retrain").resolve() and session.round < session.recipe.rounds:
+        return session.folder(f"evaluate-round{session.round}")
+    if folder == session.folder(inputs.adapted(session)).resolve():
+        return session.folder("evaluate")
+    return session.folder(f"evaluate-{folder.name}")
 
 
 def job(session: Session) -> Job:
@@ -37,7 +41,7 @@ def job(session: Session) -> Job:
     recipe, model = session.recipe, _model(session)
     settings = {
         "space": recipe.space,
-        "target": recipe.target.model_dump(include={"dataset", "val", "size"}),
+        "target": recipe.target.model_dump(include={"dataset", "val", "size", "pad"}),
         "evaluate": recipe.evaluate.model_dump(),
     }
     given = {"model": session.input(model), "val": inputs.fingerprinted(inputs.target_val(session))}
@@ -59,13 +63,14 @@ def run(session: Session) -> None:
                     recipe.evaluate.size or recipe.target.size,
                     recipe.evaluate,
                     todo.out,
+                    pad=recipe.target.pad,
                     progress=show,
                 )
             result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
     metrics = None if session.dry_run else read_metrics(todo.out)
     if metrics is not None:
-        before = read_metrics(session.folder("evaluate-warmup")) if todo.stage == "evaluate" else None
-        emit(session, metrics, scores_table(before, metrics))
+        before = next(filter(None, (read_metrics(session.folder(one)) for one in BEFORE.get(todo.stage, ()))), None)
+        emit(session, metrics, scores_table(before, metrics), depth_table(before, metrics))
         say(f"{todo.stage}: mIoU {percent(metrics['miou'])} of {todo.inputs['model'].path}")
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from udaseg.artifacts import Input
 from udaseg.errors import UdasegError
 from udaseg.files import fingerprint
+from udaseg.recipe import Source, Target
 from udaseg.recipes import shipped
 
 from .session import Session
@@ -21,8 +22,19 @@ if TYPE_CHECKING:
 
     from udaseg.data.records import ImageSet, LabelledSet
     from udaseg.labels import ClassSpace
+    from udaseg.prototypes import Prototypes
 
 EVERYTHING = ("source", "target images", "target val")
+
+
+def chosen(side: Source | Target) -> dict[str, Any]:
+    """Give the settings that choose the pictures of a side, for the manifest of a stage that reads them."""
+    return side.model_dump(include={"dataset", "split", "list", "limit"})
+
+
+def seen(side: Source | Target) -> dict[str, Any]:
+    """Give the settings that choose the pictures of a side and say at which size they are seen."""
+    return chosen(side) | side.model_dump(include={"size", "pad"})
 
 
 def space(session: Session) -> ClassSpace:
@@ -79,6 +91,11 @@ def target_size(session: Session) -> tuple[int, int]:
     return picture_size(target_images(session).records[0].image)
 
 
+def class_counts_file(session: Session) -> Path:
+    """Find the pixel counts of the source classes: where --class-counts says, else in the run's stats."""
+    return session.given("class_counts") or session.folder("stats") / "stats.json"
+
+
 def prior_file(session: Session) -> Path:
     """Find the spatial prior: where --prior says, else in the run."""
     return session.given("prior") or session.finished("prior", "udaseg prior") / "prior.h5"
@@ -89,14 +106,32 @@ def predictions_file(session: Session) -> Path:
     return session.given("predictions") or session.finished("predict", "udaseg predict") / "predictions.h5"
 
 
-def label_folder(session: Session) -> Path:
-    """Find the pseudo-labels: where --labels says, else in the stage that the recipe names."""
+def label_folder(session: Session, stage: str | None = None) -> Path:
+    """Find the pseudo-labels: where --labels says, else in the stage, by default that which the recipe names."""
     given = session.given("labels")
     if given is not None:
         return given
-    stage = session.recipe.retrain.labels
+    stage = stage or session.recipe.retrain.labels
     flag = " --spatial-prior" if stage == "refine" else ""
     return session.finished(stage, f"udaseg {stage}{flag}") / "labels"
+
+
+def prototypes_file(session: Session) -> Path:
+    """Find the prototypes: where --prototypes-file says, else in the run."""
+    return session.given("prototypes") or session.finished("prototypes", "udaseg prototypes") / "prototypes.h5"
+
+
+def prototypes_of(model: Input, file: Input) -> Prototypes:
+    """Read prototypes, and raise UdasegError where they are those of another model."""
+    from udaseg.prototypes import read
+
+    found = read(Path(file.path))
+    if found.model != model.digest:
+        raise UdasegError(
+            f"{file.path} holds the prototypes of another model than {model.path}",
+            f"udaseg prototypes --model {model.path} computes its own",
+        )
+    return found
 
 
 def thresholds_file(session: Session) -> Path:
@@ -155,6 +190,11 @@ def last_model(session: Session) -> Path:
     return model_file(before, "retrain", f"udaseg retrain --round {before.round}")
 
 
+def adapted(session: Session) -> str:
+    """Name the stage whose model is the result of the recipe: the last of its trainings."""
+    return "distill" if "distill" in session.recipe.chain else "retrain"
+
+
 def height_width(text: str) -> list[int]:
     """Read HxW; raises UdasegError for anything else."""
     parts = text.lower().split("x")
@@ -169,11 +209,12 @@ def _open(session: Session, what: str) -> ImageSet | LabelledSet:
     recipe = session.recipe
     side = recipe.source if what == "source" else recipe.target
     place = Path(recipe.data, side.root or side.dataset)
+    listed = None if side.list is None else Path(side.list)
+    some = {} if what == "target val" else {"limit": side.limit, "listed": listed}
     if what == "target images":
-        return open_images(side.dataset, place, side.split, limit=side.limit)
+        return open_images(side.dataset, place, side.split, **some)
     split = side.split if what == "source" else side.val
-    limit = side.limit if what == "source" else None
-    return open_labelled(side.dataset, place, split, space(session), limit=limit, coding=side.coding)
+    return open_labelled(side.dataset, place, split, space(session), coding=side.coding, **some)
 
 
 def _opened(session: Session, what: str) -> ImageSet | LabelledSet:
@@ -192,16 +233,22 @@ def _opened(session: Session, what: str) -> ImageSet | LabelledSet:
     return session.opened[what]
 
 
-def _report_all(session: Session, error: UdasegError) -> None:
-    """Say at once what is wrong with all of a recipe's data, so that a user mends it in one go."""
-    from udaseg.data.layout import AbsentError
-
+def lacking(session: Session) -> dict[str, UdasegError]:
+    """Say what is wrong with a recipe's data, by message; nothing is rendered for it."""
     found: dict[str, UdasegError] = {}
     for what in EVERYTHING:
         try:
             _open(session, what)
         except UdasegError as problem:
             found.setdefault(problem.message, problem)
+    return found
+
+
+def _report_all(session: Session, error: UdasegError) -> None:
+    """Say at once what is wrong with all of a recipe's data, so that a user mends it in one go."""
+    from udaseg.data.layout import AbsentError
+
+    found = lacking(session)
     if len(found) < 2 and not isinstance(error, AbsentError):
         return
     hints = list(dict.fromkeys(problem.hint for problem in found.values() if problem.hint))

@@ -1,4 +1,4 @@
-"""Inputs that are made when missing: toytown, the stylised source, its class counts and prior, the predictions."""
+"""Inputs that are made when missing: toytown, the stylised source, class counts, prior, predictions, prototypes."""
 
 from pathlib import Path
 
@@ -73,8 +73,8 @@ def stylize_job(session: Session) -> Job:
     """Plan the source pictures in the style of the target."""
     recipe = session.recipe
     settings = {
-        "source": recipe.source.model_dump(include={"dataset", "split", "size", "limit"}),
-        "target": recipe.target.model_dump(include={"dataset", "split", "limit"}),
+        "source": inputs.seen(recipe.source),
+        "target": inputs.chosen(recipe.target),
         "stylize": recipe.stylize.model_dump(),
     }
     given = {
@@ -94,7 +94,16 @@ def stylize(session: Session) -> None:
 
         source, target = inputs.source(session), inputs.target_images(session)
         with progress("stylize", "pictures") as show:
-            stylize_set(source, target, recipe.source.size, recipe.stylize, todo.out, seed=recipe.seed, progress=show)
+            stylize_set(
+                source,
+                target,
+                recipe.source.size,
+                recipe.stylize,
+                todo.out,
+                seed=recipe.seed,
+                pad=recipe.source.pad,
+                progress=show,
+            )
         result.metrics = {"pictures": len(source), "beta": recipe.stylize.beta}
         say(f"stylize: {len(source)} pictures at beta {recipe.stylize.beta} in {todo.out}")
 
@@ -104,7 +113,7 @@ def predict_job(session: Session) -> Job:
     recipe = session.recipe
     settings = {
         "space": recipe.space,
-        "target": recipe.target.model_dump(include={"dataset", "split", "size", "limit"}),
+        "target": inputs.seen(recipe.target),
         "predict": recipe.predict.model_dump(),
     }
     given = {
@@ -131,16 +140,64 @@ def predict(session: Session) -> None:
                 recipe.target.size,
                 recipe.predict,
                 todo.out,
+                pad=recipe.target.pad,
                 progress=show,
             )
         result.metrics = {"pictures": len(target)}
         say(f"predict: {len(target)} pictures in {todo.out / 'predictions.h5'}")
 
 
+def prototypes_job(session: Session) -> Job:
+    """Plan the mean feature of every class."""
+    recipe = session.recipe
+    domain = recipe.prototypes.domain
+    settings = {"space": recipe.space, "prototypes": recipe.prototypes.model_dump()}
+    given = {"model": session.input(inputs.last_model(session))}
+    if domain != "target":
+        settings["source"] = inputs.seen(recipe.source)
+        given["source"] = inputs.fingerprinted(inputs.source(session))
+    if domain != "source":
+        settings["target"] = inputs.seen(recipe.target)
+        given["target"] = inputs.fingerprinted(inputs.target_images(session))
+        # Refinement by prototypes comes after them.
+        refined = recipe.retrain.labels == "refine" and not recipe.refine.prototypes
+        stage = "refine" if refined else "pseudolabel"
+        given["labels"] = session.input(inputs.label_folder(session, stage))
+    return Job("prototypes", session.out or session.folder("prototypes"), settings, given)
+
+
+def prototypes(session: Session) -> None:
+    """Compute the mean feature of every class."""
+    recipe, todo = session.recipe, prototypes_job(session)
+    with working(session, todo) as result:
+        if result is None:
+            return
+        from udaseg.prototypes import gather, write
+
+        parts, model = [], todo.inputs["model"]
+        if "source" in todo.inputs:
+            source = inputs.source(session)
+            parts.append((source, source.label, recipe.source))
+        if "target" in todo.inputs:
+            target = inputs.target_images(session)
+            read = inputs.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
+            parts.append((target, lambda i: read(target.records[i].stem), recipe.target))
+        with progress("prototypes", "pictures") as show:
+            found, result.environment = gather(
+                Path(model.path), inputs.space(session), parts, recipe.predict, digest=model.digest, progress=show
+            )
+        write(todo.out / "prototypes.h5", found)
+        unseen = [name for name, count in zip(found.classes, found.counts, strict=True) if count == 0]
+        if unseen:
+            result.warnings.append(f"no pixel of {', '.join(unseen)}: these classes have no prototype")
+        result.metrics = {"features": int(found.counts.sum()), "classes": int((found.counts > 0).sum())}
+        say(f"prototypes: {result.metrics['classes']} classes in {todo.out / 'prototypes.h5'}")
+
+
 def stats_job(session: Session) -> Job:
     """Plan the class counts of the source."""
     recipe = session.recipe
-    settings = {"space": recipe.space, "source": recipe.source.model_dump(include={"dataset", "split", "limit"})}
+    settings = {"space": recipe.space, "source": inputs.chosen(recipe.source)}
     given = {"source": inputs.fingerprinted(inputs.source(session))}
     return Job("stats", session.out or session.folder("stats"), settings, given)
 
@@ -165,7 +222,7 @@ def prior_job(session: Session) -> Job:
     recipe = session.recipe
     settings = {
         "space": recipe.space,
-        "source": recipe.source.model_dump(include={"dataset", "split", "limit"}),
+        "source": inputs.chosen(recipe.source),
         "prior": recipe.prior.model_dump() | {"size": recipe.prior.size or inputs.target_size(session)},
     }
     given = {"source": inputs.fingerprinted(inputs.source(session))}

@@ -10,9 +10,10 @@ import yaml
 from udaseg import recipes
 from udaseg.errors import UdasegError
 
-from .session import ScaleOption, SetOption, start
+from . import chain, inputs, made
+from .session import DataOption, ScaleOption, Session, SetOption, start
 
-app = typer.Typer(help="List, show and copy the shipped recipes.", no_args_is_help=True)
+app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -55,9 +56,40 @@ def copy(
     """
     known = recipes.shipped()
     if name not in known:
-        raise UdasegError(f"there is no shipped recipe {name!r}", f"shipped recipes: {', '.join(known)}")
+        raise UdasegError(f"there is no shipped recipe {name!r}", recipes.shipped_or(name))
     to = to or Path(f"{name}.yaml")
     if to.exists():
         raise UdasegError(f"{to} exists already", "name another file")
     shutil.copyfile(known[name], to)
     print(to)
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.")],
+    scale: ScaleOption = None,
+    set_: SetOption = None,
+    data: DataOption = None,
+) -> None:
+    """Check a recipe: its settings, the order of its stages, its classes, its data. Exits with 1 where it cannot run.
+
+    Example: udaseg recipe check mine.yaml
+    """
+    session = start(name, scale=scale, set_=set_, data=data)
+    recipe = session.recipe
+    chain.jobs(session), inputs.space(session)
+    wrong = [(what, f"set chain in {name}") for what in chain.gaps(session)]
+    if not made.on_toytown(session):
+        wrong += [(error.message, error.hint) for error in inputs.lacking(session).values()]
+    if wrong:
+        hints = "\n       ".join(dict.fromkeys(hint for _, hint in wrong if hint))
+        raise UdasegError(f"recipe {name} cannot be run:\n  " + "\n  ".join(what for what, _ in wrong), hints)
+    rounds = f", predict to retrain {recipe.rounds} times" if recipe.rounds > 1 else ""
+    sides = f"{recipe.source.dataset} to {recipe.target.dataset}"
+    print(f"{name} can be run: {sides}, {len(inputs.space(session))} classes, {_network(session)}")
+    print(f"stages: {', '.join(recipe.chain) or 'none in its chain'}{rounds}")
+
+
+def _network(session: Session) -> str:
+    model = session.recipe.model
+    return f"{model.name} on {model.backbone} from {'scratch' if model.weights == 'none' else model.weights}"

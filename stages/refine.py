@@ -7,16 +7,10 @@ import typer
 
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
-from udaseg.files import read_json
 
 from . import inputs, made
 from .progress import progress
 from .session import Session, say, staged, working
-
-
-def _class_counts(session: Session) -> Path:
-    """Find the pixel counts of the source classes: where --class-counts says, else in the run's stats."""
-    return session.given("class_counts") or session.folder("stats") / "stats.json"
 
 
 def _labels(session: Session) -> Path:
@@ -24,64 +18,97 @@ def _labels(session: Session) -> Path:
 
 
 def job(session: Session) -> Job:
-    inputs_ = {
+    recipe, settings = session.recipe, {"refine": session.recipe.refine.model_dump()}
+    given = {
         "labels": session.input(_labels(session)),
         "predictions": session.input(inputs.predictions_file(session)),
-        "class counts": session.input(_class_counts(session)),
     }
-    return Job(
-        "refine", session.out or session.folder("refine"), {"refine": session.recipe.refine.model_dump()}, inputs_
-    )
+    if recipe.refine.spatial_prior:
+        given["class counts"] = session.input(inputs.class_counts_file(session))
+    if recipe.refine.prototypes:
+        settings["target"] = inputs.seen(recipe.target)
+        given["prototypes"] = session.input(inputs.prototypes_file(session))
+        given["model"] = session.input(inputs.last_model(session))
+        given["target"] = inputs.fingerprinted(inputs.target_images(session))
+    return Job("refine", session.out or session.folder("refine"), settings, given)
+
+
+def _prepare(session: Session) -> None:
+    """Make what is missing, after a look at what can only be given."""
+    settings = session.recipe.refine
+    if not (settings.spatial_prior or settings.prototypes):
+        raise UdasegError(
+            "refine has nothing to do: no refinement is chosen",
+            "add --spatial-prior or --prototypes, or set refine.spatial_prior=true or refine.prototypes=true",
+        )
+    from udaseg.refine.refine import steps
+
+    steps(settings), _labels(session), inputs.predictions_file(session)
+    if settings.spatial_prior and session.given("class_counts") is None:
+        made.stats(session.inside())
+    if settings.prototypes and session.given("prototypes") is None:
+        made.prototypes(session.inside())
 
 
 def run(session: Session) -> None:
-    settings = session.recipe.refine
-    if not settings.spatial_prior:
-        raise UdasegError(
-            "refine has nothing to do: no refinement is chosen", "add --spatial-prior, or set refine.spatial_prior=true"
-        )
-    if session.given("class_counts") is None:
-        _labels(session), inputs.predictions_file(session)  # what these lack is said before anything is made
-        made.stats(session.inside())
-    todo = job(session)
+    _prepare(session)
+    settings, todo = session.recipe.refine, job(session)
     with working(session, todo) as result:
         if result is None:
             return
+        from udaseg.data.stats import read_pixels
         from udaseg.labels import class_space
         from udaseg.predictions import Predictions
-        from udaseg.refine.refine import refine
+        from udaseg.refine.rectification import rectifier
+        from udaseg.refine.refine import refine, steps
 
+        order = " after ".join(reversed(steps(settings))).replace("_", " ")
+        labels, pixels, rectify = Path(todo.inputs["labels"].path), None, None
         with Predictions(Path(todo.inputs["predictions"].path)) as predictions:
             space = class_space(predictions.classes)
-            pixels = _pixels(Path(todo.inputs["class counts"].path), space.classes)
+            if "class counts" in todo.inputs:
+                pixels = read_pixels(Path(todo.inputs["class counts"].path), space.classes)
+            if "prototypes" in todo.inputs:
+                model, recipe = todo.inputs["model"], session.recipe
+                found = inputs.prototypes_of(model, todo.inputs["prototypes"])
+                target = inputs.target_images(session)
+                rectify, result.environment = rectifier(
+                    Path(model.path), found, predictions, target, recipe.target, recipe.predict, settings.temperature
+                )
             with progress("refine", "pictures") as show:
-                labels = Path(todo.inputs["labels"].path)
-                document = refine(labels, predictions, space, pixels, settings, todo.out, progress=show)
-        before, after = sum(document["before"]), sum(document["after"])
+                document = refine(
+                    labels,
+                    predictions,
+                    space,
+                    settings,
+                    todo.out,
+                    source_pixels=pixels,
+                    rectify=rectify,
+                    progress=show,
+                )
+        before, after, flipped = (sum(document[name]) for name in ("before", "after", "flipped"))
         for name, was, now in zip(document["classes"], document["before"], document["after"], strict=True):
             if was and not now:
                 result.warnings.append(f"no pseudo-label of {name} is left of {was} pixels")
-        result.metrics = {"before": before, "after": after}
-        say(f"refine: {after / max(before, 1):.1%} of the labelled pixels are kept, in {todo.out / 'labels'}")
-
-
-def _pixels(path: Path, classes: tuple[str, ...]) -> list[int]:
-    stats = read_json(path)
-    if stats is None or stats.get("classes") != list(classes) or len(stats.get("pixels", [])) != len(classes):
-        found = "no file" if stats is None else f"classes {stats.get('classes')}"
-        raise UdasegError(
-            f"{path}: expected the pixel counts of {', '.join(classes)}; found {found}",
-            "udaseg data stats writes them for the classes of a recipe",
+        result.metrics = {"before": before, "after": after, "flipped": flipped}
+        say(
+            f"refine: {order}: {before} labelled pixels became {after} ({after / max(before, 1):.1%}), {flipped} of "
+            f"them another class, in {todo.out / 'labels'}"
         )
-    return stats["pixels"]
 
 
 @staged
 def command(
     open_session,
     spatial_prior: Annotated[bool | None, typer.Option(help="Drop components that are too small.")] = None,
+    prototypes: Annotated[bool | None, typer.Option(help="Decide anew by the distance to prototypes.")] = None,
+    first: Annotated[str | None, typer.Option(help="Where both are chosen: prototypes, or spatial_prior.")] = None,
+    pixels: Annotated[str | None, typer.Option(help="What prototypes decide on: labelled pixels, or all.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the softmax over the distances.")] = None,
     labels: Annotated[Path | None, typer.Option(help="The folder of pseudo-labels, <stem>.png.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="The predictions.h5 they were made from.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The model that gives the features.")] = None,
+    prototypes_file: Annotated[Path | None, typer.Option(help="The prototypes.h5 of that model.")] = None,
     class_counts: Annotated[Path | None, typer.Option(help="A stats.json of the source.")] = None,
     confidence: Annotated[float | None, typer.Option(help="Drop labels of less confident pixels first.")] = None,
     base0: Annotated[int | None, typer.Option(help="Pixels a component of the rarest class needs.")] = None,
@@ -93,10 +120,16 @@ def command(
     Example: udaseg refine --spatial-prior --confidence 0.9
     """
     changes = {
-        "refine.spatial_prior": spatial_prior,
-        "refine.confidence": confidence,
-        "refine.base0": base0,
-        "refine.base1": base1,
-        "refine.scale_with_area": scale_with_area,
+        "spatial_prior": spatial_prior,
+        "prototypes": prototypes,
+        "first": first,
+        "pixels": pixels,
+        "temperature": temperature,
+        "confidence": confidence,
+        "base0": base0,
+        "base1": base1,
+        "scale_with_area": scale_with_area,
     }
-    run(open_session(changes, {"labels": labels, "predictions": predictions, "class_counts": class_counts}))
+    paths = {"labels": labels, "predictions": predictions, "class_counts": class_counts, "model": model}
+    paths |= {"prototypes": prototypes_file}
+    run(open_session({f"refine.{key}": value for key, value in changes.items()}, paths))

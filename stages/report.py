@@ -45,10 +45,11 @@ def run(session: Session) -> None:
     if page != written and not (page.is_file() and filecmp.cmp(page, written, shallow=False)):
         with atomic(page) as temporary:
             shutil.copyfile(written, temporary)
-    metrics, before = (read_metrics(session.folder(stage)) for stage in ("evaluate", "evaluate-warmup"))
-    last = metrics or before
-    if last is not None:
-        emit(session, last, scores_table(before if metrics else None, last))
+    stages = ("evaluate", "evaluate-warmup", "evaluate-pretrain")
+    scored = [metrics for metrics in (read_metrics(session.folder(stage)) for stage in stages) if metrics]
+    if scored:
+        last = scored[0]
+        emit(session, last, scores_table(scored[-1] if len(scored) > 1 else None, last))
         say(f"report: mIoU {percent(last['miou'])}; the page is {page}")
     else:
         say(f"report: the page is {page}")

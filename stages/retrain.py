@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from udaseg.artifacts import Job
+from udaseg.train.settings import moves_prototypes, require
 
 from . import inputs, made
 from .progress import progress
@@ -16,13 +17,15 @@ def job(session: Session) -> Job:
     recipe = session.recipe
     settings = {
         "space": recipe.space,
-        "source": recipe.source.model_dump(include={"dataset", "split", "size", "limit"}),
-        "target": recipe.target.model_dump(include={"dataset", "split", "size", "limit"}),
+        "source": inputs.seen(recipe.source),
+        "target": inputs.seen(recipe.target),
         "model": recipe.model.model_dump(),
         "retrain": recipe.retrain.model_dump(),
         "round": session.round,
     }
-    given = {"labels": session.input(inputs.label_folder(session))}  # first: what it lacks is said before data is made
+    given = {}
+    if recipe.retrain.labels != "none":  # first: what they lack is said before data is made
+        given["labels"] = session.input(inputs.label_folder(session))
     given["target"] = inputs.fingerprinted(inputs.target_images(session))
     if recipe.retrain.source != "none":
         given |= inputs.training_source(session, recipe.retrain.source)
@@ -30,14 +33,20 @@ def job(session: Session) -> Job:
         given["model"] = session.input(inputs.last_model(session))
     if recipe.retrain.mine or recipe.retrain.regulariser == "lrent":
         given["thresholds"] = session.input(inputs.thresholds_file(session))
+    if moves_prototypes(recipe.retrain):
+        given["prototypes"] = session.input(inputs.prototypes_file(session))
     return Job("retrain", session.out or session.folder("retrain"), settings, given, recipe.seed)
 
 
 def run(session: Session) -> None:
     recipe = session.recipe
-    if recipe.retrain.source == "stylize":
+    require(recipe.retrain)
+    if recipe.retrain.labels != "none":
         inputs.label_folder(session)  # what it lacks is said before anything is made
+    if recipe.retrain.source == "stylize":
         made.stylize(session.inside())
+    if moves_prototypes(recipe.retrain) and session.given("prototypes") is None:
+        made.prototypes(session.inside())
     todo = job(session)
     with working(session, todo) as result:
         if result is None:
@@ -50,7 +59,11 @@ def run(session: Session) -> None:
         settings = training_of_round(recipe.retrain, session.round)
         source = None if settings.source == "none" else inputs.styled_source(session, settings.source)
         target = inputs.target_images(session)
-        pseudo_label = inputs.pseudo_labels(session, inputs.label_folder(session), target)
+        pseudo_label = centroids = None
+        if "labels" in todo.inputs:
+            pseudo_label = inputs.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
+        if "prototypes" in todo.inputs:
+            centroids = inputs.prototypes_of(todo.inputs["model"], todo.inputs["prototypes"]).centroids
         given = todo.inputs.get("thresholds")
         thresholds = None if given is None else read_thresholds(Path(given.path), inputs.space(session).classes)
         with progress("retrain", "steps") as show:
@@ -62,14 +75,16 @@ def run(session: Session) -> None:
                 recipe.target.size,
                 inputs.space(session),
                 Path(todo.inputs["model"].path) if "model" in todo.inputs else None,
-                recipe.model,
+                recipe.model if settings.bn is None else recipe.model.model_copy(update={"bn": settings.bn}),
                 settings,
                 todo.out,
                 seed=recipe.seed,
+                pad=(recipe.source.pad, recipe.target.pad),
                 thresholds=thresholds,
+                centroids=centroids,
                 progress=show,
             )
-        result.metrics = {"loss": last_loss(todo.out / "log.jsonl"), "pictures": len(target)}
+        result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(target)}
         say(f"retrain: {settings.steps} steps on {len(target)} target pictures; the model is {todo.out / 'model.pt'}")
 
 
@@ -81,6 +96,7 @@ def command(
     lr: Annotated[float | None, typer.Option(help="The learning rate of the backbone.")] = None,
     model: Annotated[Path | None, typer.Option(help="Start from this model.")] = None,
     labels: Annotated[Path | None, typer.Option(help="The folder of pseudo-labels, <stem>.png.")] = None,
+    prototypes_file: Annotated[Path | None, typer.Option(help="The prototypes.h5 of the model to start from.")] = None,
     thresholds: Annotated[Path | None, typer.Option(help="Their thresholds.json, for mining and lrent.")] = None,
 ) -> None:
     """Train on the source and on the pseudo-labelled target.
@@ -88,4 +104,5 @@ def command(
     Example: udaseg retrain --labels runs/demo/refine/labels
     """
     changes = {"retrain.steps": steps, "retrain.batch": batch, "retrain.lr": lr}
-    run(open_session(changes, {"model": model, "labels": labels, "thresholds": thresholds}))
+    paths = {"model": model, "labels": labels, "prototypes": prototypes_file, "thresholds": thresholds}
+    run(open_session(changes, paths))

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -130,6 +130,7 @@ ScaleOption = Annotated[str | None, typer.Option("--scale", help="full, or toy: 
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: warmup.steps=2000.")]
 RunOption = Annotated[Path | None, typer.Option("--run", envvar="UDASEG_RUN", help="The run; default: runs/RECIPE.")]
 DataOption = Annotated[str | None, typer.Option("--data", help="The directory that holds the datasets.")]
+ListOption = Annotated[str | None, typer.Option(help="A text file that names the target pictures to use.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The seed of everything random.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Write here instead of RUN/STAGE.")]
 RoundOption = Annotated[int | None, typer.Option("--round", min=1, help="Which of the recipe's rounds, from 1.")]
@@ -143,6 +144,7 @@ SHARED = {
     "set_": SetOption,
     "run": RunOption,
     "data": DataOption,
+    "target_list": ListOption,
     "seed": SeedOption,
     "round_": RoundOption,
     "out": OutOption,
@@ -150,6 +152,13 @@ SHARED = {
     "dry_run": DryOption,
     "as_json": JsonOption,
 }
+# The panels of a command's help, after the one with its own options.
+for _panel, _names in (
+    ("Recipe", ("recipe_name", "scale", "set_", "data", "target_list", "seed")),
+    ("Run", ("run", "round_", "out", "force", "dry_run", "as_json")),
+):
+    for _name in _names:
+        get_args(SHARED[_name])[1].rich_help_panel = _panel
 
 
 def staged(function: Callable[..., None]) -> Callable[..., None]:
@@ -189,6 +198,7 @@ def start(
     set_: list[str] | None = None,
     run: Path | None = None,
     data: str | None = None,
+    target_list: str | None = None,
     seed: int | None = None,
     round_: int | None = None,
     out: Path | None = None,
@@ -199,13 +209,14 @@ def start(
     paths: dict[str, Path | None] | None = None,
 ) -> Session:
     """Resolve the recipe: flag over --set over recipe over default. A run remembers which recipe made it."""
-    asked = {"--recipe": recipe_name, "--scale": scale, "--data": data, "--seed": seed, "--run": run, "--round": round_}
+    asked = {"--recipe": recipe_name, "--scale": scale, "--data": data, "--target-list": target_list, "--seed": seed}
+    asked |= {"--run": run, "--round": round_}
     said = [part for flag, value in asked.items() if value is not None for part in (flag, str(value))]
     said += [part for text in set_ or [] for part in ("--set", text)]
     before = (read_json(run / RUN_FILE) or {}) if run is not None and recipe_name is None else {}
     name = recipe_name or before.get("recipe") or "demo"
     settings = dict(recipes.parse_change(text) for text in set_ or [])
-    flags = {"data": data, "seed": seed, **(changes or {})}
+    flags = {"data": data, "target.list": target_list, "seed": seed, **(changes or {})}
     settings |= {key: value for key, value in flags.items() if value is not None}
     for key in ("data", "seed"):
         if key in before:
@@ -235,11 +246,16 @@ def _print_manifest(session: Session, job: Job, results: bool) -> None:
         print(json.dumps(artifacts.read_manifest(job.out), indent=1, ensure_ascii=False))
 
 
-def emit(session: Session, values: dict[str, Any], table: Any) -> None:
-    """Print a result on stdout: as JSON when asked, else as the Rich table."""
+def emit(session: Session, values: dict[str, Any], *tables: Any) -> None:
+    """Print a result on stdout: as JSON when asked, else as Rich tables, those that there are.
+
+    Nothing is printed of a stage that another command runs for itself.
+    """
+    if session.nested:
+        return
     if session.json:
         print(json.dumps(values, indent=1, ensure_ascii=False))
     else:
         from rich.console import Console
 
-        Console().print(table)
+        Console().print(*(table for table in tables if table is not None))

@@ -25,7 +25,7 @@ def _rows(session: Session) -> list[dict[str, Any]]:
         folder = inside.folder(stage)
         manifest = artifacts.read_manifest(folder)
         try:
-            why = artifacts.reasons(chain.JOBS[stage](inside)) if rendered else ["toytown is not rendered yet"]
+            why = artifacts.reasons(chain.STAGES[stage].job(inside)) if rendered else ["toytown is not rendered yet"]
             state = "up to date" if not why else "to run"
         except UdasegError as error:
             state, why = "waiting", [error.message]

@@ -7,6 +7,10 @@ from rich.table import Table
 
 from udaseg.files import read_json
 
+DEPTH = {
+    "rel": "Rel", "rel2": "Rel²", "rms": "RMS", "lrms": "LRMS", "delta1": "δ1", "delta2": "δ2", "delta3": "δ3"
+}  # fmt: skip
+
 
 def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table:
     """Lay the scores of a model out by class and mean, beside those of the source-only model where there are any."""
@@ -24,6 +28,20 @@ def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Tabl
         values = [column[key] for column in columns]
         if None not in values:
             table.add_row(label, *map(percent, values), *_change(values), style="bold" if key == "miou" else None)
+    return table
+
+
+def depth_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table | None:
+    """Lay the errors of the estimated depth out, as `scores_table` does; None where none was scored."""
+    columns = [one["depth"] for one in (before, metrics) if one is not None and one.get("depth")]
+    if not metrics.get("depth"):
+        return None
+    table = Table(title="estimated depth", title_justify="left", caption=columns[-1]["convention"], min_width=60)
+    table.add_column("error")
+    for heading in ["source-only", "adapted"] if len(columns) == 2 else ["model"]:
+        table.add_column(heading, justify="right")
+    for key, label in DEPTH.items():
+        table.add_row(label, *("none" if one[key] is None else f"{one[key]:.3f}" for one in columns))
     return table
 
 
@@ -87,3 +105,25 @@ def print_findings(report) -> None:
         if finding.hint:
             print(f"  hint: {finding.hint}")
     print(f"{'usable' if report.ok else 'not usable'}; {report.free_bytes / 1e9:.0f} GB free on this disk")
+
+
+def ablation_table(document: dict[str, Any]) -> Table:
+    """Lay out what a recipe scores without each of its ingredients: means over the seeds, and every seed."""
+    seeds = document["seeds"]
+    spread = f", mean ± standard deviation of {len(seeds)} seeds" if len(seeds) > 1 else f", seed {seeds[0]}"
+    table = Table(title=f"{document['recipe']}: mIoU in %{spread}", title_justify="left")
+    table.add_column("without")
+    for heading in ("mIoU", "change", *(f"seed {seed}" for seed in seeds if len(seeds) > 1)):
+        table.add_column(heading, justify="right")
+    for name, variant in document["variants"].items():
+        full = not variant["changes"]
+        mean = _spread(variant["mean"], variant["deviation"], "")
+        change = "" if full else _spread(variant["change"], variant["change_deviation"], "+")
+        each = map(percent, variant["miou"]) if len(seeds) > 1 else ()
+        table.add_row("nothing" if full else name, mean, change, *each, style="bold" if full else None)
+    return table
+
+
+def _spread(mean: float, deviation: float | None, sign: str) -> str:
+    text = f"{100 * mean:{sign}.1f}"
+    return text if deviation is None else f"{text} ± {100 * deviation:.1f}"

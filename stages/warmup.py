@@ -1,33 +1,65 @@
 """udaseg warmup: train on the labelled source, and align the target where the recipe has an adversary."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
-from udaseg.recipe import Recipe
+from udaseg.recipe import Adversary, Recipe
 
-from . import inputs, made
+from . import inputs, made, mixtures
 from .progress import progress
 from .session import Session, say, staged, working
 
+PRETRAIN = "pretrain"  # the phase before, in a directory of its own
 
-def job(session: Session) -> Job:
+
+def job(session: Session, phase: str = "warmup") -> Job:
     recipe = session.recipe
     settings = {
         "space": recipe.space,
-        "source": recipe.source.model_dump(include={"dataset", "split", "size", "limit"}),
+        "source": inputs.seen(recipe.source),
         "model": recipe.model.model_dump(),
-        "warmup": recipe.warmup.model_dump(),
+        phase: recipe.warmup.model_dump(),
     }
     given = inputs.training_source(session, recipe.warmup.source)
+    if recipe.pretrain is not None:
+        given[PRETRAIN] = session.input(session.finished(PRETRAIN, "udaseg warmup --pretrain") / "model.pt")
     if recipe.adversary.align != "none":
         settings["adversary"] = recipe.adversary.model_dump()
+    if recipe.model.heads:
+        settings["depth"] = recipe.depth.model_dump()
+    if "density" in recipe.model.heads:
+        given["mixtures"] = session.input(mixtures.file(session))
+    if _counts_classes(recipe):
+        given["class counts"] = session.input(inputs.class_counts_file(session))
     if _reads_target(recipe):
-        settings["target"] = recipe.target.model_dump(include={"dataset", "split", "size", "limit"})
+        settings["target"] = inputs.seen(recipe.target)
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
-    return Job("warmup", session.out or session.folder("warmup"), settings, given, recipe.seed)
+    return Job(phase, session.out or session.folder(phase), settings, given, recipe.seed)
+
+
+def pretrain_job(session: Session) -> Job:
+    return job(_alone(session), PRETRAIN)
+
+
+def _alone(session: Session) -> Session:
+    """Give the session of the phase before: the source alone."""
+    recipe = session.recipe
+    if recipe.pretrain is None:
+        raise UdasegError(
+            f"recipe {recipe.name} has no pretrain section: its warm-up starts from model.weights",
+            "udaseg warmup without --pretrain is its first phase",
+        )
+    first = {"warmup": recipe.pretrain, "pretrain": None, "adversary": Adversary()}
+    return replace(session, recipe=recipe.model_copy(update=first))
+
+
+def _counts_classes(recipe: Recipe) -> bool:
+    return recipe.warmup.class_weights or recipe.warmup.class_balanced
 
 
 def _reads_target(recipe: Recipe) -> bool:
@@ -38,18 +70,44 @@ def _reads_target(recipe: Recipe) -> bool:
             "warmup.fda gives every draw of the source a style, and warmup.source=stylize has given it one already",
             "set warmup.source=source, or warmup.fda=null",
         )
-    return recipe.adversary.align != "none" or settings.entropy_weight is not None or settings.fda is not None
+    aligns = recipe.adversary.align != "none" or "density" in recipe.model.heads
+    return aligns or settings.entropy_weight is not None or settings.fda is not None
 
 
-def run(session: Session) -> None:
+def _prepare(session: Session) -> None:
+    """Make what is missing, after a look at what can only be given."""
     recipe = session.recipe
-    reads_target = _reads_target(recipe)
+    if recipe.model.heads and not inputs.source(session).has_depth:
+        raise UdasegError(
+            f"the heads {', '.join(recipe.model.heads)} learn the depth of the source, and {recipe.source.dataset} has "
+            "no depth for all of its pictures",
+            "choose a source with depth, such as synthia, or set model.heads=[]",
+        )
     if recipe.warmup.source == "stylize":
         made.stylize(session.inside())
-    todo = job(session)
+    if "density" in recipe.model.heads and session.given("mixtures") is None:
+        mixtures.make(session.inside())
+    if _counts_classes(recipe) and session.given("class_counts") is None:
+        made.stats(session.inside())
+    if recipe.pretrain is not None:
+        first_phase(session.inside())
+
+
+def first_phase(session: Session) -> None:
+    """Train the phase before the warm-up."""
+    run(_alone(session), PRETRAIN)
+
+
+def run(session: Session, phase: str = "warmup") -> None:
+    recipe = session.recipe
+    reads_target = _reads_target(recipe)
+    _prepare(session)
+    todo = job(session, phase)
     with working(session, todo) as result:
         if result is None:
             return
+        from udaseg.data.sampling import ClassBalance
+        from udaseg.data.stats import class_weights, read_pixels, read_shown
         from udaseg.stylize import restyling
         from udaseg.train import adversary
         from udaseg.train.state import last_loss
@@ -58,11 +116,18 @@ def run(session: Session) -> None:
         target = inputs.target_images(session) if reads_target else None
         beta = recipe.warmup.fda
         source = inputs.styled_source(session, recipe.warmup.source)
-        with progress("warmup", "steps") as show:
+        paths = {name: Path(given.path) for name, given in todo.inputs.items()}
+        counts = read_pixels(paths["class counts"], source.space.classes) if recipe.warmup.class_weights else None
+        shown = None
+        if recipe.warmup.class_balanced:
+            stems = [record.stem for record in source.records]
+            shown = read_shown(paths["class counts"], source.space.classes, stems)
+        first = {"weights": str(paths[PRETRAIN])} if PRETRAIN in paths else {}
+        with progress(phase, "steps") as show:
             result.environment = warmup(
                 source,
                 recipe.source.size,
-                recipe.model,
+                recipe.model.model_copy(update=first),
                 recipe.warmup,
                 todo.out,
                 seed=recipe.seed,
@@ -70,12 +135,17 @@ def run(session: Session) -> None:
                 adversary=recipe.adversary,
                 target=target,
                 target_size=recipe.target.size,
+                pad=(recipe.source.pad, recipe.target.pad),
+                class_weights=None if counts is None else class_weights(counts),
+                class_balance=None if shown is None else ClassBalance(shown),
+                depth=recipe.depth,
+                densities=mixtures.densities(session, paths["mixtures"]) if "mixtures" in paths else None,
                 progress=show,
             )
         if recipe.adversary.align != "none":
             result.warnings += adversary.doubts(todo.out / "log.jsonl")
-        result.metrics = {"loss": last_loss(todo.out / "log.jsonl"), "pictures": len(source)}
-        say(f"warmup: {recipe.warmup.steps} steps on {len(source)} pictures; the model is {todo.out / 'model.pt'}")
+        result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(source)}
+        say(f"{phase}: {recipe.warmup.steps} steps on {len(source)} pictures; the model is {todo.out / 'model.pt'}")
 
 
 @staged
@@ -84,9 +154,15 @@ def command(
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
     lr: Annotated[float | None, typer.Option(help="The learning rate of the backbone.")] = None,
+    mixtures: Annotated[Path | None, typer.Option(help="The gmm.h5 that the density head learns from.")] = None,
+    class_counts: Annotated[Path | None, typer.Option(help="A stats.json of the source, for class weights.")] = None,
+    pretrain: Annotated[bool, typer.Option("--pretrain", help="The phase before, on the source alone.")] = False,
 ) -> None:
     """Train a network on the labelled source; align the target with it where the recipe has an adversary.
 
     Example: udaseg warmup --recipe gta2city --steps 20000
     """
-    run(open_session({"warmup.steps": steps, "warmup.batch": batch, "warmup.lr": lr}))
+    phase = PRETRAIN if pretrain else "warmup"
+    changes = {f"{phase}.steps": steps, f"{phase}.batch": batch, f"{phase}.lr": lr}
+    session = open_session(changes, {"mixtures": mixtures, "class_counts": class_counts})
+    (first_phase if pretrain else run)(session)

@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from udaseg import models
+from udaseg.depth_errors import NAMES, DepthErrors
 from udaseg.evaluation import evaluate
 from udaseg.labels import class_space
 from udaseg.metrics import confusion
@@ -28,6 +29,7 @@ class Record:
 
 class Pictures:
     space = SPACE
+    has_depth = False
     records = tuple(Record(stem) for stem in "abc")
 
     def __len__(self):
@@ -91,3 +93,46 @@ def test_predictions_hold_the_average_at_the_stride(model, tmp_path, average):
         np.testing.assert_array_equal(predictions.logits("b"), expected)
         if average == "probs":
             np.testing.assert_allclose(np.exp(predictions.logits("b").astype(np.float32)).sum(0), 1, rtol=5e-3)
+
+
+class Deep(Pictures):
+    has_depth = True
+
+    def depth(self, i):
+        return np.random.default_rng(20 + i).integers(50, 9000, (64, 96)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def headed(tmp_path_factory):
+    path, settings = tmp_path_factory.mktemp("headed") / "model.pt", NETWORK.model_copy(update={"heads": ("depth",)})
+    torch.manual_seed(0)
+    network = models.construct(settings, 3)
+    with torch.no_grad():
+        network.heads["depth"][4].bias.fill_(65.0)
+    checkpoint.save(path, network, settings, SPACE.classes)
+    return path
+
+
+def test_depth_is_scored_at_full_size_where_there_is_some(model, headed, tmp_path):
+    settings = Evaluate(precision="fp32", flip=True, batch=2)
+    metrics, _ = evaluate(headed, Deep(), None, settings, tmp_path / "1")
+    runner = Runner(headed, SPACE.classes, "fp32", heads=("depth",))
+    expected = DepthErrors()
+    for i in range(3):
+        image = Pictures().image(i)
+        maps = [runner.infer([np.ascontiguousarray(one)], None).depth for one in (image, image[:, ::-1])]
+        full = [interpolate(one, size=(64, 96), mode="bilinear", align_corners=False) for one in maps]
+        inverse = ((full[0] + full[1].flip(-1)) / 2)[0, 0].numpy()
+        expected.add(Deep().depth(i) / 100, (65536 / inverse - 1) / 100)
+    found, expected = metrics["depth"], expected.document()
+    assert 0 < found["pixels"] == expected["pixels"] < 3 * 64 * 96
+    assert all(found[name] == pytest.approx(expected[name], rel=1e-3) for name in NAMES)
+    assert 5 < found["rms"] < 80
+    assert "depth" not in evaluate(headed, Pictures(), None, settings, tmp_path / "2")[0]
+    assert "depth" not in evaluate(model, Deep(), None, settings, tmp_path / "3")[0]
+
+
+def test_heads_are_run_where_they_are_asked_for(headed):
+    image = [Pictures().image(0)]
+    assert Runner(headed, SPACE.classes, "fp32").infer(image, None).depth is None
+    assert Runner(headed, SPACE.classes, "fp32", heads=("depth", "density")).infer(image, None).depth is not None

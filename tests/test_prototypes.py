@@ -64,74 +64,69 @@ def test_class_never_seen_has_no_prototype_and_no_weight():
     running.add(np.array([[5, 5], [9, 9]], np.float32), np.array([0, 2], np.uint8))
     eta = running.centroids()
     assert np.isnan(eta[1]).all()
-    weights = prototypes.distance_softmax(np.zeros((4, 2), np.float32), eta, running.counts)
-    np.testing.assert_array_equal(weights[:, 1], 0)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
-    nothing = prototypes.distance_softmax(
-        np.zeros((4, 2), np.float32), np.full((3, 2), np.nan, np.float32), np.zeros(3)
-    )
-    np.testing.assert_array_equal(nothing, 0)
+    distances = prototypes.distances(torch.zeros(1, 2, 1, 4), torch.from_numpy(eta))
+    weights = weights_of(distances)
+    assert (weights[:, 1] == 0).all()
+    torch.testing.assert_close(weights.sum(1), torch.ones(1, 1, 4))
+    logits = torch.randn(1, 3, 1, 4)
+    assert prototypes.rectified(logits, distances).isfinite().all()
+    none = prototypes.distances(torch.zeros(1, 2, 1, 4), torch.full((3, 2), torch.nan))
+    assert torch.equal(prototypes.rectified(logits, none), logits)
+
+
+def weights_of(distances: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """Give ProDA's w: what is left of the scores of a network that knows nothing."""
+    return prototypes.rectified(torch.zeros_like(distances), distances, temperature).softmax(1)
 
 
 def test_worked_example():
-    eta, counts = np.array([[0, 0], [4, 0]], np.float32), np.array([1, 1])
-    weights = prototypes.distance_softmax(np.array([[1, 0]], np.float32), eta, counts)
-    np.testing.assert_allclose(weights, [[0.8808, 0.1192]], atol=1e-4)
-    probabilities = np.array([[0.4, 0.6]], np.float32)
-    np.testing.assert_allclose(weights * probabilities, [[0.3523, 0.0715]], atol=1e-4)
-    assert prototypes.rectify(probabilities, weights).tolist() == [0]
+    eta = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
+    distances = prototypes.distances(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1), eta)
+    assert distances.flatten().tolist() == [1, 3]
+    assert weights_of(distances).flatten().tolist() == pytest.approx([0.8808, 0.1192], abs=1e-4)
+    p = torch.tensor([0.4, 0.6]).view(1, 2, 1, 1)
+    decided = prototypes.rectified(p.log(), distances).softmax(1).flatten()
+    assert decided.tolist() == pytest.approx([0.3523 / 0.4238, 0.0715 / 0.4238], abs=2e-4)
+    assert decided.argmax() == 0 != p.flatten().argmax()
+
+
+def features(seed, *shape, centre=0.0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + centre
 
 
 def test_equals_the_definition_far_from_the_origin():
-    rng = np.random.default_rng(1)
-    features = (rng.standard_normal((7, 11, 32)) + 100).astype(np.float32)
-    eta = (rng.standard_normal((6, 32)) + 100).astype(np.float32)
-    distance = np.linalg.norm(features[..., None, :].astype(np.float64) - eta, axis=-1)
-    expected = np.exp(-distance / 0.7)
-    expected /= expected.sum(axis=-1, keepdims=True)
-    weights = prototypes.distance_softmax(features, eta, np.ones(6, int), 0.7)
-    assert weights.dtype == np.float32
-    np.testing.assert_allclose(weights, expected, rtol=1e-3, atol=1e-7)
-
-
-def test_more_features_than_a_block():
-    rng = np.random.default_rng(2)
-    features, eta = rng.standard_normal((1300, 4)).astype(np.float32), rng.standard_normal((3, 4)).astype(np.float32)
-    weights = prototypes.distance_softmax(features, eta, np.ones(3, int))
-    alone = [prototypes.distance_softmax(row[None], eta, np.ones(3, int))[0] for row in features]
-    np.testing.assert_allclose(weights, alone, rtol=1e-5)
+    features_NDhw, eta = features(1, 2, 32, 7, 11, centre=100), features(2, 6, 32, centre=100)
+    expected = (features_NDhw[:, None].double() - eta[None, :, :, None, None].double()).norm(dim=2)
+    found = prototypes.distances(features_NDhw, eta)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
+    half = prototypes.distances(features_NDhw.bfloat16(), eta)
+    torch.testing.assert_close(half, prototypes.distances(features_NDhw.bfloat16().float(), eta))
 
 
 def test_limits_of_the_temperature():
-    rng = np.random.default_rng(3)
-    features, eta = rng.standard_normal((200, 8)).astype(np.float32), rng.standard_normal((4, 8)).astype(np.float32)
-    probabilities = rng.dirichlet(np.ones(4), 200).astype(np.float32)
-    counts = np.ones(4, int)
-    nearest = np.linalg.norm(features[:, None] - eta, axis=2).argmin(axis=1)
-    cold = prototypes.rectify(probabilities, prototypes.distance_softmax(features, eta, counts, 1e-4))
-    np.testing.assert_array_equal(cold, nearest)
-    hot = prototypes.rectify(probabilities, prototypes.distance_softmax(features, eta, counts, 1e9))
-    np.testing.assert_array_equal(hot, probabilities.argmax(axis=1))
-    same = prototypes.distance_softmax(features, np.repeat(eta[:1], 4, axis=0), counts)
-    np.testing.assert_allclose(same, 0.25, rtol=1e-6)
+    features_NDhw, eta, logits = features(3, 1, 8, 20, 10), features(4, 4, 8), features(5, 1, 4, 20, 10)
+    distances = prototypes.distances(features_NDhw, eta)
+    assert torch.equal(prototypes.rectified(logits, distances, 1e-5).argmax(1), distances.argmin(1))
+    assert torch.equal(prototypes.rectified(logits, distances, 1e9).argmax(1), logits.argmax(1))
+    same = prototypes.distances(features_NDhw, eta[:1].expand(4, 8))
+    assert torch.equal(prototypes.rectified(logits, same).argmax(1), logits.argmax(1))
 
 
 def test_distant_features_do_not_underflow():
-    weights = prototypes.distance_softmax(np.full((1, 2), 1e6, np.float32), np.eye(2, dtype=np.float32), np.ones(2))
-    np.testing.assert_allclose(weights, 0.5)
+    distances = prototypes.distances(torch.full((1, 2, 1, 1), 1e6), torch.eye(2))
+    assert weights_of(distances).flatten().tolist() == [0.5, 0.5]
 
 
-def test_where_the_product_underflows_the_probabilities_decide():
-    probabilities = np.array([[[0.3, 0.7, 0.0], [0.2, 0.1, 0.7]]], np.float32)
-    weights = np.array([[[0, 0, 1], [0.9, 0.1, 0]]], np.float32)
-    labels = prototypes.rectify(probabilities, weights)
-    assert labels.dtype == np.uint8
-    assert labels.tolist() == [[1, 0]]
+def test_a_feature_on_its_prototype_has_a_gradient():
+    features_NDhw = torch.ones(1, 2, 1, 1, requires_grad=True)
+    prototypes.distances(features_NDhw, torch.ones(1, 2)).sum().backward()
+    assert features_NDhw.grad.isfinite().all()
 
 
 def example():
     centroids = np.array([[1, 2], [np.nan, np.nan], [3, 4]], np.float32)
-    return prototypes.Prototypes(centroids, np.array([5, 0, 7]), ("road", "traffic light", "sky"), "layer4")
+    return prototypes.Prototypes(centroids, np.array([5, 0, 7]), ("road", "traffic light", "sky"), "layer4", "ab12")
 
 
 def test_file_keeps_everything_in_the_same_bytes(tmp_path):
@@ -142,7 +137,7 @@ def test_file_keeps_everything_in_the_same_bytes(tmp_path):
     back = prototypes.read(tmp_path / "a.h5")
     np.testing.assert_array_equal(back.centroids, example().centroids)
     np.testing.assert_array_equal(back.counts, [5, 0, 7])
-    assert (back.classes, back.layer) == (("road", "traffic light", "sky"), "layer4")
+    assert (back.classes, back.layer, back.model) == (("road", "traffic light", "sky"), "layer4", "ab12")
 
 
 def test_bad_files_are_named(tmp_path):
@@ -173,6 +168,4 @@ def test_sizes_that_do_not_match():
     with pytest.raises(UdasegError, match="20 features of 4 values for 19 labels"):
         running.add(np.zeros((4, 5, 4), np.float32), np.zeros(19, np.uint8))
     with pytest.raises(UdasegError, match="features of 5 values, prototypes of 4"):
-        prototypes.distance_softmax(np.zeros((2, 5), np.float32), np.zeros((3, 4), np.float32), np.ones(3))
-    with pytest.raises(UdasegError, match="temperature"):
-        prototypes.distance_softmax(np.zeros((2, 4), np.float32), np.zeros((3, 4), np.float32), np.ones(3), 0.0)
+        prototypes.distances(torch.zeros(1, 5, 2, 2), torch.zeros(3, 4))

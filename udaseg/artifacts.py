@@ -10,10 +10,11 @@ import os
 import platform
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,14 @@ def reasons(job: Job) -> list[str]:
     return [*differences(manifest, _identity(job)), *_damage(job.out, manifest)]
 
 
+def conflicts(job: Job) -> list[str]:
+    """Say in what the work in a directory, complete or not, is not that of the job, which would clear it."""
+    unfinished = read_json(job.out / UNFINISHED)
+    if unfinished is None or read_manifest(job.out) is not None:
+        return reasons(job) if read_manifest(job.out) is not None else []
+    return differences(unfinished, _identity(job))
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Read the manifest of a complete stage directory; None where there is none."""
     return read_json(folder / MANIFEST)
@@ -111,6 +120,28 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
         }
         write_json(job.out / MANIFEST, manifest)
         (job.out / UNFINISHED).unlink()
+
+
+def adopt(job: Job, done: Path) -> bool:
+    """Take over a complete stage directory that is what the job would make; tell whether it is one.
+
+    The files are linked, not copied, where the file system allows: outputs are replaced, never written into.
+    """
+    if job.out.exists() or not done.is_dir() or reasons(replace(job, out=done)):
+        return False
+    job.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=job.out.parent, prefix=PARTIAL) as folder:
+        shutil.copytree(done, Path(folder, job.stage), copy_function=_link, ignore=shutil.ignore_patterns(".*"))
+        Path(folder, job.stage).rename(job.out)
+    return True
+
+
+def _link(source: str, to: str) -> None:
+    if Path(source).name != MANIFEST:  # whose own time says when the stage was last looked at
+        with suppress(OSError):
+            os.link(source, to)
+            return
+    shutil.copy2(source, to)
 
 
 def digest(path: Path) -> str:

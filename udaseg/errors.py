@@ -1,5 +1,8 @@
 """The one error that users see."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class UdasegError(Exception):
     """Say what is wrong, where, what was expected and what was found; the hint says how to put it right.
@@ -15,3 +18,9 @@ class UdasegError(Exception):
 
     def __reduce__(self):
         return type(self), (self.message, self.hint)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Begin a hint with what a mistyped word may have meant: "did you mean 'warmup'? ", or nothing."""
+    close = get_close_matches(word, list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""

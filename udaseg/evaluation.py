@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
-from udaseg.confidence import argmax_label
+from udaseg.data.inverse_depth import metres
 from udaseg.data.records import LabelledSet
+from udaseg.depth_errors import DepthErrors
 from udaseg.files import atomic, write_json
 from udaseg.labels import ClassSpace
 from udaseg.metrics import confusion, scores
@@ -27,44 +28,52 @@ def evaluate(
     settings: Evaluate,
     out: Path,
     *,
+    pad: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write `metrics.json` and a few panels; return the metrics and the manifest's environment.
 
-    Pictures are seen at `size`; the logits are brought to the size of each label, bilinear, before the argmax
-    (AdaptSegNet, ADVENT, FDA; never the other way round). So are those of several scales and of the mirror image,
-    before they are averaged.
+    Pictures are seen at `size`, with `pad` at the largest size of their aspect within it; the logits are brought to
+    the size of each label, bilinear, before the argmax (AdaptSegNet, ADVENT, FDA; never the other way round). So are
+    those of several scales and of the mirror image, before they are averaged. Where the network estimates depth and
+    the pictures have it, the metrics hold its errors, as `depth`.
     """
     space = pictures.space
-    runner = Runner(model, space.classes, settings.precision)
+    runner = Runner(model, space.classes, settings.precision, heads=("depth",) if pictures.has_depth else ())
+    errors = DepthErrors() if runner.model.heads else None
     counts = np.zeros((len(space), len(space)), np.int64)
     shown = set(np.linspace(0, len(pictures) - 1, min(PANELS, len(pictures))).astype(int).tolist())
     done = 0
 
-    def infer(images: Sequence[np.ndarray], seen: HxW | None) -> list[torch.Tensor]:
-        return runner.views(images, seen, settings)
+    def infer(images: Sequence[np.ndarray], seen: HxW | None) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        return runner.views_with_depth(images, seen, settings)
 
-    for indices, images, views in runner.run(pictures, range(len(pictures)), size, settings.batch, infer):
+    for indices, images, given in runner.run(pictures, range(len(pictures)), size, settings.batch, infer, pad):
+        views, depths = zip(*given, strict=True)
         for place, (i, image) in enumerate(zip(indices, images, strict=True)):
             truth = pictures.label(i)
-            own = [view_NChw[place : place + 1] for view_NChw in views]
-            predicted = _label(own, truth.shape, settings.average, runner.model.align_corners)
+            predicted = runner.label(views, place, truth.shape, settings.average)
             confusion(truth, predicted, len(space), out=counts)
+            if errors is not None:
+                own = [depth_N1hw[place : place + 1] for depth_N1hw in depths]
+                errors.add(*_metres(pictures, i, averaged(own, truth.shape, "logits", runner.model.align_corners)))
             if i in shown:
                 _write_panel(out / "panels", pictures.records[i].stem, image, truth, predicted, space)
         done += len(indices)
         if progress is not None:
             progress(done, len(pictures))
     metrics = scores(counts, space.classes).document(counts, len(pictures))
+    if errors is not None:
+        metrics["depth"] = errors.document()
     write_json(out / "metrics.json", metrics)
     return metrics, runner.environment
 
 
-def _label(views: list[torch.Tensor], size: tuple[int, int], average: str, align_corners: bool) -> np.ndarray:
-    if len(views) == 1 and views[0].device.type == "cpu":
-        return argmax_label(views[0][0].numpy(), *size, align_corners)
-    full_1CHW = averaged(views, size, average, align_corners)
-    return full_1CHW[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+def _metres(pictures: LabelledSet, i: int, depth_11HW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Give the true depth of a picture, 0 where it is not known, and the estimated one: float [H, W]."""
+    truth = pictures.depth(i).astype(np.float64) / 100
+    # An inverse depth of 0 or less is farther than all that counts.
+    return truth, metres(np.maximum(depth_11HW[0, 0].cpu().numpy(), np.float32(1e-6)))
 
 
 def _write_panel(

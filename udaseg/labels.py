@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, meant
 
 IGNORE = 255
 RGB = tuple[int, int, int]
@@ -178,7 +178,8 @@ def class_space(spec: str | Sequence[str]) -> ClassSpace:
     """
     if isinstance(spec, str):
         if spec not in SPACES:
-            raise UdasegError(f"there is no class space {spec!r}", f"known: {', '.join(SPACES)}; or a list of names")
+            known = f"{meant(spec, SPACES)}known: {', '.join(SPACES)}; or a list of names"
+            raise UdasegError(f"there is no class space {spec!r}", known)
         return SPACES[spec]
     names = tuple(spec)
     wrong = [name for name in names if not isinstance(name, str) or not name.strip()]

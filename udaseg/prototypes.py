@@ -11,7 +11,9 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
 from numba import njit
+from torch import Tensor
 
 from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.data.transforms import resize_label
@@ -19,12 +21,13 @@ from udaseg.errors import UdasegError
 from udaseg.files import atomic
 from udaseg.labels import ClassSpace
 from udaseg.parallel import Progress
-from udaseg.recipe import HxW, Predict
+from udaseg.recipe import Predict, Source, Target
 
-Part = tuple[ImageSet | LabelledSet, Callable[[int], np.ndarray], HxW | None]
+Part = tuple[ImageSet | LabelledSet, Callable[[int], np.ndarray], Source | Target]
 
 _AGAIN = "write it again with `udaseg prototypes --force`"
-ROWS = 512  # features handled at a time, so that the temporaries stay in the cache
+FAR = 1e30  # the distance to the prototype of a class never seen, whose weight is 0
+NEAR = 1e-12  # the least square of a distance
 
 
 class Centroids:
@@ -64,46 +67,58 @@ class Centroids:
 
 @dataclass(frozen=True, eq=False)
 class Prototypes:
-    """Hold centroids float32 [C, D] (NaN for a class never seen), counts int64 [C], and what they stand for."""
+    """Hold centroids float32 [C, D] (NaN for a class never seen), counts int64 [C], and what they stand for.
+
+    `model` is the digest of the network whose features they are: with another network's they mean nothing.
+    """
 
     centroids: np.ndarray
     counts: np.ndarray
     classes: tuple[str, ...]
     layer: str
+    model: str
 
 
 def gather(
-    model: Path, space: ClassSpace, parts: Sequence[Part], settings: Predict, *, progress: Progress | None = None
+    model: Path,
+    space: ClassSpace,
+    parts: Sequence[Part],
+    settings: Predict,
+    *,
+    digest: str,
+    progress: Progress | None = None,
 ) -> tuple[Prototypes, dict[str, Any]]:
     """Average the features of every class in one pass; return the prototypes and the manifest's environment.
 
-    A part is a set of pictures, the reader of their labels (index to uint8 [H, W]) and the size at which the network
-    sees them. Labels are brought to the features' grid, nearest; ignored pixels count nowhere.
+    A part is a set of pictures, the reader of their labels (index to uint8 [H, W]) and the settings of its side,
+    which say how large the network sees them. Labels are brought to the features' grid, nearest; ignored pixels count
+    nowhere. `digest` is the model's.
     """
     from udaseg.models.inference import Runner
 
     runner = Runner(model, space.classes, settings.precision)
     sums = Centroids(len(space), runner.model.feature_channels)
     done, total = 0, sum(len(pictures) for pictures, _, _ in parts)
-    for pictures, label, size in parts:
-        for indices, _, output in runner.run(pictures, range(len(pictures)), size, settings.batch):
+    for pictures, label, side in parts:
+        for indices, _, output in runner.run(pictures, range(len(pictures)), side.size, settings.batch, pad=side.pad):
             for i, features_DHW in zip(indices, output.features, strict=True):
                 features_HWD = features_DHW.permute(1, 2, 0).contiguous()
                 sums.add(features_HWD.cpu(), resize_label(label(i), tuple(features_HWD.shape[:2])))
             done += len(indices)
             if progress is not None:
                 progress(done, total)
-    return Prototypes(sums.centroids(), sums.counts, space.classes, "features"), runner.environment
+    return Prototypes(sums.centroids(), sums.counts, space.classes, "features", digest), runner.environment
 
 
 def write(path: Path, prototypes: Prototypes) -> None:
-    """Write prototypes.h5 in one piece: `centroids`, `counts`, attributes `classes` and `layer`; the same bytes
-    for the same prototypes."""
+    """Write prototypes.h5 in one piece: `centroids`, `counts`, attributes `classes`, `layer`, `model`; the same
+    bytes for the same prototypes."""
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("centroids", data=prototypes.centroids.astype(np.float32))
         file.create_dataset("counts", data=prototypes.counts.astype(np.int64))
         file.attrs["classes"] = list(prototypes.classes)
         file.attrs["layer"] = prototypes.layer
+        file.attrs["model"] = prototypes.model
 
 
 def read(path: Path) -> Prototypes:
@@ -111,7 +126,8 @@ def read(path: Path) -> Prototypes:
     try:
         with h5py.File(path, "r") as file:
             centroids, counts = file["centroids"][()].astype(np.float32), file["counts"][()].astype(np.int64)
-            classes, layer = tuple(str(name) for name in file.attrs["classes"]), str(file.attrs["layer"])
+            classes = tuple(str(name) for name in file.attrs["classes"])
+            layer, model = str(file.attrs["layer"]), str(file.attrs["model"])
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise UdasegError(f"cannot read prototypes from {path}: {error}", _AGAIN) from None
     if centroids.ndim != 2 or len(centroids) != len(classes) or counts.shape != (len(classes),):
@@ -122,48 +138,40 @@ def read(path: Path) -> Prototypes:
         )
     if not np.isfinite(centroids[counts > 0]).all() or (counts < 0).any():
         raise UdasegError(f"{path}: a centroid is not finite, or a count is negative", _AGAIN)
-    return Prototypes(centroids, counts, classes, layer)
+    return Prototypes(centroids, counts, classes, layer, model)
 
 
-def distance_softmax(features: Any, centroids: np.ndarray, counts: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Weigh the classes by nearness, softmax over classes of -||f - eta||_2 / temperature: float32 [..., C].
+def distances(features_NDhw: Tensor, centroids_CD: Tensor) -> Tensor:
+    """Measure ||f - eta_k||_2 from every feature to every prototype: float32 [N, C, h, w] (ProDA, eq. 5).
 
-    Features [..., D], channels last; ProDA, eq. 5. The weights of classes never seen (count 0) are 0.
-    Raises UdasegError for a temperature that is not positive or features of another dimension.
+    A class without a prototype, a row of NaN, is FAR; where there is no prototype at all, all are equally near: 0.
+    Raises UdasegError for features of another dimension.
     """
-    if not temperature > 0:
-        raise UdasegError(f"temperature is {temperature}, expected a positive number", "1 is the published value")
-    rows_ND = _rows(features)
-    if rows_ND.shape[1] != centroids.shape[1]:
+    if features_NDhw.shape[1] != centroids_CD.shape[1]:
         raise UdasegError(
-            f"features of {rows_ND.shape[1]} values, prototypes of {centroids.shape[1]}",
+            f"features of {features_NDhw.shape[1]} values, prototypes of {centroids_CD.shape[1]}",
             "compute the prototypes with this model (`udaseg prototypes`)",
         )
-    weights_NC = np.zeros((len(rows_ND), len(centroids)), np.float32)
-    seen = np.flatnonzero(counts > 0)
-    if len(seen):
-        # |f|^2 - 2 f.eta + |eta|^2 cancels far from the origin, so all of it is taken about the prototypes' mean.
-        origin = centroids[seen].mean(axis=0)
-        eta_CD = centroids[seen] - origin
-        squares_C, twice_DC = (eta_CD**2).sum(axis=1), np.ascontiguousarray(-2 * eta_CD.T)
-        offset_ND = np.empty((min(ROWS, len(rows_ND)), len(origin)), np.float32)
-        for start in range(0, len(rows_ND), ROWS):
-            part_ND = rows_ND[start : start + ROWS]
-            squares_N = _shift(part_ND, origin, offset_ND)
-            product_NC = offset_ND[: len(part_ND)] @ twice_DC
-            _soften(product_NC, squares_N, squares_C, seen, temperature, weights_NC[start : start + ROWS])
-    return weights_NC.reshape(*features.shape[:-1], len(centroids))
+    seen_C = centroids_CD.isfinite().all(1)
+    if not seen_C.any():
+        return features_NDhw.new_zeros((len(features_NDhw), len(seen_C), *features_NDhw.shape[2:]), dtype=torch.float32)
+    # |f|^2 - 2 f.eta + |eta|^2 cancels far from the origin, so all of it is taken about the prototypes' mean.
+    origin_D = centroids_CD[seen_C].mean(0)
+    eta_CD = torch.where(seen_C[:, None], centroids_CD - origin_D, 0.0)
+    offset_NDhw = features_NDhw.float() - origin_D[:, None, None]
+    product_NChw = torch.einsum("ndhw,cd->nchw", offset_NDhw, eta_CD)
+    squares_NChw = offset_NDhw.square().sum(1, keepdim=True) - 2 * product_NChw + eta_CD.square().sum(1)[:, None, None]
+    # The root has no slope at 0.
+    return torch.where(seen_C[:, None, None], squares_NChw.clamp(min=NEAR).sqrt(), FAR)
 
 
-def rectify(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Choose the class of the largest w p: uint8 labels [...] of probabilities and weights [..., C].
+def rectified(logits_NChw: Tensor, distances_NChw: Tensor, temperature: float = 1.0) -> Tensor:
+    """Weigh the class probabilities by nearness: logits, float32 [N, C, h, w], whose softmax is w p renormalised.
 
-    ProDA, eq. 4. Where every product underflows, or no prototype is known, the label is that of p alone.
+    w = softmax(-distance / temperature), and log(w p) is a difference but for what all classes of a pixel share, so
+    nothing underflows; with all classes equally near, p is left (ProDA, eq. 4).
     """
-    classes = probabilities.shape[-1]
-    labels = np.empty(probabilities.shape[:-1], np.uint8)
-    _choose(probabilities.reshape(-1, classes), weights.reshape(-1, classes), labels.reshape(-1))
-    return labels
+    return logits_NChw.float() - distances_NChw / temperature
 
 
 def _rows(features: Any) -> np.ndarray:
@@ -182,48 +190,3 @@ def _accumulate(rows_ND, labels_N, sums_CD, counts_C):
             total, row = sums_CD[label], rows_ND[n]
             for d in range(len(row)):
                 total[d] += row[d]
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc"})  # lanes for the sum of squares
-def _shift(rows_ND, origin, offset_ND):
-    """Take features about an origin; return their squared lengths."""
-    squares_N = np.empty(len(rows_ND), np.float32)
-    for n in range(len(rows_ND)):
-        row, offset = rows_ND[n], offset_ND[n]
-        square = np.float32(0)
-        for d in range(len(origin)):
-            offset[d] = row[d] - origin[d]
-            square += offset[d] * offset[d]
-        squares_N[n] = square
-    return squares_N
-
-
-@njit(cache=True, nogil=True)
-def _soften(product_NC, squares_N, squares_C, seen, temperature, weights_NC):
-    """Turn -2 f.eta into softmax(-||f - eta|| / temperature), the nearest distance subtracted."""
-    for n in range(len(product_NC)):
-        row = product_NC[n]
-        nearest = np.float32(np.inf)
-        for c in range(len(row)):
-            row[c] = np.sqrt(max(row[c] + squares_N[n] + squares_C[c], np.float32(0)))
-            nearest = min(nearest, row[c])
-        total = np.float32(0)
-        for c in range(len(row)):
-            row[c] = np.exp(np.float32((nearest - row[c]) / temperature))
-            total += row[c]
-        for c in range(len(row)):
-            weights_NC[n, seen[c]] = row[c] / total
-
-
-@njit(cache=True, nogil=True)
-def _choose(probabilities_NC, weights_NC, labels_N):
-    for n in range(len(labels_N)):
-        best, product = 0, 0.0
-        likely = 0
-        for c in range(probabilities_NC.shape[1]):
-            value = np.float64(weights_NC[n, c]) * np.float64(probabilities_NC[n, c])
-            if value > product:
-                best, product = c, value
-            if probabilities_NC[n, c] > probabilities_NC[n, likely]:
-                likely = c
-        labels_N[n] = best if product > 0 else likely

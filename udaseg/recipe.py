@@ -1,14 +1,15 @@
 """The recipe: one frozen, checked description of an experiment, a section for each stage."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 HxW = tuple[Count, Count]
+BnMode = Literal["train", "affine-frozen", "frozen"]
 
 
 class Section(BaseModel):
@@ -25,36 +26,59 @@ class Toytown(Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class Source(Section):
+class Side(Section):
+    @model_validator(mode="after")
+    def _pad_needs_a_size(self) -> Self:
+        if self.pad and self.size is None:
+            raise ValueError("pad=true keeps the aspect of pictures within `size`, and there is no size")
+        return self
+
+
+class Source(Side):
     """The labelled, synthetic side."""
 
     dataset: str = "gta5"
     root: str | None = None  # relative to the data root; the dataset's name when absent
     split: str = "train"
+    list: str | None = None  # a text file that names the pictures to take, all of the split when absent
+    limit: Count | None = None
     coding: str | None = None  # of the label ids; only `folder` datasets leave it open
     size: HxW | None = None  # images and labels are resized to this before crops
-    limit: Count | None = None
+    pad: bool = False  # keep the aspect within `size`; the rest is black and ignored
 
 
-class Target(Section):
+class Target(Side):
     """The real side: images to adapt to, and a labelled split that only evaluation opens."""
 
     dataset: str = "cityscapes"
     root: str | None = None
     split: str = "train"
     val: str = "val"
+    list: str | None = None  # of the pictures of `split`
+    limit: Count | None = None
     coding: str | None = None
     size: HxW | None = None
-    limit: Count | None = None
+    pad: bool = False
 
 
 class Model(Section):
     name: Literal["deeplab", "bisenet", "fpn"] = "deeplab"
     backbone: Literal["resnet18", "resnet50", "resnet101"] = "resnet101"
     weights: str = "imagenet"  # imagenet, none, or a file
-    bn: Literal["train", "affine-frozen", "frozen"] = "affine-frozen"
+    bn: BnMode = "affine-frozen"
     aspp: tuple[Count, ...] = (6, 12, 18, 24)
     color: Literal["rgb-imagenet", "bgr-mean", "rgb"] = "rgb-imagenet"
+    # How much the loss of classifiers on inner layers counts: that of a second one, on layer 3, which this adds to
+    # deeplab (AdaptSegNet, multi-level: 0.1) and fpn; those of the two that bisenet has anyway, each 1 when absent.
+    auxiliary: Positive | None = None
+    heads: tuple[Literal["depth", "density"], ...] = ()  # what it estimates beside the classes; `warmup` teaches it
+
+    @field_validator("heads")
+    @classmethod
+    def _known(cls, heads: tuple[str, ...]) -> tuple[str, ...]:
+        if heads not in ((), ("depth",), ("depth", "density")):
+            raise ValueError("expected [], [depth] or [depth, density]; the target's density follows from its depth")
+        return heads
 
 
 class Augment(Section):
@@ -86,17 +110,29 @@ class Warmup(Training):
     source: Literal["source", "stylize"] = "source"
     fda: Annotated[float, Field(gt=0.0, lt=0.5)] | None = None  # a target's style for each draw of the source: beta
     entropy_weight: Positive | None = None  # of FDA's robust entropy penalty on the target
+    class_weights: bool = False  # weigh the source's cross-entropy by 1 / (C f), f the share of a class of C
+    class_balanced: bool = False  # draw source pictures class by class, the rare ones as often as the others (FADA)
 
 
 class Adversary(Section):
     """What a discriminator is to find no difference in between the domains, while `warmup` trains."""
 
-    align: Literal["none", "output", "entropy", "fine-grained"] = "none"
+    align: Literal["none", "output", "entropy", "fine-grained", "fused"] = "none"
     loss: Literal["vanilla", "least-squares"] = "vanilla"
     discriminator: Literal["full", "light"] = "full"  # of `output` and `entropy`
     weight: Positive = 0.001  # of the adversarial term in what the network minimises
+    auxiliary: Positive | None = None  # the same on the first inner classifier (AdaptSegNet, multi-level: 0.0002)
     lr: Positive = 1e-4  # of the discriminator, which learns by Adam
     betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+
+
+class Depth(Section):
+    """What the heads for depth and density learn while `warmup` trains (depth distribution)."""
+
+    regression: Positive = 0.005  # the weight of the source's depth
+    balance: Positive = 0.01  # of the source's density
+    target_balance: Positive = 0.05  # of the target's density
+    mask_invalid: bool = True  # leave out depth that is no measurement; the published loss has it as 65536
 
 
 class Stylize(Section):
@@ -149,7 +185,10 @@ class Pseudolabel(Section):
 class Refine(Section):
     spatial_prior: bool = False
     prototypes: bool = False
-    confidence: Fraction = 0.9
+    first: Literal["prototypes", "spatial_prior"] = "prototypes"  # where both are chosen
+    pixels: Literal["labelled", "all"] = "labelled"  # on which the prototypes decide anew; ProDA: all
+    temperature: Positive = 1.0  # of the softmax over the distances to the prototypes
+    confidence: Fraction = 0.9  # of the spatial prior: pixels of a lower one lose their label
     base0: Annotated[int, Field(ge=0)] = 50
     base1: Annotated[int, Field(ge=0)] = 4950
     scale_with_area: bool = False
@@ -163,11 +202,31 @@ class Gmm(Section):
     components: Count = 5
     grid: HxW | None = None  # stride 8 of the source size when absent
     iterations: Count = 100
+    compat: bool = False  # keep what is no measurement, and needles of variance 1e-6, as the published tables do
+
+
+class Strong(Section):
+    """How the student's view of the target differs from the teacher's, which is as `augment` leaves it."""
+
+    jitter: Fraction = 0.2  # as in `augment`
+    blur: Fraction = 0.5
+
+
+class Online(Section):
+    """Labels of the target that are made anew at every step, from the teacher's view of it."""
+
+    # Whose scores decide: the teacher's, or those of the model that retraining starts from (ProDA).
+    scores: Literal["teacher", "initial"] = "teacher"
+    rectify: bool = False  # weigh them by the nearness of the teacher's features to prototypes that move with it
+    pixels: Literal["all", "labelled", "unlabelled"] = "all"  # by the labels there are, which count for the others
+    confidence: Fraction = 0.968
+    # Less confident labels: weigh all of a picture's by the share of the confident ones (DACS), or ignore them.
+    unsure: Literal["weigh", "ignore"] = "weigh"
 
 
 class Retrain(Training):
     source: Literal["source", "stylize", "none"] = "source"
-    labels: Literal["refine", "pseudolabel"] = "refine"
+    labels: Literal["refine", "pseudolabel", "none"] = "refine"
     init: Literal["warmup", "weights"] = "warmup"
     target_weight: Positive = 1.0
     lr_per_round: Positive = 1.0  # the learning rate of a round, times that of the round before
@@ -180,6 +239,28 @@ class Retrain(Training):
     effective_weight: Positive | None = None
     mine: Fraction = 0.0  # how often a target crop is centred on a rare class; the CBST authors use 0.8
     mine_below: Fraction = 1e-3  # rare is a class with a lower share of the predicted pixels
+    bn: BnMode | None = None  # of the backbone in this stage; the model's when absent
+    loss: Literal["cross-entropy", "symmetric"] = "cross-entropy"  # on the labels of the target
+    teacher: Fraction | None = None  # the momentum at which an average follows the student; published values 0.999
+    keep: Literal["student", "teacher"] = "student"  # which of the two becomes model.pt
+    strong: Strong | None = None
+    online: Online | None = None
+    classmix: bool = False  # paste half of the classes of a source picture on each target picture
+    consistency: Positive | None = None  # the weight of being as near to the prototypes in both views (ProDA: 10 / C)
+    temperature: Positive = 1.0  # of the softmax over the distances to the prototypes
+    prototype_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9999
+
+
+class Distill(Training):
+    """What a fresh student learns: the source, and what the finished model says of the target (ProDA)."""
+
+    source: Literal["source", "stylize", "none"] = "source"
+    weights: str | None = None  # the student's first, as in `model`, whose they are when absent
+    confidence: Fraction = 0.95  # of the labels it is given; less confident pixels have none
+    flip: bool = True  # what the finished model says is the mean with what it says of the mirror image
+    target_weight: Positive = 1.0  # of these labels
+    soft_weight: Annotated[float, Field(ge=0.0)] = 1.0  # of the divergence from its probabilities, on all pixels
+    strong: Strong | None = None
 
 
 class Evaluate(Views):
@@ -196,13 +277,16 @@ class Recipe(Section):
     data: str = "data"  # the directory that holds the datasets
     space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
     chain: tuple[str, ...] = ()
+    ablation: dict[str, dict[str, Any]] = {}  # by name, what to change for a run without one ingredient
     rounds: Count = 1  # how often predict to retrain are run, each time from the model of the time before
     toytown: Toytown | None = None
     source: Source = Source()
     target: Target = Target()
     model: Model = Model()
+    pretrain: Warmup | None = None  # a phase on the source alone, from whose model `warmup` starts (FADA)
     warmup: Warmup = Warmup()
     adversary: Adversary = Adversary()
+    depth: Depth = Depth()
     stylize: Stylize = Stylize()
     predict: Predict = Predict()
     prior: Prior = Prior()
@@ -211,4 +295,5 @@ class Recipe(Section):
     prototypes: Prototypes = Prototypes()
     gmm: Gmm = Gmm()
     retrain: Retrain = Retrain()
+    distill: Distill = Distill()
     evaluate: Evaluate = Evaluate()

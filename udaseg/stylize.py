@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from udaseg import fda
 from udaseg.data.pictures import read_image
 from udaseg.data.records import ImageSet, Labelled, LabelledSet
-from udaseg.data.transforms import Restyle, resize
+from udaseg.data.transforms import Restyle, resize, seen_size
 from udaseg.errors import UdasegError
 from udaseg.files import atomic
 from udaseg.recipe import HxW, Stylize
@@ -32,13 +32,14 @@ def stylize_set(
     out: Path,
     *,
     seed: int,
+    pad: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write every source picture with the low amplitudes of a target picture, beside the labels as they are.
 
-    Pictures are brought to `size` first, the target's always to the source's. The target of a picture is drawn by
-    `seed` from a permutation of all of them; `pairs.jsonl` lists the pairs. Pictures that stand there already are
-    kept: they are written in one piece.
+    Pictures are brought to `size` first, with `pad` to the largest size of their aspect within it; the target's always
+    to the source's. The target of a picture is drawn by `seed` from a permutation of all of them; `pairs.jsonl` lists
+    the pairs. Pictures that stand there already are kept: they are written in one piece.
     """
     partners = pairing(len(source), len(target), seed)
 
@@ -50,7 +51,7 @@ def stylize_set(
         if styled.image.exists():
             return
         image = source.image(i)
-        canvas = resize(image, size) if size is not None else image
+        canvas = resize(image, seen_size(image.shape, size, pad) or image.shape[:2])
         style = resize(read_image(target.records[partners[i]].image), canvas.shape[:2])
         picture = fda.stylize(canvas, fda.low_band(style, settings.beta, settings.window))
         with atomic(styled.image, sync=False) as temporary:

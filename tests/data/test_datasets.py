@@ -132,6 +132,26 @@ def test_cityscapes_disparity_in_pixels(tmp_path):
     assert np.array_equal(read_disparity(path), [[np.nan, 0, 1, 128]], equal_nan=True)
 
 
+def test_cityscapes_depth_is_told_by_disparity_and_camera(tmp_path):
+    cityscapes(tmp_path)
+    stems = [f"{city}/{city}_{i:06d}_000019" for city in ("aachen", "bonn") for i in range(2)]
+    for stem in stems:
+        save(tmp_path / f"disparity/val/{stem}_disparity.png", columns([0, 1, 257, 2561]).astype(np.uint16))
+    pictures = open_labelled("cityscapes", tmp_path, "val", CS19)
+    assert not pictures.has_depth
+    assert "depth: none; the disparity has no camera/ beside it" in pictures.notes
+    for stem in stems[:3]:
+        path = tmp_path / f"camera/val/{stem}_camera.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 1000}}')
+    pictures = open_labelled("cityscapes", tmp_path, "val", CS19)
+    assert pictures.has_depth
+    assert pictures.depth(0)[0, :4].tolist() == [0, 0, 20_000, 2_000]
+    with pytest.raises(UdasegError, match=r"bonn_000001_000019_camera\.json: .*found no file") as caught:
+        pictures.depth(3)
+    assert "camera_trainvaltest.zip" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("folder", "ids", "coding"),
     [

@@ -74,6 +74,16 @@ def test_pictures_without_labels_give_batches_without_labels():
     assert sorted(batch["target_image"][:, 0, 0, 0].tolist()) == [0, 1, 2]
 
 
+def test_a_batch_says_where_its_pictures_end():
+    padded = Stream("target", unlabelled(Unlabelled(), (6, 12), pad=True), 2, Augment(flip=0.0))
+    batch = Batches([padded], 0)[0]
+    assert batch["target_valid"].dtype == torch.bool
+    assert batch["target_valid"].shape == (2, 6, 12)
+    assert batch["target_valid"][:, :, :8].all()
+    assert not batch["target_valid"][:, :, 8:].any()
+    assert (batch["target_image"][:, :, 8:] == 0).all()
+
+
 def test_a_second_stream_leaves_the_first_as_it_was():
     target = Stream("target", unlabelled(Unlabelled(), (6, 8)), 1, Augment(crop=(4, 4)))
     alone, together = Batches([stream()], 0)[2], Batches([stream(), target], 0)[2]

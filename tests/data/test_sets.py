@@ -43,6 +43,44 @@ def test_a_target_needs_no_labels_on_disk(tmp_path):
     assert open_images("cityscapes", tmp_path, "train", limit=3).image(2).shape == (6, 8, 3)
 
 
+def test_a_list_chooses_the_pictures(tmp_path):
+    cityscapes(tmp_path, "train")
+    everything = open_images("cityscapes", tmp_path, "train").records
+    wanted = [everything[2], everything[0]]
+    lines = (
+        [record.stem for record in wanted],
+        [record.image.name for record in wanted],
+        [f"leftImg8bit/train/somewhere/{record.image.name}\tgtFine/train/a b.png" for record in wanted],
+        ["# a comment", "", f"/{wanted[0].image.name} {wanted[0].stem}", wanted[1].stem, wanted[1].stem],
+    )
+    for i, text in enumerate(lines):
+        path = tmp_path / f"{i}.txt"
+        path.write_text("\n".join(text))
+        assert open_images("cityscapes", tmp_path, "train", listed=path).records == (everything[0], everything[2])
+        assert open_images("cityscapes", tmp_path, "train", limit=1, listed=path).records == (everything[0],)
+        labelled = open_labelled("cityscapes", tmp_path, "train", CS19, listed=path)
+        assert [record.stem for record in labelled.records] == [everything[0].stem, everything[2].stem]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"nowhere_000000_000019\n", "found 1 others: nowhere_000000_000019"),
+        (b"# nothing\n\n", "found no name"),
+        (b"\xff\xfe", "cannot read the list"),
+        (None, "cannot read the list"),
+    ],
+)
+def test_a_list_that_names_something_else(tmp_path, content, said):
+    cityscapes(tmp_path, "train")
+    path = tmp_path / "list.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UdasegError, match=said) as raised:
+        open_images("cityscapes", tmp_path, "train", listed=path)
+    assert str(path) in raised.value.message
+
+
 def test_labels_are_writable_train_ids(tmp_path):
     pictures = open_labelled("cityscapes", cityscapes(tmp_path), "val", CS19)
     labels = pictures.label(0)

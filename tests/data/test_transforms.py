@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udaseg.data.transforms import Pair, augment, distort, resize, resize_label
+from udaseg.data.transforms import Pair, augment, distort, fit, inside, resize, resize_label
 from udaseg.recipe import Augment
 
 
@@ -35,6 +35,48 @@ def test_padding_is_ignored_and_not_labelled():
     assert (pair.label[:, 5:] == 255).all()
     assert (pair.label[:4, :5] != 255).all()
     assert (pair.image[4:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "own"),
+    [
+        ((3000, 4000), (760, 1013)),  # 1013.33
+        ((4000, 3000), (760, 570)),
+        ((760, 1280), (760, 1280)),
+        ((100, 1000), (128, 1280)),
+        ((1, 5000), (1, 1280)),
+        ((49, 49 * 2), (640, 1280)),  # 49 * (1280 / 98) is 639.99... in floats
+    ],
+)
+def test_the_largest_size_of_an_aspect_within_a_canvas(shape, own):
+    assert inside(shape, (760, 1280)) == own
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 30), st.integers(1, 30))
+def test_a_padded_picture_is_whole_in_the_corner_and_nothing_elsewhere(height, width, rows, columns):
+    pair = coded(height, width)
+    own = inside(pair.label.shape, (rows, columns))
+    padded = fit(pair, (rows, columns), pad=True)
+    assert padded.label.shape == padded.image.shape[:2] == (rows, columns)
+    assert np.array_equal(padded.image[: own[0], : own[1]], resize(pair.image, own))
+    assert np.array_equal(padded.label[: own[0], : own[1]], resize_label(pair.label, own))
+    outside = np.ones((rows, columns), bool)
+    outside[: own[0], : own[1]] = False
+    assert (padded.label[outside] == 255).all()
+    assert (padded.image[outside] == 0).all()
+    if padded.valid is None:
+        assert not outside.any()
+    else:
+        assert np.array_equal(padded.valid, ~outside)
+
+
+def test_what_is_valid_goes_through_crop_scale_and_flip_with_the_picture():
+    padded = fit(coded(4, 12), (12, 12), pad=True)
+    for seed in range(20):
+        pair = augment(padded, Augment(crop=(9, 7), scale=(0.5, 1.5)), np.random.default_rng(seed))
+        assert pair.valid is not None
+        assert np.array_equal(pair.valid, pair.label != 255)
 
 
 @pytest.mark.parametrize(("flip", "mirrored"), [(0.0, False), (1.0, True)])

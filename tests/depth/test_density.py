@@ -1,4 +1,4 @@
-"""Inverse depth, the grid, the density of the mixtures, and their file."""
+"""The grid, the density of the mixtures, and their file."""
 
 import h5py
 import numpy as np
@@ -29,12 +29,6 @@ def definition(mixtures, inverse_depth_HW):
             part_HW = part_HW * stats.norm.pdf(value_HW, mixtures.means[c, j, k], np.sqrt(mixtures.variances[c, j, k]))
         total_CHW[c] += part_HW
     return total_CHW
-
-
-def test_inverse_depth():
-    out = depth.inverse_depth(np.array([0, 1, 499, 65535], np.uint16))
-    assert out.dtype == np.float32
-    np.testing.assert_allclose(out, [65536, 32768, 131.072, 1.0])
 
 
 @pytest.mark.parametrize(

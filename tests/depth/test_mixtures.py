@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from udaseg.data.inverse_depth import inverse_depth
 from udaseg.depth import density as depth
 from udaseg.depth import mixtures
 from udaseg.errors import UdasegError
@@ -43,7 +44,7 @@ def counted(columns, rows, cm, classes=("road",), label=0, **settings):
 
 
 def points(columns, rows, cm):
-    return np.stack([columns, rows, depth.inverse_depth(cm)], axis=1).astype(np.float64)
+    return np.stack([columns, rows, inverse_depth(cm)], axis=1).astype(np.float64)
 
 
 def log_likelihood(fitted, c, points_N3):
@@ -167,7 +168,7 @@ def test_class_of_few_places_gets_few_components():
     assert (few.weights[0] > 0).sum() == 2
     np.testing.assert_allclose(few.weights[0, :2], [2 / 3, 1 / 3])
     np.testing.assert_allclose(few.means[0, :2, :2], [[3, 4], [70, 40]])
-    np.testing.assert_allclose(few.means[0, :2, 2], depth.inverse_depth(cm[:2]))
+    np.testing.assert_allclose(few.means[0, :2, 2], inverse_depth(cm[:2]))
     np.testing.assert_array_equal(few.variances[0, :2], mixtures.FLOOR)
 
 

@@ -41,7 +41,8 @@ def test_round_trip(network, saved):
     assert meta["classes"] == list(CLASSES)
     assert meta["extra"] == {"step": 7}
     assert meta["model"] == {
-        "name": "fpn", "backbone": "resnet18", "bn": "affine-frozen", "aspp": [6, 12, 18, 24], "color": "rgb-imagenet"
+        "name": "fpn", "backbone": "resnet18", "bn": "affine-frozen", "aspp": [6, 12, 18, 24],
+        "color": "rgb-imagenet", "heads": [], "auxiliary": None,
     }  # fmt: skip
     image = torch.randn(1, 3, 48, 64)
     with torch.no_grad():
@@ -170,5 +171,7 @@ def test_require_names_each_difference(saved):
     assert "1: expected 'bus', found 'car'" in message
     assert "model.name: expected deeplab, found fpn" in message
     assert "model.backbone: expected resnet50, found resnet18" in message
+    with pytest.raises(UdasegError, match=r"model\.auxiliary: expected 0\.1, found None"):
+        checkpoint.require(meta, model=SETTINGS.model_copy(update={"auxiliary": 0.1}))
     with pytest.raises(UdasegError, match=r"expected 1 \(road\), found 3 \(road, car, person\)"):
         checkpoint.require(meta, classes=("road",))

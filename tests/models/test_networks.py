@@ -61,6 +61,29 @@ def test_deeplab_head_is_the_sum_of_its_branches():
     assert wide.classifier[0].weight.std().item() == pytest.approx(0.01, rel=0.05)
 
 
+@pytest.mark.parametrize(("name", "stride"), [("deeplab", 8), ("fpn", 16)])
+def test_an_auxiliary_classifier_scores_layer_3_in_training_and_changes_nothing_else(name, stride):
+    torch.manual_seed(0)
+    single = models.construct(small(name), 5)
+    torch.manual_seed(0)
+    multi = models.construct(small(name, auxiliary=0.1), 5)
+    assert (single.inner_classifiers, multi.inner_classifiers) == (0, 1)
+    own = single.state_dict()
+    assert all(torch.equal(own[key], multi.state_dict()[key]) for key in own)
+    assert {key.split(".")[0] for key in multi.state_dict().keys() - own.keys()} == {"auxiliary"}
+    image = torch.randn(2, 3, 64, 96)
+    plain, output = single(image), multi(image)
+    assert torch.equal(plain.logits, output.logits)
+    assert plain.aux == multi.eval()(image).aux == ()
+    (aux_NChw,) = output.aux
+    assert aux_NChw.shape[:2] == (2, 5)
+    assert [-(-side // stride) for side in (64, 96)] <= list(aux_NChw.shape[-2:])
+    aux_NChw.sum().backward()
+    assert multi.backbone.layer3[1].conv2.weight.grad is not None
+    assert multi.backbone.layer4[0].conv1.weight.grad is None
+    assert all(value.grad is not None for value in multi.auxiliary.parameters())
+
+
 def test_bisenet_has_the_published_parameter_counts():
     with torch.device("meta"):
         network = BiSeNet("resnet18", 19)

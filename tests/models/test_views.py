@@ -80,6 +80,26 @@ def test_scores_are_the_average_on_the_grid_of_the_scale_nearest_to_one(runner):
     torch.testing.assert_close(scores, averaged(views, tuple(grid), "logits", runner.model.align_corners))
 
 
+class Pictures:
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def image(self, i):
+        return image(self.sizes[i], seed=i)
+
+
+def test_padded_pictures_are_seen_at_their_own_aspect_without_the_padding(runner):
+    pictures = Pictures((80, 120), (80, 120), (120, 60))
+    found = [
+        (list(indices), output.logits) for indices, _, output in runner.run(pictures, range(3), (64, 96), 3, pad=True)
+    ]
+    assert [indices for indices, _ in found] == [[0], [1], [2]]
+    for i, (height, width) in enumerate([(64, 96), (64, 96), (64, 32)]):
+        assert torch.equal(found[i][1], runner.infer([pictures.image(i)], (height, width)).logits)
+    together = [list(indices) for indices, *_ in runner.run(pictures, range(2), (64, 96), 2, pad=True)]
+    assert together == [[0, 1]]
+
+
 def test_scales_are_of_the_size_that_is_asked_for(runner):
     views = runner.views([image((40, 50))], (64, 96), Predict(scales=(1.0, 0.5), flip=True))
     assert [view.shape[-2:] for view in views[2:]] == [runner.infer([image()], (32, 48)).logits.shape[-2:]] * 2

@@ -101,6 +101,12 @@ class FakeRun:
             file["means"], file["variances"] = centre, np.full((c, 2, 3), 4.0)
         return folder
 
+    def prior(self, maps_CHW: np.ndarray) -> Path:
+        folder = self.stage("prior", {"classes": len(self.classes)}, source="data/gta5")
+        with h5py.File(folder / "prior.h5", "w") as file:
+            file.attrs["classes"], file["prior"] = list(self.classes), maps_CHW.astype(np.float32)
+        return folder
+
     def label_files(self, folder: Path, ignored: float) -> None:
         (folder / "labels").mkdir(exist_ok=True)
         for i in range(5):

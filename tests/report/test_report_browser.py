@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 from udaseg.report import write
@@ -62,6 +63,9 @@ def page(fake_run, tmp_path):
     runs = [fake_run(name, seed=seed).whole() for seed, name in enumerate(("demo", "demo-" + "x" * 60))]
     odd = fake_run("odd", classes=("road", "a-very-long-name-of-a-class-without-any-space-in-it")).whole()
     odd.stage("extra", {"path": "/data/" + "y" * 200}, warnings=("z" * 300,), source="/data/" + "y" * 200)
+    odd.prior(np.ones((2, 8, 16)))
+    for number in (2, 3):
+        odd.pseudolabel(f"round{number}/pseudolabel", [0.9, 0.5], [1000, 100], [200, 0])
     out = write([*(run.root for run in runs), odd.root], tmp_path / "report.html", runs[0].images())
     return out.read_text(encoding="utf-8")
 

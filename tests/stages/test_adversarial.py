@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from udaseg import recipes
 
-NAMES = ("adaptseg-gta2city", "advent-gta2city", "fada-gta2city", "realtime-gta2city")
+NAMES = ("adaptseg-gta2city", "adaptseg-multi-gta2city", "advent-gta2city", "realtime-gta2city")
 TINY = ("source.size=[32,64]", "target.size=[32,64]", "warmup.steps=2", "warmup.batch=2", "warmup.log_every=1")
 
 
@@ -24,7 +27,7 @@ def log() -> list[dict]:
 def test_its_recipes_are_planned_and_train(rendered, udaseg, manifest, name):
     shared = ("--recipe", name, "--scale", "toy", *changed(*TINY))
     rows = udaseg("status --json", *shared, tiny=False).json["stages"]
-    assert [row["stage"] for row in rows] == ["warmup", "evaluate-warmup", "report"]
+    assert [row["stage"] for row in rows] == list(recipes.load(name).chain)
     outcome = udaseg("warmup", *shared, tiny=False)
     assert outcome.code == 0, outcome.err
     assert "warmup: up to date" in udaseg("warmup", *shared, tiny=False).err
@@ -32,7 +35,63 @@ def test_its_recipes_are_planned_and_train(rendered, udaseg, manifest, name):
     assert {"source", "target"} == said["inputs"].keys()
     assert said["settings"]["adversary"] == recipes.load(name).adversary.model_dump(mode="json")
     assert [line["step"] for line in log()] == [1, 2]
-    assert {"source", "adversarial", "discriminator", "discriminator_accuracy"} <= log()[0].keys()
+    both = name in ("adaptseg-multi-gta2city", "advent-gta2city")
+    for level in ("", "_aux1") if both else ("",):
+        terms = {f"{term}{level}" for term in ("source", "adversarial", "discriminator", "discriminator_accuracy")}
+        assert terms <= log()[0].keys()
+
+
+FADA = ("--recipe", "fada-gta2city", "--scale", "toy", *changed(*TINY, "warmup.class_balanced=false"))
+ALONE = changed("pretrain.steps=2", "pretrain.batch=2", "pretrain.log_every=1")
+
+
+def test_a_phase_on_the_source_alone_comes_first_and_its_model_is_gone_on_with(rendered, udaseg, manifest):
+    rows = udaseg("status --json", *FADA, tiny=False).json["stages"]
+    assert [row["stage"] for row in rows][:2] == ["pretrain", "warmup"]
+    outcome = udaseg("warmup", *FADA, *ALONE, tiny=False)
+    assert outcome.code == 0, outcome.err
+    run = Path("runs/fada-gta2city-toy")
+    first, then = manifest(run / "pretrain"), manifest(run / "warmup")
+    assert first["inputs"].keys() == {"class counts", "source"}
+    assert first["settings"]["pretrain"]["class_balanced"]
+    assert not {"warmup", "adversary", "target"} & first["settings"].keys()
+    assert then["inputs"]["pretrain"]["path"] == str(run / "pretrain" / "model.pt")
+    lines = [json.loads(line) for line in (run / "pretrain" / "log.jsonl").read_text().splitlines()]
+    assert [sorted(line) for line in lines] == [["loss", "lr", "source", "step"]] * 2
+    assert "pretrain: up to date" in udaseg("warmup --pretrain", *FADA, *ALONE, tiny=False).err
+    # A longer first phase is a reason for both; with no step of its own, the warm-up ends as the phase before did.
+    outcome = udaseg("warmup --dry-run", *FADA, *ALONE, *changed("pretrain.steps=3"), tiny=False)
+    assert "pretrain.steps: 2 -> 3" in outcome.err
+    assert udaseg("warmup", *FADA, *ALONE, *changed("warmup.steps=0"), tiny=False).code == 0
+    one, other = (torch.load(run / stage / "model.pt", weights_only=True) for stage in ("pretrain", "warmup"))
+    assert all(torch.equal(one["model"][name], other["model"][name]) for name in one["model"])
+
+
+def test_a_recipe_without_a_first_phase_says_so(rendered, udaseg):
+    outcome = udaseg("warmup --pretrain")
+    assert outcome.code == 1
+    assert "recipe tiny has no pretrain section" in outcome.err
+
+
+def test_the_student_learns_every_pixel_with_batch_norm_of_its_own(rendered, udaseg, manifest):
+    student = changed("retrain.steps=1", "retrain.batch=2", "model.bn=frozen", "retrain.bn=train")
+    run = Path("runs/fada-gta2city-toy")
+    for stage in ("warmup", "predict", "pseudolabel", "retrain"):
+        outcome = udaseg(stage, *FADA, *ALONE, *student, tiny=False)
+        assert outcome.code == 0, outcome.err
+    assert manifest(run / "retrain")["inputs"].keys() == {"labels", "target"}
+    labels = [np.array(Image.open(path)) for path in (run / "pseudolabel" / "labels").iterdir()]
+    assert len(labels) == 5
+    assert all((label != 255).all() for label in labels)
+    models = {stage: torch.load(run / stage / "model.pt", weights_only=True) for stage in ("warmup", "retrain")}
+    tracked = {stage: int(read["model"]["backbone.bn1.num_batches_tracked"]) for stage, read in models.items()}
+    assert tracked == {"warmup": 0, "retrain": 1}
+
+
+def test_a_second_level_that_is_not_there_is_said(rendered, udaseg):
+    outcome = udaseg("warmup", *changed("adversary.align=output", "adversary.auxiliary=0.0002"))
+    assert outcome.code == 1
+    assert "hint: set model.auxiliary=0.1 to add one" in outcome.err
 
 
 def test_the_rows_of_the_real_time_table(rendered, udaseg, manifest):

@@ -76,6 +76,30 @@ def test_own_data_through_every_stage(own_data, udaseg, manifest):
     assert own_data[-1] in page
 
 
+@pytest.mark.parametrize("own_data", [3], indirect=True)
+def test_pictures_of_several_aspects_keep_theirs(own_data, udaseg):
+    """A portrait, a landscape: padded for the batches of training, labelled whole at their own sizes."""
+    Path("list.txt").write_text("a\nb.png\n")
+    with Image.open("real/train/images/a.png") as picture:
+        upright = picture.transpose(Image.Transpose.ROTATE_90)
+    upright.save("real/train/images/a.png")
+    padded = "--set target.pad=true --set target.size=[32,64] --set source.size=[32,64] --set source.pad=true"
+    flags = f"--recipe mine.yaml --target-list list.txt {padded}"
+    adversary = "--set adversary.align=output --set warmup.entropy_weight=0.01"
+    for command in (f"warmup {adversary}", "pseudolabel --p 0.5", "refine", "retrain", "evaluate"):
+        outcome = udaseg(f"{command} {flags}", tiny=False)
+        assert outcome.code == 0, outcome.err
+    assert sorted(path.stem for path in Path("runs/mine/pseudolabel/labels").iterdir()) == ["a", "b"]
+    for stem, size in (("a", (48, 64)), ("b", (64, 48))):
+        with Image.open(f"runs/mine/pseudolabel/labels/{stem}.png") as label:
+            assert label.size == size
+    outcome = udaseg(f"predict --dry-run {flags} --set target.pad=false", tiny=False)
+    assert "target.pad" in outcome.err
+    outcome = udaseg("warmup --recipe mine.yaml --set target.pad=true --set target.size=null", tiny=False)
+    assert outcome.code == 1
+    assert "there is no size" in outcome.err
+
+
 @pytest.mark.parametrize("own_data", [2], indirect=True)
 def test_domains_of_different_sizes_cannot_share_a_batch(own_data, udaseg):
     for command in ("warmup", "pseudolabel --p 0.5", "refine"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udaseg.data import read_depth
+from udaseg.data import open_labelled, read_depth
 from udaseg.errors import UdasegError
 from udaseg.files import PARTIAL
 from udaseg.labels import CODINGS, SPACES
@@ -62,6 +62,10 @@ def test_files_have_the_names_of_the_datasets(world):
             for part, name in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds"))
             for split, city in (("train", "aachen"), ("train", "bochum"), ("train", "hamburg"), ("val", "frankfurt"))
         ),
+        *(
+            f"cityscapes/{part}/val/frankfurt/frankfurt_000000_000019_{part}.{suffix}"
+            for part, suffix in (("disparity", "png"), ("camera", "json"))
+        ),
     }
 
 
@@ -105,6 +109,16 @@ def test_cityscapes_labels_are_grey_label_ids(world):
     with Image.open(world / f"cityscapes/gtFine/{stem}_gtFine_labelIds.png") as picture:
         assert picture.mode == "L"
         np.testing.assert_array_equal(np.asarray(picture), frame("cityscapes", 0, 0, SIZE, split=1).label)
+
+
+def test_cityscapes_depth_is_that_of_the_frame(world):
+    pictures = open_labelled("cityscapes", world / "cityscapes", "val", SPACES["cs19"])
+    rendered = frame("cityscapes", 0, 0, SIZE, split=1).depth_cm
+    near = rendered < 8000
+    assert near.mean() > 0.3
+    np.testing.assert_allclose(pictures.depth(0)[near], rendered[near], rtol=0.02)
+    assert not pictures.depth(0)[rendered == 65535].any()
+    assert not open_labelled("cityscapes", world / "cityscapes", "train", SPACES["cs19"]).has_depth
 
 
 def test_png16_keeps_every_value():

@@ -101,6 +101,32 @@ def players(settings: Adversary, network: Model = NETWORK, classes: int = 3):
     return model, opponent.module, objectives.adaptation(model, network, nullcontext, [ask])
 
 
+@pytest.mark.parametrize("settings", ALIGNMENTS, ids=str)
+def test_what_shows_no_picture_is_neither_seen_nor_judged(settings):
+    """Whatever the network says where one domain has no picture, no term changes, and all are those of the rest."""
+    settings = Adversary(**settings)
+    torch.manual_seed(0)
+    features = 3 if settings.align == "fine-grained" else 8
+    opponent = adversaries.player(settings, features, 3, CPU)
+    ask = adversaries.against(opponent.module, settings, False, nullcontext)
+    valid = torch.ones(2, 64, 96, dtype=torch.bool)
+    valid[1, :, 64:] = False
+
+    def terms(elsewhere: float, **masks):
+        generator = torch.Generator().manual_seed(2)
+        maps = {domain: torch.randn(2, 3, 64, 96, generator=generator) for domain in ("source", "target")}
+        for logits in maps.values():
+            logits[1, 0, :, 64:] += elsewhere
+        return ask({name: Seen(Output(logits, logits), logits, masks.get(name)) for name, logits in maps.items()})
+
+    padded = terms(0.0, target=valid)
+    assert all(torch.equal(padded[name], term) for name, term in terms(5.0, target=valid).items())
+    assert all(torch.equal(padded[name], term) for name, term in terms(5.0, source=valid, target=valid).items())
+    assert not torch.equal(padded["discriminator"], terms(0.0)["discriminator"])
+    whole, plain = terms(0.0, target=torch.ones_like(valid)), terms(0.0)
+    assert all(whole[name].item() == pytest.approx(term.item(), rel=1e-5) for name, term in plain.items())
+
+
 def batch(source=(64, 96), target=(64, 96)) -> Batch:
     rng = torch.Generator().manual_seed(1)
     picture = lambda size: torch.randint(0, 255, (2, *size, 3), generator=rng, dtype=torch.uint8)  # noqa: E731
@@ -165,6 +191,69 @@ def test_accuracy_is_one_of_a_discriminator_that_sees_all(settings):
     high = Seen(Output(low.full, torch.ones(1, 3, 32, 32)), low.full)
     right = 1.0 if settings.align == "fine-grained" else 0.5  # one third is the mean of all probabilities
     assert ask({"source": low, "target": high})[ACCURACY].item() == right
+
+
+@pytest.mark.parametrize("align", ["output", "entropy"])
+def test_each_level_has_a_game_of_its_own(align):
+    settings = Adversary(align=align, discriminator="light", weight=0.01, auxiliary=0.002)
+    network = Model(**{**NETWORK.model_dump(), "auxiliary": 0.1})
+    torch.manual_seed(0)
+    model = models.construct(network, 3)
+    opponents, asked = adversaries.games(settings, model, 3, CPU, nullcontext)
+    assert set(opponents) == {"discriminator", "discriminator_aux1"}
+    objective = objectives.adaptation(model, network, nullcontext, asked)
+    inner = ["adversarial_aux1", "discriminator_aux1", "discriminator_accuracy_aux1"]
+    terms = objective(0, batch())
+    assert set(terms) == {"source", "source_aux1", "adversarial", "discriminator", ACCURACY, *inner}
+    for term, player in (("discriminator", "discriminator"), ("discriminator_aux1", "discriminator_aux1")):
+        objective(0, batch())[term].backward()
+        learns, idle = (opponents[name].module for name in (player, *(opponents.keys() - {player})))
+        assert gradients(learns) > 0
+        assert gradients(idle) == gradients(model) == 0
+        learns.zero_grad()
+    objective(0, batch())["adversarial_aux1"].backward()
+    assert model.backbone.layer4[1].conv2.weight.grad is None  # an inner level leaves what comes after it alone
+    assert gradients(model.auxiliary) > 0
+    assert gradients(opponents["discriminator_aux1"].module) == 0
+
+
+def test_levels_are_weighed_as_they_are_set():
+    torch.manual_seed(0)
+    model = models.construct(Model(**{**NETWORK.model_dump(), "auxiliary": 1.0}), 3)
+    settings = Adversary(align="output", weight=0.01, auxiliary=0.002)
+    said = {}
+    for scale in (1, 2):
+        torch.manual_seed(1)
+        changed = settings.model_copy(update={"auxiliary": 0.002 * scale})
+        _, asked = adversaries.games(changed, model, 3, CPU, nullcontext)
+        network = Model(**{**NETWORK.model_dump(), "auxiliary": 0.1 * scale})
+        said[scale] = objectives.adaptation(model, network, nullcontext, asked)(0, batch())
+    for name, once in said[1].items():
+        times = 2 if name in ("source_aux1", "adversarial_aux1") else 1
+        assert said[2][name].item() == pytest.approx(times * once.item(), rel=1e-4), name
+
+
+def test_the_first_inner_classifier_of_bisenet_can_be_aligned():
+    network = Model(name="bisenet", backbone="resnet18", weights="none")
+    model = models.construct(network, 3)
+    _, asked = adversaries.games(Adversary(align="output", auxiliary=0.002), model, 3, CPU, nullcontext)
+    terms = objectives.adaptation(model, network, nullcontext, asked)(0, batch())
+    assert {"source_aux1", "source_aux2", "adversarial_aux1"} <= terms.keys()
+    assert "adversarial_aux2" not in terms
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        ({"align": "output"}, "has no classifier there", "model.auxiliary=0.1"),
+        ({"align": "fine-grained"}, "looks at the last features", "adversary.align to output or entropy"),
+    ],
+)
+def test_a_level_that_is_not_there_cannot_be_aligned(settings, message, hint):
+    model = models.construct(NETWORK, 3)
+    with pytest.raises(UdasegError, match=message) as caught:
+        adversaries.games(Adversary(auxiliary=0.0002, **settings), model, 3, CPU, nullcontext)
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("settings", [ALIGNMENTS[1], ALIGNMENTS[3]])
@@ -279,6 +368,15 @@ def test_a_discriminator_that_teaches_nothing_is_told_of(tmp_path, value, word):
     assert word in said
     assert "in the last 1000 steps" in said
     assert f"{100 * value:.1f} %" in said
+
+
+def test_each_level_is_told_of(tmp_path):
+    path = tmp_path / "log.jsonl"
+    lines = [{"step": 50 * i, ACCURACY: 0.8, f"{ACCURACY}_aux1": 1.0} for i in range(1, 41)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (said,) = doubts(path)
+    assert "the discriminator of the inner level was right in 100.0 %" in said
+    assert "raise adversary.auxiliary" in said
 
 
 def test_a_fair_or_a_short_game_is_not(tmp_path):

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from udaseg.data.inverse_depth import FAR
 from udaseg.data.layout import IMAGES, AbsentError, Labels, choose_split, find_folder, in_coding, is_folder, list_cities
 from udaseg.data.pictures import read_depth
 from udaseg.errors import UdasegError
+from udaseg.files import read_json
 
 SPLITS = {"train": "train", "val": "val", "test": "test", "train_extra": "train_extra"}
 TOTALS = {"train": 2_975, "val": 500, "test": 1_525, "train_extra": 19_998}
@@ -38,7 +40,8 @@ def labels(root: Path, split: str) -> Labels:
     kind = folder.parent.name
     for ending, coding in (("labelIds", "cityscapes"), ("labelTrainIds", "trainids")):
         if files := list_cities(folder, [".png"], f"_{kind}_{ending}"):
-            return in_coding(files, coding, f"labels: {kind}, {ending}")
+            depth, notes = _depth(root, split)
+            return in_coding(files, coding, f"labels: {kind}, {ending}", *notes, depth=depth, read_depth=read_distance)
     raise UdasegError(f"{folder}: expected <city>/*_{kind}_labelIds.png or *_{kind}_labelTrainIds.png, found none", GET)
 
 
@@ -52,6 +55,36 @@ def read_disparity(path: Path) -> np.ndarray:
     """Read a disparity map in pixels: float32 [H, W], (v - 1) / 256, and NaN where v = 0 marks it invalid."""
     stored = read_depth(path).astype(np.float32)
     return np.where(stored > 0, (stored - 1) / 256, np.float32(np.nan))
+
+
+def read_distance(path: Path) -> np.ndarray:
+    """Read the depth of a disparity map: uint16 [H, W] in centimetres, 0 where the disparity is not known or is 0.
+
+    The camera is that of <root>/camera. Raises UdasegError where its file is missing or is not one.
+    """
+    root, stem = path.parents[3], path.name.removesuffix("_disparity.png")
+    camera = root / "camera" / path.parents[1].name / path.parent.name / f"{stem}_camera.json"
+    found = read_json(camera)
+    try:
+        scale = 100 * float(found["extrinsic"]["baseline"]) * float(found["intrinsic"]["fx"])
+    except (KeyError, TypeError, ValueError):
+        raise UdasegError(
+            f"{camera}: expected the baseline and the focal length of a camera, found {'none' if found else 'no file'}",
+            "unpack camera_trainvaltest.zip beside disparity_trainvaltest.zip",
+        ) from None
+    disparity = read_disparity(path)
+    known = disparity > 0  # false for NaN too
+    cm = np.divide(scale, disparity, out=np.zeros_like(disparity), where=known)
+    return np.minimum(np.rint(cm), FAR - 1).astype(np.uint16)
+
+
+def _depth(root: Path, split: str) -> tuple[dict[str, Path], list[str]]:
+    """List the disparity maps where there are cameras to tell the depth by, and say how that is."""
+    if not is_folder(root / "disparity" / split):
+        return {}, []
+    if not is_folder(root / "camera" / split):
+        return {}, ["depth: none; the disparity has no camera/ beside it"]
+    return disparities(root, split), ["depth: from disparity and camera"]
 
 
 def found_in(root: Path) -> bool:

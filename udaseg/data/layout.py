@@ -22,7 +22,8 @@ class AbsentError(UdasegError):
 class Labels:
     """The label files of a split by stem, their coding, and what was found out about them.
 
-    `fit`: labels may differ in size from their images and are then resized.
+    `fit`: labels may differ in size from their images and are then resized. `read_depth` gives the centimetres of a
+    depth file.
     """
 
     files: Mapping[str, Path]
@@ -30,6 +31,7 @@ class Labels:
     notes: tuple[str, ...]
     depth: Mapping[str, Path] = field(default_factory=dict)
     fit: bool = False
+    read_depth: Callable[[Path], np.ndarray] = pictures.read_depth
 
 
 def find_folder(root: Path, candidates: Sequence[str], what: str, get: str) -> Path:

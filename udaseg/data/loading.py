@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from udaseg.data.inverse_depth import inverse_depth, measured
 from udaseg.data.mining import Mining
 from udaseg.data.records import ImageSet, LabelledSet
-from udaseg.data.transforms import Pair, Restyle, augment, distort, resize, resize_label
+from udaseg.data.sampling import ClassBalance
+from udaseg.data.transforms import Pair, Restyle, augment, distort, fit
 from udaseg.labels import IGNORE
 from udaseg.recipe import Augment
 
@@ -21,7 +23,11 @@ DOMAINS = ("source", "target")
 
 
 class Batch(dict[str, torch.Tensor]):
-    """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and, with labels, `<domain>_label` uint8 [N, H, W]."""
+    """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and, with labels, `<domain>_label` uint8 [N, H, W].
+
+    `<domain>_valid` bool [N, H, W] is there where pictures do not fill the batch, and false where there is none.
+    `<domain>_depth` float32 [N, H, W] is there where it was asked for: inverse depth, 0 where it is not known.
+    """
 
     def to(self, device: torch.device) -> "Batch":
         return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
@@ -31,12 +37,21 @@ class Samples:
     """The pictures of one domain at their training size, kept in memory when all of them fit.
 
     `read(i)` gives a picture and its label at their own sizes; without labels, `labels=False`, one of 255 alone.
+    With `pad` pictures keep their aspect within the size.
     """
 
-    def __init__(self, read: Callable[[int], Pair], count: int, size: tuple[int, int] | None, labels: bool = True):
-        self._read, self._count, self.size, self.labels = read, count, size, labels
+    def __init__(
+        self,
+        read: Callable[[int], Pair],
+        count: int,
+        size: tuple[int, int] | None,
+        labels: bool = True,
+        pad: bool = False,
+        pixel: int = 4,  # bytes of one
+    ):
+        self._read, self._count, self.size, self.labels, self._pad = read, count, size, labels, pad
         self._kept: dict[int, Pair] = {}
-        self._keep = size is not None and count * size[0] * size[1] * 4 <= CACHE_BYTES
+        self._keep = size is not None and count * size[0] * size[1] * pixel <= CACHE_BYTES
 
     def __len__(self) -> int:
         return self._count
@@ -46,30 +61,45 @@ class Samples:
             return self._kept[index]
         pair = self._read(index)
         if self.size is not None:
-            pair = Pair(resize(pair.image, self.size), resize_label(pair.label, self.size))
+            pair = fit(pair, self.size, self._pad)
         if self._keep:
             self._kept[index] = pair
         return pair
 
 
-def labelled(pictures: LabelledSet, size: tuple[int, int] | None) -> Samples:
+def labelled(pictures: LabelledSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
     """Train on pictures with labels."""
-    return Samples(lambda i: Pair(pictures.image(i), pictures.label(i)), len(pictures), size)
+    return Samples(lambda i: Pair(pictures.image(i), pictures.label(i)), len(pictures), size, pad=pad)
 
 
-def pseudo_labelled(pictures: ImageSet, label: Callable[[str], np.ndarray], size: tuple[int, int] | None) -> Samples:
+def with_depth(
+    pictures: LabelledSet, size: tuple[int, int] | None, pad: bool = False, mask_invalid: bool = True
+) -> Samples:
+    """Train on pictures with labels and depth; with `mask_invalid` what is no measurement is not known."""
+
+    def read(i: int) -> Pair:
+        label_HW, cm_HW = pictures.label(i), pictures.depth(i)
+        known_HW = measured(cm_HW, label_HW, pictures.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
+        return Pair(pictures.image(i), label_HW, depth=np.where(known_HW, inverse_depth(cm_HW), np.float32(0)))
+
+    return Samples(read, len(pictures), size, pad=pad, pixel=8)
+
+
+def pseudo_labelled(
+    pictures: ImageSet, label: Callable[[str], np.ndarray], size: tuple[int, int] | None, pad: bool = False
+) -> Samples:
     """Train on pictures whose labels come from elsewhere: `label(stem)` gives uint8 train ids [H, W]."""
-    return Samples(lambda i: Pair(pictures.image(i), label(pictures.records[i].stem)), len(pictures), size)
+    return Samples(lambda i: Pair(pictures.image(i), label(pictures.records[i].stem)), len(pictures), size, pad=pad)
 
 
-def unlabelled(pictures: ImageSet, size: tuple[int, int] | None) -> Samples:
+def unlabelled(pictures: ImageSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
     """Train on pictures without labels: their batches hold none."""
 
     def read(i: int) -> Pair:
         image_HWC = pictures.image(i)
         return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
 
-    return Samples(read, len(pictures), size, labels=False)
+    return Samples(read, len(pictures), size, labels=False, pad=pad)
 
 
 def subset(pictures: LabelledSet, fraction: float, seed: int) -> LabelledSet:
@@ -83,7 +113,8 @@ def subset(pictures: LabelledSet, fraction: float, seed: int) -> LabelledSet:
 class Stream:
     """One domain of a training run: what it draws from, how many a batch, and how they are augmented.
 
-    `restyle` is called for every draw, on the crop, before its colours are changed.
+    `restyle` is called for every draw, on the crop, before its colours are changed. Without `balance` every picture
+    is drawn once an epoch.
     """
 
     domain: str
@@ -92,6 +123,7 @@ class Stream:
     augment: Augment
     mining: Mining | None = None
     restyle: Restyle | None = None
+    balance: ClassBalance | None = None
 
 
 class Batches(Dataset):
@@ -107,12 +139,20 @@ class Batches(Dataset):
             batch[f"{stream.domain}_image"] = torch.from_numpy(np.stack([pair.image for pair in pairs]))
             if stream.samples.labels:
                 batch[f"{stream.domain}_label"] = torch.from_numpy(np.stack([pair.label for pair in pairs]))
+            valid = [np.ones(pair.label.shape, bool) if pair.valid is None else pair.valid for pair in pairs]
+            if not all(map(np.all, valid)):
+                batch[f"{stream.domain}_valid"] = torch.from_numpy(np.stack(valid))
+            if pairs[0].depth is not None:
+                batch[f"{stream.domain}_depth"] = torch.from_numpy(np.stack([pair.depth for pair in pairs]))
         return batch
 
     def _draw(self, stream: Stream, position: int) -> Pair:
         code, count = DOMAINS.index(stream.domain), len(stream.samples)
-        epoch, place = divmod(position, count)
-        index = int(_order(self._seed, code, epoch, count)[place])
+        if stream.balance is None:
+            epoch, place = divmod(position, count)
+            index = int(_order(self._seed, code, epoch, count)[place])
+        else:
+            index = stream.balance.index((self._seed, 5, code), position)
         rng = np.random.default_rng((self._seed, 1, code, position))
         seek = None
         if stream.mining is not None:
@@ -121,7 +161,7 @@ class Batches(Dataset):
         image_HWC = pair.image
         if stream.restyle is not None:
             image_HWC = stream.restyle(image_HWC, np.random.default_rng((self._seed, 4, code, position)))
-        return Pair(distort(image_HWC, stream.augment, rng), pair.label)
+        return pair._replace(image=distort(image_HWC, stream.augment, rng))
 
 
 def batches(streams: list[Stream], seed: int, steps: range, workers: int) -> Iterator[Batch]:

@@ -4,6 +4,7 @@ A training stage gets its target as an ImageSet. Neither the set nor its records
 no mistake further on can read one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,8 @@ class LabelledSet:
     """The images of a split with their labels, and the table from ids on disk to train ids.
 
     `known` marks the ids that may occur (bool [256]); `notes` says which layout and encoding was found. With `fit`
-    a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error.
+    a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error. `read_depth` gives
+    the centimetres of a depth file.
     """
 
     dataset: str
@@ -70,9 +72,15 @@ class LabelledSet:
     known: np.ndarray
     notes: tuple[str, ...]
     fit: bool = False
+    read_depth: Callable[[Path], np.ndarray] = pictures.read_depth
 
     def __len__(self) -> int:
         return len(self.records)
+
+    @property
+    def has_depth(self) -> bool:
+        """Say whether every picture has its depth."""
+        return all(record.depth is not None for record in self.records)
 
     def image(self, i: int) -> np.ndarray:
         """Read one image: uint8 RGB [H, W, 3]."""
@@ -85,16 +93,7 @@ class LabelledSet:
         that the dataset's coding does not know.
         """
         record = self.records[i]
-        ids = pictures.read_label_ids(record.label, self.coding)
-        size = pictures.picture_size(record.image)
-        if ids.shape != size:
-            if not self.fit:
-                raise UdasegError(
-                    f"{record.label}: expected the size of its image, {size[0]}x{size[1]}, found "
-                    f"{ids.shape[0]}x{ids.shape[1]}",
-                    f"the image is {record.image}; `udaseg data check {self.root}` lists every such pair",
-                )
-            ids = np.array(Pillow.fromarray(ids).resize((size[1], size[0]), Pillow.Resampling.NEAREST))
+        ids = self._fitted(record, record.label, pictures.read_label_ids(record.label, self.coding))
         # bytes.translate looks a byte up at once; NumPy would first widen every id to eight bytes.
         lookup = np.where(self.known, self.table, _UNKNOWN).astype(np.uint8).tobytes()
         labels = np.frombuffer(bytearray(ids).translate(lookup), np.uint8).reshape(ids.shape)
@@ -108,8 +107,24 @@ class LabelledSet:
         return labels
 
     def depth(self, i: int) -> np.ndarray:
-        """Read one depth map: uint16 [H, W] in centimetres. Raises UdasegError where the record has none."""
+        """Read one depth map: uint16 [H, W] in centimetres, at the size of its image.
+
+        Raises UdasegError where the record has none, or its size differs from the image's.
+        """
         record = self.records[i]
         if record.depth is None:
             raise UdasegError(f"{record.image}: there is no depth for it in {self.root}")
-        return pictures.read_depth(record.depth)
+        return self._fitted(record, record.depth, self.read_depth(record.depth))
+
+    def _fitted(self, record: Labelled, path: Path, values_HW: np.ndarray) -> np.ndarray:
+        """Bring what belongs to an image to its size, where the dataset allows it to differ."""
+        size = pictures.picture_size(record.image)
+        if values_HW.shape == size:
+            return values_HW
+        if not self.fit:
+            raise UdasegError(
+                f"{path}: expected the size of its image, {size[0]}x{size[1]}, found "
+                f"{values_HW.shape[0]}x{values_HW.shape[1]}",
+                f"the image is {record.image}; `udaseg data check {self.root}` lists every such pair",
+            )
+        return np.array(Pillow.fromarray(values_HW).resize((size[1], size[0]), Pillow.Resampling.NEAREST))

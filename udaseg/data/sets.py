@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.data import bdd100k, cityscapes, crosscity, folder, gta5, mapillary, synthia
+from udaseg.data.lists import choose
 from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, meant
 from udaseg.labels import ClassSpace, Coding, fill, table, train_ids
 
 DATASETS = {
@@ -21,13 +22,16 @@ DATASETS = {
 }
 
 
-def open_images(dataset: str, root: str | Path, split: str, limit: int | None = None) -> ImageSet:
+def open_images(
+    dataset: str, root: str | Path, split: str, limit: int | None = None, listed: Path | None = None
+) -> ImageSet:
     """Open the images of a split, the first `limit` of them by stem; labels are neither read nor looked for.
 
-    Raises UdasegError for an unknown dataset or split, a missing directory, and a split without images.
+    `listed` is a file that names the pictures to take (see `lists.choose`). Raises UdasegError for an unknown dataset
+    or split, a missing directory, a split without images, and a list that names others.
     """
     root = Path(root)
-    files = _images(dataset, root, split)
+    files = _images(dataset, root, split, listed)
     return ImageSet(dataset, root, split, tuple(Image(s, p) for s, p in list(files.items())[:limit]))
 
 
@@ -38,6 +42,7 @@ def open_labelled(
     space: ClassSpace,
     limit: int | None = None,
     coding: str | None = None,
+    listed: Path | None = None,
 ) -> LabelledSet:
     """Open the images of a split with their labels, in a class space.
 
@@ -46,7 +51,7 @@ def open_labelled(
     be told, and for classes that the labels do not have.
     """
     root = Path(root)
-    files = _images(dataset, root, split)
+    files = _images(dataset, root, split, listed)
     if coding is not None and dataset != "folder":
         raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
     found = folder.labels(root, split, coding) if dataset == "folder" else DATASETS[dataset].labels(root, split)
@@ -65,7 +70,8 @@ def open_labelled(
     known = np.zeros(256, bool)
     known[list(found.coding.known)] = True
     known.setflags(write=False)
-    return LabelledSet(dataset, root, split, space, records, found.coding.name, lookup, known, tuple(notes), found.fit)
+    coded = found.coding.name, lookup, known
+    return LabelledSet(dataset, root, split, space, records, *coded, tuple(notes), found.fit, found.read_depth)
 
 
 def detect(root: str | Path) -> str:
@@ -88,13 +94,15 @@ def _differences(coding: Coding, space: ClassSpace) -> list[str]:
     return [f"{what}: {', '.join(names)}" for what, names in said.items() if names]
 
 
-def _images(dataset: str, root: Path, split: str) -> dict[str, Path]:
+def _images(dataset: str, root: Path, split: str, listed: Path | None) -> dict[str, Path]:
     if dataset not in DATASETS:
-        raise UdasegError(f"there is no dataset {dataset!r}", f"known: {', '.join(DATASETS)}")
+        known = f"{meant(dataset, DATASETS)}known: {', '.join(DATASETS)}"
+        raise UdasegError(f"there is no dataset {dataset!r}", known)
     files = DATASETS[dataset].images(root, split)
     if not files:
         raise UdasegError(f"{root}: the {split} split of {dataset} holds no images", DATASETS[dataset].GET)
-    return dict(sorted(files.items()))
+    files = dict(sorted(files.items()))
+    return files if listed is None else choose(files, listed)
 
 
 def _expect_all(images: Mapping[str, Path], partners: Mapping[str, Path], what: str, root: Path) -> None:

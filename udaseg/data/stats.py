@@ -1,11 +1,15 @@
 """Count classes over a labelled set, for stats.json: what spatial priors and class weights are made from."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from udaseg.data.records import LabelledSet
+from udaseg.errors import UdasegError
+from udaseg.files import read_json
 from udaseg.parallel import Progress, counted, ordered
 
 
@@ -27,6 +31,50 @@ def class_counts(pictures: LabelledSet, progress: Progress | None = None) -> dic
         "images": (table > 0).sum(0).tolist(),
         "per_image": per_image,
     }
+
+
+def read_pixels(path: Path, classes: Sequence[str]) -> list[int]:
+    """Read the pixels of each class, [C], from a stats.json. Raises UdasegError where it is not that of the classes."""
+    return _read(path, classes)["pixels"]
+
+
+def read_shown(path: Path, classes: Sequence[str], stems: Sequence[str]) -> np.ndarray:
+    """Read which classes each of the named pictures shows, bool [pictures, C], from a stats.json.
+
+    Raises UdasegError where it is not that of the classes and pictures, and where no picture shows any class.
+    """
+    per_image = _read(path, classes).get("per_image", {})
+    absent = [stem for stem in stems if len(per_image.get(stem, ())) != len(classes)]
+    if absent:
+        raise UdasegError(
+            f"{path} does not count {len(absent)} of the {len(stems)} source pictures, the first is {absent[0]}",
+            "udaseg data stats counts those of a recipe",
+        )
+    shown = np.array([per_image[stem] for stem in stems], np.int64).reshape(-1, len(classes)) > 0
+    if not shown.any():
+        raise UdasegError(f"{path}: no source picture shows any class", "look at them with udaseg data check")
+    return shown
+
+
+def _read(path: Path, classes: Sequence[str]) -> dict[str, Any]:
+    stats = read_json(path)
+    if stats is None or stats.get("classes") != list(classes) or len(stats.get("pixels", [])) != len(classes):
+        found = "no file" if stats is None else f"classes {stats.get('classes')}"
+        raise UdasegError(
+            f"{path}: expected the pixel counts of {', '.join(classes)}; found {found}",
+            "udaseg data stats writes them for the classes of a recipe",
+        )
+    return stats
+
+
+def class_weights(pixels: Sequence[int]) -> list[float]:
+    """Weigh C classes by 1 / (C f_c), f_c the share of the counted pixels: 0 for a class without any.
+
+    The mean weight of a pixel is 1 where every class occurs (depth distribution, of SYNTHIA's).
+    """
+    counts = np.asarray(pixels, np.float64)
+    shares = counts / max(counts.sum(), 1)
+    return np.divide(1, len(counts) * shares, out=np.zeros_like(shares), where=shares > 0).tolist()
 
 
 def histogram(values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 class Pair(NamedTuple):
     image: np.ndarray  # uint8 [H, W, 3], RGB
     label: np.ndarray  # uint8 [H, W], train ids, 255 ignored
+    valid: np.ndarray | None = None  # bool [H, W], false where there is no picture; absent where it is everywhere
+    depth: np.ndarray | None = None  # inverse depth, float32 [H, W], 0 where it is not known; absent unless asked for
 
 
 def resize(image_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -28,10 +30,36 @@ def resize(image_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_label(label_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize uint8 or uint16 ids to (height, width), nearest."""
+    """Resize ids, a mask or depth to (height, width), nearest."""
     if label_HW.shape == tuple(size):
         return label_HW
     return np.asarray(Pillow.fromarray(label_HW).resize(size[::-1], Pillow.Resampling.NEAREST))
+
+
+def inside(shape: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, int]:
+    """Give the largest (height, width) of the aspect of `shape` within a canvas, sides cut to whole pixels (DADA)."""
+    height, width = shape[:2]
+    # In whole numbers: the float ratio of DADA loses a row where side * ratio is an integer.
+    if height * canvas[1] >= width * canvas[0]:
+        return canvas[0], max(1, width * canvas[0] // height)
+    return max(1, height * canvas[1] // width), canvas[1]
+
+
+def seen_size(shape: tuple[int, ...], size: tuple[int, int] | None, pad: bool) -> tuple[int, int] | None:
+    """Give the (height, width) at which a picture of some shape is seen; None where it is its own."""
+    return inside(shape, size) if pad and size is not None else size
+
+
+def fit(pair: Pair, size: tuple[int, int], pad: bool) -> Pair:
+    """Bring a pair to (height, width): stretched, or with `pad` at its own aspect in the top left corner.
+
+    What a padded picture does not fill is black, ignored and not valid.
+    """
+    return _crop(_scaled(pair, inside(pair.label.shape, size)), size, 0, 0) if pad else _scaled(pair, size)
+
+
+def _scaled(pair: Pair, size: tuple[int, int]) -> Pair:
+    return Pair(resize(pair.image, size), *(None if part is None else resize_label(part, size) for part in pair[1:]))
 
 
 def augment(pair: Pair, settings: Augment, rng: np.random.Generator, seek: Seek | None = None) -> Pair:
@@ -42,12 +70,12 @@ def augment(pair: Pair, settings: Augment, rng: np.random.Generator, seek: Seek 
     """
     scale, down, right, mirrored = rng.uniform(*settings.scale), rng.random(), rng.random(), rng.random()
     height, width = (round(side * scale) for side in pair.label.shape)
-    pair = Pair(resize(pair.image, (height, width)), resize_label(pair.label, (height, width)))
+    pair = _scaled(pair, (height, width))
     if settings.crop is not None:
         sought = seek(pair.label, settings.crop) if seek is not None else None
         pair = _crop(pair, settings.crop, *(sought or _corner(pair.label.shape, settings.crop, down, right)))
     if mirrored < settings.flip:
-        pair = Pair(pair.image[:, ::-1], pair.label[:, ::-1])
+        pair = Pair(*(None if part is None else part[:, ::-1] for part in pair))
     return pair
 
 
@@ -59,13 +87,15 @@ def _corner(shape: tuple[int, int], size: tuple[int, int], down: float, right: f
 
 def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
     height, width = size
-    image = pair.image[top : top + height, left : left + width]
-    label = pair.label[top : top + height, left : left + width]
+    parts = (None if part is None else part[top : top + height, left : left + width] for part in pair)
+    image, label, valid, depth = parts
     missing = (height - label.shape[0], width - label.shape[1])
     if any(missing):
         image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)))
+        valid = np.pad(np.ones(label.shape, bool) if valid is None else valid, ((0, missing[0]), (0, missing[1])))
         label = np.pad(label, ((0, missing[0]), (0, missing[1])), constant_values=IGNORE)
-    return Pair(image, label)
+        depth = None if depth is None else np.pad(depth, ((0, missing[0]), (0, missing[1])))
+    return Pair(image, label, valid, depth)
 
 
 def distort(image_HWC: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Inverse depth, the stride-8 grid, and the density of a mixture for every class.
+"""The stride-8 grid, and the density of a mixture for every class.
 
 The mixtures live on the grid of the network: a pixel is (column, row, inverse depth), columns and rows counted
 from 0 on the grid, inverse depth being 65536 / (cm + 1). See `udaseg.depth.mixtures` for the fit.
@@ -31,11 +31,6 @@ class Mixtures:
     variances: np.ndarray
     classes: tuple[str, ...]
     grid: tuple[int, int]
-
-
-def inverse_depth(cm: np.ndarray) -> np.ndarray:
-    """Turn depth in centimetres (uint16) into inverse depth, 65536 / (cm + 1): float32 of the same shape."""
-    return np.float32(65536) / (cm.astype(np.float32) + np.float32(1))
 
 
 def grid_size(height: int, width: int) -> tuple[int, int]:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numba import njit
 
-from udaseg.depth.density import Mixtures, inverse_depth
+from udaseg.data.inverse_depth import FAR, inverse_depth
+from udaseg.depth.density import Mixtures
 from udaseg.errors import UdasegError
 
 FLOOR = 0.25  # the least variance: half a pixel of the grid, half a unit of inverse depth, squared
 FLOOR_COMPAT = 1e-6
-FAR = 65535  # the largest raw value is the sky's; elsewhere it says that there is no depth
 CHECK = 5  # steps of EM between two looks at the likelihood
 
 

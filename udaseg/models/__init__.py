@@ -13,15 +13,18 @@ from udaseg.models.output import Output
 __all__ = ["NETWORKS", "Network", "Output", "build", "construct", "set_bn_mode"]
 
 NETWORKS: dict[str, Callable[[recipe.Model, int], Network]] = {
-    "deeplab": lambda settings, classes: DeepLab(settings.backbone, classes, settings.aspp),
+    "deeplab": lambda settings, classes: DeepLab(
+        settings.backbone, classes, settings.aspp, auxiliary=settings.auxiliary is not None
+    ),
     "bisenet": lambda settings, classes: BiSeNet(settings.backbone, classes),
-    "fpn": lambda settings, classes: FPN(settings.backbone, classes),
+    "fpn": lambda settings, classes: FPN(settings.backbone, classes, auxiliary=settings.auxiliary is not None),
 }
 
 
 def construct(settings: recipe.Model, classes: int) -> Network:
     """Make the network with random weights, drawn from PyTorch's global generator, in training mode."""
     network = NETWORKS[settings.name](settings, classes)
+    network.heads.add(settings.heads, network.feature_channels)
     set_bn_mode(network, settings.bn)
     return network
 

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import resnet
 
-BnMode = Literal["train", "affine-frozen", "frozen"]
+from udaseg.models.heads import Heads
+from udaseg.recipe import BnMode
+
 LAYERS = {
     "resnet18": (resnet.BasicBlock, [2, 2, 2, 2]),
     "resnet50": (resnet.Bottleneck, [3, 4, 6, 3]),
@@ -78,7 +80,12 @@ class Network(nn.Module):
     backbone: ResNet
     align_corners: bool
     feature_channels: int
+    inner_classifiers: int  # how many score the classes from inner layers in training, in `Output.aux`
     stride_first = False
+
+    def __init__(self):
+        super().__init__()
+        self.heads = Heads()
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Iterate over the parameters that may come pre-trained."""

@@ -55,6 +55,7 @@ class BiSeNet(Network):
     """
 
     align_corners = False
+    inner_classifiers = 2
 
     def __init__(self, backbone: str, classes: int):
         super().__init__()
@@ -78,6 +79,6 @@ class BiSeNet(Network):
         # other over pixels with weights that sum to one, so they commute: here the small map is convolved.
         logits = self.classifier(self.fusion(features))
         if not self.training:
-            return Output(logits, features)
+            return Output(logits, features, **self.heads(features))
         aux = (resized(self.supervise16(mid), size), resized(self.supervise32(deep), size))
-        return Output(logits, features, aux)
+        return Output(logits, features, aux, **self.heads(features))

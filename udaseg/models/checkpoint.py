@@ -16,7 +16,7 @@ from udaseg.models import construct
 from udaseg.models.backbone import Network
 from udaseg.models.tensorfile import SCHEMA, digest, facts, read
 
-ARCHITECTURE = ("name", "backbone", "aspp", "color")
+ARCHITECTURE = ("name", "backbone", "aspp", "color", "heads")
 
 
 def save(
@@ -69,6 +69,7 @@ def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network,
         raise UdasegError(f"there is no model at {path}", "run udaseg warmup first, or name a model.pt with --model")
     meta, tensors = facts(path, read(path))
     settings = recipe.Model(**meta["model"], weights="none")
+    meta["model"] = settings.model_dump(mode="json", exclude={"weights"})  # with what older files did not know
     with torch.device("meta"):
         model = construct(settings, len(meta["classes"]))
     if meta["stride_first"]:
@@ -90,7 +91,7 @@ def require(
 ) -> None:
     """Raise UdasegError, naming each difference, unless a loaded network is the one expected.
 
-    classes: the names, in order. model: compared in name, backbone, aspp (DeepLab's) and color.
+    classes: the names, in order. model: compared in name, backbone, aspp (DeepLab's), color and heads.
     """
     differences = []
     if classes is not None and list(classes) != meta["classes"]:
@@ -100,6 +101,9 @@ def require(
         for key in ARCHITECTURE:
             if expected[key] != meta["model"][key] and (key != "aspp" or model.name == "deeplab"):
                 differences.append(f"model.{key}: expected {expected[key]}, found {meta['model'][key]}")
+        inner = [settings["auxiliary"] for settings in (expected, meta["model"])]  # a weight; what counts is whether
+        if model.name != "bisenet" and (inner[0] is None) != (inner[1] is None):
+            differences.append(f"model.auxiliary: expected {inner[0]}, found {inner[1]}")
     if differences:
         raise UdasegError(
             f"{source} does not fit the recipe: " + "; ".join(differences),

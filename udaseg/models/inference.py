@@ -1,6 +1,6 @@
 """Run a trained network over pictures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from udaseg.data.transforms import resize
+from udaseg.confidence import argmax_label
+from udaseg.data.transforms import resize, seen_size
 from udaseg.models import checkpoint, devices
 from udaseg.models.averaging import averaged
+from udaseg.models.heads import Heads
 from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
 from udaseg.recipe import HxW, Views
@@ -24,12 +26,17 @@ class Pictures(Protocol):
 class Runner:
     """A trained network on its device, in the number format of the machine."""
 
-    def __init__(self, path: Path, classes: Sequence[str], precision: str):
-        """Load `model.pt`; raises UdasegError where it is damaged or was trained on other classes."""
+    def __init__(self, path: Path, classes: Sequence[str] | None, precision: str, heads: Collection[str] = ()):
+        """Load `model.pt`; raises UdasegError where it is damaged or was trained on other classes, where any are given.
+
+        `classes` are then those that it was trained on. Of its heads, those are run that are asked for.
+        """
         self._device = devices.choose()
         model, meta = checkpoint.load(path, map_location="cpu")
         checkpoint.require(meta, classes=classes, source=str(path))
+        model.heads = Heads({name: head for name, head in model.heads.items() if name in heads})
         self.model = model.to(self._device, memory_format=torch.channels_last)
+        self.classes: tuple[str, ...] = tuple(meta["classes"])
         self._color = meta["model"]["color"]
         self._bf16 = devices.bfloat16(precision, self._device)
         self.environment: dict[str, Any] = devices.environment(self._device, self._bf16)
@@ -41,11 +48,13 @@ class Runner:
         size: HxW | None,
         batch: int,
         infer: Callable[[Sequence[np.ndarray], HxW | None], Any] | None = None,
+        pad: bool = False,
     ) -> Iterator[tuple[Sequence[int], list[np.ndarray], Any]]:
         """Give (indices, uint8 images [H, W, 3] at their own size, what `infer` gives for them), batch by batch.
 
         Pictures of one size share a batch; the next batch is read while the network works on this one. Without
-        `infer` the network is run once: `self.infer`.
+        `infer` the network is run once: `self.infer`. With `pad` pictures keep their aspect within `size`; padding is
+        for batches in training, so the network is not shown any.
         """
         infer = infer or self.infer
         with ThreadPoolExecutor(1) as ahead:
@@ -57,37 +66,45 @@ class Runner:
             for start in range(0, len(indices), batch):
                 images = waiting.result()
                 waiting = ahead.submit(read, start + batch)
-                if size is None and len({image.shape for image in images}) > 1:
-                    for i, image in zip(indices[start : start + batch], images, strict=True):
-                        yield [i], [image], infer([image], None)
+                own = [seen_size(image.shape, size, pad) or image.shape[:2] for image in images]
+                if len(set(own)) > 1:
+                    for i, image, seen in zip(indices[start : start + batch], images, own, strict=True):
+                        yield [i], [image], infer([image], seen)
                 else:
-                    yield indices[start : start + batch], images, infer(images, size)
+                    yield indices[start : start + batch], images, infer(images, own[0])
 
     @torch.inference_mode()
     def infer(self, images: Sequence[np.ndarray], size: HxW | None) -> Output:
-        """Give float32 logits and features at the network's stride for pictures of one size, or brought to `size`."""
+        """Give float32 logits, features and maps at the network's stride, of pictures of one size or seen at `size`."""
         stacked = np.stack([resize(image, size) if size is not None else image for image in images])
         input_N3HW: Tensor = normalise(torch.from_numpy(stacked).to(self._device), self._color)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             output = self.model(input_N3HW)
-        return Output(output.logits.float(), output.features.float())
+        return Output(output.logits.float(), output.features.float(), (), output.depth, output.density)
 
     def views(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:
         """Give the logits at every scale of `settings`, float32 [N, C, h, w]; with `flip` also of the mirror image.
 
         The scales are of `size`, or of the pictures' own; those of the mirror image are turned back.
         """
-        logits = []
+        return [logits for logits, _ in self.views_with_depth(images, size, settings)]
+
+    def views_with_depth(
+        self, images: Sequence[np.ndarray], size: HxW | None, settings: Views
+    ) -> list[tuple[Tensor, Tensor | None]]:
+        """Give the logits as `views` does, each with the estimated inverse depth where it was asked for."""
+        views = []
         for scale in settings.scales:
             seen = size
             if scale != 1.0:
                 height, width = (max(1, round(side * scale)) for side in size or images[0].shape[:2])
                 seen = height, width
-            logits.append(self.infer(images, seen).logits)
+            output = self.infer(images, seen)
+            views.append((output.logits, output.depth))
             if settings.flip:
-                mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in images]
-                logits.append(self.infer(mirrored, seen).logits.flip(-1))
-        return logits
+                turned = self.infer([np.ascontiguousarray(image[:, ::-1]) for image in images], seen)
+                views.append((turned.logits.flip(-1), None if turned.depth is None else turned.depth.flip(-1)))
+        return views
 
     def scores(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> Tensor:
         """Give the average of all views at the stride of the network, float32 [N, C, h, w].
@@ -100,3 +117,11 @@ class Runner:
         if len(views) == 1:
             return views[0]
         return averaged(views, (grid[0], grid[1]), settings.average, self.model.align_corners)
+
+    def label(self, views: Sequence[Tensor], place: int, size: HxW, average: str) -> np.ndarray:
+        """Give the labels of one picture of a batch from its views, brought to (height, width) first: uint8 [H, W]."""
+        own = [view_NChw[place : place + 1] for view_NChw in views]
+        if len(own) == 1 and own[0].device.type == "cpu":
+            return argmax_label(own[0][0].numpy(), *size, self.model.align_corners)
+        full_1CHW = averaged(own, size, average, self.model.align_corners)
+        return full_1CHW[0].argmax(dim=0).to(torch.uint8).cpu().numpy()

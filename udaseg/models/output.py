@@ -1,5 +1,6 @@
 """What every network returns."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -10,4 +11,13 @@ class Output(NamedTuple):
 
     logits: Tensor  # [N, C, h, w]
     features: Tensor  # [N, D, h', w'], the input of the classifier
-    aux: tuple[Tensor, ...] = ()  # logits [N, C, h, w] of supervision heads; empty outside training
+    aux: tuple[Tensor, ...] = ()  # logits of classifiers on inner layers, [N, C, h', w']; empty outside training
+    depth: Tensor | None = None  # inverse depth, float32 [N, 1, h', w']; of networks with that head
+    density: Tensor | None = None  # density of the depth distribution, 0 to 255, float32 [N, 1, h', w']; likewise
+
+    def split(self, counts: Sequence[int]) -> list["Output"]:
+        """Part a batch into batches of so many pictures."""
+        logits, features = self.logits.split(counts), self.features.split(counts)
+        aux = zip(*(tensor.split(counts) for tensor in self.aux), strict=True) if self.aux else [()] * len(counts)
+        maps = [[None] * len(counts) if one is None else one.split(counts) for one in (self.depth, self.density)]
+        return [Output(*parts) for parts in zip(logits, features, aux, *maps, strict=True)]

@@ -73,11 +73,15 @@ def load(network: Network, settings: recipe.Model) -> Loaded | None:
     return apply(network, published(state, network, settings.aspp), str(path))
 
 
+def cached(backbone: str) -> Path:
+    """Name the file in PyTorch's cache that torchvision's ImageNet weights have, or will have."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET[backbone].url.rsplit("/", 1)[1]
+
+
 def imagenet(backbone: str) -> Path:
     """Return the file of torchvision's ImageNet weights, downloading it into PyTorch's cache when absent."""
-    url = IMAGENET[backbone].url
-    name = url.rsplit("/", 1)[1]
-    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    url, path = IMAGENET[backbone].url, cached(backbone)
+    name = path.name
     if path.is_file():
         return path
     patience = socket.getdefaulttimeout()

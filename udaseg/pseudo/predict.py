@@ -21,9 +21,11 @@ def predict(
     settings: Predict,
     out: Path,
     *,
+    pad: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write `predictions.h5`: float16 logits [C, h, w] of every picture, seen at `size`, with its own size beside them.
+    """Write `predictions.h5`: float16 logits [C, h, w] of every picture, seen at `size` (with `pad` at the
+    largest size of its aspect within it), with its own size beside them.
 
     Several scales and the mirror image are averaged at the network's stride: `average=logits` stores their mean,
     `probs` the logarithm of the mean probabilities, whose upsampling is not quite the mean of the upsampled ones.
@@ -37,7 +39,7 @@ def predict(
         def infer(images: Sequence[np.ndarray], seen: HxW | None) -> np.ndarray:
             return runner.scores(images, seen, settings).half().cpu().numpy()
 
-        for indices, images, logits_NCHW in runner.run(target, todo, size, settings.batch, infer):
+        for indices, images, logits_NCHW in runner.run(target, todo, size, settings.batch, infer, pad):
             for i, image, logits_CHW in zip(indices, images, logits_NCHW, strict=True):
                 writer.put(target.records[i].stem, logits_CHW, *image.shape[:2])
             done += len(indices)

@@ -1,5 +1,6 @@
 """The shipped recipes, and how any recipe is read: layer over layer, checked whole."""
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -7,7 +8,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, meant
 from udaseg.geometry import PRESETS
 from udaseg.recipe import Recipe
 
@@ -42,7 +43,16 @@ def load(name: str, *, scale: str | None = None, changes: dict[str, Any] | None 
             values = merge(values, layer.get("toy") or {})
     values |= {"name": layers[-1]["name"], "scale": scale}
     values = merge(_geometry(values.pop("geometry", None), where), values)
-    for key, value in (changes or {}).items():
+    return _checked(values, changes or {}, where)
+
+
+def changed(recipe: Recipe, changes: dict[str, Any], where: str) -> Recipe:
+    """Give a recipe with the settings at some dotted keys changed; raises UdasegError as `load` does."""
+    return _checked(recipe.model_dump(), changes, where)
+
+
+def _checked(values: dict[str, Any], changes: dict[str, Any], where: str) -> Recipe:
+    for key, value in changes.items():
         values = merge(values, _nest(key, value))
     try:
         return Recipe(**values)
@@ -88,10 +98,7 @@ def _layers(name: str, seen: tuple[str, ...]) -> tuple[list[dict[str, Any]], str
 
 def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
     if name not in known and path.suffix not in (".yaml", ".yml"):
-        raise UdasegError(
-            f"there is no recipe named {name!r}",
-            f"shipped recipes: {', '.join(known)}; or give the path of a .yaml file of your own",
-        )
+        raise UdasegError(f"there is no recipe named {name!r}", f"{shipped_or(name)}; or give a .yaml file of your own")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -107,7 +114,10 @@ def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
 
 def _geometry(name: Any, where: str) -> dict[str, Any]:
     if name is not None and name not in PRESETS:
-        raise UdasegError(f"recipe {where}: geometry: there is no preset {name!r}", f"known: {', '.join(PRESETS)}")
+        raise UdasegError(
+            f"recipe {where}: geometry: there is no preset {name!r}",
+            f"{meant(str(name), PRESETS)}known: {', '.join(PRESETS)}",
+        )
     return PRESETS.get(name, {})
 
 
@@ -121,14 +131,47 @@ def _nest(key: str, value: Any) -> dict:
     return value
 
 
+def shipped_or(name: str) -> str:
+    """Name the shipped recipe that a mistyped name meant, or all of them."""
+    close = meant(name, shipped())
+    return f"{close}`udaseg recipe list` shows all" if close else f"shipped recipes: {', '.join(shipped())}"
+
+
 def _explain(error: ValidationError, where: str) -> tuple[str, str]:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        section: Any = Recipe
-        for part in first["loc"][:-1]:
-            field = section.model_fields[part].annotation
-            section = get_args(field)[0] if get_args(field) else field  # of `Toytown | None`, the former
-        return f"recipe {where}: unknown setting {key!r}", f"known here: {', '.join(section.model_fields)}"
-    found = first.get("input")
-    return f"recipe {where}: {key}: {first['msg']} (found {found!r})", f"set it with --set {key}=VALUE"
+    """Say everything that is wrong with a recipe; the hint is for the first of it."""
+    wrong = [_explain_one(one) for one in error.errors()]
+    if len(wrong) == 1:
+        return f"recipe {where}: {wrong[0][0]}", wrong[0][1]
+    return f"recipe {where} has {len(wrong)} errors:\n  " + "\n  ".join(what for what, _ in wrong), wrong[0][1]
+
+
+def _explain_one(one: Any) -> tuple[str, str]:
+    key = ".".join(str(part) for part in one["loc"])
+    if one["type"] == "extra_forbidden":
+        return f"unknown setting {key!r}", _known_there(one["loc"])
+    if one["type"] == "value_error":
+        name = ".NAME" if isinstance(one.get("input"), dict) else ""  # of a section, or of one setting
+        return f"{key}: {one['ctx']['error']}", f"set it with --set {key}{name}=VALUE"
+    found, hint = one.get("input"), f"set it with --set {key}=VALUE"
+    if one["type"] == "literal_error":
+        hint = meant(str(found), re.findall(r"'([^']*)'", one["ctx"]["expected"])) + hint
+    return f"{key}: {one['msg']} (found {found!r})", hint
+
+
+def _known_there(path: tuple[Any, ...]) -> str:
+    """Name the settings of a section, and what a mistyped one in it may have meant there or elsewhere."""
+    section: Any = Recipe
+    for part in path[:-1]:
+        section = _section(section.model_fields[part])
+    name = str(path[-1])
+    known = f"known here: {', '.join(section.model_fields)}"
+    if close := meant(name, section.model_fields):
+        return close + known
+    sections = {key: _section(field) for key, field in Recipe.model_fields.items()}
+    elsewhere = [f"{key}.{name}" for key, one in sections.items() if name in getattr(one, "model_fields", ())]
+    return f"did you mean {' or '.join(elsewhere)}? {known}" if elsewhere else known
+
+
+def _section(field: Any) -> Any:
+    inner = get_args(field.annotation)  # of `Toytown | None`, the former
+    return inner[0] if inner else field.annotation

@@ -1,6 +1,6 @@
 """Refine the pseudo-labels of a whole set."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,67 +10,109 @@ from udaseg.confidence import label_and_confidence
 from udaseg.data.pictures import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.files import write_json
-from udaseg.labels import ClassSpace, flat_palette
+from udaseg.labels import IGNORE, ClassSpace, flat_palette
 from udaseg.metrics import class_counts
 from udaseg.parallel import Progress, counted, ordered
 from udaseg.predictions import Predictions
 from udaseg.recipe import Refine
 from udaseg.refine.aggregation import aggregate, filter_confidence, size_thresholds
+from udaseg.refine.rectification import Rectify
 
 REFERENCE_AREA = 1280 * 760  # pixels of the pictures for which N_base0 and N_base1 were published
+
+
+def steps(settings: Refine) -> tuple[str, ...]:
+    """List the refinements that are chosen, in their order. Raises UdasegError where one would undo the other."""
+    order = ("prototypes", "spatial_prior")
+    chosen = tuple(name for name in (order if settings.first == order[0] else order[::-1]) if getattr(settings, name))
+    if chosen == order[::-1] and settings.pixels == "all":
+        raise UdasegError(
+            "the prototypes would label again what the spatial prior has taken out: refine.pixels is all, and "
+            "refine.first is spatial_prior",
+            "set refine.first=prototypes, or refine.pixels=labelled",
+        )
+    return chosen
 
 
 def refine(
     labels: Path,
     predictions: Predictions,
     space: ClassSpace,
-    source_pixels: Sequence[int],
     settings: Refine,
     out: Path,
     *,
+    source_pixels: Sequence[int] | None = None,
+    rectify: Rectify | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write `labels/<stem>.png`, spatially aggregated, and `refine.json`; return the latter's content.
+    """Write `labels/<stem>.png`, refined step by step, and `refine.json`; return the latter's content.
 
-    source_pixels [C] counts the pixels of each class in the source labels (Algorithm 1 of the depth-distribution
-    paper: a class that is common there needs large components). A label is dropped where the network's confidence is
-    below `settings.confidence`, then where its component is too small.
+    The spatial prior needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
+    depth-distribution paper: a class that is common there needs large components). It drops a label where the
+    confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
+    they decide anew on the labelled pixels, or on all (ProDA), and the confidence is then that of their decision.
     """
-    palette, classes = flat_palette(space), len(space)
+    chosen, palette, classes = steps(settings), flat_palette(space), len(space)
+    assert source_pixels is not None or "spatial_prior" not in chosen
+    assert rectify is not None or "prototypes" not in chosen
     (out / "labels").mkdir(parents=True, exist_ok=True)
 
     def minimum_of(size: tuple[int, int]) -> np.ndarray:
         area = size[0] * size[1] / REFERENCE_AREA if settings.scale_with_area else 1.0
         return size_thresholds(source_pixels, settings.base0, settings.base1, area)
 
-    def refined(stem: str) -> tuple[np.ndarray, np.ndarray]:
-        path = out / "labels" / f"{stem}.png"
-        label_HW = read_train_ids(labels / f"{stem}.png", space)
-        before = class_counts(label_HW, classes)
+    def scores() -> Iterator[tuple[str, np.ndarray | None]]:
+        """Give the rectified logits of every picture that is not done yet."""
+        done = [stem for stem in predictions.stems if (out / "labels" / f"{stem}.png").exists()]
+        left = [stem for stem in predictions.stems if stem not in set(done)]
+        yield from ((stem, None) for stem in done)
+        yield from rectify(left) if "prototypes" in chosen else ((stem, None) for stem in left)
+
+    def stepwise(label_HW: np.ndarray, stem: str, rectified_Chw: np.ndarray | None) -> np.ndarray:
+        size, confidence_HW = label_HW.shape, None
+        for step in chosen:
+            if step == "prototypes":
+                decided_HW, confidence_HW = label_and_confidence(rectified_Chw, *size, predictions.align_corners)
+                label_HW = (
+                    decided_HW if settings.pixels == "all" else np.where(label_HW == IGNORE, label_HW, decided_HW)
+                )
+            else:
+                if confidence_HW is None:
+                    _, confidence_HW = label_and_confidence(predictions.logits(stem), *size, predictions.align_corners)
+                label_HW = aggregate(filter_confidence(label_HW, confidence_HW, settings.confidence), minimum_of(size))
+        return label_HW
+
+    def refined(scored: tuple[str, np.ndarray | None]) -> np.ndarray:
+        stem, rectified_Chw = scored
+        path, size = out / "labels" / f"{stem}.png", predictions.size(stem)
+        before_HW = read_train_ids(labels / f"{stem}.png", space)
         if path.exists():
-            return before, class_counts(read_train_ids(path, space), classes)
-        size = predictions.size(stem)
-        if label_HW.shape != size:
+            return _counts(before_HW, read_train_ids(path, space), classes)
+        if before_HW.shape != size:
             raise UdasegError(
-                f"{labels / stem}.png has the size {label_HW.shape}, its prediction is for {size}",
+                f"{labels / stem}.png has the size {before_HW.shape}, its prediction is for {size}",
                 "make the pseudo-labels and the predictions from the same pictures",
             )
-        _, confidence_HW = label_and_confidence(predictions.logits(stem), *size, predictions.align_corners)
-        label_HW = aggregate(filter_confidence(label_HW, confidence_HW, settings.confidence), minimum_of(size))
-        write_label(path, label_HW, palette)
-        return before, class_counts(label_HW, classes)
+        after_HW = stepwise(before_HW, stem, rectified_Chw)
+        write_label(path, after_HW, palette)
+        return _counts(before_HW, after_HW, classes)
 
-    before, after = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
-    for was, now in counted(ordered(refined, predictions.stems), len(predictions.stems), progress):
-        before += was
-        after += now
-    sizes = {predictions.size(stem) for stem in predictions.stems}
+    total = np.zeros((3, classes), np.int64)
+    for counts in counted(ordered(refined, scores()), len(predictions.stems), progress):
+        total += counts
+    largest = max({predictions.size(stem) for stem in predictions.stems})
     document = {
         "classes": list(space.classes),
+        "order": list(chosen),
         "confidence": settings.confidence,
-        "minimum": minimum_of(max(sizes)).tolist(),
-        "before": before.tolist(),
-        "after": after.tolist(),
+        "minimum": minimum_of(largest).tolist() if "spatial_prior" in chosen else [None] * classes,
+        **{name: counts.tolist() for name, counts in zip(("before", "after", "flipped"), total, strict=True)},
     }
     write_json(out / "refine.json", document)
     return document
+
+
+def _counts(before_HW: np.ndarray, after_HW: np.ndarray, classes: int) -> np.ndarray:
+    """Count the pixels of each class before, after, and, of those before, the ones that are another class after."""
+    flipped_HW = np.where((before_HW != after_HW) & (after_HW != IGNORE), before_HW, np.uint8(IGNORE))
+    return np.stack([class_counts(label_HW, classes) for label_HW in (before_HW, after_HW, flipped_HW)])

@@ -10,6 +10,7 @@ from udaseg.errors import UdasegError
 from udaseg.files import read_json
 from udaseg.report.mixtures import Mixtures, read_mixtures
 from udaseg.report.panels import Panel, PseudoPanel, label_palette, panels, pseudo_panels
+from udaseg.report.priors import PriorMap, read_priors
 from udaseg.report.results import RESULTS, read_log, read_result
 
 # The stages of the flagship chain, by directory, in the order in which they are run.
@@ -17,8 +18,9 @@ CHAIN = (
     *("stylize", "warmup", "predict", "pseudolabel", "refine", "prototypes", "gmm", "retrain"),
     *("evaluate-warmup", "evaluate"),
 )
-KINDS = tuple(dict.fromkeys(name.split("-")[0] for name in CHAIN))
-TRAINING = ("warmup", "retrain")
+TRAINING = ("pretrain", "warmup", "retrain", "distill")
+KINDS = tuple(dict.fromkeys(name.split("-")[0] for name in (*CHAIN, *TRAINING)))
+ROLES = ("source", "adapted", "oracle")
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,32 @@ class RunData:
     panels: tuple[Panel, ...] = ()
     pseudo_panels: tuple[PseudoPanel, ...] = ()
     mixtures: Mixtures | None = None
+    priors: tuple[PriorMap, ...] = ()
 
     def last(self, leaf: str) -> Stage | None:
         """Return the finished stage of that directory name from the latest round, or None."""
         found = [stage for stage in self.stages if stage.leaf == leaf and stage.manifest and not stage.skipped]
         return max(found, key=lambda stage: stage.round, default=None)
+
+    @property
+    def aligned(self) -> bool:
+        """Tell whether the warm-up looked at target pictures: what it made is no source-only model then."""
+        warmup = self.last("warmup")
+        return warmup is not None and "target" in (warmup.manifest.get("inputs") or {})
+
+    def evaluation(self, role: str) -> Stage | None:
+        """Return the finished evaluation of the model in a role, `source` (only), `adapted` or `oracle`, or None.
+
+        Where nothing follows a warm-up that looked at the target, or that had a phase on the source alone before it,
+        its model is the adapted one.
+        """
+        alone, start, end = map(self.last, ("evaluate-pretrain", "evaluate-warmup", "evaluate"))
+        start_is_end = end is None and (self.aligned or alone is not None)
+        return {
+            "source": alone or (None if start_is_end else start),
+            "adapted": start if start_is_end else end,
+            "oracle": self.last("evaluate-oracle"),
+        }[role]
 
 
 def collect(run: Path, images: Mapping[str, Path] | None = None, chain: Sequence[str] | None = None) -> RunData:
@@ -73,28 +96,35 @@ def collect(run: Path, images: Mapping[str, Path] | None = None, chain: Sequence
     exist, JSON that does not parse, or results whose lists do not fit their classes.
     """
     run = Path(run)
+    data = read_stages(run)
+    names = {name for stage in data.stages for name in (stage.name, stage.leaf)}
+    missing = tuple(name for name in (CHAIN if chain is None else chain) if name not in {*names, "report"})
+
+    def folder_of(stage: Stage | None) -> Path | None:
+        return run / stage.name if stage else None
+
+    labels = [
+        folder / "labels" if (folder := folder_of(data.last(leaf))) else None for leaf in ("pseudolabel", "refine")
+    ]
+    gmm, prior = folder_of(data.last("gmm")), folder_of(data.last("prior"))
+    return replace(
+        data,
+        missing=missing,
+        palette=label_palette(labels),
+        panels=panels(folder_of(data.evaluation("source")), folder_of(data.evaluation("adapted"))),
+        pseudo_panels=pseudo_panels(*labels, images or {}),
+        mixtures=read_mixtures(gmm / "gmm.h5") if gmm else None,
+        priors=read_priors(prior / "prior.h5") if prior else (),
+    )
+
+
+def read_stages(run: Path) -> RunData:
+    """Read the stages of a run, without its pictures. Raises UdasegError as `collect` does."""
     folders = _stage_folders(run)
     if not folders:
         found = "the directory holds no stage" if run.is_dir() else "there is no such directory"
         raise UdasegError(f"cannot report on {run}: {found}", "give a run directory, for example runs/demo")
-    stages = _in_order([_read_stage(run, folder) for folder in folders])
-    names = {name for stage in stages for name in (stage.name, stage.leaf)}
-    missing = tuple(name for name in (CHAIN if chain is None else chain) if name not in {*names, "report"})
-    data = RunData(run.resolve().name, run, stages, missing)
-
-    def folder_of(leaf: str) -> Path | None:
-        stage = data.last(leaf)
-        return run / stage.name if stage else None
-
-    labels = [folder / "labels" if (folder := folder_of(leaf)) else None for leaf in ("pseudolabel", "refine")]
-    gmm = folder_of("gmm")
-    return replace(
-        data,
-        palette=label_palette(labels),
-        panels=panels(folder_of("evaluate-warmup"), folder_of("evaluate")),
-        pseudo_panels=pseudo_panels(*labels, images or {}),
-        mixtures=read_mixtures(gmm / "gmm.h5") if gmm else None,
-    )
+    return RunData(run.resolve().name, run, _in_order([_read_stage(run, folder) for folder in folders]), ())
 
 
 def _stage_folders(run: Path) -> list[Path]:

@@ -11,14 +11,21 @@ from udaseg.report.mixtures import Mixtures
 from udaseg.report.svg import WIDTH, element, line, svg, text
 from udaseg.report.wording import number
 
-NOT_LOSSES = ("step", "lr", "seconds", "discriminator_accuracy")
+NOT_LOSSES = ("step", "lr", "seconds")
+ACCURACY = "discriminator_accuracy"  # begins the names of what the log says of the discriminators
 POINTS = 200  # points a curve; longer logs are averaged over equal stretches
 
 
 def terms(log: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what a training log follows besides step, learning rate and time: the loss first."""
     names = dict.fromkeys(key for record in log for key, value in record.items() if isinstance(value, int | float))
-    return sorted((name for name in names if name not in NOT_LOSSES), key=lambda name: name != "loss")
+    losses = (name for name in names if name not in NOT_LOSSES and not name.startswith(ACCURACY))
+    return sorted(losses, key=lambda name: name != "loss")
+
+
+def accuracies(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names under which a training log has the accuracies of discriminators."""
+    return list(dict.fromkeys(name for record in log for name in record if name.startswith(ACCURACY)))
 
 
 def curves(log: Sequence[Mapping[str, Any]], names: Sequence[str], label: str) -> Markup:
@@ -61,6 +68,26 @@ def curves(log: Sequence[Mapping[str, Any]], names: Sequence[str], label: str) -
         text(left + width, top + height + 27, "steps" + (", loss on a logarithmic axis" * logarithmic), "end", "axis")
     )
     return svg(WIDTH, top + height + 32, label, *shapes)
+
+
+def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | None]]], label: str) -> Markup:
+    """Draw fractions over the rounds as a small chart from 0 to 1; a value above 1 lies on its upper edge.
+
+    `series` are pairs of a style class and a value a round, None where there is none.
+    """
+    left, top, width, height = 3, 4, 94, 40
+    across = [left + width * i / max(len(numbers) - 1, 1) for i in range(len(numbers))]
+    shapes = [line(left, top + height * part, left + width, top + height * part, "grid") for part in (0, 0.5, 1)]
+    shapes += [
+        text(x, top + height + 11, number, anchor, "axis")
+        for x, number, anchor in ((across[0], numbers[0], "start"), (across[-1], numbers[-1], "end"))
+    ]
+    for style, values in series:
+        places = [(x, top + height * (1 - min(y, 1.0))) for x, y in zip(across, values, strict=True) if y is not None]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        shapes.append(element("polyline", points=points, class_=f"curve {style}"))
+        shapes += [element("circle", cx=x, cy=y, r=2, class_=f"spot {style}") for x, y in places]
+    return svg(100, top + height + 14, label, *shapes)
 
 
 def ellipses(mixtures: Mixtures, c: int) -> Markup:

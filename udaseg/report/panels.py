@@ -129,8 +129,12 @@ def _uri(picture: Image.Image | None, *, photo: bool = False) -> str | None:
         small.save(stream, "JPEG", quality=80, optimize=True)
     else:
         _as_palette(small).save(stream, "PNG", optimize=True)
-    kind = "jpeg" if photo else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return data_uri(stream.getvalue(), "jpeg" if photo else "png")
+
+
+def data_uri(picture: bytes, kind: str) -> str:
+    """Write an encoded picture as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
 def _as_palette(picture: Image.Image) -> Image.Image:

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from udaseg.depth_errors import NAMES
 from udaseg.errors import UdasegError
 from udaseg.files import read_json
 
@@ -39,6 +40,7 @@ def read_result(folder: Path, kind: str) -> dict[str, Any]:
     if kind == "evaluate":
         for key in ("miou", "miou16", "miou13", "pixel_accuracy"):
             _check_number(path, key, result.get(key), 1.0)
+        _check_depth(path, result.get("depth"))
     return result
 
 
@@ -57,6 +59,15 @@ def read_log(path: Path, *, finished: bool) -> tuple[dict[str, Any], ...]:
             raise UdasegError(f"{path}, line {number}: expected an object with a step, found {line[:60]}", _again(path))
         records.append(record)
     return tuple(records)
+
+
+def _check_depth(path: Path, depth: Any) -> None:
+    if depth is None:
+        return
+    if not isinstance(depth, dict) or not isinstance(depth.get("convention"), str) or not depth.keys() >= set(NAMES):
+        raise UdasegError(f"{path}: depth should hold {', '.join(NAMES)} and their convention", _again(path))
+    for name in NAMES:
+        _check_number(path, f"depth.{name}", depth[name], 1.0 if name.startswith("delta") else math.inf)
 
 
 def _check_number(path: Path, key: str, value: Any, highest: float) -> None:

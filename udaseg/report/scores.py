@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udaseg.errors import UdasegError
-from udaseg.report.collect import TRAINING, RunData, Stage
-
-ROLES = {"source": "evaluate-warmup", "adapted": "evaluate", "oracle": "evaluate-oracle"}
+from udaseg.report.collect import ROLES, TRAINING, RunData, Stage
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def evaluations(run: RunData) -> dict[str, dict[str, Any]]:
 
     Raises UdasegError where they score different classes, since no difference between them would mean anything.
     """
-    stages = {role: run.last(leaf) for role, leaf in ROLES.items()}
+    stages = {role: run.evaluation(role) for role in ROLES}
     found = {role: stage.result for role, stage in stages.items() if stage}
     classes = {tuple(result["classes"]) for result in found.values()}
     if len(classes) > 1:
@@ -151,15 +149,15 @@ def seed(run: RunData) -> Any:
 
 def _settings(run: RunData) -> str:
     # An upper bound beside the run changes nothing in the run.
-    done = [stage for stage in run.stages if stage.manifest and stage.leaf != ROLES["oracle"]]
+    done = [stage for stage in run.stages if stage.manifest and stage.leaf != "evaluate-oracle"]
     settings = {stage.name: stage.manifest.get("settings") for stage in done}
-    return json.dumps(_without_places(settings), sort_keys=True)
+    return json.dumps(without_places(settings), sort_keys=True)
 
 
-def _without_places(value: Any) -> Any:
+def without_places(value: Any) -> Any:
     """Drop seeds and paths: they differ between runs of one experiment."""
     if isinstance(value, dict):
-        kept = {key: _without_places(inner) for key, inner in value.items() if key != "seed"}
+        kept = {key: without_places(inner) for key, inner in value.items() if key != "seed"}
         return {key: inner for key, inner in kept.items() if not (isinstance(inner, str) and "/" in inner)}
     return value
 

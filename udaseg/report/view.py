@@ -9,12 +9,14 @@ from markupsafe import Markup
 from udaseg.errors import UdasegError
 from udaseg.labels import class_space
 from udaseg.report import scores
-from udaseg.report.collect import TRAINING, RunData, Stage
-from udaseg.report.curves import curves, ellipses, terms
+from udaseg.report.collect import ROLES, TRAINING, RunData, Stage
+from udaseg.report.curves import accuracies, curves, ellipses, terms
+from udaseg.report.depths import depth_errors, distances
+from udaseg.report.rounds import across
 from udaseg.report.svg import bars, dots, heat, interval
 
 KEY_NUMBERS = 6  # metrics of a stage shown in the lineage's table; its details list them all
-SERIES = 6  # curves that the style sheet can tell apart
+SERIES = 8  # curves that the style sheet can tell apart
 
 
 def view(run: RunData, prefix: str) -> dict[str, Any]:
@@ -29,15 +31,19 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
         "seconds": sum(stage.manifest.get("seconds") or 0 for stage in run.stages if stage.manifest),
         "unfinished": [stage.name for stage in run.stages if not stage.manifest],
         "skipped": [stage for stage in run.stages if stage.skipped],
-        "warnings": [(s.name, text) for s in run.stages if s.manifest for text in s.manifest.get("warnings") or ()],
+        "warnings": [(stage.name, _warnings(stage)) for stage in run.stages if _warnings(stage)],
         "colours": _colours(run, names),
         **_scores(found),
+        "depth": depth_errors(found),
         **_confusions(found),
-        "roles": {role: run.last(leaf) for role, leaf in scores.ROLES.items()},
+        "roles": {role: run.evaluation(role) for role in ROLES},
         "evaluations": (evaluations := _evaluations(run)),
         "conventions": list(dict.fromkeys(str(one["convention"]) for one in evaluations if one["convention"])),
         "stylised_baseline": _uses_stylised(run.last("warmup")),
+        "aligned_baseline": run.aligned and run.evaluation("source") is run.last("evaluate-warmup") is not None,
+        "warned": {name for part in labelling for name, _ in part["warnings"]},  # those shown beside their labels
         "labelling": labelling,
+        "rounds": across(labelling),
         "training": [_training(stage) for stage in run.stages if stage.kind in TRAINING and stage.log],
         "mixtures": _mixtures(run),
         "lineage": [_lineage(stage) for stage in run.stages],
@@ -88,7 +94,7 @@ def _confusions(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _evaluations(run: RunData) -> list[dict[str, Any]]:
-    base = run.last(scores.ROLES["source"])
+    base = run.evaluation("source")
     start = base.result.get("miou") if base else None
     shown = []
     for stage in (stage for stage in run.stages if stage.kind == "evaluate" and stage.result):
@@ -118,6 +124,7 @@ def _labelling(run: RunData, number: int) -> dict[str, Any] | None:
         "rows": rows,
         "pseudo": pseudo,
         "refine": refine,
+        "warnings": [(stage.name, _warnings(stage)) for stage in (pseudo, refine) if stage and _warnings(stage)],
         "total": total,
         "kept": _part(sum(row.kept or 0 for row in rows), total),
         "refined": _part(sum(row.refined or 0 for row in rows), total) if refine else None,
@@ -148,7 +155,18 @@ def _training(stage: Stage) -> dict[str, Any]:
         "chart": curves(stage.log, names, f"losses of {stage.name} over its steps"),
         "legend": list(zip(names, finals, strict=True)),
         "broken": broken,
+        "accuracy": _accuracy(stage),
     }
+
+
+def _accuracy(stage: Stage) -> dict[str, Any] | None:
+    """Draw how often the discriminators of a training were right, where it had any."""
+    names = accuracies(stage.log)
+    if not names:
+        return None
+    finals = [next(r[name] for r in reversed(stage.log) if r.get(name) is not None) for name in names]
+    chart = curves(stage.log, names, f"how often the discriminator of {stage.name} was right, over its steps")
+    return {"chart": chart, "legend": list(zip(names, finals, strict=True))}
 
 
 def _mixtures(run: RunData) -> list[dict[str, Any]]:
@@ -156,7 +174,12 @@ def _mixtures(run: RunData) -> list[dict[str, Any]]:
         return []
     fitted = [c for c in range(len(run.mixtures.classes)) if run.mixtures.fitted(c)]
     return [
-        {"name": run.mixtures.classes[c], "chart": ellipses(run.mixtures, c), "metres": run.mixtures.metres(c)}
+        {
+            "name": run.mixtures.classes[c],
+            "chart": ellipses(run.mixtures, c),
+            "distances": distances(run.mixtures, c),
+            "metres": run.mixtures.metres(c),
+        }
         for c in fitted
     ]
 
@@ -184,6 +207,10 @@ def _environments(run: RunData) -> list[tuple[list[str], dict[str, Any]]]:
         values = {**(stage.manifest.get("environment") or {}), "udaseg": stage.manifest.get("version")}
         groups.setdefault(json.dumps(values, sort_keys=True), ([], values))[0].append(stage.name)
     return list(groups.values())
+
+
+def _warnings(stage: Stage) -> list[str]:
+    return list((stage.manifest or {}).get("warnings") or ())
 
 
 def _class_names(run: RunData) -> list[str]:

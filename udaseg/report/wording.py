@@ -7,7 +7,9 @@ DASH = "–"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """Print a fraction in per cent, without the sign."""
+    """Print a fraction in per cent, without the sign. Of a ratio above 10 the digits say nothing more."""
+    if value is not None and value > 10:
+        return ">1000"
     return DASH if value is None else _minus(f"{100 * value:.{digits}f}")
 
 

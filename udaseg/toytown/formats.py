@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from udaseg.files import atomic
+from udaseg.files import atomic, write_json
 from udaseg.labels import CODINGS, class_space, table
 
-from .render import Frame
+from .render import SKY_CM, Frame
 
 TRAIN_CITIES = ("aachen", "bochum", "hamburg", "ulm")
 VAL_CITIES = ("frankfurt", "lindau")
+BASELINE = 0.22  # metres between the eyes of the stereo camera
 _LEVEL = 1  # of compression: these files are read more often than they are sent
 
 
@@ -28,14 +29,14 @@ def synthia_files(root: Path, index: int) -> dict[str, Path]:
 
 
 def cityscapes_files(root: Path, index: int, split: str) -> dict[str, Path]:
-    """Name the files of frame `index` of a split of Cityscapes, "train" or "val"."""
+    """Name the files of frame `index` of a split of Cityscapes, "train" or "val"; val has the depth to score by."""
     cities = VAL_CITIES if split == "val" else TRAIN_CITIES
     city, sequence = cities[index % len(cities)], index // len(cities)
-    names = {"leftImg8bit": "leftImg8bit", "gtFine": "gtFine_labelIds"}
+    names = {"leftImg8bit": "leftImg8bit.png", "gtFine": "gtFine_labelIds.png"}
+    if split == "val":
+        names |= {"disparity": "disparity.png", "camera": "camera.json"}
     folder = root / "cityscapes"
-    return {
-        part: folder / part / split / city / f"{city}_{sequence:06d}_000019_{name}.png" for part, name in names.items()
-    }
+    return {part: folder / part / split / city / f"{city}_{sequence:06d}_000019_{name}" for part, name in names.items()}
 
 
 def write_gta5(files: dict[str, Path], frame: Frame) -> None:
@@ -57,9 +58,15 @@ def write_synthia(files: dict[str, Path], frame: Frame) -> None:
 
 
 def write_cityscapes(files: dict[str, Path], frame: Frame) -> None:
-    """Write an RGB image and a grey PNG of label ids."""
+    """Write an RGB image and a grey PNG of label ids; where they are asked for, disparity and the camera it is of."""
     _save(files["leftImg8bit"], Image.fromarray(frame.image))
     _save(files["gtFine"], Image.fromarray(frame.label))
+    if "disparity" not in files:
+        return
+    pixels = 100 * BASELINE * frame.focal / frame.depth_cm
+    stored = np.where(frame.depth_cm == SKY_CM, 0, np.minimum(np.rint(256 * pixels) + 1, 65535))
+    _save(files["disparity"], Image.fromarray(stored.astype(np.uint16)))
+    write_json(files["camera"], {"extrinsic": {"baseline": BASELINE}, "intrinsic": {"fx": frame.focal}})
 
 
 def png16(values_HW3: np.ndarray) -> bytes:

@@ -26,6 +26,7 @@ class Frame:
     label: np.ndarray  # uint8 [H, W]: Cityscapes label ids
     instance: np.ndarray  # uint16 [H, W]: from 1 for people and vehicles, 0 elsewhere
     depth_cm: np.ndarray  # uint16 [H, W]: z-depth in centimetres, sky 65535
+    focal: float  # of the camera, in pixels
 
 
 def frame(domain: str, seed: int, index: int, size: tuple[int, int] = (256, 512), split: int = 0) -> Frame:
@@ -54,6 +55,7 @@ def frame(domain: str, seed: int, index: int, size: tuple[int, int] = (256, 512)
         label=np.where(sky, np.uint8(k.SKY), patches.label[seen]),
         instance=np.where(sky, np.uint16(0), patches.instance[seen]),
         depth_cm=depth,
+        focal=camera.focal * size[1],
     )
 
 

@@ -14,11 +14,13 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.optim import Adam
 
+from udaseg.data.loading import DOMAINS
 from udaseg.errors import UdasegError
+from udaseg.models.backbone import Network
 from udaseg.models.discriminators import PATCH, PixelDiscriminator
 from udaseg.recipe import Adversary
 from udaseg.train.loop import Player
-from udaseg.train.losses import information_map, upsampled
+from udaseg.train.losses import at_grid, information_map, masked_mean, upsampled
 from udaseg.train.objectives import Ask, Autocast, Seen
 
 SOURCE, TARGET = 0, 1  # what the discriminator is to say
@@ -29,12 +31,26 @@ PATCH_SIDE = 32
 OVERPOWERED, CHANCE = 0.98, (0.45, 0.55)
 LONG, ENOUGH = 1000, 100  # the steps whose accuracy is judged; fewer than enough say nothing
 
+INNER = "_aux1"  # ends the names of what belongs to the game on the first inner classifier
+WATCHED = (ACCURACY, ACCURACY + INNER)  # what the log shows beside the terms
+
 Judge = Callable[[Tensor, int, Seen], Tensor]
+
+
+def fused(seen: Seen) -> Tensor:
+    """Give the entropy maps times the density that the network estimates, or its depth where it has no density (DADA).
+
+    float32 [N, C, H, W]; the map is not normalised, and the gradient flows through both factors.
+    """
+    estimated = seen.output.depth if seen.output.density is None else seen.output.density
+    return information_map(seen.full) * upsampled(estimated, seen.full.shape[-2:], seen.align_corners)
+
 
 VIEWS: dict[str, Callable[[Seen], Tensor]] = {
     "output": lambda seen: seen.full.softmax(1),  # AdaptSegNet
     "entropy": lambda seen: information_map(seen.full),  # ADVENT
     "fine-grained": lambda seen: seen.output.features,  # FADA
+    "fused": fused,  # depth distribution
 }
 
 
@@ -48,17 +64,65 @@ def least_squares(logits: Tensor, domain: int) -> Tensor:
     return (logits - domain).square().mean()
 
 
-def fine_grained(logits_N2CHW: Tensor, domain: int, labels_NCHW: Tensor) -> Tensor:
+def fine_grained(logits_N2CHW: Tensor, domain: int, labels_NCHW: Tensor, valid_NHW: Tensor | None = None) -> Tensor:
     """Average -sum_c a_c log q_c, where q_c is the half of the 2C-way softmax that belongs to a domain (FADA, eq. 4).
 
-    labels: the soft labels a, float [N, C, H, W].
+    labels: the soft labels a, float [N, C, H, W]. valid: bool [N, H, W], the pixels that count; all of them without.
     """
-    return -(labels_NCHW * functional.log_softmax(logits_N2CHW, dim=1).chunk(2, dim=1)[domain]).sum(1).mean()
+    loss_NHW = -(labels_NCHW * functional.log_softmax(logits_N2CHW, dim=1).chunk(2, dim=1)[domain]).sum(1)
+    return loss_NHW.mean() if valid_NHW is None else masked_mean(loss_NHW, valid_NHW)
 
 
 def soft_labels(logits_NCHW: Tensor) -> Tensor:
     """Give the softmax at TEMPERATURE, clipped at CLIP and without a gradient, float32 [N, C, H, W] (FADA)."""
     return (logits_NCHW.detach().float() / TEMPERATURE).softmax(1).clamp(max=CLIP)
+
+
+def games(
+    settings: Adversary, model: Network, classes: int, device: torch.device, autocast: Autocast
+) -> tuple[dict[str, Player], list[Ask]]:
+    """Make a discriminator for each level of the network that is aligned, and what is asked of both players there.
+
+    Raises UdasegError where the network has no inner level to align, and as `player`.
+    """
+    if settings.align == "fused" and not model.heads:
+        raise UdasegError(
+            "the fused adversary looks at the entropy times the estimated density or depth, and no head estimates any",
+            "set model.heads=[depth,density], or adversary.align to entropy",
+        )
+    opponent = player(settings, model.feature_channels, classes, device)
+    players = {"discriminator": opponent}
+    asked = [against(opponent.module, settings, model.align_corners, autocast)]
+    if settings.auxiliary is not None:
+        inner = settings.model_copy(update={"weight": settings.auxiliary})
+        if settings.align == "fine-grained":
+            raise UdasegError(
+                "the fine-grained adversary looks at the last features, and adversary.auxiliary aligns an inner level",
+                "set adversary.auxiliary=null, or adversary.align to output or entropy",
+            )
+        if not model.inner_classifiers:
+            raise UdasegError(
+                "adversary.auxiliary aligns what an inner level of the network says, and it has no classifier there",
+                "set model.auxiliary=0.1 to add one, or adversary.auxiliary=null",
+            )
+        opponent = player(inner, model.feature_channels, classes, device)
+        players["discriminator" + INNER] = opponent
+        asked.append(_inside(against(opponent.module, inner, model.align_corners, autocast), model.align_corners))
+    return players, asked
+
+
+def _inside(ask: Ask, align_corners: bool) -> Ask:
+    """Ask the same of the first inner classifier (AdaptSegNet, multi-level)."""
+
+    def asked(seen: dict[str, Seen]) -> dict[str, Tensor]:
+        inner = {}
+        for domain, at in seen.items():
+            logits_NChw = at.output.aux[0]
+            full_NCHW = upsampled(logits_NChw, at.full.shape[-2:], align_corners)
+            inner[domain] = at._replace(output=at.output._replace(logits=logits_NChw), full=full_NCHW)
+        return {name + INNER: term for name, term in ask(inner).items()}
+
+    return asked
 
 
 def player(settings: Adversary, features: int, classes: int, device: torch.device) -> Player:
@@ -96,14 +160,18 @@ def against(discriminator: nn.Module, settings: Adversary, align_corners: bool, 
         held = {name: value.detach() for name, value in discriminator.named_parameters()}
         for domain in seen:
             _require_patch(settings, domain, seen[domain])
-        target = view(seen["target"])
+        seen = _alike(seen)
+        target = _blanked(view(seen["target"]), seen["target"].valid)
         with torch.no_grad():
-            source = view(seen["source"]).detach()
+            source = _blanked(view(seen["source"]), seen["source"].valid).detach()
         with autocast():
             passed = functional_call(discriminator, held, target).float()
             said = [discriminator(source).float(), discriminator(target.detach()).float()]
         lost = [judge(said[SOURCE], SOURCE, seen["source"]), judge(said[TARGET], TARGET, seen["target"])]
-        right = [(takes_for_target(said[domain].detach()) == bool(domain)).float() for domain in (SOURCE, TARGET)]
+        right = [
+            _within(takes_for_target(said[domain].detach()) == bool(domain), seen[name].valid).float()
+            for domain, name in enumerate(DOMAINS)
+        ]
         return {
             "adversarial": settings.weight * judge(passed, SOURCE, seen["target"]),
             "discriminator": (lost[SOURCE] + lost[TARGET]) / 2,
@@ -119,11 +187,32 @@ def _judge(settings: Adversary, align_corners: bool) -> Judge:
 
         def judge(logits_N2Chw: Tensor, domain: int, seen: Seen) -> Tensor:
             full_N2CHW = upsampled(logits_N2Chw, seen.full.shape[-2:], align_corners)
-            return fine_grained(full_N2CHW, domain, soft_labels(seen.full))
+            return fine_grained(full_N2CHW, domain, soft_labels(seen.full), seen.valid)
 
         return judge
     loss = {"vanilla": vanilla, "least-squares": least_squares}[settings.loss]
-    return lambda logits_N1hw, domain, seen: loss(logits_N1hw, domain)
+    return lambda logits_N1hw, domain, seen: loss(_within(logits_N1hw[:, 0], seen.valid), domain)
+
+
+def _alike(seen: dict[str, Seen]) -> dict[str, Seen]:
+    """Take the same places out of both domains where one has no picture: the padding itself would tell them apart."""
+    held = [domain for domain in seen if seen[domain].valid is not None]
+    alike = {}
+    for domain, of_domain in seen.items():
+        masks = [at_grid(seen[name].valid, of_domain.full.shape[-2:]) for name in held]
+        alike[domain] = of_domain._replace(valid=torch.stack(masks).all(0) if masks else None)
+    return alike
+
+
+def _blanked(view_NChw: Tensor, valid_NHW: Tensor | None) -> Tensor:
+    valid_Nhw = at_grid(valid_NHW, view_NChw.shape[-2:])
+    return view_NChw if valid_Nhw is None else view_NChw * valid_Nhw[:, None]
+
+
+def _within(values_Nhw: Tensor, valid_NHW: Tensor | None) -> Tensor:
+    """Choose what was said of the picture, of any shape that has a mean."""
+    valid_Nhw = at_grid(valid_NHW, values_Nhw.shape[-2:])
+    return values_Nhw if valid_Nhw is None else values_Nhw[valid_Nhw]
 
 
 def _require_patch(settings: Adversary, domain: str, seen: Seen) -> None:
@@ -140,7 +229,7 @@ def _takes_for_target(settings: Adversary) -> Callable[[Tensor], Tensor]:
     if settings.align == "fine-grained":
         return lambda logits_N2Chw: torch.stack(logits_N2Chw.chunk(2, dim=1)).logsumexp(2).argmax(0) == TARGET
     middle = (SOURCE + TARGET) / 2 if settings.loss == "least-squares" else 0.0
-    return lambda logits_N1hw: logits_N1hw > middle
+    return lambda logits_N1hw: logits_N1hw[:, 0] > middle
 
 
 def doubts(log: Path) -> list[str]:
@@ -151,13 +240,19 @@ def doubts(log: Path) -> list[str]:
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     end = lines[-1]["step"] if lines else 0
     judged = min(LONG, end // 2)
-    seen = [line[ACCURACY] for line in lines if line["step"] > end - judged]
-    if judged < ENOUGH or len(seen) < 4:
+    late = [line for line in lines if line["step"] > end - judged]
+    if judged < ENOUGH or len(late) < 4:
         return []
-    mean = sum(seen) / len(seen)
-    told = f"in the last {judged} steps the discriminator was right in {100 * mean:.1f} % of the cases"
-    if mean > OVERPOWERED:
-        return [f"{told}: it is overpowered, and little is aligned; lower adversary.lr, or raise adversary.weight"]
-    if CHANCE[0] < mean < CHANCE[1]:
-        return [f"{told}: it is blind; either nothing is left to align, or adversary.weight is too high for it"]
-    return []
+    found = []
+    for name, weight in zip(WATCHED, ("adversary.weight", "adversary.auxiliary"), strict=True):
+        accuracies = [line[name] for line in late if name in line]
+        if not accuracies:
+            continue
+        who = "the discriminator" + (" of the inner level" if name != ACCURACY else "")
+        mean = sum(accuracies) / len(accuracies)
+        told = f"in the last {judged} steps {who} was right in {100 * mean:.1f} % of the cases"
+        if mean > OVERPOWERED:
+            found.append(f"{told}: it is overpowered, and little is aligned; lower adversary.lr, or raise {weight}")
+        elif CHANCE[0] < mean < CHANCE[1]:
+            found.append(f"{told}: it is blind; either nothing is left to align, or {weight} is too high for it")
+    return found

@@ -19,19 +19,32 @@ def upsampled(logits_NChw: Tensor, size: tuple[int, int], align_corners: bool) -
     return functional.interpolate(planes_NChw, size=tuple(size), mode="bilinear", align_corners=align_corners)
 
 
+def at_grid(valid_NHW: Tensor | None, grid: tuple[int, ...]) -> Tensor | None:
+    """Say which cells of an (h, w) grid show some of the picture: bool [N, h, w]; None where all of it is valid."""
+    if valid_NHW is None:
+        return None
+    return functional.adaptive_max_pool2d(valid_NHW[:, None].float(), tuple(grid))[:, 0] > 0
+
+
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Average over the valid elements; zero, with a graph, where there are none."""
     return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
 
 
-def cross_entropy(logits_NCHW: Tensor, labels_NHW: Tensor, weight: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    logits_NCHW: Tensor, labels_NHW: Tensor, weight: Tensor | None = None, *, pixels_NHW: Tensor | None = None
+) -> Tensor:
     """Average the cross-entropy over the pixels that are not 255.
 
     labels: uint8 or int64, of the logits' size. weight: float [C]; the mean is then weighted,
-    sum of w l over sum of w. A picture without a valid pixel gives zero with a graph, not NaN.
+    sum of w l over sum of w. A picture without a valid pixel gives zero with a graph, not NaN. pixels: float
+    [N, H, W], what each pixel's loss is multiplied by; the mean is still over all that are not 255.
     """
-    labels_NHW = labels_NHW.long()
-    total = functional.cross_entropy(logits_NCHW.float(), labels_NHW, weight, ignore_index=IGNORE, reduction="sum")
+    logits_NCHW, labels_NHW = logits_NCHW.float(), labels_NHW.long()
+    if pixels_NHW is not None:
+        own_NHW = functional.cross_entropy(logits_NCHW, labels_NHW, weight, ignore_index=IGNORE, reduction="none")
+        return masked_mean(pixels_NHW * own_NHW, labels_NHW != IGNORE)
+    total = functional.cross_entropy(logits_NCHW, labels_NHW, weight, ignore_index=IGNORE, reduction="sum")
     valid = labels_NHW != IGNORE
     if weight is None:
         return total / valid.sum().clamp(min=1)
@@ -47,17 +60,25 @@ def soft_cross_entropy(logits_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
     return -(target_NCHW * functional.log_softmax(logits_NCHW.float(), dim=1)).sum(1).mean()
 
 
-def symmetric_cross_entropy(logits_NCHW: Tensor, labels_NHW: Tensor, alpha: float = 0.1, beta: float = 1.0) -> Tensor:
+def symmetric_cross_entropy(
+    logits_NCHW: Tensor,
+    labels_NHW: Tensor,
+    alpha: float = 0.1,
+    beta: float = 1.0,
+    *,
+    pixels_NHW: Tensor | None = None,
+) -> Tensor:
     """Weigh cross-entropy against its reverse, which forgives wrong labels (symmetric cross-entropy, as in ProDA).
 
-    The reverse, -sum_c p_c log y_c with log 0 set to log 1e-4, is 9.21 (1 - p_y).
+    The reverse, -sum_c p_c log y_c with log 0 set to log 1e-4, is 9.21 (1 - p_y). pixels as in `cross_entropy`.
     """
     labels_NHW = labels_NHW.long()
     valid = labels_NHW != IGNORE
     logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
     own_NHW = logp_NCHW.gather(1, torch.where(valid, labels_NHW, 0).unsqueeze(1)).squeeze(1)
     reverse_NHW = -LOG_ABSENT * (1 - own_NHW.exp())
-    return masked_mean(beta * reverse_NHW - alpha * own_NHW, valid)
+    both_NHW = beta * reverse_NHW - alpha * own_NHW
+    return masked_mean(both_NHW if pixels_NHW is None else pixels_NHW * both_NHW, valid)
 
 
 def information_map(logits_NCHW: Tensor) -> Tensor:
@@ -75,13 +96,16 @@ def entropy_map(logits_NCHW: Tensor) -> Tensor:
     return information_map(logits_NCHW).sum(1)
 
 
-def robust_entropy(logits_NCHW: Tensor, eta: float = 2.0, epsilon: float = 1e-3) -> Tensor:
+def robust_entropy(
+    logits_NCHW: Tensor, valid_NHW: Tensor | None = None, *, eta: float = 2.0, epsilon: float = 1e-3
+) -> Tensor:
     """Average the Charbonnier penalty (h^2 + epsilon^2)^eta of the entropy map h (FDA, section 3.2).
 
     The entropy is normalised by ln C for any number of classes. eta above 0.5 penalises uncertain pixels
     more than confident ones.
     """
-    return (entropy_map(logits_NCHW).square() + epsilon**2).pow(eta).mean()
+    penalty_NHW = (entropy_map(logits_NCHW).square() + epsilon**2).pow(eta)
+    return penalty_NHW.mean() if valid_NHW is None else masked_mean(penalty_NHW, valid_NHW)
 
 
 def berhu(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -12,11 +12,12 @@ from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
 from udaseg.recipe import Model
 from udaseg.train.loop import Objective
-from udaseg.train.losses import cross_entropy, robust_entropy, upsampled
+from udaseg.train.losses import at_grid, cross_entropy, robust_entropy, upsampled
 
 Autocast = Callable[[], AbstractContextManager]
-# The logits and labels of the target at full size and its pictures [N, H, W, 3], to named terms.
-TargetTerms = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
+# The logits and labels of the target at full size, its pictures [N, H, W, 3] and what each of its pixels weighs, where
+# they do not all weigh the same, to named terms.
+TargetTerms = Callable[[Tensor, Tensor, Tensor, Tensor | None], dict[str, Tensor]]
 
 
 class Seen(NamedTuple):
@@ -24,23 +25,34 @@ class Seen(NamedTuple):
 
     output: Output
     full: Tensor  # logits [N, C, H, W], float32
+    valid: Tensor | None = None  # bool [N, H, W], false where there is no picture; absent where it is everywhere
+    label: Tensor | None = None  # uint8 [N, H, W], of a domain that has labels
+    depth: Tensor | None = None  # inverse depth, float32 [N, H, W], 0 where it is not known; where it was asked for
+    align_corners: bool = True  # how maps at the stride of the network are brought to full size
 
 
 # What is asked of the network on both domains without labels, to named terms.
 Ask = Callable[[dict[str, Seen]], dict[str, Tensor]]
+# What a teacher makes of a batch before the student sees it, and what it asks of the student on that batch.
+Guide = Callable[[int, Batch], tuple[Batch, list[Ask]]]
 
 
 def adaptation(
-    model: nn.Module, settings: Model, autocast: Autocast, asked: Sequence[Ask], temperature: float = 1.0
+    model: nn.Module,
+    settings: Model,
+    autocast: Autocast,
+    asked: Sequence[Ask],
+    temperature: float = 1.0,
+    class_weights: Tensor | None = None,
 ) -> Objective:
     """Learn the labels of the source, and what is asked of the network on both domains, if anything.
 
-    The logits are divided by the temperature for the cross-entropy.
+    The logits are divided by the temperature for the cross-entropy, which class_weights, float [C], may weigh.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
         seen = _see(model, settings, autocast, batch)
-        terms = _segmentation(model, seen, batch, temperature=temperature)
+        terms = _segmentation(model, settings, seen, batch, temperature=temperature, class_weights=class_weights)
         for ask in asked:
             terms |= ask(seen)
         return terms
@@ -50,7 +62,12 @@ def adaptation(
 
 def entropy(weight: float) -> Ask:
     """Ask the network to be certain of the target, pixel by pixel at its stride (FDA, section 3.2)."""
-    return lambda seen: {"entropy": weight * robust_entropy(seen["target"].output.logits)}
+
+    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+        logits_NChw = seen["target"].output.logits
+        return {"entropy": weight * robust_entropy(logits_NChw, at_grid(seen["target"].valid, logits_NChw.shape[-2:]))}
+
+    return ask
 
 
 def self_training(
@@ -59,15 +76,21 @@ def self_training(
     autocast: Autocast,
     target_weight: float,
     target_terms: TargetTerms | None = None,
+    guide: Guide | None = None,
 ) -> Objective:
     """Learn the labels of the source and the pseudo-labels of the target (CBST, eq. 3).
 
     `target_terms` may put other terms in the place of the target's cross-entropy; those whose names begin with
-    `target` are weighted.
+    `target` are weighted. A guide may change the target's pictures and labels, and say with `target_pixels`, float
+    [N, H, W], what each pixel's loss counts.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        terms = _segmentation(model, _see(model, settings, autocast, batch), batch, target_terms)
+        batch, asked = (batch, []) if guide is None else guide(step, batch)
+        seen = _see(model, settings, autocast, batch)
+        terms = _segmentation(model, settings, seen, batch, target_terms)
+        for ask in asked:
+            terms |= ask(seen)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 
     return objective
@@ -84,34 +107,42 @@ def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch) ->
         if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1:
             whole = model(normalise(torch.cat(list(images.values())), settings.color))
             counts = [len(image_NHWC) for image_NHWC in images.values()]
-            parts = [tensor.split(counts) for tensor in (whole.logits, whole.features, *whole.aux)]
-            outputs = [Output(logits, features, tuple(aux)) for logits, features, *aux in zip(*parts, strict=True)]
+            outputs = whole.split(counts)
         else:
             outputs = [model(normalise(image_NHWC, settings.color)) for image_NHWC in images.values()]
     return {
-        domain: Seen(output, upsampled(output.logits, image_NHWC.shape[1:3], model.align_corners))
+        domain: Seen(
+            output,
+            upsampled(output.logits, image_NHWC.shape[1:3], model.align_corners),
+            *(batch.get(f"{domain}_{part}") for part in ("valid", "label", "depth")),
+            model.align_corners,
+        )
         for (domain, image_NHWC), output in zip(images.items(), outputs, strict=True)
     }
 
 
 def _segmentation(
     model: nn.Module,
+    settings: Model,
     seen: dict[str, Seen],
     batch: Batch,
     target_terms: TargetTerms | None = None,
     temperature: float = 1.0,
+    class_weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Give the cross-entropy of each domain that has labels, that of supervision heads too."""
+    """Give the cross-entropy of each domain that has labels, that of inner classifiers too."""
     terms = {}
-    for domain, (output, full_NCHW) in seen.items():
-        label_NHW = batch.get(f"{domain}_label")
+    weight = 1.0 if settings.auxiliary is None else settings.auxiliary
+    for domain, (output, full_NCHW, _, label_NHW, *_) in seen.items():
         if label_NHW is None:
             continue
+        pixels_NHW = batch.get(f"{domain}_pixels")
         if domain == "target" and target_terms is not None:
-            terms |= target_terms(full_NCHW, label_NHW, batch["target_image"])
+            terms |= target_terms(full_NCHW, label_NHW, batch["target_image"], pixels_NHW)
         else:
-            terms[domain] = cross_entropy(full_NCHW / temperature, label_NHW)
+            terms[domain] = cross_entropy(full_NCHW / temperature, label_NHW, class_weights, pixels_NHW=pixels_NHW)
         for depth, aux_NChw in enumerate(output.aux, 1):
             aux_NCHW = upsampled(aux_NChw, label_NHW.shape[1:], model.align_corners)
-            terms[f"{domain}_aux{depth}"] = cross_entropy(aux_NCHW / temperature, label_NHW)
+            loss = cross_entropy(aux_NCHW / temperature, label_NHW, class_weights, pixels_NHW=pixels_NHW)
+            terms[f"{domain}_aux{depth}"] = weight * loss
     return terms

@@ -1,4 +1,4 @@
-"""Confidence regularisers for self-training (CRST): what is asked of the target beside its pseudo-labels."""
+"""The loss on the target's pseudo-labels, and the confidence regularisers beside it (CRST)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from udaseg.errors import UdasegError
 from udaseg.models.preprocess import normalise
 from udaseg.recipe import Model, Retrain
-from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, softened, upsampled
+from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, softened, symmetric_cross_entropy, upsampled
 from udaseg.train.objectives import Autocast, TargetTerms
+from udaseg.train.setup import frozen
 
 WEIGHTS = {"mrkld": 0.01, "mrent": 0.01, "lrent": 0.25}
+LOSSES = {"cross-entropy": cross_entropy, "symmetric": symmetric_cross_entropy}
 _PENALTIES = {"mrkld": mrkld, "mrent": mrent}
 
 
@@ -24,20 +26,28 @@ def target_terms(
     autocast: Autocast,
     device: torch.device,
 ) -> TargetTerms | None:
-    """Give what the chosen regulariser makes of the target's cross-entropy; None for no regulariser.
+    """Give what the chosen loss and regulariser make of the target's cross-entropy; None where it is left alone.
 
     labeller is the network that retraining starts from and that made the pseudo-labels, thresholds the content of
     their thresholds.json; lrent needs both. Raises UdasegError where it does not have them.
     """
+    loss = LOSSES[settings.loss]
     if settings.regulariser == "none":
-        return None
+        if loss is cross_entropy:
+            return None
+        return lambda logits_NCHW, labels_NHW, image_NHWC, pixels_NHW=None: {
+            "target": loss(logits_NCHW, labels_NHW, pixels_NHW=pixels_NHW)
+        }
     weight = settings.effective_weight or WEIGHTS[settings.regulariser]
     if settings.regulariser == "lrent":
         return _soft_labels(model, labeller, _lambdas(thresholds), weight, autocast, device)
     penalty, name = _PENALTIES[settings.regulariser], settings.regulariser
 
-    def terms(logits_NCHW: Tensor, labels_NHW: Tensor, image_NHWC: Tensor) -> dict[str, Tensor]:
-        return {"target": cross_entropy(logits_NCHW, labels_NHW), name: weight * penalty(logits_NCHW, labels_NHW)}
+    def terms(
+        logits_NCHW: Tensor, labels_NHW: Tensor, image_NHWC: Tensor, pixels_NHW: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        target = loss(logits_NCHW, labels_NHW, pixels_NHW=pixels_NHW)
+        return {"target": target, name: weight * penalty(logits_NCHW, labels_NHW)}
 
     return terms
 
@@ -74,10 +84,12 @@ def _soft_labels(
             "regulariser lrent softens the labels with the model that retraining starts from, and it starts from none",
             "set retrain.init=warmup, or choose the regulariser mrkld",
         )
-    labeller = labeller.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    labeller = frozen(labeller, device)
     lambdas_C = torch.tensor(lambdas, dtype=torch.float32, device=device)
 
-    def terms(logits_NCHW: Tensor, labels_NHW: Tensor, image_NHWC: Tensor) -> dict[str, Tensor]:
+    def terms(
+        logits_NCHW: Tensor, labels_NHW: Tensor, image_NHWC: Tensor, pixels_NHW: Tensor | None = None
+    ) -> dict[str, Tensor]:
         with torch.no_grad(), autocast():
             said_NChw = labeller(normalise(image_NHWC, settings.color)).logits
         with torch.no_grad():

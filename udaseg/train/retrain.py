@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from udaseg.data.loading import Stream, labelled, pseudo_labelled, subset
+from udaseg.data.loading import Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.mining import Mining, rare_classes
 from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.errors import UdasegError
@@ -14,16 +16,19 @@ from udaseg.labels import ClassSpace
 from udaseg.models import checkpoint, devices
 from udaseg.recipe import HxW, Model, Retrain
 from udaseg.train import setup
+from udaseg.train import teacher as teachers
 from udaseg.train.loop import Player, fit
 from udaseg.train.objectives import self_training
+from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
+from udaseg.train.settings import moves_prototypes, require
 
 
 def retrain(
     source: LabelledSet | None,
     source_size: HxW | None,
     target: ImageSet,
-    pseudo_label: Callable[[str], np.ndarray],
+    pseudo_label: Callable[[str], np.ndarray] | None,
     target_size: HxW | None,
     space: ClassSpace,
     initial: Path | None,
@@ -33,13 +38,18 @@ def retrain(
     *,
     seed: int,
     thresholds: dict[str, Any] | None = None,
+    centroids: np.ndarray | None = None,
+    pad: tuple[bool, bool] = (False, False),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Train on the source and on the pseudo-labelled target, from the model `initial` or from fresh weights.
 
     `pseudo_label(stem)` gives uint8 train ids [H, W]; thresholds is the content of their thresholds.json, for mining
-    and the regulariser lrent. Writes `model.pt`; returns the manifest's environment.
+    and the regulariser lrent; centroids, float32 [C, D], are the prototypes of `initial`, for settings that move
+    them; pad keeps the aspect of the pictures of (source, target). Writes `model.pt`; returns the manifest's
+    environment.
     """
+    require(settings)
     device = devices.choose()
     model = setup.network(model_settings, len(space), seed, device)
     trained = None
@@ -48,22 +58,41 @@ def retrain(
         checkpoint.require(meta, classes=space.classes, model=model_settings)
         model.load_state_dict(trained.state_dict())
     autocast, environment = setup.number_format(settings, device)
-    samples, mining = pseudo_labelled(target, pseudo_label, target_size), _mining(settings, thresholds)
-    streams = [Stream("target", samples, settings.batch, settings.augment, mining)]
+    samples = unlabelled(target, target_size, pad[1])
+    if pseudo_label is not None:
+        samples = pseudo_labelled(target, pseudo_label, target_size, pad[1])
+    streams = [Stream("target", samples, settings.batch, settings.augment, _mining(settings, thresholds))]
     if source is not None:
-        seen = labelled(subset(source, settings.source_fraction, seed), source_size)
+        seen = labelled(subset(source, settings.source_fraction, seed), source_size, pad[0])
         streams.insert(0, Stream("source", seen, settings.batch, settings.augment))
     regularised = target_terms(settings, model_settings, trained, thresholds, autocast, device)
+    followers: dict[str, nn.Module] = {}
+    if settings.teacher is not None:
+        followers["teacher"] = teachers.average(model, settings.teacher)
+    if moves_prototypes(settings):
+        assert centroids is not None
+        moving = MovingPrototypes(torch.from_numpy(centroids), settings.prototype_momentum)
+        followers["prototypes"] = moving.to(device)
+    if trained is not None and settings.online is not None and settings.online.scores == "initial":
+        trained = setup.frozen(trained, device)
+    guide = None
+    if followers or settings.online or settings.classmix or settings.strong:
+        guide = teachers.guide(settings, model, model_settings.color, autocast, seed, initial=trained, **followers)
     fit(
         {"model": Player(model, setup.optimizer(model, settings))},
-        self_training(model, model_settings, autocast, settings.target_weight, regularised),
-        _of_one_size([setup.croppable(stream) for stream in streams]),
+        self_training(model, model_settings, autocast, settings.target_weight, regularised, guide),
+        setup.of_one_size([setup.croppable(stream) for stream in streams]),
         settings,
         out,
         seed=seed,
         device=device,
+        followers=followers,
+        watched=(teachers.CONFIDENT,),
         progress=progress,
     )
+    if settings.keep == "teacher":
+        followers["teacher"].update_parameters(model)  # after the last step too
+        model = followers["teacher"].module
     checkpoint.save(out / "model.pt", model, model_settings, space.classes)
     return environment
 
@@ -82,15 +111,3 @@ def _mining(settings: Retrain, thresholds: dict[str, Any] | None) -> Mining | No
             "name the thresholds.json of udaseg pseudolabel with --thresholds",
         )
     return Mining(settings.mine, rare_classes(thresholds["predicted"], settings.mine_below))
-
-
-def _of_one_size(streams: list[Stream]) -> list[Stream]:
-    """Refuse domains of different sizes: both go through the network in one batch."""
-    sizes = {s.domain: s.augment.crop or s.samples.size or s.samples[0].label.shape for s in streams}
-    if len({tuple(size) for size in sizes.values()}) > 1:
-        found = ", ".join(f"those of the {domain} {height}x{width}" for domain, (height, width) in sizes.items())
-        raise UdasegError(
-            f"a batch holds pictures of both domains, which need one size; found {found}",
-            "set source.size and target.size to the same [H,W], or retrain.augment.crop",
-        )
-    return streams

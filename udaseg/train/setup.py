@@ -22,6 +22,11 @@ def network(settings: Model, classes: int, seed: int, device: torch.device) -> n
     return model
 
 
+def frozen(model: nn.Module, device: torch.device) -> nn.Module:
+    """Put a trained network on the device, to be asked and not to learn."""
+    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
 def optimizer(model: nn.Module, settings: Training) -> Optimizer:
     """Make the optimizer: the heads learn `head_lr` times as fast as the backbone."""
     groups = [
@@ -60,3 +65,15 @@ def croppable(stream: Stream) -> Stream:
                 "set augment.crop=[H,W] too",
             )
     return stream
+
+
+def of_one_size(streams: list[Stream]) -> list[Stream]:
+    """Refuse domains of different sizes: both go through the network in one batch."""
+    sizes = {s.domain: s.augment.crop or s.samples.size or s.samples[0].label.shape for s in streams}
+    if len({tuple(size) for size in sizes.values()}) > 1:
+        found = ", ".join(f"those of the {domain} {height}x{width}" for domain, (height, width) in sizes.items())
+        raise UdasegError(
+            f"a batch holds pictures of both domains, which need one size; found {found}",
+            "set source.size and target.size to the same [H,W], or augment.crop",
+        )
+    return streams

@@ -41,9 +41,10 @@ def restore(path: Path, modules: dict[str, nn.Module], optimizers: dict[str, Opt
         raise UdasegError(f"cannot continue from {path}: {reason}", "start the stage over with --force") from error
 
 
-def last_loss(log: Path) -> float:
-    """Give the loss that a training stage ended with."""
-    return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["loss"]
+def last_loss(log: Path) -> dict[str, float]:
+    """Give the `loss` that a training stage ended with; nothing of one that took no step."""
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return {"loss": json.loads(lines[-1])["loss"]} if lines else {}
 
 
 class Log:

@@ -1,0 +1,142 @@
+"""udaseg ablate: run the chain of a recipe with each of its ingredients left out, over several seeds."""
+
+import statistics
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from udaseg import artifacts, recipes
+from udaseg.errors import UdasegError
+from udaseg.files import write_json
+from udaseg.recipe import Recipe
+
+from . import chain, made
+from .session import Session, emit, say, staged
+from .tables import ablation_table, read_metrics
+
+FULL = "full"  # the recipe as it is, with which the others are compared
+
+
+def run(session: Session, seeds: Sequence[int]) -> None:
+    variants, folder = _variants(session), session.out or session.run / "ablation"
+    if session.dry_run:
+        for seed in seeds:
+            for name in variants:
+                say(f"ablate: would run {', '.join(session.recipe.chain)} in {folder / f'seed{seed}' / name}")
+        return
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
+    for seed in seeds:
+        done = [session.run]
+        for name, recipe in variants.items():
+            place = folder / f"seed{seed}" / name
+            say(f"ablate: {name}, seed {seed}, in {place}")
+            origin = session.origin | {"seed": seed}
+            recipe = recipe.model_copy(update={"seed": seed})
+            inner = replace(session.inside(), recipe=recipe, run=place, origin=origin, opened={}, force=session.force)
+            found[name].append(_scored(inner, done))
+            done.append(place)
+    document = _document(session.recipe, seeds, found)
+    write_json(folder / "ablation.json", document)
+    table = ablation_table(document)
+    emit(session, document, table)
+    say(f"ablate: {len(variants)} variants over {len(seeds)} seeds; the figures are in {folder / 'ablation.json'}")
+
+
+def _variants(session: Session) -> dict[str, Recipe]:
+    """Resolve all variants before the first of them is run."""
+    recipe = session.recipe
+    if not recipe.ablation:
+        raise UdasegError(
+            f"recipe {recipe.name} lists nothing to leave out",
+            "add to it what each variant changes, such as  ablation: {teacher: {retrain.teacher: null}}",
+        )
+    if not any(stage.startswith("evaluate") for stage in recipe.chain):
+        raise UdasegError(f"the chain of recipe {recipe.name} evaluates nothing", "add evaluate to its chain")
+    where = f"{recipe.name}: ablation"
+    return {FULL: recipe} | {
+        name: recipes.changed(recipe, changes, f"{where}: {name}") for name, changes in recipe.ablation.items()
+    }
+
+
+def _scored(session: Session, done: Sequence[Path]) -> dict[str, Any]:
+    """Run the chain, but for what is finished in another run and would come out the same; read its last score."""
+    if not session.force:
+        _adopt(session, done)
+    scores: Path | None = None
+    for name, inside in chain.jobs(session):
+        stage = chain.STAGES[name]
+        stage.run(inside)
+        if name.startswith("evaluate"):
+            scores = stage.job(inside).out
+    metrics = None if scores is None else read_metrics(scores)
+    assert metrics is not None
+    return metrics
+
+
+def _adopt(session: Session, done: Sequence[Path]) -> None:
+    """Take over from other runs, as far as they reach, the stages that would come out the same."""
+    # No chain names the class counts: the stages that read them make them.
+    planned = [("stats", made.stats_job, session)]
+    planned += [(name, chain.STAGES[name].job, inside) for name, inside in chain.jobs(session)]
+    adopted = True
+    while adopted:  # a stage may wait for one that comes later in the chain, as warmup for stylize
+        adopted = False
+        for name, plan, inside in planned:
+            if inside.folder(name).exists():
+                continue
+            with suppress(UdasegError):  # what it reads is not there yet
+                job = plan(inside)
+                places = (other / job.out.relative_to(session.run) for other in done)
+                taken = next((place for place in places if artifacts.adopt(job, place)), None)
+                if taken is not None:
+                    say(f"{name}: taken over from {taken}")
+                    adopted = True
+
+
+def _document(recipe: Recipe, seeds: Sequence[int], found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Set the scores of the variants beside each other; differences to the full recipe are taken seed by seed."""
+    full = [metrics["miou"] for metrics in found[FULL]]
+    variants = {}
+    for name, runs in found.items():
+        miou = [metrics["miou"] for metrics in runs]
+        change = [one - other for one, other in zip(miou, full, strict=True)]
+        variants[name] = {
+            "changes": recipe.ablation.get(name, {}),
+            "miou": miou,
+            "iou": [metrics["iou"] for metrics in runs],
+            "mean": statistics.fmean(miou),
+            "deviation": statistics.stdev(miou) if len(miou) > 1 else None,
+            "change": statistics.fmean(change),
+            "change_deviation": statistics.stdev(change) if len(change) > 1 else None,
+        }
+    classes = found[FULL][0]["classes"]
+    return {
+        "recipe": recipe.name,
+        "scale": recipe.scale,
+        "seeds": list(seeds),
+        "classes": classes,
+        "variants": variants,
+    }
+
+
+def _seeds(text: str) -> list[int]:
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
+        raise UdasegError(f"--seeds {text}: expected whole numbers from 0, each once", "for example --seeds 0,1,2")
+    return [int(part) for part in parts]
+
+
+@staged
+def command(
+    open_session,
+    seeds: Annotated[str, typer.Option(help="The seeds to run every variant with.")] = "0,1,2",
+) -> None:
+    """Run a recipe as it is, and with each of the ingredients left out that it lists under `ablation`.
+
+    Example: udaseg ablate --recipe gta2city --scale toy --seeds 0,1,2
+    """
+    run(open_session(), _seeds(seeds))

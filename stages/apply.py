@@ -1,0 +1,132 @@
+"""udaseg apply: label pictures that belong to no dataset."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from udaseg import artifacts
+from udaseg.artifacts import Input, Job
+from udaseg.errors import UdasegError
+from udaseg.files import fingerprint
+from udaseg.recipe import Views
+
+from . import inputs, views
+from .progress import progress
+from .session import Session, say, start, working
+
+if TYPE_CHECKING:
+    from udaseg.data.shots import Shots
+
+OWN = "own"
+STRETCHED = 1.25  # from this change of the aspect on, a word about it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is labelled, by which model, and at which size the model sees it."""
+
+    model: Path
+    shots: "Shots"
+    size: tuple[int, int] | None
+    pad: bool
+
+
+def _settings(changes: dict[str, Any], batch: int | None, precision: str | None) -> Views:
+    changes |= {"apply.batch": batch, "apply.precision": precision}
+    try:
+        return Views(**{key.removeprefix("apply."): value for key, value in changes.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        found = f"{first['msg']} (found {first['input']!r})"
+        raise UdasegError(f"--{first['loc'][0]}: {found}", "udaseg apply --help lists what it takes") from None
+
+
+def _job(session: Session, pictures: Path, plan: Plan, look: Views) -> Job:
+    settings = look.model_dump() | {"size": plan.size, "pad": plan.pad}
+    root = pictures if pictures.is_dir() else pictures.parent
+    files = Input(str(pictures), fingerprint(dict.fromkeys(plan.shots.files), root))
+    assert session.out is not None
+    return Job("apply", session.out, {"apply": settings}, {"model": session.input(plan.model), "pictures": files})
+
+
+def _plan(model: Path, pictures: Path, size: str | None, pad: bool | None) -> Plan:
+    from udaseg.data.shots import open_shots
+
+    model, shots = views.model_file(model), open_shots(pictures)
+    trained, kept = views.trained_at(model)
+    at = trained if size is None else None if size == OWN else inputs.height_width(size)
+    if size is None:
+        found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, as the model did in training"
+        say(f"apply: sees the pictures {found}; --size changes that")
+    if shots.left_out:
+        some = ", ".join(shots.left_out[:3]) + (", ..." if len(shots.left_out) > 3 else "")
+        say(f"apply: leaves out {len(shots.left_out)} files that are neither png nor jpg: {some}")
+    return Plan(model, shots, None if at is None else (at[0], at[1]), kept if pad is None else pad)
+
+
+def _warn_of_stretching(plan: Plan) -> None:
+    if plan.size is None or plan.pad:
+        return
+    aspects = [width / height for height, width in (plan.shots.size(i) for i in range(len(plan.shots)))]
+    changes = [aspect * plan.size[0] / plan.size[1] for aspect in aspects]
+    count = sum(max(change, 1 / change) > STRETCHED for change in changes)
+    if count:
+        size = "x".join(map(str, plan.size))
+        some = f"{count} of {len(changes)} pictures"
+        say(f"apply: warning: {some} are stretched a lot to {size}; --pad keeps their aspect")
+
+
+def _refuse_to_overwrite(job: Job) -> None:
+    if why := artifacts.conflicts(job):
+        raise UdasegError(
+            f"{job.out} holds labels that would be overwritten: {'; '.join(why)}",
+            "write somewhere else with --out, or label everything again with --force",
+        )
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="A model.pt, or the directory of the stage that trained it.")],
+    pictures: Annotated[Path, typer.Argument(help="A directory of png or jpg pictures; one picture; a gif or webp.")],
+    out: Annotated[Path, typer.Option("--out", help="Write labels/, overlays/ and the legend here.")],
+    size: Annotated[
+        str | None, typer.Option(help="See pictures at HEIGHTxWIDTH, or own; default: as in training.")
+    ] = None,
+    pad: Annotated[bool | None, typer.Option("--pad/--no-pad", help="Keep the aspect of pictures in --size.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures of one size at a time.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    scales: views.ScalesOption = None,
+    flip: views.FlipOption = None,
+    average: views.AverageOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Label everything again, over what is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Label pictures of any size that belong to no dataset: label PNGs, overlays to look at, a legend.
+
+    Example: udaseg apply runs/demo/retrain photos --out labelled
+    """
+    settings = _settings(views.changes("apply", scales, flip, average), batch, precision)
+    session = start(out=out, force=force, dry_run=dry_run, as_json=as_json)
+    if pictures.is_dir() and out.resolve().is_relative_to(pictures.resolve()):
+        raise UdasegError(
+            f"--out {out} lies in {pictures}, whose pictures are labelled", "choose a place outside of it"
+        )
+    plan = _plan(model, pictures, size, pad)
+    todo = _job(session, pictures, plan, settings)
+    if not force:
+        _refuse_to_overwrite(todo)
+    with working(session, todo) as result:
+        if result is None:
+            return
+        _warn_of_stretching(plan)
+        from udaseg.apply import apply
+
+        with progress("apply", "pictures") as show:
+            space, result.environment = apply(
+                plan.model, plan.shots, plan.size, settings, out, pad=plan.pad, progress=show
+            )
+        result.metrics = {"pictures": len(plan.shots), "classes": list(space.classes)}
+        say(f"apply: {len(plan.shots)} pictures in {out / 'labels'}, to look at in {out / 'overlays'}")

@@ -1,0 +1,61 @@
+"""udaseg compare: runs side by side, over seeds, beside what was published."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from udaseg.errors import UdasegError
+
+
+def command(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run directories, or evaluations in them.")] = None,
+    oracle: Annotated[list[Path] | None, typer.Option(help="A run of the upper bound; again for each seed.")] = None,
+    published: Annotated[str | None, typer.Option(help="A published table by name: realtime-gta2city.")] = None,
+    classes: Annotated[bool, typer.Option("--classes", help="The IoU of every class, a column for each row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, fractions of 1.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, percent, with all classes.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    as_latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX tabular (booktabs).")] = False,
+) -> None:
+    """Compare runs: mean and spread over seeds, the gain over the first row, the share of the gap to an oracle.
+
+    Runs that differ in nothing but their seed share a row. A published mean that is not the mean of its published
+    classes is marked. Example: udaseg compare runs/a runs/b --published realtime-gta2city
+    """
+    if as_json + as_csv + as_markdown + as_latex > 1:
+        raise UdasegError("--json, --csv, --markdown and --latex each print all there is", "give one of them")
+    if not runs and published is None:
+        raise UdasegError("there is nothing to compare", "udaseg compare RUN RUN, or --published realtime-gta2city")
+    if oracle and not runs:
+        raise UdasegError("--oracle is the upper bound of other runs, and there are none", "udaseg compare RUN ...")
+    from udaseg.report import sheet
+    from udaseg.report.compare import compare, doubts, read_run
+    from udaseg.report.published import published as read_published
+
+    table = None if published is None else read_published(published)
+    read = [read_run(path) for path in runs or []]
+    rows = compare(read, [read_run(path) for path in oracle or []], table) if read else []
+    notes = doubts(rows, table)
+    if as_json:
+        print(json.dumps(sheet.document(rows, table, notes), indent=1, ensure_ascii=False))
+        return
+    if as_csv:
+        print(sheet.comma_separated(rows, table))
+        return
+    laid_out = (sheet.by_class if classes else sheet.summary)(rows, table, notes)
+    if as_markdown or as_latex:
+        print((sheet.markdown if as_markdown else sheet.latex)(laid_out))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*laid_out.header, title=laid_out.title, title_justify="left")
+    for column in shown.columns[1:]:
+        column.justify = "right"
+    for row in laid_out.rows:
+        shown.add_row(*row)
+    Console().print(shown)
+    for note in laid_out.notes:
+        print(note)

@@ -1,0 +1,83 @@
+"""udaseg distill: train a fresh student on what the finished model says."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from udaseg.artifacts import Job
+
+from . import inputs, made
+from .progress import progress
+from .session import Session, say, staged, working
+
+
+def job(session: Session) -> Job:
+    recipe = session.recipe
+    settings = {
+        "space": recipe.space,
+        "source": inputs.seen(recipe.source),
+        "target": inputs.seen(recipe.target),
+        "model": recipe.model.model_dump(),
+        "distill": recipe.distill.model_dump(),
+    }
+    given = {"model": session.input(_finished(session)), "target": inputs.fingerprinted(inputs.target_images(session))}
+    if recipe.distill.source != "none":
+        given |= inputs.training_source(session, recipe.distill.source)
+    return Job("distill", session.out or session.folder("distill"), settings, given, recipe.seed)
+
+
+def _finished(session: Session) -> Path:
+    """Find the model to learn from: where --model says, else that of the last round of retraining."""
+    last = session.of_round(session.recipe.rounds)
+    return inputs.model_file(last, "retrain", "udaseg retrain")
+
+
+def run(session: Session) -> None:
+    recipe = session.recipe
+    if recipe.distill.source == "stylize":
+        _finished(session)  # what it lacks is said before anything is made
+        made.stylize(session.inside())
+    todo = job(session)
+    with working(session, todo) as result:
+        if result is None:
+            return
+        from udaseg.train.distill import distill
+        from udaseg.train.state import last_loss
+
+        settings = recipe.distill
+        source = None if settings.source == "none" else inputs.styled_source(session, settings.source)
+        target = inputs.target_images(session)
+        with progress("distill", "steps") as show:
+            result.environment = distill(
+                source,
+                recipe.source.size,
+                target,
+                recipe.target.size,
+                inputs.space(session),
+                Path(todo.inputs["model"].path),
+                recipe.model,
+                settings,
+                todo.out,
+                seed=recipe.seed,
+                pad=(recipe.source.pad, recipe.target.pad),
+                progress=show,
+            )
+        result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(target)}
+        say(f"distill: {settings.steps} steps on {len(target)} target pictures; the model is {todo.out / 'model.pt'}")
+
+
+@staged
+def command(
+    open_session,
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step, from each domain.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The learning rate of the backbone.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Learn from this model, of any architecture.")] = None,
+) -> None:
+    """Train a fresh network on the source and on what the finished model says of the target.
+
+    Example: udaseg distill --model runs/demo/retrain/model.pt --set model.name=bisenet
+    """
+    changes = {"distill.steps": steps, "distill.batch": batch, "distill.lr": lr}
+    run(open_session(changes, {"model": model}))

@@ -1,0 +1,132 @@
+"""udaseg doctor: what is installed, what computes, which data are here, and what each recipe still lacks."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from udaseg import recipes
+from udaseg.errors import UdasegError
+
+from . import inputs, made
+from .session import start
+
+if TYPE_CHECKING:
+    from udaseg.doctor import Finding
+
+
+def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], "list[Finding]"]:
+    """Say of each recipe what it lacks, by the numbers of the findings, from 0; one finding for one way to mend it."""
+    from udaseg.doctor import Finding, weights
+
+    known: dict[tuple, dict[str, UdasegError]] = {}
+    findings: dict[str, Finding] = {}
+    rows = []
+    for name in names:
+        session = start(name, data=data)
+        recipe, lacks = session.recipe, []
+        if not made.on_toytown(session):  # which is rendered where it is missing
+            sides = (recipe.source, recipe.target, recipe.space, recipe.data)
+            lacks = [
+                (error.hint or "", what) for what, error in known.setdefault(sides, inputs.lacking(session)).items()
+            ]
+        if recipe.model.weights == "imagenet" and (absent := weights(recipe.model.backbone)):
+            lacks.append((absent.fix, absent.what))
+        for fix, what in lacks:
+            before = findings.get(fix, Finding("", fix))
+            said = before.what.split("\n") if before.what else []
+            own = before.recipes if name in before.recipes else (*before.recipes, name)
+            findings[fix] = Finding("\n".join(dict.fromkeys([*said, what])), fix, own)
+        numbers = sorted({list(findings).index(fix) for fix, _ in lacks})
+        rows.append({"recipe": name, "scale": recipe.scale, "lacks": numbers, "toy": _has_toy(name)})
+    return rows, list(findings.values())
+
+
+def _has_toy(name: str) -> bool:
+    try:
+        return recipes.load(name, scale="toy").scale == "toy"
+    except UdasegError:
+        return False
+
+
+def command(
+    recipe: Annotated[str | None, typer.Option("--recipe", "-r", help="Look at this recipe alone.")] = None,
+    data: Annotated[str | None, typer.Option("--data", help="The directory that holds the datasets.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Say what is installed, what computes, which data are here, and what each recipe still lacks, with the way out.
+
+    Exits with 1 where something is broken, or where the recipe that --recipe names lacks something.
+
+    Example: udaseg doctor --data /datasets
+    """
+    from udaseg import doctor
+
+    installed, broken = doctor.versions()
+    machine, idle = doctor.devices() if installed.get("torch") else ({}, [])
+    root = Path(data or "data")
+    room, full = doctor.disk({"data": root, "run": Path("runs")})
+    there = doctor.datasets(root)
+    rows, lacks = _lacking([recipe] if recipe else list(recipes.shipped()), data)
+    wrong = [*broken, *idle, *full]
+    for row in rows:
+        row["lacks"] = [number + len(wrong) + 1 for number in row["lacks"]]
+    ok = not (wrong or (recipe and lacks))
+    findings = [{"number": i, **one._asdict()} for i, one in enumerate([*wrong, *lacks], 1)]
+    if as_json:
+        said = {"ok": ok, "versions": installed, "machine": machine, "disk": room, "data": there, "recipes": rows}
+        print(json.dumps({**said, "findings": findings}, indent=1, ensure_ascii=False))
+    else:
+        _print(installed, machine, room, root, there)
+        _print_recipes(rows)
+        _print_findings(findings)
+        missing = f"{len(lacks)} things are missing for some recipes" if lacks else "nothing is missing"
+        print(f"\n{f'{len(wrong)} things are broken' if wrong else 'nothing is broken'}, {missing}")
+    if not ok:
+        raise typer.Exit(1)
+
+
+def _print(
+    installed: dict[str, str | None],
+    machine: dict[str, Any],
+    room: dict[str, dict[str, Any]],
+    root: Path,
+    there: list[dict[str, Any]],
+) -> None:
+    print("versions: " + ", ".join(f"{name} {version or 'missing'}" for name, version in installed.items()))
+    if machine:
+        gpus = ", ".join(f"{gpu['name']} with {gpu['bytes'] / 1e9:.0f} GB" for gpu in machine["gpus"]) or "no GPU"
+        cores = f"{machine['cores']} cores with {machine['bytes'] / 1e9:.0f} GB"
+        print(f"devices:  {gpus}; {cores}; computes on {machine['device']} in {machine['precision']}")
+    print("disk:     " + ", ".join(f"{one['free'] / 1e9:.0f} GB free for {one['path']}" for one in room.values()))
+    print(f"data:     {'' if there else f'no dataset in {root}'}", end="" if there else "\n")
+    for i, one in enumerate(there):
+        splits = [_split(name, **counts) for name, counts in one["splits"].items()]
+        print(f"{' ' * 10 if i else ''}{one['dataset']} in {one['path']}: {', '.join(splits) or 'no split'}")
+
+
+def _split(name: str, images: int, published: int | None) -> str:
+    return f"{name} {images}" + (f" of {published}" if published and images < published else "")
+
+
+def _print_recipes(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("recipe", "can be run", "without data", box=None)
+    for row in rows:
+        lacks = "lacks " + ", ".join(map(str, row["lacks"])) if row["lacks"] else "yes"
+        table.add_row(row["recipe"], lacks, "" if row["scale"] == "toy" else "--scale toy" if row["toy"] else "no")
+    print()
+    Console().print(table)
+
+
+def _print_findings(findings: list[dict[str, Any]]) -> None:
+    for one in findings:
+        what = one["what"].replace("\n", "\n   ")
+        print(f"\n{one['number']}. {what}\n   fix: {one['fix']}")
+        if one["recipes"]:
+            shown = ", ".join(one["recipes"][:6])
+            more = len(one["recipes"]) - 6
+            print(f"   for: {shown}" + (f" and {more} more" if more > 0 else ""))

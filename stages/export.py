@@ -1,0 +1,77 @@
+"""udaseg export: a network as a file for other programs."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from udaseg.errors import UdasegError
+
+from . import inputs, views
+from .session import say
+
+SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
+COMPARED = 16  # of the pictures given
+
+
+def _size(model: Path, size: str | None) -> tuple[int, int]:
+    height, width = inputs.height_width(size) if size else views.trained_at(model)[0] or (0, 0)
+    if not height:
+        raise UdasegError(
+            f"nothing beside {model} says at which size it was trained, and an export has one size",
+            "give it with --size, for example --size 512x1024",
+        )
+    if min(height, width) < 32:
+        raise UdasegError(f"--size {height}x{width}: the networks need 32x32 or more", "for example --size 512x1024")
+    return height, width
+
+
+def _look(pictures: Path) -> list:
+    import numpy as np
+
+    from udaseg.data.shots import open_shots
+
+    shots = open_shots(pictures)
+    return [shots.image(i) for i in np.unique(np.linspace(0, len(shots) - 1, COMPARED).astype(int))]
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="A model.pt, or the directory of the stage that trained it.")],
+    kind: Annotated[str, typer.Option("--format", help="safetensors, onnx or torch.")],
+    out: Annotated[Path, typer.Option("--out", help="The file to write.")],
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of the input; default: as in training.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="A directory of pictures to compare on, beside random ones.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over the file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write a network as a file for other programs, and compare that file with the network.
+
+    Example: udaseg export runs/demo/retrain --format onnx --out demo.onnx
+    """
+    if kind not in SUFFIXES:
+        raise UdasegError(f"--format {kind}: there is no such format", f"known: {', '.join(SUFFIXES)}")
+    if out.suffix != SUFFIXES[kind]:
+        raise UdasegError(
+            f"--out {out}: files of the format {kind} end in {SUFFIXES[kind]}",
+            f"for example --out {out / 'model' if out.is_dir() else out.with_suffix('')}{SUFFIXES[kind]}",
+        )
+    if out.exists() and not force:
+        raise UdasegError(f"{out} exists already", "name another file, or write over it with --force")
+    model = views.model_file(model)
+    height, width = _size(model, size)
+    from udaseg.export import export, require
+
+    require(kind)
+    found = export(model, kind, (height, width), out, _look(pictures) if pictures else [])
+    if as_json:
+        said = {"file": str(out), "format": kind, "size": [height, width], "bytes": out.stat().st_size}
+        print(json.dumps({**said, "parity": found._asdict()}, indent=1))
+        return
+    print(
+        f"{found.pictures} pictures: the logits differ by {found.difference:.2g} at most (they spread over "
+        f"{found.spread:.3g}), and {100 * found.agreeing:.3f} % of the pixels get the same class"
+    )
+    say(f"export: {kind} of {model} at {height}x{width} in {out}, {out.stat().st_size / 1e6:.1f} MB")

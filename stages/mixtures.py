@@ -1,0 +1,69 @@
+"""The mixtures of the source's depth: planned, fitted, and read by the stage that learns from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from udaseg.artifacts import Job
+from udaseg.errors import UdasegError
+
+from . import inputs
+from .progress import progress
+from .session import Session, say, working
+
+if TYPE_CHECKING:
+    from udaseg.depth.maps import DensityMaps
+
+
+def job(session: Session) -> Job:
+    """Plan the mixtures."""
+    recipe = session.recipe
+    settings = {"space": recipe.space, "source": inputs.seen(recipe.source), "gmm": recipe.gmm.model_dump()}
+    given = {"source": inputs.fingerprinted(inputs.source(session))}
+    return Job("gmm", session.out or session.folder("gmm"), settings, given, recipe.seed)
+
+
+def make(session: Session) -> None:
+    """Fit a mixture over column, row and inverse depth to every class of the source."""
+    recipe, todo = session.recipe, job(session)
+    with working(session, todo) as result:
+        if result is None:
+            return
+        source = inputs.source(session)
+        if not source.has_depth:
+            result.metrics = {"skipped": f"{source.dataset} has no depth"}
+            say(f"gmm: skipped, {source.dataset} has no depth")
+            return
+        from udaseg.depth.counting import mixture_counts
+        from udaseg.depth.density import write
+        from udaseg.depth.mixtures import fit
+
+        with progress("gmm", "pictures") as show:
+            counts = mixture_counts(source, recipe.gmm, recipe.source.size, progress=show)
+        mixtures = fit(counts, recipe.gmm.components, seed=recipe.seed, iterations=recipe.gmm.iterations)
+        write(todo.out / "gmm.h5", mixtures)
+        absent = [name for name, weights in zip(mixtures.classes, mixtures.weights, strict=True) if not weights.any()]
+        if absent:
+            result.warnings.append(f"no pixel of {', '.join(absent)} with depth: these classes have no mixture")
+        result.metrics = {"classes": len(mixtures.classes) - len(absent), "components": recipe.gmm.components}
+        say(f"gmm: {result.metrics['classes']} classes in {todo.out / 'gmm.h5'}")
+
+
+def file(session: Session) -> Path:
+    """Find the mixtures: where --mixtures says, else in the run."""
+    return session.given("mixtures") or session.finished("gmm", "udaseg gmm") / "gmm.h5"
+
+
+def densities(session: Session, path: Path) -> DensityMaps:
+    """Read mixtures for the density head. Raises UdasegError where they are those of other classes."""
+    from udaseg.depth.density import read
+    from udaseg.depth.maps import DensityMaps
+
+    mixtures, space = read(path), inputs.space(session)
+    if mixtures.classes != space.classes:
+        raise UdasegError(
+            f"{path} holds mixtures of {', '.join(mixtures.classes)}; expected {', '.join(space.classes)}",
+            "udaseg gmm fits them to the classes of the recipe",
+        )
+    return DensityMaps(mixtures)

@@ -1,0 +1,153 @@
+"""Pictures of no dataset are labelled as evaluate labels them; what is there is neither done again nor written over."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from udaseg import apply
+from udaseg.labels import class_space
+
+MODEL = "runs/tiny/retrain"
+
+
+@pytest.fixture
+def photos(workspace) -> Path:
+    """Copy the pictures of the labelled split, without anything that says where they come from."""
+    (workspace / "photos").mkdir()
+    for path in (workspace / "data/toytown/cityscapes/leftImg8bit/val").rglob("*.png"):
+        shutil.copy(path, workspace / "photos" / path.name.replace("_leftImg8bit", ""))
+    shutil.rmtree(workspace / "data")
+    return workspace / "photos"
+
+
+def read(path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def labelled(udaseg, *more: str, out: str = "out"):
+    return udaseg(f"apply {MODEL} photos --out {out}", *more, tiny=False)
+
+
+def test_the_labels_are_those_that_evaluate_scored(photos, udaseg):
+    outcome = labelled(udaseg)
+    assert outcome.code == 0, outcome.err
+    assert "sees the pictures at 32x64, as the model did in training" in outcome.err
+    colours = np.array(class_space("cs19").palette, np.uint8)
+    for picture in photos.iterdir():
+        scored = read(f"runs/tiny/evaluate/panels/{picture.stem}-prediction.png")
+        with Image.open(f"out/labels/{picture.name}") as label:
+            assert label.mode == "P"
+            assert np.array_equal(colours[np.asarray(label)], scored)
+            assert np.array_equal(np.asarray(label.convert("RGB")), scored)
+        overlay = read(f"out/overlays/{picture.stem}.jpg").astype(float)
+        mixed = 0.45 * read(picture) + 0.55 * scored
+        assert np.abs(overlay - mixed).mean() < 12  # JPEG
+        assert np.abs(overlay - mixed).mean() < np.abs(overlay - read(picture)).mean()
+
+
+def test_the_legend_names_every_class_in_its_colour(photos, udaseg):
+    assert labelled(udaseg).code == 0
+    space = class_space("cs19")
+    said = yaml.safe_load(Path("out/classes.yaml").read_text())
+    assert said == {"names": list(space.classes), "palette": [list(colour) for colour in space.palette]}
+    with Image.open("out/legend.png") as legend:
+        shown = {colour for _, colour in legend.convert("RGB").getcolors(1 << 16)}
+    assert set(space.palette) <= shown
+
+
+def test_pictures_of_any_size_keep_it(photos, udaseg):
+    sizes = {"portrait": (40, 90), "tiny": (9, 7), "wide": (200, 50)}
+    for name, size in sizes.items():
+        Image.new("RGB", size, "grey").save(photos / f"{name}.jpg")
+    for number, more in enumerate((["--size", "own"], ["--pad"], ["--scales", "0.5,1.0", "--flip", "--batch", "4"])):
+        outcome = labelled(udaseg, *more, out=f"out{number}")
+        assert outcome.code == 0, outcome.err
+        assert ("3 of 6 pictures are stretched a lot to 32x64; --pad" in outcome.err) == (number == 2)
+        for name, (width, height) in sizes.items():
+            assert read(f"out{number}/labels/{name}.png").shape == (height, width)
+
+
+def test_it_continues_where_it_was_stopped_and_then_has_nothing_to_do(photos, udaseg, monkeypatch):
+    written = []
+
+    def stop(path, *values):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, *values)
+
+    write = apply.write_label
+    monkeypatch.setattr(apply, "write_label", stop)
+    assert labelled(udaseg, "--size", "own").code == 130
+    assert not Path("out/manifest.json").exists()
+    monkeypatch.setattr(apply, "write_label", write)
+    (first,) = written
+    before = first.stat().st_mtime_ns
+    assert "apply: continues in out" in labelled(udaseg, "--size", "own").err
+    assert first.stat().st_mtime_ns == before
+    assert len(list(Path("out/labels").iterdir())) == 3
+    assert "apply: up to date (out)" in labelled(udaseg, "--size", "own").err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda photos: Path("out/labels/x.png").write_bytes(b""), "7 files written, 9 found"),
+        (lambda photos: Image.new("RGB", (8, 8)).save(photos / "new.png"), "input pictures (photos) has changed"),
+    ],
+)
+def test_nothing_is_written_over_without_force(photos, udaseg, change, words):
+    assert labelled(udaseg).code == 0
+    change(photos)
+    files = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.*")}
+    outcome = labelled(udaseg)
+    assert outcome.code == 1
+    assert words.replace("7 files", f"{2 * 3 + 2} files") in outcome.err
+    assert "--force" in outcome.err
+    assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.*")} == files
+    assert labelled(udaseg, "--force").code == 0
+    assert labelled(udaseg).code == 0
+
+
+def test_work_of_other_settings_that_was_stopped_is_not_cleared(photos, udaseg, monkeypatch):
+    def stop(*values):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(apply, "write_label", stop)
+    assert labelled(udaseg).code == 130
+    outcome = labelled(udaseg, "--size", "own")
+    assert outcome.code == 1
+    assert "apply.size: [32, 64] -> null" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing", "photos", "--out", "out"], "there is no model nothing"),
+        (["runs/tiny/predict", "photos", "--out", "out"], "runs/tiny/predict holds no model.pt"),
+        ([MODEL, "photos", "--out", "photos/labels"], "lies in photos"),
+        ([MODEL, "photos", "--out", "out", "--scales", "0"], "--scales: Input should be greater"),
+        ([MODEL, "photos", "--out", "out", "--precision", "half"], "--precision: Input should be 'auto', 'fp32'"),
+        ([MODEL, "photos", "--out", "out", "--size", "12"], "--size 12: expected HEIGHTxWIDTH"),
+        ([MODEL, "photos", "--out", "runs"], "holds files that no stage has written"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_leaves_nothing(photos, udaseg, arguments, words):
+    outcome = udaseg("apply", *arguments, tiny=False)
+    assert outcome.code == 1
+    assert words in outcome.err
+    assert not Path("out").exists()
+
+
+def test_a_damaged_picture_is_named_and_the_rest_waits_for_it(photos, udaseg):
+    victim = sorted(photos.iterdir())[-1]
+    victim.write_bytes(victim.read_bytes()[:200])
+    outcome = labelled(udaseg, "--pad")
+    assert outcome.code == 1
+    assert victim.name in outcome.err
+    assert not Path("out/manifest.json").exists()

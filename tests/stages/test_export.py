@@ -1,0 +1,49 @@
+"""The command line of export: what it says, and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+MODEL = "runs/tiny/retrain"
+
+
+def test_a_model_is_exported_at_the_size_of_its_training_and_compared(workspace, udaseg):
+    (workspace / "photos").mkdir()
+    Image.new("RGB", (50, 20), "grey").save("photos/a.png")
+    outcome = udaseg(f"export {MODEL} --format torch --out m.pt2 --pictures photos", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "5 pictures: the logits differ by 0 at most" in outcome.out
+    assert "100.000 % of the pixels get the same class" in outcome.out
+    assert "at 32x64 in m.pt2" in outcome.err
+    again = udaseg(f"export {MODEL} --format torch --out m.pt2", tiny=False)
+    assert (again.code, "m.pt2 exists already" in again.err) == (1, True)
+    forced = udaseg(f"export {MODEL} --format torch --out m.pt2 --size 64x64 --force --json", tiny=False)
+    assert forced.json["size"] == [64, 64]
+    assert forced.json["bytes"] == Path("m.pt2").stat().st_size
+    assert forced.json["parity"]["agreeing"] == 1.0
+
+
+def test_without_a_word_about_its_training_a_model_needs_a_size(workspace, udaseg):
+    Path(MODEL, "manifest.json").unlink()
+    outcome = udaseg(f"export {MODEL} --format torch --out m.pt2", tiny=False)
+    assert outcome.code == 1
+    assert "--size 512x1024" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("nothing --format torch --out m.pt2", "there is no model nothing"),
+        (f"{MODEL} --format tflite --out m.pt2", "known: safetensors, onnx, torch"),
+        (f"{MODEL} --format torch --out m.onnx", "files of the format torch end in .pt2"),
+        (f"{MODEL} --format torch --out runs", "for example --out runs/model.pt2"),
+        (f"{MODEL} --format torch --out m.pt2 --size 8x8", "the networks need 32x32 or more"),
+        (f"{MODEL} --format torch --out m.pt2 --pictures nothing", "there is no picture or directory nothing"),
+    ],
+)
+def test_what_cannot_be_done_is_said(workspace, udaseg, arguments, words):
+    outcome = udaseg(f"export {arguments}", tiny=False)
+    assert outcome.code == 1
+    assert words in outcome.err
+    assert not Path("m.pt2").exists()

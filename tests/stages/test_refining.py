@@ -1,0 +1,69 @@
+"""Refinement by prototypes, as a command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def refine_json(folder: str) -> dict:
+    return json.loads(Path(folder, "refine.json").read_text())
+
+
+def test_prototypes_are_made_from_the_pseudo_labels_when_missing(workspace, udaseg, manifest):
+    outcome = udaseg("refine --prototypes")
+    assert outcome.code == 0, outcome.err
+    assert "prototypes: runs in runs/tiny/prototypes" in outcome.err
+    assert "refine: spatial prior after prototypes: " in outcome.err
+    assert manifest("runs/tiny/prototypes")["inputs"]["labels"]["path"] == "runs/tiny/pseudolabel/labels"
+    written = manifest("runs/tiny/refine")
+    assert set(written["inputs"]) == {"class counts", "labels", "model", "predictions", "prototypes", "target"}
+    assert written["settings"]["refine"]["first"] == "prototypes"
+    assert written["environment"]["device"]
+    assert written["metrics"]["flipped"] == sum(refine_json("runs/tiny/refine")["flipped"])
+    outcome = udaseg("refine --prototypes")
+    assert "prototypes: up to date" in outcome.err
+    assert "refine: up to date" in outcome.err
+
+
+def test_the_order_is_a_setting_and_in_the_results(workspace, udaseg):
+    assert udaseg("refine --prototypes --out a").code == 0
+    assert udaseg("refine --prototypes --first spatial_prior --out b").code == 0
+    assert refine_json("a")["order"] == ["prototypes", "spatial_prior"]
+    assert refine_json("b")["order"] == ["spatial_prior", "prototypes"]
+    outcome = udaseg("refine --prototypes --no-spatial-prior --pixels all --out c")
+    assert outcome.code == 0, outcome.err
+    assert sum(refine_json("c")["after"]) == 5 * 64 * 128
+    outcome = udaseg("refine --prototypes --first spatial_prior --pixels all --out d")
+    assert outcome.code == 1
+    assert "hint: set refine.first=prototypes" in outcome.err
+    assert not Path("d").exists()
+
+
+def test_prototypes_of_another_model_are_refused(workspace, udaseg):
+    outcome = udaseg("refine --prototypes --model retrain --out made")
+    assert outcome.code == 1
+    assert "runs/tiny/prototypes/prototypes.h5 holds the prototypes of another model than" in outcome.err
+    labels = "--labels runs/tiny/pseudolabel/labels"
+    assert "udaseg prototypes --model runs/tiny/retrain/model.pt" in outcome.err
+    assert udaseg(f"prototypes --model runs/tiny/retrain/model.pt {labels} --out own").code == 0
+    outcome = udaseg("refine --prototypes --model retrain --prototypes-file own/prototypes.h5 --out made")
+    assert outcome.code == 0, outcome.err
+
+
+def test_a_refinement_has_to_be_chosen(workspace, udaseg):
+    outcome = udaseg("refine --no-spatial-prior")
+    assert outcome.code == 1
+    assert "add --spatial-prior or --prototypes" in outcome.err
+
+
+@pytest.mark.parametrize("scales", ["[1.0]", "[0.7, 1.3]"])
+def test_rectified_scores_go_on_after_a_kill(workspace, udaseg, killed, manifest, scales):
+    views = ("--set", f"predict.scales={scales}")
+    assert udaseg("predict", *views).code == 0
+    assert udaseg("pseudolabel", *views).code == 0
+    assert udaseg("refine --prototypes --out alone", *views).code == 0
+    killed("refine --prototypes --out runs/stopped", "*/stopped/labels/*.png", 2)
+    assert len(list(Path("runs/stopped/labels").glob("[!.]*.png"))) == 2
+    assert udaseg("refine --prototypes --out runs/stopped", *views).code == 0
+    assert manifest("runs/stopped")["outputs"]["digest"] == manifest("alone")["outputs"]["digest"]

@@ -1,0 +1,67 @@
+"""Retraining with a teacher and distillation, as commands."""
+
+import json
+from pathlib import Path
+
+PROTOTYPES = ("--set", "retrain.teacher=0.9", "--set", "retrain.online={rectify: true}", "--set",
+              "retrain.consistency=0.5", "--set", "refine.prototypes=true")  # fmt: skip
+DISTILL = ("--set", "distill={steps: 2, batch: 2, log_every: 1}")
+CHAIN = ("--set", "chain=[warmup,stylize,predict,pseudolabel,refine,retrain,distill,evaluate-retrain,evaluate]")
+
+
+def terms(folder: str) -> set[str]:
+    return json.loads(Path(folder, "log.jsonl").read_text().splitlines()[-1]).keys() - {"step", "loss", "lr"}
+
+
+def test_prototypes_that_move_start_from_those_of_the_run(workspace, udaseg, manifest):
+    outcome = udaseg("retrain --out made", *PROTOTYPES)
+    assert outcome.code == 0, outcome.err
+    assert "prototypes: runs in runs/tiny/prototypes" in outcome.err
+    assert manifest("made")["inputs"]["prototypes"]["path"] == "runs/tiny/prototypes/prototypes.h5"
+    assert terms("made") == {"source", "target", "consistency", "confident"}
+    outcome = udaseg("retrain --model retrain --out other", *PROTOTYPES)
+    assert outcome.code == 1
+    assert "holds the prototypes of another model than runs/tiny/retrain/model.pt" in outcome.err
+
+
+def test_what_the_teacher_says_needs_no_stored_labels(rendered, udaseg, manifest):
+    assert udaseg("warmup").code == 0
+    online = ("--set", "retrain.labels=none", "--set", "retrain.teacher=0.9", "--set", "retrain.online={}")
+    outcome = udaseg("retrain", "--set", "retrain.source=source", "--set", "retrain.classmix=true", *online)
+    assert outcome.code == 0, outcome.err
+    assert set(manifest("runs/tiny/retrain")["inputs"]) == {"model", "source", "target"}
+    assert terms("runs/tiny/retrain") == {"source", "target", "confident"}
+
+
+def test_settings_that_do_not_fit_are_said_before_anything_is_made(rendered, udaseg):
+    outcome = udaseg("retrain", "--set", "retrain.consistency=1.0")
+    assert outcome.code == 1
+    assert "error: retrain.consistency needs a teacher" in outcome.err
+    assert "hint: set retrain.teacher=0.999" in outcome.err
+    assert not Path("runs").exists()
+
+
+def test_distillation_is_a_stage_of_the_chain_and_what_it_makes_is_evaluated(workspace, udaseg, manifest):
+    outcome = udaseg("status --json", *CHAIN, *DISTILL)
+    rows = outcome.json["stages"]
+    assert [row["stage"] for row in rows][-3:] == ["distill", "evaluate-retrain", "evaluate"]
+    assert [row["state"] for row in rows][-3:-1] == ["to run", "to run"]
+    outcome = udaseg("distill", *CHAIN, *DISTILL)
+    assert outcome.code == 0, outcome.err
+    assert manifest("runs/tiny/distill")["inputs"]["model"]["path"] == "runs/tiny/retrain/model.pt"
+    assert terms("runs/tiny/distill") == {"source", "target", "soft", "confident"}
+    assert udaseg("evaluate", *CHAIN, *DISTILL).code == 0
+    assert manifest("runs/tiny/evaluate")["inputs"]["model"]["path"] == "runs/tiny/distill/model.pt"
+    assert udaseg("evaluate --model retrain", *CHAIN, *DISTILL).code == 0
+    assert manifest("runs/tiny/evaluate-retrain")["inputs"]["model"]["path"] == "runs/tiny/retrain/model.pt"
+    states = [row["state"] for row in udaseg("status --json", *CHAIN, *DISTILL).json["stages"]]
+    assert set(states) == {"up to date"}
+    page = udaseg("report", *CHAIN, *DISTILL)
+    assert page.code == 0, page.err
+    assert "distill" in Path("runs/tiny/report.html").read_text()
+
+
+def test_a_light_student_of_a_finished_network(workspace, udaseg):
+    outcome = udaseg("distill --out light --set model.name=bisenet", *DISTILL)
+    assert outcome.code == 0, outcome.err
+    assert udaseg("evaluate --model light --out scores --json").json["images"] == 3

@@ -1,0 +1,81 @@
+"""ClassMix and the strong view: what is pasted, what it counts, and that chance depends on the generator alone."""
+
+import numpy as np
+import pytest
+import torch
+
+from udaseg.data.loading import Batch
+from udaseg.recipe import Strong
+from udaseg.train.mixing import mixed, pasted, strong_view
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def pictures(seed, count=3):
+    return torch.from_numpy(rng(seed).integers(0, 256, (count, 6, 8, 3), np.uint8))
+
+
+def labels(seed, classes, count=3):
+    return torch.from_numpy(rng(seed).choice(np.array(classes, np.uint8), (count, 6, 8)))
+
+
+@pytest.mark.parametrize(("classes", "drawn"), [([4], 1), ([4, 255], 1), ([0, 2, 4, 255], 2), ([0, 1, 2, 3, 255], 2)])
+def test_half_of_the_classes_of_a_picture_are_drawn_rounded_up_and_never_the_unlabelled(classes, drawn):
+    label = labels(1, classes)
+    found = [pasted(label, 3, rng(seed)) for seed in range(50)]
+    for masks in found:
+        for mask, own in zip(masks, label, strict=True):
+            taken = own[mask].unique()
+            assert len(taken) == drawn
+            assert 255 not in taken
+            assert torch.equal(mask, torch.isin(own, taken))
+    assert {int(value) for masks in found for value in label[masks].unique()} == set(classes) - {255}
+
+
+def test_of_a_picture_without_labels_nothing_is_pasted():
+    assert not pasted(labels(1, [255]), 3, rng()).any()
+
+
+def test_the_mixed_picture_is_the_source_where_pasted_and_the_target_elsewhere():
+    batch = Batch(
+        source_image=pictures(1, count=2),
+        source_label=labels(2, [0, 1, 2, 255], count=2),
+        target_image=pictures(3),
+        target_label=labels(4, [0, 1, 2, 255]),
+        target_pixels=torch.full((3, 6, 8), 0.25),
+        target_valid=torch.zeros(3, 6, 8, dtype=torch.bool),
+    )
+    mask = pasted(batch["source_label"], 3, rng())
+    assert torch.equal(batch["source_label"][[0, 1, 0]][mask] != 255, torch.ones(int(mask.sum()), dtype=torch.bool))
+    out = mixed(batch, mask)
+    for part in ("image", "label"):
+        source, target = batch[f"source_{part}"][[0, 1, 0]], batch[f"target_{part}"]
+        assert torch.equal(out[f"target_{part}"][mask], source[mask])
+        assert torch.equal(out[f"target_{part}"][~mask], target[~mask])
+        assert torch.equal(out[f"source_{part}"], batch[f"source_{part}"])
+    assert out["target_pixels"][mask].unique().tolist() == [1.0]
+    assert out["target_pixels"][~mask].unique().tolist() == [0.25]
+    assert torch.equal(out["target_valid"], mask)
+    assert batch["target_pixels"].unique().tolist() == [0.25]
+
+
+def test_a_strong_view_is_a_function_of_its_generator():
+    images = pictures(1)
+    settings = Strong(jitter=0.5, blur=0.5)
+    view = strong_view(images, settings, rng(7))
+    assert (view.dtype, view.shape) == (torch.uint8, images.shape)
+    assert torch.equal(view, strong_view(images, settings, rng(7)))
+    assert not torch.equal(view, strong_view(images, settings, rng(8)))
+    assert torch.equal(strong_view(images, Strong(jitter=0.0, blur=0.0), rng(7)), images)
+
+
+def test_blur_moves_no_colour_and_jitter_no_place():
+    flat = torch.full((2, 16, 16, 3), 90, dtype=torch.uint8)
+    assert torch.equal(strong_view(flat, Strong(jitter=0.0, blur=1.0), rng()), flat)
+    halves = flat.clone()
+    halves[:, :, 8:] = 200
+    for view in strong_view(halves, Strong(jitter=0.4, blur=0.0), rng()):
+        assert len(view.reshape(-1, 3).unique(dim=0)) == 2
+        assert not torch.equal(view[0, 0], view[0, 15])

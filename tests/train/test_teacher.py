@@ -1,0 +1,278 @@
+"""The teacher: how it follows, what it sees, the labels it gives, the prototypes that move with it; exact resume."""
+
+import json
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from udaseg.data.loading import Batch
+from udaseg.errors import UdasegError
+from udaseg.models.backbone import BatchNorm
+from udaseg.models.output import Output
+from udaseg.models.preprocess import normalise
+from udaseg.recipe import Augment, Online, Retrain
+from udaseg.train import losses
+from udaseg.train.objectives import Seen
+from udaseg.train.prototypes import MovingPrototypes, consistency
+from udaseg.train.retrain import retrain
+from udaseg.train.settings import require
+from udaseg.train.teacher import CONFIDENT, average, guide, relabelled
+
+from .test_retrain import NETWORK, SPACE, Pictures, initial  # noqa: F401 - a fixture
+
+NAN = float("nan")
+
+
+# --- the average
+
+
+def test_the_first_update_copies_and_later_ones_keep_more_and_more():
+    student = nn.Sequential(nn.Linear(1, 1, bias=False), BatchNorm(1), nn.Dropout(0.5))
+    teacher = average(student, 0.7)
+    assert not teacher.training
+    means = []
+    for value in (5.0, 1.0, 2.0, 4.0, 8.0):
+        with torch.no_grad():
+            student[0].weight.fill_(value)
+            student[1].running_mean.fill_(value)
+        teacher.update_parameters(student)
+        means.append(float(teacher.module[0].weight))
+        assert float(teacher.module[1].running_mean) == pytest.approx(means[-1])
+    assert means[:3] == pytest.approx([5.0, 3.0, 3.0 * 2 / 3 + 2.0 / 3])
+    assert means[4] == pytest.approx(0.7 * means[3] + 0.3 * 8.0)
+    assert not any(value.requires_grad for value in teacher.parameters())
+
+
+# --- the labels it gives
+
+STORED = torch.tensor([[[0, 0, 255, 255]]], dtype=torch.uint8)
+P = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.95, 0.05]])  # of four pixels
+LOGITS = P.log().T.view(1, 2, 1, 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "pixels", "share"),
+    [
+        ({}, [0, 1, 1, 0], [0.75] * 4, 0.75),
+        ({"unsure": "ignore"}, [0, 1, 255, 0], None, 0.75),
+        ({"confidence": 0.0}, [0, 1, 1, 0], [1.0] * 4, 1.0),
+        ({"pixels": "labelled", "confidence": 0.85}, [0, 1, 255, 255], [0.5, 0.5, 1.0, 1.0], 0.5),
+        ({"pixels": "unlabelled"}, [0, 0, 1, 0], [1.0, 1.0, 0.5, 0.5], 0.5),
+        ({"pixels": "unlabelled", "unsure": "ignore"}, [0, 0, 255, 0], None, 0.5),
+    ],
+)
+def test_labels_that_are_made_online(settings, label, pixels, share):
+    batch, sure = relabelled(Batch(target_label=STORED), LOGITS, Online(**{"confidence": 0.8, **settings}))
+    assert batch["target_label"].flatten().tolist() == label
+    assert sure.item() == share
+    if pixels is None:
+        assert "target_pixels" not in batch
+    else:
+        assert batch["target_pixels"].flatten().tolist() == pytest.approx(pixels)
+
+
+def test_nothing_is_labelled_outside_of_the_picture():
+    valid = torch.tensor([[[True, True, True, False]]])
+    batch, sure = relabelled(Batch(target_valid=valid), LOGITS, Online(confidence=0.8))
+    assert batch["target_label"].flatten().tolist() == [0, 1, 1, 255]
+    assert sure.item() == pytest.approx(2 / 3)
+
+
+def test_what_a_pixel_counts_is_a_factor_of_its_loss():
+    logits, label = torch.randn(1, 3, 2, 2), torch.tensor([[[0, 1], [2, 255]]], dtype=torch.uint8)
+    pixels = torch.tensor([[[1.0, 0.5], [0.0, 9.0]]])
+    for loss in (losses.cross_entropy, losses.symmetric_cross_entropy):
+        own = [loss(logits[..., y : y + 1, x : x + 1], label[..., y : y + 1, x : x + 1]) for y, x in ((0, 0), (0, 1))]
+        torch.testing.assert_close(loss(logits, label, pixels_NHW=pixels), (own[0] + own[1] / 2) / 3)
+        torch.testing.assert_close(loss(logits, label, pixels_NHW=torch.ones(1, 2, 2)), loss(logits, label))
+        nothing = loss(logits.requires_grad_(), torch.full_like(label, 255), pixels_NHW=pixels)
+        nothing.backward()
+        assert nothing.item() == 0
+
+
+# --- the prototypes
+
+
+def test_prototypes_move_by_the_mean_of_each_class_and_picture():
+    moving = MovingPrototypes(torch.tensor([[1.0, 1.0], [5.0, 5.0], [NAN, NAN]]), momentum=0.9)
+    features = torch.tensor([[[[2.0, 4.0, 7.0]], [[0.0, 0.0, 7.0]]]])  # of three pixels: (2, 0), (4, 0), (7, 7)
+    for _ in range(5):
+        moving.move(features, torch.tensor([[[0, 0, 255]]]))
+    shown = 1 - 0.9**5
+    torch.testing.assert_close(moving.centroids[0], torch.tensor([1 - shown + 3 * shown, 1 - shown]))
+    assert moving.centroids[1].tolist() == [5, 5]
+    assert moving.centroids[2].isnan().all()
+
+
+def test_a_class_never_seen_takes_the_mean_of_what_it_is_shown():
+    moving = MovingPrototypes(torch.full((2, 1), NAN), momentum=0.75)
+    labels, shown = torch.tensor([[[0]]]), []
+    for value in (4.0, 8.0, 0.0, 8.0, 10.0, 0.0):
+        moving.move(torch.full((1, 1, 1, 1), value), labels)
+        shown.append(moving.centroids[0].item())
+    assert shown == pytest.approx([4, 6, 4, 5, 0.75 * 5 + 2.5, 0.75 * 6.25])
+
+
+def test_consistency_is_the_divergence_where_the_views_show_the_same():
+    eta, weak = torch.randn(3, 4), torch.randn(1, 3, 2, 2)
+    features = torch.randn(1, 4, 2, 2, requires_grad=True)
+    seen = {"target": Seen(Output(torch.zeros(1), features), torch.zeros(1))}
+    where = torch.tensor([[[True, False], [True, True]]])
+    near = (features[:, None] - eta[None, :, :, None, None]).norm(dim=2)
+    expected = losses.kl_consistency(-near / 0.5, -weak / 0.5, where)
+    term = consistency(2.0, 0.5, eta, weak, where)(seen)["consistency"]
+    torch.testing.assert_close(term, 2 * expected, rtol=1e-4, atol=1e-5)
+    term.backward()
+    assert (features.grad[..., 0, 1] == 0).all()
+    assert (features.grad[..., 0, 0] != 0).any()
+    same = consistency(2.0, 0.5, eta, near.detach(), None)(seen)["consistency"]
+    assert same.item() == pytest.approx(0, abs=1e-5)
+
+
+# --- what each of the networks sees
+
+
+class Recorder(nn.Module):
+    """Says of every pixel its red channel as class 0 and remembers what it saw."""
+
+    align_corners = False
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x)
+        return Output(x[:, :2] * self.scale, x)
+
+
+def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_changed():
+    student, first = Recorder(), Recorder()
+    settings = Retrain(teacher=0.9, online={"scores": "initial"}, classmix=True, strong={"jitter": 0.5}, consistency=1)
+    teacher, moving = average(student, 0.9), MovingPrototypes(torch.eye(2, 3), 0.99)
+    networks = {"teacher": teacher, "initial": first, "prototypes": moving}
+    guided = guide(settings, student, "rgb", nullcontext, 3, **networks)
+    rng = np.random.default_rng(0)
+    batch = Batch(
+        {
+            f"{domain}_image": torch.from_numpy(rng.integers(0, 256, (2, 8, 8, 3), np.uint8))
+            for domain in ("source", "target")
+        }
+        | {"source_label": torch.from_numpy(rng.integers(0, 2, (2, 8, 8), np.uint8))}
+    )
+    before = {name: tensor.clone() for name, tensor in batch.items()}
+    out, asked = guided(0, batch)
+    assert all(torch.equal(batch[name], tensor) for name, tensor in before.items())
+    weak = normalise(before["target_image"], "rgb")
+    assert torch.equal(teacher.module.seen[0], weak)
+    assert torch.equal(first.seen[0], weak)
+    assert student.seen == []
+    assert not torch.equal(out["target_image"], before["target_image"])
+    said = Output(torch.zeros(2, 2, 8, 8), torch.zeros(2, 3, 8, 8))
+    terms = {name: term for ask in asked for name, term in ask({"target": Seen(said, said.logits)}).items()}
+    assert set(terms) == {CONFIDENT, "consistency"}
+    again, _ = guide(settings, student, "rgb", nullcontext, 3, **networks)(0, batch)
+    assert torch.equal(again["target_image"], out["target_image"])
+    other, _ = guide(settings, student, "rgb", nullcontext, 3, **networks)(1, batch)
+    assert not torch.equal(other["target_image"], out["target_image"])
+
+
+# --- retraining as a whole
+
+EVERYTHING = {
+    "teacher": 0.9,
+    "online": {"rectify": True, "confidence": 0.3},
+    "strong": {"jitter": 0.2, "blur": 0.5},
+    "classmix": True,
+    "consistency": 0.5,
+    "loss": "symmetric",
+    "regulariser": "mrkld",
+}
+
+
+class StoppedError(Exception):
+    pass
+
+
+def train(out, start, stop_after=None, centroids=None, **settings):
+    chosen = Retrain(
+        **{"steps": 4, "batch": 2, "log_every": 1, "save_every": 2, "augment": Augment(crop=(32, 32)), **settings}
+    )
+    out.mkdir(exist_ok=True)
+
+    def progress(done, total):
+        if done == stop_after:
+            raise StoppedError
+
+    label = None if chosen.labels == "none" else lambda stem: Pictures().label(int(stem))
+    sets = (Pictures(), (64, 96), Pictures(), label, (64, 96), SPACE)
+    centroids = np.random.default_rng(0).random((3, 64), np.float32) if centroids is None else centroids
+    retrain(*sets, start, NETWORK, chosen, out, seed=3, centroids=centroids, progress=progress)
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("keep", ["student", "teacher"])
+def test_a_killed_training_with_everything_goes_on_to_the_same_bytes(tmp_path, initial, keep):  # noqa: F811
+    lines = train(tmp_path / "alone", initial, keep=keep, **EVERYTHING)
+    terms = {"source", "target", "mrkld", "consistency", CONFIDENT}
+    assert set(lines[0]) == {"step", "loss", "lr"} | terms
+    assert lines[0]["loss"] == pytest.approx(sum(lines[0][name] for name in terms - {CONFIDENT}), rel=1e-5)
+    with pytest.raises(StoppedError):
+        train(tmp_path / "stopped", initial, stop_after=3, keep=keep, **EVERYTHING)
+    train(tmp_path / "stopped", initial, keep=keep, **EVERYTHING)
+    for name in ("model.pt", "state.pt", "log.jsonl"):
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
+
+
+def test_a_teacher_alone_changes_nothing_but_what_is_kept(tmp_path, initial):  # noqa: F811
+    plain = train(tmp_path / "plain", initial)
+    assert train(tmp_path / "taught", initial, teacher=0.9) == plain
+    assert train(tmp_path / "kept", initial, teacher=0.9, keep="teacher") == plain
+    files = [(tmp_path / name / "model.pt").read_bytes() for name in ("plain", "taught", "kept")]
+    assert files[0] == files[1] != files[2]
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("plain", "kept")]
+    assert [set(state["modules"]) for state in states] == [{"model"}, {"model", "teacher"}]
+    student, teacher = (
+        torch.load(tmp_path / name / "model.pt", weights_only=True)["model"] for name in ("plain", "kept")
+    )
+    copy = states[1]["modules"]["teacher"]["module.classifier.weight"]
+    torch.testing.assert_close(
+        teacher["classifier.weight"], copy + (student["classifier.weight"] - copy) * (1 - min(1 - 1 / 5, 0.9))
+    )
+
+
+def test_training_on_nothing_but_what_the_teacher_says(tmp_path, initial):  # noqa: F811
+    settings = {"labels": "none", "teacher": 0.9, "online": {}, "classmix": True}
+    lines = train(tmp_path / "run", initial, **settings)
+    assert all(0 <= line[CONFIDENT] <= 1 for line in lines)
+    assert all(line["target"] > 0 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        ({"keep": "teacher"}, "keep=teacher needs a teacher", "retrain.teacher=0.999"),
+        ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
+        ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
+        ({"consistency": 1.0}, "consistency needs a teacher", "retrain.teacher=0.999"),
+        ({"labels": "none"}, "do not cover all pixels", "online.pixels=all"),
+        (
+            {"labels": "none", "teacher": 0.9, "online": {"pixels": "unlabelled"}},
+            "do not cover all pixels",
+            "online.pixels=all",
+        ),
+        ({"classmix": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
+        ({"teacher": 0.9, "consistency": 1.0, "init": "weights"}, "starts from none", "retrain.init=warmup"),
+        ({"online": {"scores": "initial"}, "init": "weights"}, "starts from none", "retrain.init=warmup"),
+        ({"regulariser": "lrent", "loss": "symmetric"}, "labels and a loss of its own", "regulariser=mrkld"),
+        ({"regulariser": "lrent", "classmix": True}, "labels and a loss of its own", "regulariser=mrkld"),
+    ],
+)
+def test_settings_that_do_not_fit_together(settings, message, hint):
+    with pytest.raises(UdasegError, match=message) as caught:
+        require(Retrain(**settings))
+    assert hint in caught.value.hint

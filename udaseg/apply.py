@@ -1,0 +1,102 @@
+"""Label pictures that belong to no dataset: label PNGs, overlays to look at, and a legend."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+import yaml
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+from torch import Tensor
+
+from udaseg.data.pictures import write_label
+from udaseg.data.shots import Shots
+from udaseg.files import atomic
+from udaseg.labels import SPACES, ClassSpace, class_space, flat_palette
+from udaseg.models.inference import Runner
+from udaseg.parallel import Progress, ordered
+from udaseg.recipe import HxW, Views
+
+STRENGTH = 0.55  # of the classes' colours over the picture
+ROW = 28  # of the legend, in pixels
+
+
+class Seen(NamedTuple):
+    """A picture and what the network says of it: its place in the set, and in its batch."""
+
+    index: int
+    place: int
+    image: np.ndarray
+    views: list[Tensor]
+
+
+def apply(
+    model: Path,
+    shots: Shots,
+    size: HxW | None,
+    settings: Views,
+    out: Path,
+    *,
+    pad: bool = False,
+    progress: Progress | None = None,
+) -> tuple[ClassSpace, dict[str, Any]]:
+    """Write `labels/<stem>.png` (train ids, palette), `overlays/<stem>.jpg` and a legend; return classes and device.
+
+    Pictures are seen at `size`, with `pad` at the largest size of their aspect within it, and labelled at their own,
+    as `evaluate` does. Those that have a label are not done again. The legend is `legend.png` for people, and for
+    programs `classes.yaml` as `folder` datasets have it.
+    """
+    runner = Runner(model, None, settings.precision)
+    space = _space(runner.classes)
+    palette = flat_palette(space)
+    colours = np.array(palette, np.float32).reshape(256, 3) * STRENGTH
+    _write_legend(out, space)
+
+    def labels(i: int) -> Path:
+        return out / "labels" / f"{shots.stems[i]}.png"
+
+    todo = [i for i in range(len(shots)) if not labels(i).exists()]
+
+    def seen() -> Iterator[Seen]:
+        def infer(images, at):
+            return runner.views(images, at, settings)
+
+        for indices, images, views in runner.run(shots, todo, size, settings.batch, infer, pad):
+            for place, (i, image) in enumerate(zip(indices, images, strict=True)):
+                yield Seen(i, place, image, views)
+
+    def write(one: Seen) -> None:
+        label_HW = runner.label(one.views, one.place, one.image.shape[:2], settings.average)
+        blend = one.image * np.float32(1 - STRENGTH) + colours[label_HW]
+        with atomic(out / "overlays" / f"{shots.stems[one.index]}.jpg", sync=False) as temporary:
+            Pillow.fromarray(blend.astype(np.uint8)).save(temporary, format="JPEG", quality=90)
+        write_label(labels(one.index), label_HW, palette)  # the last: a picture with a label is done
+
+    for done, _ in enumerate(ordered(write, seen()), len(shots) - len(todo) + 1):
+        if progress is not None:
+            progress(done, len(shots))
+    return space, runner.environment
+
+
+def _space(classes: tuple[str, ...]) -> ClassSpace:
+    """Find the class space of a model, which holds only the names."""
+    return next((space for space in SPACES.values() if space.classes == classes), None) or class_space(classes)
+
+
+def _write_legend(out: Path, space: ClassSpace) -> None:
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 15)
+    texts = [f"{i}  {name}" for i, name in enumerate(space.classes)]
+    width = 52 + round(max(font.getlength(text) for text in texts))
+    legend = Pillow.new("RGB", (width, ROW * len(space) + 12), "white")
+    draw = ImageDraw.Draw(legend)
+    for i, (text, colour) in enumerate(zip(texts, space.palette, strict=True)):
+        top = 6 + ROW * i
+        draw.rectangle((10, top + 3, 32, top + ROW - 4), fill=colour, outline="grey")
+        draw.text((42, top + ROW / 2), text, fill="black", font=font, anchor="lm")
+    with atomic(out / "legend.png") as temporary:
+        legend.save(temporary, format="PNG")
+    said = {"names": list(space.classes), "palette": [list(colour) for colour in space.palette]}
+    with atomic(out / "classes.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(said, sort_keys=False, allow_unicode=True), encoding="utf-8")

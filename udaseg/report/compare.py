@@ -1,0 +1,187 @@
+"""Runs side by side: means and spreads over seeds, what a change brings, and what was printed of it."""
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from udaseg.errors import UdasegError
+from udaseg.files import read_json
+from udaseg.report.collect import Stage, read_stages
+from udaseg.report.published import Published, PublishedRow
+from udaseg.report.scores import seed, without_places
+
+
+class Spread(NamedTuple):
+    """The mean of a number over seeds and its standard deviation, that of a sample; None of a single one."""
+
+    mean: float
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run came to: its recipe, its seed, the settings that make the experiment, and its last scores."""
+
+    path: Path
+    recipe: str
+    seed: int | None
+    settings: dict[str, Any]  # by dotted key
+    metrics: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Runs that differ in nothing but their seed. Scores are fractions; gains are over the first row."""
+
+    label: str
+    recipe: str
+    runs: tuple[Run, ...]
+    miou: Spread
+    iou: tuple[Spread | None, ...]  # of each class; None of one that is absent from a run
+    delta: Spread | None = None
+    gap_closed: Spread | None = None
+    printed: PublishedRow | None = None
+
+
+def read_run(path: Path) -> Run:
+    """Read a run directory, or one evaluation in it. Raises UdasegError where nothing is evaluated there."""
+    named = path.name if (path / "metrics.json").is_file() else None
+    folder = path.parent if named else path
+    stages = read_stages(folder)
+    stage = stages.last(named) if named else stages.evaluation("adapted") or stages.evaluation("source")
+    if stage is None or stage.result is None:
+        raise UdasegError(f"{path} has no finished evaluation", f"run first: udaseg evaluate --run {folder}")
+    if stage.result["miou"] is None:
+        raise UdasegError(
+            f"{folder / stage.name}: none of the classes occurs, so there is no mean", "evaluate it again"
+        )
+    recipe = Path(str((read_json(folder / "run.json") or {}).get("recipe", folder.name))).stem
+    own = [one for one in stages.stages if one.manifest and (one is stage or _makes_the_model(one))]
+    settings: dict[str, Any] = {}
+    for one in own:
+        settings |= _flat(without_places(one.manifest.get("settings") or {}), "" if one.round == 0 else f"{one.name}/")
+    return Run(path, recipe, seed(stages), settings, dict(stage.result))
+
+
+def _makes_the_model(stage: Stage) -> bool:
+    return stage.kind not in ("evaluate", "report", "stats", "data", "ensemble")
+
+
+def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def compare(runs: Sequence[Run], oracle: Sequence[Run] = (), table: Published | None = None) -> list[Row]:
+    """Lay runs out in rows, in the order of their first ones, the oracle last; the first row is what gains are over.
+
+    The share of the gap closed is (row - first) / (oracle - first). Gains and shares are taken a seed at a time where
+    the rows have the same seeds. Raises UdasegError where runs score different classes.
+    """
+    everything = [*runs, *oracle]
+    for run in everything[1:]:
+        if run.metrics["classes"] != everything[0].metrics["classes"]:
+            raise UdasegError(
+                f"{run.path} scores {len(run.metrics['classes'])} classes and {everything[0].path} "
+                f"{len(everything[0].metrics['classes'])}, or others",
+                "compare runs of one class space",
+            )
+    rows, bounds = _rows(runs), _rows(oracle)
+    if len(bounds) > 1:
+        raise UdasegError(
+            f"the runs given with --oracle are {len(bounds)} experiments: {', '.join(row.label for row in bounds)}",
+            "give the seeds of one",
+        )
+    bound = bounds[0] if bounds else None
+    measured = [_gains(row, rows[0], bound) for row in rows]
+    if bound is not None:
+        measured.append(_gains(bound, rows[0], None))
+    return measured if table is None else _beside(measured, table)
+
+
+def _rows(runs: Sequence[Run]) -> list[Row]:
+    groups: dict[tuple[str, str, int], list[Run]] = {}
+    for run in runs:
+        key = run.recipe, json.dumps(run.settings, sort_keys=True)
+        # A second run at the same seed is no further seed: it gets a row of its own.
+        again = 0
+        while run.seed in [other.seed for other in groups.get((*key, again), ())]:
+            again += 1
+        groups.setdefault((*key, again), []).append(run)
+    rows = []
+    for (recipe, _, again), group in groups.items():
+        others = [one[0] for key, one in groups.items() if key[0] == recipe and one is not group]
+        label = recipe if not others else _told_apart(group[0], next(iter(groups.values()))[0], others, again)
+        ious = zip(*(run.metrics["iou"] for run in group), strict=True)
+        iou = tuple(None if None in values else _spread(values) for values in ious)
+        rows.append(Row(label, recipe, tuple(group), _spread([run.metrics["miou"] for run in group]), iou))
+    return rows
+
+
+def _told_apart(run: Run, first: Run, others: Sequence[Run], again: int) -> str:
+    """Name a run by what it is set to where another of its recipe is not; by its path where nothing differs."""
+    keys = [key for key in sorted(run.settings) if any(run.settings[key] != one.settings.get(key) for one in others)]
+    if not keys or again:
+        return str(run.path)
+    told = ", ".join(f"{key}={json.dumps(run.settings[key])}" for key in keys[:3])
+    return f"{run.recipe} ({told}{', ...' if len(keys) > 3 else ''})"
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+
+
+def _gains(row: Row, first: Row, bound: Row | None) -> Row:
+    if row is first:
+        return row
+    delta = _together(lambda own, base: own - base, row, first)
+    gap = None
+    if bound is not None:
+        gap = _together(
+            lambda own, base, best: (own - base) / (best - base) if best > base else None, row, first, bound
+        )
+    return replace(row, delta=delta, gap_closed=gap)
+
+
+def _together(number: Callable[..., float | None], *rows: Row) -> Spread | None:
+    """Work a number out a seed at a time where all rows have the same seeds, else once, from their means."""
+    scores = [{run.seed: run.metrics["miou"] for run in row.runs} for row in rows]
+    if all(one.keys() == scores[0].keys() for one in scores):
+        values = [number(*(one[key] for one in scores)) for key in scores[0]]
+        return None if None in values else _spread(values)
+    value = number(*(row.miou.mean for row in rows))
+    return None if value is None else Spread(value, None)
+
+
+def _beside(rows: list[Row], table: Published) -> list[Row]:
+    """Put what was printed beside the rows of the same recipe; such a row goes by its printed name."""
+    printed = {row.recipe: row for row in table.rows if row.recipe is not None}
+    named = []
+    for row in rows:
+        found = printed.get(row.recipe)
+        label = row.label.replace(row.recipe, found.method, 1) if found else row.label
+        named.append(replace(row, label=label, printed=found))
+    return named
+
+
+def doubts(rows: Sequence[Row], table: Published | None = None) -> list[str]:
+    """Say what stands in the way of reading the rows side by side."""
+    found = []
+    runs = [run for row in rows for run in row.runs]
+    for key, what in (("images", "numbers of pictures"), ("convention", "conventions")):
+        values = dict.fromkeys(str(run.metrics.get(key)) for run in runs)
+        if len(values) > 1:
+            found.append(f"the runs are scored on different {what}: {'; '.join(values)}")
+    seeds = dict.fromkeys(tuple(sorted(str(run.seed) for run in row.runs)) for row in rows)
+    if len(seeds) > 1:
+        found.append("the rows have different seeds, so gains are differences of means")
+    if table is not None and runs and any(row.printed for row in rows):
+        count = len(runs[0].metrics["classes"])
+        if count != table.mean_of:
+            found.append(f"the runs score {count} classes, the published means are over {table.mean_of}")
+    return found

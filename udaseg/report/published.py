@@ -1,0 +1,85 @@
+"""Tables of results as they were printed, with their source, and whether they add up."""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+from udaseg.errors import UdasegError
+from udaseg.metrics import SYNTHIA13
+
+TOLERANCE = 0.0006  # printed to a tenth of a percent, a mean and the mean of its classes may differ by so much
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One printed row, as fractions of 1; None where nothing is printed. `recipe` is the one that stands for it."""
+
+    method: str
+    recipe: str | None
+    iou: tuple[float | None, ...]
+    miou: float | None
+    miou13: float | None
+
+    @property
+    def headline(self) -> float | None:
+        """Give the mean that the row is read by: over all classes, else over the 13."""
+        return self.miou if self.miou is not None else self.miou13
+
+
+@dataclass(frozen=True)
+class Published:
+    """A printed table. `mean_of` is the number of classes that its means are over, of which it may print fewer."""
+
+    name: str
+    title: str
+    source: str
+    classes: tuple[str, ...]
+    mean_of: int
+    rows: tuple[PublishedRow, ...]
+
+    def wrong_means(self, row: PublishedRow) -> dict[str, tuple[float, float]]:
+        """Give what is printed as a mean and is not the mean of its printed classes: {name: (printed, mean)}."""
+        of_class = dict(zip(self.classes, row.iou, strict=False))
+        means = {"mIoU": (row.miou, self.classes if self.mean_of == len(self.classes) else ())}
+        means["mIoU of 13"] = (row.miou13, SYNTHIA13)
+        wrong = {}
+        for name, (printed, classes) in means.items():
+            values = [of_class.get(c) for c in classes]
+            if printed is None or not values or None in values:
+                continue
+            mean = sum(values) / len(values)
+            if abs(mean - printed) > TOLERANCE:
+                wrong[name] = (printed, mean)
+        return wrong
+
+
+def tables() -> dict[str, Path]:
+    """List the tables that come with udaseg, by name."""
+    folder = Path(str(resources.files("udaseg.report"))) / "published"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def published(name: str) -> Published:
+    """Read a table by its name; the percentages in the file become fractions. Raises UdasegError for another name."""
+    known = tables()
+    if name not in known:
+        raise UdasegError(f"there is no published table {name!r}", f"known: {', '.join(known)}")
+    values = yaml.safe_load(known[name].read_text(encoding="utf-8"))
+    classes = tuple(values["classes"])
+    rows = tuple(
+        PublishedRow(
+            row["method"],
+            row.get("recipe"),
+            tuple(_fraction(value) for value in row.get("iou", ())),
+            _fraction(row.get("miou")),
+            _fraction(row.get("miou13")),
+        )
+        for row in values["rows"]
+    )
+    return Published(name, values["title"], values["source"], classes, values.get("mean_of", len(classes)), rows)
+
+
+def _fraction(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100

@@ -1,0 +1,65 @@
+"""What the heads for depth and density learn (depth distribution, section 3)."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from udaseg.errors import UdasegError
+from udaseg.recipe import Depth, Training
+from udaseg.train.losses import at_grid, berhu, upsampled
+from udaseg.train.objectives import Ask, Seen
+
+
+class Densities(Protocol):
+    """What the mixtures of the source make of a prediction: the maps that the density head learns, from 0 to 255."""
+
+    def source(self, logits_NChw: Tensor, label_NHW: Tensor, depth_NHW: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    def target(self, logits_NChw: Tensor, depth_Nhw: Tensor) -> Tensor: ...
+
+
+def regression(weight: float) -> Ask:
+    """Ask the network for the inverse depth of the source, at the size of its pictures, where it is known."""
+
+    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+        source = seen["source"]
+        depth_NHW = upsampled(source.output.depth, source.depth.shape[-2:], source.align_corners)[:, 0]
+        return {"depth": weight * berhu(depth_NHW, source.depth, source.depth > 0)}
+
+    return ask
+
+
+def balance(settings: Depth, densities: Densities) -> Ask:
+    """Ask the network for the density of both domains, at its stride: the branch balance loss.
+
+    That of the source is the mixture's at the true depth, that of the target at the depth the network predicts. No
+    gradient reaches the depth or the classes by way of them.
+    """
+
+    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+        source, target = seen["source"], seen["target"]
+        map_Nhw, counts_Nhw = densities.source(source.output.logits, source.label, source.depth)
+        terms = {"density": settings.balance * berhu(source.output.density[:, 0], map_Nhw, counts_Nhw)}
+        map_Nhw = densities.target(target.output.logits, target.output.depth[:, 0])
+        counts_Nhw = at_grid(target.valid, map_Nhw.shape[-2:])
+        lost = berhu(target.output.density[:, 0], map_Nhw, counts_Nhw)
+        return terms | {"target_density": settings.target_balance * lost}
+
+    return ask
+
+
+def require_whole(settings: Training, pad: bool) -> None:
+    """Raise UdasegError where a place in a batch is another in the source's pictures, to which mixtures are fitted."""
+    augment = settings.augment
+    changed = {
+        "warmup.augment.crop=null": augment.crop is not None,
+        "warmup.augment.scale=[1,1]": augment.scale != (1.0, 1.0),
+        "warmup.augment.flip=0": augment.flip > 0.0,
+        "source.pad=false": pad,
+    }
+    if any(changed.values()):
+        raise UdasegError(
+            "the density head learns where in the whole picture the classes of the source lie, and the pictures are "
+            "cut, scaled, mirrored or padded",
+            "set " + ", ".join(setting for setting, wrong in changed.items() if wrong) + ", or model.heads=[depth]",
+        )

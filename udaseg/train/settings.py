@@ -1,0 +1,46 @@
+"""What the settings of retraining ask for, and whether they fit together; for the shell too, so without PyTorch."""
+
+from udaseg.errors import UdasegError
+from udaseg.recipe import Retrain
+
+
+def moves_prototypes(settings: Retrain) -> bool:
+    """Tell whether these settings ask for prototypes that move with a teacher."""
+    return settings.consistency is not None or (settings.online is not None and settings.online.rectify)
+
+
+def require(settings: Retrain) -> None:
+    """Raise UdasegError where a setting needs another one that is not there, or has nothing to act on."""
+    online = settings.online
+    asking = {
+        "keep=teacher": settings.keep == "teacher",
+        "online.scores=teacher": online is not None and online.scores == "teacher",
+        "online.rectify": online is not None and online.rectify,
+        "consistency": settings.consistency is not None,
+    }
+    asked = [name for name, there in asking.items() if there]
+    if asked and settings.teacher is None:
+        raise UdasegError(f"retrain.{asked[0]} needs a teacher, and there is none", "set retrain.teacher=0.999")
+    if settings.labels == "none" and (online is None or online.pixels != "all"):
+        raise UdasegError(
+            "retrain.labels is none, and the labels that are made online do not cover all pixels",
+            "set retrain.online.pixels=all, or retrain.labels=pseudolabel",
+        )
+    if settings.classmix and settings.source == "none":
+        raise UdasegError(
+            "retrain.classmix pastes classes of the source, and retrain.source is none",
+            "set retrain.source=source, or retrain.classmix=false",
+        )
+    starts = moves_prototypes(settings) or (online is not None and online.scores == "initial")
+    if starts and settings.init == "weights":
+        raise UdasegError(
+            "prototypes and retrain.online.scores=initial are of the model that retraining starts from, and with "
+            "retrain.init=weights it starts from none",
+            "set retrain.init=warmup",
+        )
+    changed = online is not None or settings.classmix or settings.loss != "cross-entropy"
+    if changed and settings.regulariser == "lrent":
+        raise UdasegError(
+            "regulariser lrent makes labels and a loss of its own, from the stored labels",
+            "set retrain.regulariser=mrkld; or retrain.online=null, retrain.classmix=false, retrain.loss=cross-entropy",
+        )
