@@ -24,19 +24,18 @@ _EVERY_BYTE = np.uint64(0x0101010101010101)
 def _pairs(truth_words, prediction_words, truth, prediction, counts):
     """Count the pairs of bytes, eight at a time: a picture is mostly long runs of one pair."""
     t, p, run = truth[0], prediction[0], 0
-    truth_run, prediction_run = np.uint64(t) * _EVERY_BYTE, np.uint64(p) * _EVERY_BYTE
-    words = truth_words.size
-    for i in range(words + 1):
-        if i < words and truth_words[i] == truth_run and prediction_words[i] == prediction_run:
+    for i in range(truth_words.size):
+        if truth_words[i] == np.uint64(t) * _EVERY_BYTE and prediction_words[i] == np.uint64(p) * _EVERY_BYTE:
             run += 8
             continue
-        for x in range(8 * i, 8 * i + 8 if i < words else truth.size):
+        for x in range(8 * i, 8 * i + 8):
             if truth[x] != t or prediction[x] != p:
                 counts[t, p] += run
                 t, p, run = truth[x], prediction[x], 0
             run += 1
-        truth_run, prediction_run = np.uint64(t) * _EVERY_BYTE, np.uint64(p) * _EVERY_BYTE
     counts[t, p] += run
+    for x in range(8 * truth_words.size, truth.size):
+        counts[truth[x], prediction[x]] += 1
 
 
 def _all_pairs(truth, prediction):

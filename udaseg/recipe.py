@@ -9,6 +9,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 HxW = tuple[Count, Count]
+Name = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of a directory
 BnMode = Literal["train", "affine-frozen", "frozen"]
 
 
@@ -270,14 +271,14 @@ class Evaluate(Views):
 class Recipe(Section):
     """One experiment. The stages of `chain` are run in order; each reads its own section and the shared ones."""
 
-    name: Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of the run's directory
+    name: Name  # of the run's directory
     description: str = ""
     scale: Literal["full", "toy"] = "full"
     seed: Annotated[int, Field(ge=0)] = 0
     data: str = "data"  # the directory that holds the datasets
     space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
     chain: tuple[str, ...] = ()
-    ablation: dict[str, dict[str, Any]] = {}  # by name, what to change for a run without one ingredient
+    ablation: dict[Name, dict[str, Any]] = {}  # by name, what to change for a run without one ingredient
     rounds: Count = 1  # how often predict to retrain are run, each time from the model of the time before
     toytown: Toytown | None = None
     source: Source = Source()

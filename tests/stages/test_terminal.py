@@ -59,7 +59,7 @@ def test_help_has_its_commands_and_options_in_panels(udaseg):
     assert places == sorted(places)
     text = udaseg("pseudolabel --help", tiny=False).out
     own, recipe, run = (text.index(f"─ {title} ─") for title in ("Options", "Recipe", "Run"))
-    assert own < text.index("--policy") < recipe < text.index("--scale") < run < text.index("--force")
+    assert own < text.index("│ --policy") < recipe < text.index("│ --scale") < run < text.index("│ --force")
 
 
 def write(values) -> str:

@@ -1,0 +1,99 @@
+"""An ablation: every variant over every seed, no work done twice, a table with the spread."""
+
+import json
+import statistics
+from pathlib import Path
+
+import pytest
+
+from udaseg import recipes
+from udaseg.refine.refine import steps
+from udaseg.stages import chain
+from udaseg.stages.session import start
+from udaseg.train.settings import require
+
+VARIANTS = ("full", "the source")
+CHAIN = ("--set", "chain=[warmup,stylize,predict,pseudolabel,refine,retrain,evaluate]")
+ABLATION = ("--set", "ablation={the source: {retrain.source: none}}")
+
+
+def done(err: str, stage: str, what: str) -> int:
+    """Count the lines in which a stage says what is done about it."""
+    return sum(line.startswith(f"{stage}: {what}") for line in err.splitlines())
+
+
+def test_every_variant_is_run_and_shares_what_does_not_differ(workspace, udaseg, manifest):
+    outcome = udaseg("ablate --seeds 0,1", *CHAIN, *ABLATION)
+    assert outcome.code == 0, outcome.err
+    document = json.loads(Path("runs/tiny/ablation/ablation.json").read_text())
+    assert tuple(document["variants"]) == VARIANTS
+    assert document["seeds"] == [0, 1]
+    folders = {(name, seed): Path(f"runs/tiny/ablation/seed{seed}/{name}") for name in VARIANTS for seed in (0, 1)}
+    for name, variant in document["variants"].items():
+        scored = [json.loads((folders[name, seed] / "evaluate/metrics.json").read_text())["miou"] for seed in (0, 1)]
+        assert variant["miou"] == scored
+        assert variant["mean"] == pytest.approx(statistics.fmean(scored))
+        assert variant["deviation"] == pytest.approx(statistics.stdev(scored))
+        changes = [one - full for one, full in zip(scored, document["variants"]["full"]["miou"], strict=True)]
+        assert variant["change"] == pytest.approx(statistics.fmean(changes))
+        assert name == "full" or name in outcome.out
+    assert "mean ± standard deviation of 2 seeds" in outcome.out
+    # Seed 0 has been run before ablation; the change comes into retraining alone, the seed into the warm-up.
+    assert [done(outcome.err, stage, "runs") for stage in ("stats", "warmup", "predict", "retrain")] == [0, 1, 1, 3]
+    assert "warmup: taken over from runs/tiny/warmup" in outcome.err
+    assert "retrain: taken over from runs/tiny/retrain" in outcome.err
+    assert "refine: taken over from runs/tiny/ablation/seed1/full/refine" in outcome.err
+    one, other = (folders[name, 1] / "warmup/model.pt" for name in VARIANTS[:2])
+    assert one.stat().st_ino == other.stat().st_ino
+    assert manifest(folders["the source", 1] / "retrain")["settings"]["retrain"]["source"] == "none"
+    again = udaseg("ablate --seeds 0,1 --json", *CHAIN, *ABLATION)
+    assert again.json == document
+    assert "runs in" not in again.err
+    # What is run again in one place leaves the other as it was.
+    before = Path("runs/tiny/warmup/model.pt").read_bytes()
+    assert udaseg("warmup --steps 1 --run runs/tiny/ablation/seed0/full").code == 0
+    assert Path("runs/tiny/warmup/model.pt").read_bytes() == before
+    assert "warmup: up to date" in udaseg("warmup").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["--set", "ablation={x: {retrain.losss: symmetric}}"], "unknown setting 'retrain.losss'", "loss"),
+        (["--set", "chain=[warmup]"], "evaluates nothing", "add evaluate to its chain"),
+        (["--seeds", "0,0"], "each once", "--seeds 0,1,2"),
+        (["--seeds", "a"], "expected whole numbers", "--seeds 0,1,2"),
+    ],
+)
+def test_what_cannot_be_ablated_is_said_before_anything_runs(rendered, udaseg, arguments, message, hint):
+    outcome = udaseg("ablate", *ABLATION, *arguments)
+    assert outcome.code == 1
+    assert message in outcome.err
+    assert hint in outcome.err
+    assert not Path("runs").exists()
+
+
+def test_a_recipe_without_an_ablation_says_how_one_is_written(workspace, udaseg):
+    outcome = udaseg("ablate")
+    assert outcome.code == 1
+    assert "lists nothing to leave out" in outcome.err
+    assert "ablation: {teacher: {retrain.teacher: null}}" in outcome.err
+
+
+def test_a_dry_run_lists_the_runs(rendered, udaseg):
+    outcome = udaseg("ablate --seeds 3 --dry-run", *CHAIN, *ABLATION)
+    assert outcome.code == 0
+    assert outcome.err.count("ablate: would run warmup, stylize, predict") == 2
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("scale", ["full", "toy"])
+@pytest.mark.parametrize("name", [name for name in recipes.shipped() if recipes.load(name).ablation])
+def test_shipped_ablations_change_something_and_can_be_run(name, scale):
+    recipe = recipes.load(name, scale=scale)
+    for without, changes in recipe.ablation.items():
+        variant = recipes.changed(recipe, changes, without)
+        assert variant != recipe, without
+        require(variant.retrain)
+        steps(variant.refine)
+        assert chain.gaps(start(name, scale=scale, changes=changes)) == [], without
