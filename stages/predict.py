@@ -16,9 +16,13 @@ def command(
     scales: views.ScalesOption = None,
     flip: views.FlipOption = None,
     average: views.AverageOption = None,
+    adabn: Annotated[
+        bool | None, typer.Option("--adabn/--no-adabn", help="Take batch norm's statistics from the target first.")
+    ] = None,
 ) -> None:
     """Store the network's scores for every target picture.
 
     Example: udaseg predict --model runs/demo/warmup/model.pt
     """
-    made.predict(open_session(views.changes("predict", scales, flip, average), {"model": model}))
+    changes = views.changes("predict", scales, flip, average) | {"predict.adabn": adabn}
+    made.predict(open_session(changes, {"model": model}))

@@ -152,7 +152,7 @@ class Views(Section):
 
 
 class Predict(Views):
-    pass
+    adabn: bool = False  # take batch norm's statistics from these pictures first; bn=train left it the source's
 
 
 class Prior(Section):

@@ -103,3 +103,20 @@ def test_padded_pictures_are_seen_at_their_own_aspect_without_the_padding(runner
 def test_scales_are_of_the_size_that_is_asked_for(runner):
     views = runner.views([image((40, 50))], (64, 96), Predict(scales=(1.0, 0.5), flip=True))
     assert [view.shape[-2:] for view in views[2:]] == [runner.infer([image()], (32, 48)).logits.shape[-2:]] * 2
+
+
+def test_statistics_of_batch_norm_are_those_of_the_pictures_and_nothing_else_changes(tmp_path):
+    torch.manual_seed(0)
+    checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
+    runner, pictures, read = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4), []
+    learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.adapt_statistics(pictures, 4, (32, 48), 2, progress=read.append)
+    assert read == [2, 4]
+    assert not any(module.training for module in runner.model.modules())
+    changed = {name for name, value in runner.model.state_dict().items() if not torch.equal(value, learnt[name])}
+    assert {name.rpartition(".")[2] for name in changed} == {"running_mean", "running_var", "num_batches_tracked"}
+    with torch.no_grad():
+        first = runner.model.backbone.conv1(runner._input([pictures.image(i) for i in range(4)], (32, 48)))
+    statistics = runner.model.backbone.bn1
+    torch.testing.assert_close(statistics.running_mean, first.mean((0, 2, 3)))
+    torch.testing.assert_close(statistics.running_var, (first[:2].var((0, 2, 3)) + first[2:].var((0, 2, 3))) / 2)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from udaseg.confidence import argmax_label
 from udaseg.data.transforms import resize, seen_size
@@ -73,13 +74,39 @@ class Runner:
                 else:
                     yield indices[start : start + batch], images, infer(images, own[0])
 
+    def adapt_statistics(
+        self,
+        pictures: Pictures,
+        count: int,
+        size: HxW | None,
+        batch: int,
+        pad: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Put the mean statistics of the batches of these pictures in the place of those that batch norm has learnt.
+
+        Nothing else of the network changes (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
+        Adaptation).
+        """
+
+        def inputs() -> Iterator[Tensor]:
+            for indices, _, input_N3HW in self.run(pictures, range(count), size, batch, self._input, pad):
+                yield input_N3HW
+                if progress is not None:
+                    progress(indices[-1] + 1)
+
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            update_bn(inputs(), self.model)
+
+    def _input(self, images: Sequence[np.ndarray], size: HxW | None) -> Tensor:
+        stacked = np.stack([resize(image, size) if size is not None else image for image in images])
+        return normalise(torch.from_numpy(stacked).to(self._device), self._color)
+
     @torch.inference_mode()
     def infer(self, images: Sequence[np.ndarray], size: HxW | None) -> Output:
         """Give float32 logits, features and maps at the network's stride, of pictures of one size or seen at `size`."""
-        stacked = np.stack([resize(image, size) if size is not None else image for image in images])
-        input_N3HW: Tensor = normalise(torch.from_numpy(stacked).to(self._device), self._color)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            output = self.model(input_N3HW)
+            output = self.model(self._input(images, size))
         return Output(output.logits.float(), output.features.float(), (), output.depth, output.density)
 
     def views(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:

@@ -29,12 +29,18 @@ def predict(
 
     Several scales and the mirror image are averaged at the network's stride: `average=logits` stores their mean,
     `probs` the logarithm of the mean probabilities, whose upsampling is not quite the mean of the upsampled ones.
+    With `adabn` the network first takes its batch norm's statistics from the pictures, at `size`.
     Pictures that are there already are not computed again. Returns the manifest's environment.
     """
     runner = Runner(model, space.classes, settings.precision)
     with PredictionsWriter(out, space.classes, runner.model.align_corners) as writer:
         todo = [i for i, record in enumerate(target.records) if not writer.holds(record.stem)]
         done = len(target) - len(todo)
+        total = len(target)
+        if settings.adabn and todo:
+            done, total = done + len(target), 2 * len(target)
+            read = None if progress is None else lambda count: progress(count, total)
+            runner.adapt_statistics(target, len(target), size, settings.batch, pad, read)
 
         def infer(images: Sequence[np.ndarray], seen: HxW | None) -> np.ndarray:
             return runner.scores(images, seen, settings).half().cpu().numpy()
@@ -44,5 +50,5 @@ def predict(
                 writer.put(target.records[i].stem, logits_CHW, *image.shape[:2])
             done += len(indices)
             if progress is not None:
-                progress(done, len(target))
+                progress(done, total)
     return runner.environment
