@@ -7,15 +7,18 @@
 #   make gta2city ROUNDS=3                 self-training in rounds
 #   make gta2city SET="warmup.steps=500"   with settings changed (several, separated by spaces)
 #   make ablation RECIPE=gta2city SCALE=toy SEEDS="0 1 2"   with each ingredient left out, over seeds
+#   make realtime-table SCALE=toy SEEDS="0 1 2"   all rows of the real-time table, measured beside published
+#   make bench                             how fast the kernels and the stages are, beside what else does their work
+#   make bench ONLY="fda density"          some of it; OUT=FILE instead of bench.json
 
 PYTHON ?= python3.11
 RECIPES = $(patsubst udaseg/recipes/%.yaml,%,$(wildcard udaseg/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
-.PHONY: help test lint $(RECIPES) chain ablation
+.PHONY: help test lint reliability $(RECIPES) chain ablation realtime-table
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -12
 	@echo "recipes: $(RECIPES)"
 
 .venv/ready: constraints.txt pyproject.toml
@@ -30,6 +33,19 @@ test: .venv/ready lint
 lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+# What the world does to files and processes, thousands of times; the tests hold a short form.
+reliability: .venv/ready
+	.venv/bin/python -m tests.reliability
+
+# What others offer, in the versions of constraints.txt; the tests do without.
+.venv/bench: .venv/ready
+	@echo "installing what the benchmarks compare with into .venv"
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+bench: .venv/bench
+	.venv/bin/python tests/bench $(if $(OUT),--out '$(OUT)') $(if $(ONLY),--only $(ONLY))
 
 # --- the pipelines -----------------------------------------------------------------------------------------------
 
@@ -65,6 +81,21 @@ $(foreach manifest,$(CHAIN),$(eval $(call rule,$(manifest),$(BEFORE)))$(eval BEF
 
 ablation: .venv/ready
 	@$(UDASEG) ablate $(FLAGS) $(if $(SEEDS),--seeds '$(SEEDS)')
+
+# The rows of the table that the real-time network was published with, and the upper bound they are read against.
+REALTIME = source-realtime-gta2city realtime-full-gta2city realtime-gta2city realtime-fda01-gta2city \
+           realtime-fda05-gta2city realtime-fda10-gta2city realtime-fda10-noblur-gta2city
+BOUND = oracle-realtime-gta2city
+TABLE = runs/realtime-table$(if $(SCALE),-$(SCALE))
+ROW-SEEDS = $(or $(SEEDS),0)
+
+# Seed by seed, so that a table with all rows is there early; what is done is not done again.
+realtime-table: .venv/ready
+	@set -e; for seed in $(ROW-SEEDS); do for recipe in $(REALTIME) $(BOUND); do \
+		$(MAKE) --no-print-directory chain RECIPE=$$recipe SEED=$$seed RUN=$(TABLE)/$$recipe-$$seed; \
+	done; done
+	@$(UDASEG) compare $(foreach recipe,$(REALTIME),$(foreach seed,$(ROW-SEEDS),$(TABLE)/$(recipe)-$(seed))) \
+		$(foreach seed,$(ROW-SEEDS),--oracle $(TABLE)/$(BOUND)-$(seed)) --published realtime-gta2city
 
 chain: $(CHAIN)
 	@$(if $(STALE),:,echo "$(RECIPE): everything is up to date; see $(dir $(patsubst %/,%,$(dir $(lastword $(CHAIN)))))report.html")

@@ -7,7 +7,7 @@ import traceback
 
 import typer
 
-from udaseg import __version__
+from udaseg import __version__, ranks
 from udaseg.errors import UdasegError
 
 from . import (
@@ -32,6 +32,7 @@ from . import (
     retrain,
     status,
     stylize,
+    tensorboard,
     warmup,
 )
 
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 # The panels of `udaseg --help`; within one, commands stand in the order in which they are used.
 PANELS = {
-    "Look around": (doctor, status, info, compare, ablate),
+    "Look around": (doctor, status, info, compare, tensorboard, ablate),
     "Stages": (
         warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill, evaluate,
         report,
@@ -99,7 +100,8 @@ def run(arguments: list[str]) -> int:
 def _failed(error: Exception, message: str, hint: str | None) -> int:
     if os.environ.get("UDASEG_DEBUG"):
         traceback.print_exception(error)
-    print(f"error: {message}", file=sys.stderr)
+    who = "" if ranks.count() == 1 else f" (process {ranks.rank() + 1} of {ranks.count()})"
+    print(f"error{who}: {message}", file=sys.stderr)
     if hint:
         print(f" hint: {hint}", file=sys.stderr)
     return 1

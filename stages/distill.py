@@ -10,6 +10,7 @@ from udaseg.artifacts import Job
 from . import inputs, made
 from .progress import progress
 from .session import Session, say, staged, working
+from .tables import last
 
 
 def job(session: Session) -> Job:
@@ -64,7 +65,10 @@ def run(session: Session) -> None:
                 progress=show,
             )
         result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(target)}
-        say(f"distill: {settings.steps} steps on {len(target)} target pictures; the model is {todo.out / 'model.pt'}")
+        say(
+            f"distill: {settings.steps} steps on {len(target)} target pictures{last(result.metrics)}; "
+            f"the model is {todo.out / 'model.pt'}"
+        )
 
 
 @staged

@@ -51,7 +51,7 @@ def job(session: Session) -> Job:
 
 def run(session: Session) -> None:
     recipe, todo = session.recipe, job(session)
-    with working(session, todo, results=True) as result:
+    with working(session, todo, results=True, shared=True) as result:
         if result is not None:
             from udaseg.evaluation import evaluate
 

@@ -45,6 +45,7 @@ def command(
         Path | None, typer.Option(help="A directory of pictures to compare on, beside random ones.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over the file.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Write a network as a file for other programs, and compare that file with the network.
@@ -65,6 +66,10 @@ def command(
     from udaseg.export import export, require
 
     require(kind)
+    what = f"{kind} of {model} at {height}x{width}"
+    say(f"export: {'would write' if dry_run else 'writes'} {what} to {out}")
+    if dry_run:
+        return
     found = export(model, kind, (height, width), out, _look(pictures) if pictures else [])
     if as_json:
         said = {"file": str(out), "format": kind, "size": [height, width], "bytes": out.stat().st_size}
@@ -74,4 +79,4 @@ def command(
         f"{found.pictures} pictures: the logits differ by {found.difference:.2g} at most (they spread over "
         f"{found.spread:.3g}), and {100 * found.agreeing:.3f} % of the pixels get the same class"
     )
-    say(f"export: {kind} of {model} at {height}x{width} in {out}, {out.stat().st_size / 1e6:.1f} MB")
+    say(f"export: {what} in {out}, {out.stat().st_size / 1e6:.1f} MB; {100 * found.agreeing:.3f} % of the pixels agree")

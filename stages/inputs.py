@@ -66,6 +66,17 @@ def target_val(session: Session) -> LabelledSet:
     return _opened(session, "target val")
 
 
+def at_hand(session: Session, what: str) -> ImageSet | LabelledSet | None:
+    """Open one of the recipe's sets, or the labels of the target's training pictures (`target truth`), for a look.
+
+    None where it is not there: nothing is rendered for it, and nothing is wrong with that.
+    """
+    try:
+        return _open(session, what)
+    except UdasegError:
+        return None
+
+
 def styled_source(session: Session, stage: str) -> LabelledSet:
     """Open the pictures to train on: the source, or the source in the style of the target."""
     plain = source(session)
@@ -213,7 +224,7 @@ def _open(session: Session, what: str) -> ImageSet | LabelledSet:
     some = {} if what == "target val" else {"limit": side.limit, "listed": listed}
     if what == "target images":
         return open_images(side.dataset, place, side.split, **some)
-    split = side.split if what == "source" else side.val
+    split = side.val if what == "target val" else side.split
     return open_labelled(side.dataset, place, split, space(session), coding=side.coding, **some)
 
 
@@ -223,7 +234,7 @@ def _opened(session: Session, what: str) -> ImageSet | LabelledSet:
     if what in session.opened:
         return session.opened[what]
     if not session.opened:
-        space(session)  # a wrong one is said before anything is rendered
+        _require_names(session)
         made.ensure_toytown(session)
     try:
         session.opened[what] = _open(session, what)
@@ -231,6 +242,15 @@ def _opened(session: Session, what: str) -> ImageSet | LabelledSet:
         _report_all(session, error)
         raise
     return session.opened[what]
+
+
+def _require_names(session: Session) -> None:
+    """Raise UdasegError for a class space or a dataset that there is not, before anything is rendered."""
+    from udaseg.data.sets import require_known
+
+    space(session)
+    for side in (session.recipe.source, session.recipe.target):
+        require_known(side.dataset)
 
 
 def lacking(session: Session) -> dict[str, UdasegError]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from udaseg import artifacts
+from udaseg import artifacts, ranks
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 
@@ -126,7 +126,7 @@ def predict_job(session: Session) -> Job:
 def predict(session: Session) -> None:
     """Store the scores of every target picture."""
     recipe, todo = session.recipe, predict_job(session)
-    with working(session, todo) as result:
+    with working(session, todo, shared=True) as result:
         if result is None:
             return
         from udaseg.pseudo import predict
@@ -169,7 +169,7 @@ def prototypes_job(session: Session) -> Job:
 def prototypes(session: Session) -> None:
     """Compute the mean feature of every class."""
     recipe, todo = session.recipe, prototypes_job(session)
-    with working(session, todo) as result:
+    with working(session, todo, shared=True) as result:
         if result is None:
             return
         from udaseg.prototypes import gather, write
@@ -186,6 +186,8 @@ def prototypes(session: Session) -> None:
             found, result.environment = gather(
                 Path(model.path), inputs.space(session), parts, recipe.predict, digest=model.digest, progress=show
             )
+        if not ranks.first():
+            return
         write(todo.out / "prototypes.h5", found)
         unseen = [name for name, count in zip(found.classes, found.counts, strict=True) if count == 0]
         if unseen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from udaseg import ranks
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 
@@ -27,7 +28,7 @@ def job(session: Session) -> Job:
 def make(session: Session) -> None:
     """Fit a mixture over column, row and inverse depth to every class of the source."""
     recipe, todo = session.recipe, job(session)
-    with working(session, todo) as result:
+    with working(session, todo, shared=True) as result:
         if result is None:
             return
         source = inputs.source(session)
@@ -41,6 +42,8 @@ def make(session: Session) -> None:
 
         with progress("gmm", "pictures") as show:
             counts = mixture_counts(source, recipe.gmm, recipe.source.size, progress=show)
+        if not ranks.first():
+            return
         mixtures = fit(counts, recipe.gmm.components, seed=recipe.seed, iterations=recipe.gmm.iterations)
         write(todo.out / "gmm.h5", mixtures)
         absent = [name for name, weights in zip(mixtures.classes, mixtures.weights, strict=True) if not weights.any()]

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from udaseg import ranks
+
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
 
@@ -17,7 +19,9 @@ def progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
     Nothing is shown of work that takes less than two seconds.
     """
-    if sys.stderr.isatty():
+    if not ranks.first():
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
         with _bar(title, unit) as show:
             yield show
     else:

@@ -31,7 +31,7 @@ def run(session: Session) -> None:
     if session.recipe.pseudolabel.policy == "cbst-sp" and session.given("prior") is None:
         made.prior(session.inside())
     todo, settings = job(session), session.recipe.pseudolabel
-    with working(session, todo) as result:
+    with working(session, todo, shared=True) as result:
         if result is None:
             return
         from udaseg.labels import class_space

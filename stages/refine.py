@@ -53,7 +53,7 @@ def _prepare(session: Session) -> None:
 def run(session: Session) -> None:
     _prepare(session)
     settings, todo = session.recipe.refine, job(session)
-    with working(session, todo) as result:
+    with working(session, todo, shared=True) as result:
         if result is None:
             return
         from udaseg.data.stats import read_pixels
@@ -84,6 +84,7 @@ def run(session: Session) -> None:
                     todo.out,
                     source_pixels=pixels,
                     rectify=rectify,
+                    batch=session.recipe.predict.batch,
                     progress=show,
                 )
         before, after, flipped = (sum(document[name]) for name in ("before", "after", "flipped"))

@@ -11,6 +11,7 @@ from udaseg.train.settings import moves_prototypes, require
 from . import inputs, made
 from .progress import progress
 from .session import Session, say, staged, working
+from .tables import last
 
 
 def job(session: Session) -> Job:
@@ -85,7 +86,10 @@ def run(session: Session) -> None:
                 progress=show,
             )
         result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(target)}
-        say(f"retrain: {settings.steps} steps on {len(target)} target pictures; the model is {todo.out / 'model.pt'}")
+        say(
+            f"retrain: {settings.steps} steps on {len(target)} target pictures{last(result.metrics)}; "
+            f"the model is {todo.out / 'model.pt'}"
+        )
 
 
 @staged

@@ -13,15 +13,18 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from udaseg import artifacts, recipes
+from udaseg import artifacts, ranks, recipes
 from udaseg.artifacts import Input, Job, Result
 from udaseg.errors import UdasegError
 from udaseg.files import read_json, write_json
 from udaseg.recipe import Recipe
 
+from .pace import plan
+
 RUN_FILE = "run.json"
 ROUND = ("predict", "pseudolabel", "refine", "prototypes", "retrain")  # the stages of a round of self-training
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
+RUNS, NOTHING, PLANNED = "runs", "nothing", "planned"  # verdicts on a job
 
 
 class Planned(Exception):  # noqa: N818 - it ends a dry run, which is no error
@@ -85,15 +88,37 @@ class Session:
 
 def say(text: str) -> None:
     """Tell the user on stderr how things stand; stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
+    if ranks.first():
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def working(session: Session, job: Job, *, results: bool = False) -> Iterator[Result | None]:
+def working(session: Session, job: Job, *, results: bool = False, shared: bool = False) -> Iterator[Result | None]:
     """Open the stage directory of a job; gives None where there is nothing to do.
 
-    With `--json` the manifest goes to stdout at the end, unless the stage prints `results` of its own there.
+    With `--json` the manifest goes to stdout at the end, unless the stage prints `results` of its own there. Of
+    several processes the first opens it; the others work on it too where it is `shared`, or wait.
     """
+    if ranks.first():
+        with _opened(session, job, results, shared) as result:
+            yield result
+    else:
+        verdict = _agreed()
+        yield Result() if shared and verdict == RUNS else None
+        if verdict == PLANNED:
+            raise Planned
+    ranks.wait()
+
+
+def _agreed(verdict: str | None = None) -> str:
+    """Give all processes the verdict of the first one, and begin when all have asked for it."""
+    agreed = ranks.by_first(lambda: verdict)
+    ranks.wait()
+    return agreed
+
+
+@contextmanager
+def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator[Result | None]:
     why = ["--force was given"] if session.force else artifacts.reasons(job)
     if not why:
         say(f"{job.stage}: up to date ({job.out})")
@@ -102,24 +127,32 @@ def working(session: Session, job: Job, *, results: bool = False) -> Iterator[Re
             # may be read-only.
             with suppress(OSError):
                 (job.out / artifacts.MANIFEST).touch()
+        _agreed(NOTHING)
         yield None
         _print_manifest(session, job, results)
         return
+    work = "; ".join(filter(None, ["; ".join(why), plan(job, session.run)]))
     if session.dry_run:
-        say(f"{job.stage}: would run into {job.out}: {'; '.join(why)}")
+        say(f"{job.stage}: would run into {job.out}: {work}")
+        _agreed(PLANNED if session.nested else NOTHING)
         if session.nested:
             raise Planned
         yield None
         return
     command = shlex.join(["udaseg", *sys.argv[1:]])
     with artifacts.stage(job, command=command, force=session.force) as result:
-        say(f"{job.stage}: {'continues' if result.resumed else 'runs'} in {job.out}: {'; '.join(why)}")
+        say(f"{job.stage}: {'continues' if result.resumed else 'runs'} in {job.out}: {work}")
         _remember(session, job)
+        if ranks.count() > 1 and not shared:
+            say(f"{job.stage}: one process does it, and the other {ranks.count() - 1} wait")
+        _agreed(RUNS)
         try:
             yield result
         except KeyboardInterrupt as stop:
             say(f"{job.stage}: {str(stop) or 'interrupted'}; the same command continues")
             raise
+        if ranks.count() > 1:
+            result.environment["processes"] = ranks.count() if shared else 1
     for warning in result.warnings:
         say(f"{job.stage}: warning: {warning}")
     _print_manifest(session, job, results)
@@ -174,8 +207,10 @@ def staged(function: Callable[..., None]) -> Callable[..., None]:
     def command(**arguments: Any) -> None:
         shared = {name: arguments.pop(name) for name in SHARED}
 
-        def open_session(changes: dict[str, Any] | None = None, paths: dict[str, Path | None] | None = None) -> Session:
-            return start(changes=changes or {}, paths=paths or {}, **shared)
+        def open_session(
+            changes: dict[str, Any] | None = None, paths: dict[str, Path | None] | None = None, run: Path | None = None
+        ) -> Session:
+            return start(changes=changes or {}, paths=paths or {}, **shared | ({} if run is None else {"run": run}))
 
         try:
             function(open_session, **arguments)
@@ -251,7 +286,7 @@ def emit(session: Session, values: dict[str, Any], *tables: Any) -> None:
 
     Nothing is printed of a stage that another command runs for itself.
     """
-    if session.nested:
+    if session.nested or not ranks.first():
         return
     if session.json:
         print(json.dumps(values, indent=1, ensure_ascii=False))

@@ -13,6 +13,8 @@ from udaseg.errors import UdasegError
 from . import chain, inputs, made
 from .session import Session, emit, staged
 
+SHOWN = 3  # reasons to run a stage again
+
 
 def _rows(session: Session) -> list[dict[str, Any]]:
     """Look at every stage of the chain without running any."""
@@ -63,22 +65,26 @@ def command(
                 print(f"stale:{row['path']}/{artifacts.MANIFEST}")
         return
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(
-        "stage",
-        "state",
-        "age",
-        "seconds",
-        "result",
-        "why",
-        title=f"{session.recipe.name} in {session.run}",
-        title_justify="left",
-    )
+    title = f"{session.recipe.name} in {session.run}"
+    table = Table("stage", "state", "age", "took", "result", title=title, title_justify="left", box=None)
     for row in rows:
-        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        numbers = ", ".join(f"{name} {_short(value)}" for name, value in list((row["metrics"] or {}).items())[:2])
-        table.add_row(row["stage"], row["state"], _age(row["finished"]), seconds, numbers, "; ".join(row["why"]))
-    emit(session, {"run": str(session.run), "stages": rows}, table)
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f} s"
+        number = next((f"{name} {_short(value)}" for name, value in (row["metrics"] or {}).items()), "")
+        table.add_row(row["stage"], row["state"], _age(row["finished"]), seconds, number)
+    emit(session, {"run": str(session.run), "stages": rows}, table, Text("\n".join(_reasons(rows))))
+
+
+def _reasons(rows: list[dict[str, Any]]) -> list[str]:
+    """Say why stages have to run that were run before, and what the first of those that wait is waiting for."""
+    again = [row for row in rows if row["state"] == "to run" and row["finished"]]
+    waiting = [row for row in rows if row["state"] == "waiting"][:1]
+    said = []
+    for row in (*again, *waiting):
+        more = f"; and {len(row['why']) - SHOWN} more (--json lists them)" if len(row["why"]) > SHOWN else ""
+        said.append(f"{row['stage']} {row['state']}: {'; '.join(row['why'][:SHOWN])}{more}")
+    return said
 
 
 def _age(started: str | None) -> str:

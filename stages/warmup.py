@@ -13,6 +13,7 @@ from udaseg.recipe import Adversary, Recipe
 from . import inputs, made, mixtures
 from .progress import progress
 from .session import Session, say, staged, working
+from .tables import last
 
 PRETRAIN = "pretrain"  # the phase before, in a directory of its own
 
@@ -145,7 +146,10 @@ def run(session: Session, phase: str = "warmup") -> None:
         if recipe.adversary.align != "none":
             result.warnings += adversary.doubts(todo.out / "log.jsonl")
         result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(source)}
-        say(f"{phase}: {recipe.warmup.steps} steps on {len(source)} pictures; the model is {todo.out / 'model.pt'}")
+        say(
+            f"{phase}: {recipe.warmup.steps} steps on {len(source)} pictures{last(result.metrics)}; "
+            f"the model is {todo.out / 'model.pt'}"
+        )
 
 
 @staged

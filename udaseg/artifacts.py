@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,29 @@ def conflicts(job: Job) -> list[str]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read the manifest of a complete stage directory; None where there is none."""
-    return read_json(folder / MANIFEST)
+    """Read the manifest of a complete stage directory; None where there is none.
+
+    Raises UdasegError where it lacks what tells whether the stage is up to date.
+    """
+    manifest = read_json(folder / MANIFEST)
+    if manifest is not None and not _is_whole(manifest):
+        raise UdasegError(
+            f"{folder / MANIFEST} does not hold the settings, inputs and outputs of a stage",
+            f"remove {folder}; the stage then runs again",
+        )
+    return manifest
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    try:
+        outputs, seconds = manifest["outputs"], manifest["seconds"]
+        texts = [outputs["digest"], outputs["signature"], *(given["digest"] for given in manifest["inputs"].values())]
+        maps = manifest["settings"], manifest["metrics"]
+        datetime.fromisoformat(manifest["started"])
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
+    numbers = isinstance(outputs.get("count"), int) and isinstance(seconds, int | float)
+    return numbers and all(isinstance(text, str) for text in texts) and all(isinstance(part, dict) for part in maps)
 
 
 @contextmanager

@@ -57,13 +57,18 @@ def _fma(context, a, b, c):
 
 
 @njit(inline="always")
-def exp(t):
-    """Return e^t for t <= 0 to 2e-7; written out because only so do the loops over it become vector code."""
-    power = max(t, _LOWEST) * _LOG2E
+def exp2(power):
+    """Return 2^power for -126 <= power <= 0 to 2e-7; written out so that loops over it become vector code."""
     rounded = power + _ROUNDING
     f = power - (rounded - _ROUNDING)
     mantissa = _fma(f, _fma(f, _fma(f, _fma(f, _fma(f, _P5, _P4), _P3), _P2), _P1), _ONE)
     return _float_of(bits_of(mantissa) + (bits_of(rounded) << np.int32(23)))
+
+
+@njit(inline="always")
+def exp(t):
+    """Return e^t for t <= 0 to 2e-7."""
+    return exp2(max(t, _LOWEST) * _LOG2E)
 
 
 def taps(size, target, align_corners):

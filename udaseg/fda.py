@@ -110,17 +110,19 @@ def _spectrum(image_HWC: np.ndarray, bu: int, bv: int) -> np.ndarray:
     mean = np.rint(image_HWC[::16, ::16].mean(axis=(0, 1))).astype(np.float32)
     groups = _groups(height, bu)
     folded = _buffer(groups)
-    projected = np.empty((2 * bu + 1, width * channels), np.float32)
+    projected = np.empty((2 * bu + 2, width * channels), np.float32)
+    product = np.empty((2 * bu + 2, BLOCK), np.float32)
     for start in range(0, width * channels, BLOCK):
         stop = min(start + BLOCK, width * channels)
         _fold(image[:, start:stop], np.resize(np.roll(mean, -(start % channels)), stop - start), folded)
-        for (rows, basis), part in zip(groups, folded, strict=True):
-            projected[rows, start:stop] = basis @ part[:, : stop - start]
+        for (rows, basis, _), part in zip(groups, folded, strict=True):
+            _product(basis, part, stop - start, product[: len(rows)])
+            projected[rows, start:stop] = product[: len(rows), : stop - start]
 
     spectrum_CUV = np.empty((channels, 2 * bu + 1, bv + 1), np.complex64)
     for channel in range(channels):
         half = fft.rfft(np.ascontiguousarray(projected[:, channel::channels]), axis=1)[:, : bv + 1]
-        cosine, sine = half[: bu + 1], 1j * half[bu + 1 :]
+        cosine, sine = half[: bu + 1], 1j * half[bu + 1 : -1]
         spectrum_CUV[channel, bu] = cosine[0]
         spectrum_CUV[channel, bu + 1 :] = cosine[1:] - sine
         spectrum_CUV[channel, :bu] = (cosine[1:] + sine)[::-1]
@@ -132,11 +134,11 @@ def _add(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> 
     """Add the inverse DFT of a change of the low band to the picture."""
     height, width, channels = image_HWC.shape
     bu = change_CUV.shape[1] // 2
-    weights = np.empty((2 * bu + 1, width * channels), np.float32)  # of the cosines 0..bu and the sines 1..bu
+    weights = np.zeros((2 * bu + 2, width * channels), np.float32)  # of the cosines 0..bu and the sines 1..bu
     for channel in range(channels):
         above, below = change_CUV[channel, bu + 1 :], change_CUV[channel, :bu][::-1]
         half = np.concatenate((change_CUV[channel, bu : bu + 1], above + below, 1j * (above - below)))
-        weights[:, channel::channels] = fft.irfft(half, width, axis=1)
+        weights[:-1, channel::channels] = fft.irfft(half, width, axis=1)
     weights /= height
 
     image, out = np.ascontiguousarray(image_HWC).reshape(height, -1), out_HWC.reshape(height, -1)
@@ -144,33 +146,59 @@ def _add(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> 
     folded = _buffer(groups)
     for start in range(0, width * channels, BLOCK):
         stop = min(start + BLOCK, width * channels)
-        for (rows, basis), part in zip(groups, folded, strict=True):
-            np.matmul(basis.T, weights[rows, start:stop], out=part[:, : stop - start])
+        for (rows, _, transposed), part in zip(groups, folded, strict=True):
+            _product(transposed, weights[rows, start:stop], stop - start, part)
         _unfold(image[:, start:stop], folded, out[:, start:stop], out.dtype == np.uint8)
     return out_HWC
 
 
 @lru_cache(maxsize=8)
-def _groups(height: int, b: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def _groups(height: int, b: int) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
     """Split cosines 0..b and sines 1..b over the rows of a picture into groups of one symmetry.
 
-    Each group is (indices, basis): which of the 2b + 1 functions, and their values float32 [functions, rows]
-    on the rows that the symmetry leaves. For an even height: even cosines, even sines, odd cosines, odd sines
-    on the first quarter; for an odd one all functions on all rows.
+    Each group is (indices, basis, transposed): which of the 2b + 1 functions, and their values float32 [functions,
+    rows] and [rows, functions] on the rows that the symmetry leaves. For an even height: even cosines, even sines,
+    odd cosines, odd sines on the first quarter; for an odd one all functions on all rows.
     """
     kept = height if height % 2 else height // 4 + 1
-    u, n = np.arange(b + 1)[:, None], np.arange(kept)
-    angle = 2 * np.pi / height * (u * n % height)
-    basis = np.concatenate((np.cos(angle), np.sin(angle[1:]))).astype(np.float32)
-    if height % 2:
-        return ((np.arange(2 * b + 1), basis),)
-    u = np.arange(b + 1)
-    split = u[0::2], b + u[2::2], u[1::2], b + u[1::2]
-    return tuple((indices, basis[indices]) for indices in split)
+    u, n = np.arange(b + 1), np.arange(kept)
+    angle = 2 * np.pi / height * (u[:, None] * n % height)
+    basis = np.zeros((2 * b + 2, kept + kept % 2), np.float32)
+    basis[: b + 1, :kept], basis[b + 1 : -1, :kept] = np.cos(angle), np.sin(angle[1:])
+    split = (np.arange(2 * b + 1),) if height % 2 else (u[0::2], b + u[2::2], u[1::2], b + u[1::2])
+    even = [np.append(indices, [2 * b + 1] * (len(indices) % 2)).astype(int) for indices in split]
+    return tuple((indices, basis[indices], np.ascontiguousarray(basis[indices].T)) for indices in even)
 
 
 def _buffer(groups: tuple) -> np.ndarray:
-    return np.empty((len(groups), groups[0][1].shape[1], BLOCK), np.float32)
+    return np.zeros((len(groups), groups[0][1].shape[1], BLOCK), np.float32)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _product(left, right, width, out):
+    """Write the first columns of left @ right, whose rows are even in number, to those of out.
+
+    Not by BLAS, which would start a thread for each core in every thread of a pool, to wait for each other.
+    """
+    inner = left.shape[1]
+    unrolled = inner // 4 * 4
+    for r in range(0, left.shape[0], 2):
+        upper, lower, above, below = left[r], left[r + 1], out[r], out[r + 1]
+        for x in range(width):
+            above[x] = 0
+            below[x] = 0
+        for n in range(0, unrolled, 4):
+            a, b, c, d = upper[n], upper[n + 1], upper[n + 2], upper[n + 3]
+            e, f, g, h = lower[n], lower[n + 1], lower[n + 2], lower[n + 3]
+            first, second, third, fourth = right[n], right[n + 1], right[n + 2], right[n + 3]
+            for x in range(width):
+                above[x] += a * first[x] + b * second[x] + (c * third[x] + d * fourth[x])
+                below[x] += e * first[x] + f * second[x] + (g * third[x] + h * fourth[x])
+        for n in range(unrolled, inner):
+            a, b, first = upper[n], lower[n], right[n]
+            for x in range(width):
+                above[x] += a * first[x]
+                below[x] += b * first[x]
 
 
 @njit(cache=True, nogil=True)
@@ -187,7 +215,7 @@ def _fold(image, mean, folded):
                 folded[0, n, x] = np.float32(image[n, x]) - mean[x]
         return
     half = height // 2
-    for n in range(folded.shape[1]):
+    for n in range(half // 2 + 1):
         paired = np.float32(n != 0 and 2 * n != half)
         first, second = image[n], image[n + half]
         third, fourth = image[half - n], image[(height - n) % height]
@@ -212,7 +240,7 @@ def _unfold(image, folded, out, clip):
                 out[n, x] = _level(image[n, x], folded[0, n, x], clip)
         return
     half = height // 2
-    for n in range(folded.shape[1]):
+    for n in range(half // 2 + 1):
         for x in range(width):
             out[n, x] = _level(image[n, x], folded[0, n, x] + folded[1, n, x] + folded[2, n, x] + folded[3, n, x], clip)
         upper = n + half

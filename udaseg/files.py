@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -46,7 +47,7 @@ def write_json(path: Path, values: Any) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON object; None where there is no file. Raises UdasegError where it is something else."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -56,6 +57,49 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(values, dict):
         raise UdasegError(f"{path} is not a JSON object", f"remove {path}; the stage then runs again")
     return values
+
+
+def read_log(path: Path, again: str, *, torn: bool = False) -> list[dict[str, Any]]:
+    """Read a log of numbers: JSON objects, one a line, each with a whole `step`.
+
+    With `torn` the last line may be incomplete, as a killed process leaves it, and is left out. Raises UdasegError,
+    with the hint `again`, for any other line.
+    """
+    records = []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if torn and lines and not lines[-1].endswith(b"\n"):
+        lines.pop()
+    for number, line in enumerate(lines, 1):
+        try:
+            record = parse_json(line.decode(), finite=False)
+        except ValueError as error:
+            raise UdasegError(f"cannot read {path}, line {number}: {error}", again) from None
+        values = list(record.values()) if isinstance(record, dict) else [None]
+        if not all(isinstance(value, int | float) for value in values) or not isinstance(record.get("step"), int):
+            shown = line[:60].decode(errors="replace").strip()
+            raise UdasegError(f"{path}, line {number}: expected numbers and their step, found {shown}", again)
+        records.append(record)
+    return records
+
+
+def parse_json(text: str, *, finite: bool = True) -> Any:
+    """Read JSON whose numbers every program can hold; NaN and infinity where not `finite`. Raises ValueError."""
+
+    def integer(digits: str) -> int:
+        if not -(2**63) <= (value := int(digits)) < 2**63:
+            raise ValueError(f"{digits[:30]} is no integer of 64 bits")
+        return value
+
+    def real(digits: str) -> float:
+        value = float(digits)
+        if finite and not math.isfinite(value):
+            raise ValueError(f"{digits[:30]} is not finite")
+        return value
+
+    try:
+        return json.loads(text, parse_int=integer, parse_float=real, parse_constant=real)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def fingerprint(paths: Iterable[Path], root: Path, meaning: bytes = b"") -> str:

@@ -38,6 +38,25 @@ def _pairs(truth_words, prediction_words, truth, prediction, counts):
         counts[truth[x], prediction[x]] += 1
 
 
+@njit(cache=True, nogil=True)
+def _bytes(words, label, counts):
+    """Count the bytes, as `_pairs` does the pairs."""
+    last, run = label[0], 0
+    every = np.uint64(last) * _EVERY_BYTE
+    for i in range(words.size):
+        if words[i] == every:
+            run += 8
+            continue
+        counts[last] += run
+        for x in range(8 * i, 8 * i + 8):
+            counts[label[x]] += 1
+        last, run = label[8 * i + 7], 0
+        every = np.uint64(last) * _EVERY_BYTE
+    counts[last] += run
+    for x in range(8 * words.size, label.size):
+        counts[label[x]] += 1
+
+
 def _all_pairs(truth, prediction):
     counts = np.zeros((256, 256), np.int64)
     truth, prediction = np.ascontiguousarray(truth).reshape(-1), np.ascontiguousarray(prediction).reshape(-1)
@@ -88,8 +107,17 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int, out: np.n
 
 
 def class_counts(label: np.ndarray, classes: int) -> np.ndarray:
-    """Count the pixels of every class, int64 [C]; 255 is skipped. Raises UdasegError for any other id."""
-    return np.diagonal(confusion(label, label, classes)).copy()
+    """Count the pixels of every class of uint8 ids, int64 [C]; 255 is skipped. Raises UdasegError for any other id."""
+    assert label.dtype == np.uint8
+    counts, label = np.zeros(256, np.int64), np.ascontiguousarray(label).reshape(-1)
+    if label.size:
+        _bytes(label[: label.size // 8 * 8].view(np.uint64), label, counts)
+    wrong = np.flatnonzero(counts[classes:IGNORE]) + classes
+    if len(wrong):
+        raise UdasegError(
+            f"the label holds the ids {_names(wrong, classes)}", "map the labels to train ids; 255 is ignored"
+        )
+    return counts[:classes]
 
 
 @dataclass(frozen=True)

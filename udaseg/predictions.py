@@ -8,13 +8,14 @@ take 159 MB, and upsampling them gives the same pseudo-labels but for 2e-4 of th
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from udaseg import hdf5, ranks
 from udaseg.errors import UdasegError
 from udaseg.files import atomic
 from udaseg.labels import IGNORE
@@ -37,16 +38,6 @@ def _all_finite(logits_CHW: np.ndarray) -> bool:
     return not np.any(logits_CHW.view(np.uint16) & _EXPONENT == _EXPONENT)
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise UdasegError(f"{path} does not exist", "run udaseg predict") from None
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError) as error:
-        raise UdasegError(f"cannot read {path}: {error}", _AGAIN) from None
-
-
 class Predictions:
     """Read a predictions.h5; a context manager, safe to read from several threads.
 
@@ -56,11 +47,10 @@ class Predictions:
 
     def __init__(self, path: Path):
         self.path = path
-        with _readable(path):
-            # Locks fail on many network file systems, and a finished file is never written again.
-            self._file = h5py.File(path, "r", locking=False)
+        with self._readable():
+            self._file = hdf5.opened(path)
         try:
-            with _readable(path):
+            with self._readable():
                 self._open()
         except UdasegError:
             self._file.close()
@@ -70,13 +60,12 @@ class Predictions:
         group, attributes = self._file.get("logits"), self._file.attrs
         if not isinstance(group, h5py.Group) or not {"classes", "align_corners"} <= set(attributes):
             raise self._wrong("expected a group `logits` and the attributes `classes` and `align_corners`")
-        names = np.asarray(attributes["classes"])
+        self.classes = hdf5.names(attributes, "classes")
         align_corners = np.asarray(attributes["align_corners"])
-        if names.ndim != 1 or not 1 <= len(names) < IGNORE or not all(isinstance(name, str) for name in names.tolist()):
-            raise self._wrong(f"`classes` is {names.dtype} {list(names.shape)}, expected 1 to {IGNORE - 1} names")
+        if len(self.classes) >= IGNORE:
+            raise self._wrong(f"`classes` are {len(self.classes)}, expected 1 to {IGNORE - 1} names")
         if align_corners.shape != () or align_corners.dtype.kind not in "biu":
             raise self._wrong("`align_corners` is not true or false")
-        self.classes = tuple(names.tolist())
         self.align_corners = bool(align_corners)
         self.stems = tuple(sorted(group))
         self._known = frozenset(self.stems)
@@ -90,17 +79,16 @@ class Predictions:
     def __exit__(self, *exception) -> None:
         self._file.close()
 
+    def _readable(self) -> AbstractContextManager[None]:
+        return hdf5.reading(self.path, "predictions", _AGAIN)
+
     def _wrong(self, what: str) -> UdasegError:
         return UdasegError(f"{self.path} is not a file of predictions: {what}", _AGAIN)
 
     def _dataset(self, stem: str) -> h5py.Dataset:
         if stem not in self._known:
             raise UdasegError(f"{self.path} has no prediction for {stem!r}", "predict the pictures that are to be used")
-        # A link could make us read any other file.
-        linked = not isinstance(self._file["logits"].get(stem, getlink=True), h5py.HardLink)
-        dataset = None if linked else self._file["logits"][stem]
-        if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-            raise self._wrong(f"/logits/{stem} is not stored in it")
+        dataset = hdf5.dataset(self._file["logits"], stem)
         if dataset.dtype != np.float16 or dataset.ndim != 3 or len(dataset) != len(self.classes) or not dataset.size:
             raise self._wrong(
                 f"/logits/{stem} is {dataset.dtype} {list(dataset.shape)}, expected float16 [{len(self.classes)}, h, w]"
@@ -109,15 +97,15 @@ class Predictions:
 
     def logits(self, stem: str) -> np.ndarray:
         """Return the logits of a picture, float16 [C, h, w], all finite. Raises UdasegError where they are not so."""
-        with _readable(self.path):
-            logits_CHW = self._dataset(stem)[()]
+        with self._readable():
+            logits_CHW = hdf5.values(self._dataset(stem))
         if not _all_finite(logits_CHW):
             raise self._wrong(f"/logits/{stem} holds NaN or infinite values: the network had diverged")
         return logits_CHW
 
     def size(self, stem: str) -> tuple[int, int]:
         """Return the (height, width) of the labels of a picture."""
-        with _readable(self.path):
+        with self._readable():
             attributes = self._dataset(stem).attrs
             size = tuple(np.asarray(attributes.get(name, 0)) for name in ("height", "width"))
         if any(side.shape != () or side.dtype.kind not in "iu" for side in size) or not _is_size(*map(int, size)):
@@ -130,7 +118,8 @@ class PredictionsWriter:
 
     A killed process can leave an HDF5 file that cannot be opened, so until the end every picture is a file of its own
     in `folder/parts`, there in one piece or not at all. A second writer in the same folder goes on where the first
-    one was stopped. The bytes of predictions.h5 depend on its content alone, neither on the time nor on the order.
+    one was stopped, and several processes may write parts at once. The bytes of predictions.h5 depend on its content
+    alone, neither on the time nor on the order.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], align_corners: bool):
@@ -151,8 +140,10 @@ class PredictionsWriter:
 
     def __exit__(self, kind, *exception) -> None:
         if kind is None:
-            self._assemble()
-            shutil.rmtree(self._parts)
+            ranks.wait()
+            if ranks.first():
+                self._assemble()
+                shutil.rmtree(self._parts)
 
     def holds(self, stem: str) -> bool:
         """Tell whether a picture has been written, by this writer or by one before it."""
@@ -198,15 +189,15 @@ class PredictionsWriter:
         written = {part.name.removesuffix(".part") for part in self._parts.glob("[!.]*.part")}
         if not written and self.path.exists():
             return
-        with atomic(self.path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs["classes"] = list(self._classes)
+        with hdf5.written(self.path) as file:
+            hdf5.put_text(file.attrs, "classes", self._classes)
             file.attrs["align_corners"] = self._align_corners
             group = file.create_group("logits")
             for stem in sorted(written | self._finished):
                 part = self._part(stem) or self._before(stem)
                 if part is None:
                     raise UdasegError(f"{self._parts / stem}.part is damaged", _AGAIN)
-                dataset = group.create_dataset(stem, data=part[0], track_times=False)
+                dataset = hdf5.store(group, stem, part[0])
                 dataset.attrs["height"], dataset.attrs["width"] = part[1:]
 
     def _before(self, stem: str) -> tuple[np.ndarray, int, int] | None:

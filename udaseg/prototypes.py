@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
 
+from udaseg import hdf5, ranks
 from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.data.transforms import resize_label
 from udaseg.errors import UdasegError
-from udaseg.files import atomic
 from udaseg.labels import ClassSpace
 from udaseg.parallel import Progress
 from udaseg.recipe import Predict, Source, Target
@@ -100,36 +99,42 @@ def gather(
     sums = Centroids(len(space), runner.model.feature_channels)
     done, total = 0, sum(len(pictures) for pictures, _, _ in parts)
     for pictures, label, side in parts:
-        for indices, _, output in runner.run(pictures, range(len(pictures)), side.size, settings.batch, pad=side.pad):
-            for i, features_DHW in zip(indices, output.features, strict=True):
-                features_HWD = features_DHW.permute(1, 2, 0).contiguous()
-                sums.add(features_HWD.cpu(), resize_label(label(i), tuple(features_HWD.shape[:2])))
-            done += len(indices)
-            if progress is not None:
-                progress(done, total)
+        blocks = ranks.blocks(len(pictures), settings.batch)
+        sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
+        for b in ranks.mine(range(len(blocks))):
+            block = Centroids(len(space), runner.model.feature_channels)
+            for indices, _, output in runner.run(pictures, blocks[b], side.size, settings.batch, pad=side.pad):
+                for i, features_DHW in zip(indices, output.features, strict=True):
+                    features_HWD = features_DHW.permute(1, 2, 0).contiguous()
+                    block.add(features_HWD.cpu(), resize_label(label(i), tuple(features_HWD.shape[:2])))
+                done += len(indices) * ranks.count()
+                if progress is not None:
+                    progress(min(done, total), total)
+            sums_BCD[b], counts_BC[b] = block.sums, block.counts
+        for sums_CD, counts_C in zip(ranks.total(sums_BCD), ranks.total(counts_BC), strict=True):
+            sums.sums += sums_CD
+            sums.counts += counts_C
     return Prototypes(sums.centroids(), sums.counts, space.classes, "features", digest), runner.environment
 
 
 def write(path: Path, prototypes: Prototypes) -> None:
     """Write prototypes.h5 in one piece: `centroids`, `counts`, attributes `classes`, `layer`, `model`; the same
     bytes for the same prototypes."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("centroids", data=prototypes.centroids.astype(np.float32))
-        file.create_dataset("counts", data=prototypes.counts.astype(np.int64))
-        file.attrs["classes"] = list(prototypes.classes)
-        file.attrs["layer"] = prototypes.layer
-        file.attrs["model"] = prototypes.model
+    with hdf5.written(path) as file:
+        hdf5.put_text(file.attrs, "classes", prototypes.classes)
+        hdf5.put_text(file.attrs, "layer", prototypes.layer)
+        hdf5.put_text(file.attrs, "model", prototypes.model)
+        hdf5.store(file, "centroids", prototypes.centroids.astype(np.float32))
+        hdf5.store(file, "counts", prototypes.counts.astype(np.int64))
 
 
 def read(path: Path) -> Prototypes:
     """Read prototypes.h5. Raises UdasegError for a missing file, another format, or shapes that do not fit."""
-    try:
-        with h5py.File(path, "r") as file:
-            centroids, counts = file["centroids"][()].astype(np.float32), file["counts"][()].astype(np.int64)
-            classes = tuple(str(name) for name in file.attrs["classes"])
-            layer, model = str(file.attrs["layer"]), str(file.attrs["model"])
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UdasegError(f"cannot read prototypes from {path}: {error}", _AGAIN) from None
+    with hdf5.reading(path, "prototypes", _AGAIN), hdf5.opened(path) as file:
+        centroids = hdf5.array(file, "centroids").astype(np.float32)
+        counts = hdf5.array(file, "counts").astype(np.int64)
+        classes = hdf5.names(file.attrs, "classes")
+        layer, model = hdf5.text(file.attrs, "layer"), hdf5.text(file.attrs, "model")
     if centroids.ndim != 2 or len(centroids) != len(classes) or counts.shape != (len(classes),):
         raise UdasegError(
             f"{path}: centroids {centroids.shape} and counts {counts.shape} do not fit {len(classes)} classes, "

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -55,7 +56,8 @@ def stylize_set(
         style = resize(read_image(target.records[partners[i]].image), canvas.shape[:2])
         picture = fda.stylize(canvas, fda.low_band(style, settings.beta, settings.window))
         with atomic(styled.image, sync=False) as temporary:
-            Pillow.fromarray(picture).save(temporary, format="PNG", compress_level=1)
+            # Filtered photographs hardly repeat: without the search for matches files are smaller, and written sooner.
+            Pillow.fromarray(picture).save(temporary, "PNG", compress_level=1, compress_type=zlib.Z_HUFFMAN_ONLY)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, _ in enumerate(pool.map(make, range(len(source))), 1):

@@ -133,6 +133,18 @@ def test_stride_takes_every_fourth_pixel_of_a_class_in_each_picture():
     assert strided.predicted.tolist() == [2 * (label == c).sum() for c in range(3)]
 
 
+def test_counts_of_many_pixels_are_exact():
+    rng = np.random.default_rng(2)
+    label = rng.choice(np.array([0, 1, 2, 255], np.uint8), 200_001)
+    confidence = rng.choice(np.array([1, 0.99, 0.7, 0.3], np.float32), 200_001)
+    histogram = counted(label, confidence)
+    for c in range(3):
+        own = np.sort(confidence[label == c])[::-1]
+        found = histogram.counts[c]
+        assert found[found > 0].tolist() == [(own == value).sum() for value in np.unique(own)[::-1]]
+        assert found[0] == (own == 1).sum()
+
+
 def test_a_class_of_one_pixel_counts_under_a_stride_and_has_rank_0_below_its_share():
     histogram = counted([0, 1], [0.8, 0.6], stride=4)
     assert histogram.counts.sum(1).tolist() == [1, 1, 0]

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 
 from udaseg.errors import UdasegError
 from udaseg.report import collect, render, write
+from udaseg.report.denoising import KINDS
 
 
 def plain(html: str) -> str:
@@ -88,6 +90,7 @@ def test_stages_are_listed_as_they_were_started_with_the_commands_to_repeat_them
     commands = re.findall(r"udaseg ([\w-]+) --run demo", html)
     assert commands[:3] == ["stylize", "warmup", "predict"]
     assert commands[-1] == "evaluate-oracle"
+    assert "stylize done 2026-01-01 10:01 62 s" in plain(html)
     assert "torch 2.14.0" in plain(html)
 
 
@@ -108,6 +111,11 @@ def test_only_the_stages_of_the_recipe_can_be_missing(fake_run):
     run = fake_run()
     run.training("warmup")
     assert collect(run.root, chain=("warmup", "predict", "report")).missing == ("predict",)
+
+
+def test_without_a_refinement_pseudo_labels_are_taken_at_even_distances(demo):
+    shutil.rmtree(demo.root / "refine")
+    assert [panel.stem for panel in collect(demo.root).pseudo_panels] == [f"train_{i:06d}" for i in (0, 1, 3, 4)]
 
 
 def test_names_commands_and_warnings_cannot_become_markup(fake_run):
@@ -141,7 +149,7 @@ def test_large_pictures_are_made_small(fake_run):
 
 def test_label_pictures_keep_the_exact_colours_of_their_classes(demo):
     shown = [picture.convert("RGB") for picture in pictures(render(collect(demo.root))) if picture.format == "PNG"]
-    allowed = {tuple(colour) for colour in demo.palette.tolist()} | {(0, 0, 0)}
+    allowed = {tuple(colour) for colour in demo.palette.tolist()} | set(KINDS.values())
     assert shown
     for picture in shown:
         assert {colour for _, colour in picture.getcolors()} <= allowed
@@ -149,7 +157,10 @@ def test_label_pictures_keep_the_exact_colours_of_their_classes(demo):
 
 def test_pseudo_labels_are_shown_beside_their_pictures_when_these_are_given(demo):
     alone, beside = collect(demo.root), collect(demo.root, demo.images())
-    assert [panel.stem for panel in beside.pseudo_panels] == [f"train_{i:06d}" for i in (0, 1, 3, 4)]
+    changed = [panel.changed for panel in beside.pseudo_panels]
+    assert len(changed) == 4
+    assert changed == sorted(changed, reverse=True)
+    assert changed[0] > 0
     assert all(panel.image is None for panel in alone.pseudo_panels)
     assert all(panel.image for panel in beside.pseudo_panels)
     assert all(panel.pseudo and panel.refined for panel in alone.pseudo_panels)
@@ -190,7 +201,7 @@ def test_runs_that_differ_only_in_their_seed_get_a_mean_and_a_deviation(fake_run
     runs = [fake_run(f"seed{s}", seed=s).whole(0.2, 0.3 + s / 100, oracle=None).root for s in range(3)]
     text = plain(render([collect(run) for run in runs]))
     assert "3 runs side by side" in text
-    assert "mean ± sd of 3 seeds 29.0 ± 0.0 40.0 ± 1.0 +11.0 ± 1.0 – –" in text
+    assert "mean ± sd of 3 seeds 29.0 ± 0.0 40.0 ± 1.0 +11.0 ± 1.0 A mean is taken" in text
     assert "road 30.0 +10.0 31.0 +11.0 32.0 +12.0" in text
 
 

@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from udaseg.report import write
+from udaseg.report import collect, save, write
 
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -66,13 +66,31 @@ def page(fake_run, tmp_path):
     odd.prior(np.ones((2, 8, 16)))
     for number in (2, 3):
         odd.pseudolabel(f"round{number}/pseudolabel", [0.9, 0.5], [1000, 100], [200, 0])
-    out = write([*(run.root for run in runs), odd.root], tmp_path / "report.html", runs[0].images())
-    return out.read_text(encoding="utf-8")
+    truth = {f"train_{i:06d}": runs[0].labels(i, 0.1) for i in range(5)}
+    data = [
+        collect(runs[0].root, runs[0].images(), truth=truth.get),
+        collect(runs[1].root, bounds={"oracle": runs[0].root}),
+        collect(odd.root),
+    ]
+    out = save(data, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "What refinement changed" in out
+    return out
+
+
+@pytest.fixture
+def alike(fake_run, tmp_path):
+    """Seeds of two experiments in one page, whose classes and pictures can be set side by side."""
+    runs = [fake_run(f"a{seed}", seed=seed).whole(0.2, 0.3 + seed / 50).root for seed in range(3)]
+    out = write([*runs, fake_run("b-" + "x" * 40, seed=0).whole(0.2, 0.4).root], tmp_path / "report.html")
+    html = out.read_text(encoding="utf-8")
+    assert "Where the runs disagree" in html
+    return html
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
-def test_the_page_fits_its_screen_and_shows_every_picture(page, tmp_path, width, scheme):
-    seen = measure(page, tmp_path, width, scheme)
+@pytest.mark.parametrize("which", ["page", "alike"])
+def test_the_page_fits_its_screen_and_shows_every_picture(request, which, tmp_path, width, scheme):
+    seen = measure(request.getfixturevalue(which), tmp_path, width, scheme)
     assert seen["width"] == width
     assert seen["needed"] <= width
     assert seen["outside"] == []

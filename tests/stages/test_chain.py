@@ -84,7 +84,7 @@ def test_stylize_writes_a_dataset_of_the_sources_layout(run, finished):
 
 def test_predictions_are_float16_at_the_networks_stride(run):
     with h5py.File(run / "predict" / "predictions.h5") as file:
-        assert tuple(file.attrs["classes"]) == CS19.classes
+        assert tuple(name.decode() for name in file.attrs["classes"]) == CS19.classes
         assert file.attrs["align_corners"] in (True, False)
         assert sorted(file["logits"]) == TRAIN
         for logits in file["logits"].values():
@@ -176,7 +176,7 @@ def test_gmm_of_synthia_holds_a_mixture_for_each_class(workspace, udaseg):
     outcome = udaseg(f"gmm --out mixtures --components 3 {flags}")
     assert outcome.code == 0, outcome.err
     with h5py.File("mixtures/gmm.h5") as file:
-        classes = list(file.attrs["classes"])
+        classes = [name.decode() for name in file.attrs["classes"]]
         assert classes == list(class_space("syn16").classes)
         assert tuple(file.attrs["grid"]) == (4, 8)
         weights, means, variances = (file[name][()] for name in ("weights", "means", "variances"))

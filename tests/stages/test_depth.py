@@ -154,7 +154,7 @@ def test_mixtures_as_published_keep_their_needles(rendered, udaseg, manifest):
     outcome = udaseg("gmm --compat", *shared, tiny=False)
     assert "gmm.compat: false -> true" in outcome.err
     with h5py.File("runs/synthia2city-toy/gmm/gmm.h5") as file:
-        sky = list(file.attrs["classes"]).index("sky")
+        sky = list(file.attrs["classes"]).index(b"sky")
         assert file["variances"][sky, :, 2].min() == pytest.approx(1e-6)
     assert udaseg("gmm --no-compat", *shared, tiny=False).code == 0
     with h5py.File("runs/synthia2city-toy/gmm/gmm.h5") as file:

@@ -158,9 +158,10 @@ def test_damaged_predictions_are_named(workspace, udaseg):
     path = Path("runs/tiny/predict/predictions.h5")
     shutil.copy(path, "scores.h5")
     Path("scores.h5").write_bytes(path.read_bytes()[:3000])
-    assert_error(udaseg("pseudolabel --predictions scores.h5 --out made"), "cannot read scores.h5", "udaseg predict")
+    outcome = udaseg("pseudolabel --predictions scores.h5 --out made")
+    assert_error(outcome, "cannot read predictions from scores.h5", "udaseg predict")
     Path("scores.h5").write_bytes(b"no HDF5")
-    assert_error(udaseg("pseudolabel --predictions scores.h5 --out made"), "cannot read scores.h5")
+    assert_error(udaseg("pseudolabel --predictions scores.h5 --out made"), "cannot read predictions from scores.h5")
     shutil.copy(path, "scores.h5")
     with h5py.File("scores.h5", "a") as file:
         del file["logits"][sorted(file["logits"])[1]].attrs["height"]

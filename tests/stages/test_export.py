@@ -11,6 +11,9 @@ MODEL = "runs/tiny/retrain"
 def test_a_model_is_exported_at_the_size_of_its_training_and_compared(workspace, udaseg):
     (workspace / "photos").mkdir()
     Image.new("RGB", (50, 20), "grey").save("photos/a.png")
+    planned = udaseg(f"export {MODEL} --format torch --out m.pt2 --dry-run", tiny=False)
+    assert planned.err == f"export: would write torch of {MODEL}/model.pt at 32x64 to m.pt2\n"
+    assert (planned.code, planned.out, Path("m.pt2").exists()) == (0, "", False)
     outcome = udaseg(f"export {MODEL} --format torch --out m.pt2 --pictures photos", tiny=False)
     assert outcome.code == 0, outcome.err
     assert "5 pictures: the logits differ by 0 at most" in outcome.out

@@ -65,7 +65,7 @@ def test_own_data_through_every_stage(own_data, udaseg, manifest):
     assert np.sum(scores["confusion"]) <= 2 * 48 * 64
     assert (scores["miou16"], scores["miou13"]) == (None, None)
     with h5py.File("runs/mine/predict/predictions.h5") as file:
-        assert list(file.attrs["classes"]) == own_data
+        assert [name.decode() for name in file.attrs["classes"]] == own_data
         assert sorted(file["logits"]) == ["a", "b", "ä ö"]
     for stage in ("pseudolabel", "refine"):
         with Image.open(f"runs/mine/{stage}/labels/ä ö.png") as label:

@@ -160,6 +160,9 @@ def test_status_says_which_stages_a_setting_makes_stale(workspace, udaseg):
     state = {row["stage"]: (row["state"], row["why"]) for row in outcome.json["stages"]}
     assert state["stylize"] == ("to run", ["stylize.beta: 0.01 -> 0.05"])
     assert state["warmup"] == state["gmm"] == ("up to date", [])
+    told = udaseg("status", "--set", "stylize.beta=0.05").out
+    assert "stylize to run: stylize.beta: 0.01 -> 0.05" in told
+    assert max(map(len, told.splitlines())) <= 80
     lines = udaseg("status --make", "--set", "stylize.beta=0.05").out.splitlines()
     assert "stale:runs/tiny/stylize/manifest.json" in lines
     assert "stale:runs/tiny/gmm/manifest.json" not in lines

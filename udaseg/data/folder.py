@@ -1,6 +1,7 @@
 """Your own data: <split>/images, <split>/labels, optional <split>/depth, and a classes.yaml that names the classes."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -59,13 +60,15 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
         raise UdasegError(f"{root}: expected a classes.yaml, found none", HINT)
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UdasegError(f"{path}: expected YAML, found: {error}", HINT) from None
     if not isinstance(said, dict) or not isinstance(said.get("names"), list | dict):
         raise UdasegError(f"{path}: expected `names` as a list or a mapping, found {said!r}", HINT)
     if unknown := [key for key in said if key not in _KEYS]:
         raise UdasegError(f"{path}: expected the keys {', '.join(_KEYS)}, found {unknown}", HINT)
     names = said["names"]
+    if not all(isinstance(name, str) for name in (names.values() if isinstance(names, dict) else names)):
+        raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", HINT)
     space = class_space(list(dict.fromkeys(names.values() if isinstance(names, dict) else names)))
     return _coloured(space, said.get("palette"), path), _coding(space, said, path)
 
@@ -74,9 +77,12 @@ def _coding(space: ClassSpace, said: dict, path: Path) -> Coding:
     names, ids = said["names"], said.get("ids")
     by_id = ids or (names if isinstance(names, dict) else dict(enumerate(names)))
     ignored = said.get("ignore", [])
-    ignored = set(ignored if isinstance(ignored, list) else [ignored])
+    ignored = ignored if isinstance(ignored, list) else [ignored]
     if not isinstance(by_id, dict) or (ids and isinstance(names, dict)):
         raise UdasegError(f"{path}: expected `ids` as a mapping beside a list of names, found {ids!r}", HINT)
+    if odd := [value for value in [*ignored, *by_id.values()] if not isinstance(value, int | str)]:
+        raise UdasegError(f"{path}: expected ids and names, found {odd}", HINT)
+    ignored = set(ignored)
     places = dict(enumerate(space.classes))
     by_id = {i: places.get(name, name) for i, name in by_id.items() if name != IGNORE}
     ignored |= {IGNORE} - set(by_id) | {i for i, name in (ids or {}).items() if name == IGNORE}
@@ -91,6 +97,10 @@ def _coloured(space: ClassSpace, palette: list | None, path: Path) -> ClassSpace
     if palette is None:
         return space
     valid = isinstance(palette, list) and len(palette) == len(space)
-    if not valid or not all(isinstance(c, list) and len(c) == 3 and set(c) <= set(range(256)) for c in palette):
+    if not valid or not all(isinstance(c, list) and len(c) == 3 and all(map(_is_level, c)) for c in palette):
         raise UdasegError(f"{path}: expected a palette of {len(space)} colours [R, G, B], found {palette}", HINT)
     return ClassSpace(space.name, space.classes, tuple(map(tuple, palette)))
+
+
+def _is_level(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value <= 255

@@ -94,10 +94,15 @@ def _differences(coding: Coding, space: ClassSpace) -> list[str]:
     return [f"{what}: {', '.join(names)}" for what, names in said.items() if names]
 
 
-def _images(dataset: str, root: Path, split: str, listed: Path | None) -> dict[str, Path]:
+def require_known(dataset: str) -> None:
+    """Raise UdasegError for a name that is no dataset's."""
     if dataset not in DATASETS:
         known = f"{meant(dataset, DATASETS)}known: {', '.join(DATASETS)}"
         raise UdasegError(f"there is no dataset {dataset!r}", known)
+
+
+def _images(dataset: str, root: Path, split: str, listed: Path | None) -> dict[str, Path]:
+    require_known(dataset)
     files = DATASETS[dataset].images(root, split)
     if not files:
         raise UdasegError(f"{root}: the {split} split of {dataset} holds no images", DATASETS[dataset].GET)

@@ -118,5 +118,5 @@ def _orientation(path: Path) -> int:
 def _read(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except (OSError, ValueError, LookupError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UdasegError(f"{path}: cannot read it: {error}", "copy it again, or leave it out") from None

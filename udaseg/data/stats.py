@@ -43,8 +43,9 @@ def read_shown(path: Path, classes: Sequence[str], stems: Sequence[str]) -> np.n
 
     Raises UdasegError where it is not that of the classes and pictures, and where no picture shows any class.
     """
-    per_image = _read(path, classes).get("per_image", {})
-    absent = [stem for stem in stems if len(per_image.get(stem, ())) != len(classes)]
+    per_image = _read(path, classes).get("per_image")
+    per_image = per_image if isinstance(per_image, dict) else {}
+    absent = [stem for stem in stems if not _counts(per_image.get(stem), classes)]
     if absent:
         raise UdasegError(
             f"{path} does not count {len(absent)} of the {len(stems)} source pictures, the first is {absent[0]}",
@@ -58,13 +59,19 @@ def read_shown(path: Path, classes: Sequence[str], stems: Sequence[str]) -> np.n
 
 def _read(path: Path, classes: Sequence[str]) -> dict[str, Any]:
     stats = read_json(path)
-    if stats is None or stats.get("classes") != list(classes) or len(stats.get("pixels", [])) != len(classes):
+    if stats is None or stats.get("classes") != list(classes) or not _counts(stats.get("pixels"), classes):
         found = "no file" if stats is None else f"classes {stats.get('classes')}"
         raise UdasegError(
             f"{path}: expected the pixel counts of {', '.join(classes)}; found {found}",
             "udaseg data stats writes them for the classes of a recipe",
         )
     return stats
+
+
+def _counts(values: Any, classes: Sequence[str]) -> bool:
+    """Tell whether these are counts, one of each class."""
+    whole = isinstance(values, list) and len(values) == len(classes)
+    return whole and all(isinstance(value, int) and value >= 0 for value in values)
 
 
 def class_weights(pixels: Sequence[int]) -> list[float]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from udaseg import ranks
 from udaseg.data.records import LabelledSet
 from udaseg.depth.density import grid_size, to_grid
 from udaseg.depth.mixtures import MixtureCounts
@@ -22,6 +23,8 @@ def mixture_counts(
     def sampled(i: int) -> tuple[np.ndarray, np.ndarray]:
         return to_grid(source.label(i), counts.grid), to_grid(source.depth(i), counts.grid)
 
-    for labels_HW, cm_HW in counted(ordered(sampled, range(len(source))), len(source), progress):
+    own = ranks.mine(range(len(source)))
+    for labels_HW, cm_HW in counted(ordered(sampled, own), len(own), progress):
         counts.add(labels_HW, cm_HW)
+    counts.counts_CHWB, counts.raw = ranks.total(counts.counts_CHWB), ranks.total(counts.raw)
     return counts

@@ -7,12 +7,12 @@ from 0 on the grid, inverse depth being 65536 / (cm + 1). See `udaseg.depth.mixt
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numba import njit
 
+from udaseg import hdf5
+from udaseg.confidence import exp, exp2
 from udaseg.errors import UdasegError
-from udaseg.files import atomic
 
 _AGAIN = "write it again with `udaseg gmm --force`"
 SCALE = 1e6  # of the density map; the density is per pixel of the grid squared and unit of inverse depth
@@ -64,7 +64,7 @@ def density(mixtures: Mixtures, inverse_depth_HW: np.ndarray) -> np.ndarray:
             f"{mixtures.grid[0]}x{mixtures.grid[1]}",
             "fit the mixtures on the grid of this network (gmm.grid), or resize the input to match",
         )
-    out_CHW = np.zeros((len(mixtures.classes), *mixtures.grid), np.float32)
+    out_CHW = np.empty((len(mixtures.classes), *mixtures.grid), np.float32)
     depth_HW = np.ascontiguousarray(inverse_depth_HW, np.float32)
     _density(depth_HW, mixtures.weights, mixtures.means, mixtures.variances, out_CHW)
     return out_CHW
@@ -78,24 +78,21 @@ def density_map(density: np.ndarray) -> np.ndarray:
 def write(path: Path, mixtures: Mixtures) -> None:
     """Write gmm.h5 in one piece: `weights`, `means`, `variances`, attributes `classes` and `grid`; the same bytes
     for the same mixtures."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        for name in ("weights", "means", "variances"):
-            file.create_dataset(name, data=getattr(mixtures, name).astype(np.float64))
-        file.attrs["classes"] = list(mixtures.classes)
+    with hdf5.written(path) as file:
+        hdf5.put_text(file.attrs, "classes", mixtures.classes)
         file.attrs["grid"] = mixtures.grid
+        for name in ("weights", "means", "variances"):
+            hdf5.store(file, name, getattr(mixtures, name).astype(np.float64))
 
 
 def read(path: Path) -> Mixtures:
     """Read gmm.h5. Raises UdasegError for a missing file, another format, or values that are no mixture."""
-    try:
-        with h5py.File(path, "r") as file:
-            weights, means, variances = (
-                file[name][()].astype(np.float64) for name in ("weights", "means", "variances")
-            )
-            classes = tuple(str(name) for name in file.attrs["classes"])
-            rows, columns = (int(side) for side in file.attrs["grid"])
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UdasegError(f"cannot read mixtures from {path}: {error}", _AGAIN) from None
+    with hdf5.reading(path, "mixtures", _AGAIN), hdf5.opened(path) as file:
+        weights, means, variances = (
+            hdf5.array(file, name).astype(np.float64) for name in ("weights", "means", "variances")
+        )
+        classes = hdf5.names(file.attrs, "classes")
+        rows, columns = (int(side) for side in file.attrs["grid"])
     expected = (len(classes), *weights.shape[1:2], 3)
     if weights.ndim != 2 or means.shape != expected or variances.shape != expected:
         shapes = f"weights {weights.shape}, means {means.shape}, variances {variances.shape}"
@@ -111,40 +108,36 @@ def read(path: Path) -> Mixtures:
     return Mixtures(weights, means, variances, classes, (rows, columns))
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
+def _bells(mean, variance, scale, bells):
+    """Write scale * exp(-(x - mean)^2 / (2 variance)) for x = 0, 1, ..."""
+    steepness = -0.5 / variance
+    for x in range(bells.size):
+        power = max(steepness * (x - mean) ** 2, -87.0)
+        rounded = np.float32(power)
+        bells[x] = scale * exp(rounded) * (np.float32(1) + np.float32(power - rounded))
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})  # fused multiply-add: a rounding less
 def _density(depth_HW, weights, means, variances, out_CHW):
     height, width = depth_HW.shape
-    column = np.empty(width, np.float32)
-    exponent = np.empty(width, np.int32)
-    power = exponent.view(np.float32)
-    fraction = np.empty(width, np.float32)
+    rows, column = np.empty(height, np.float32), np.empty(width, np.float32)
     for c in range(weights.shape[0]):
+        out_CHW[c] = 0
         for j in range(weights.shape[1]):
-            if weights[c, j] == 0:
-                continue
             mean, variance = means[c, j], variances[c, j]
             scale = weights[c, j] / ((2 * np.pi) ** 1.5 * np.sqrt(variance[0] * variance[1] * variance[2]))
-            for x in range(width):
-                column[x] = np.exp(-((x - mean[0]) ** 2) / (2 * variance[0]))
+            _bells(mean[0], variance[0], np.float32(1), column)
+            _bells(mean[1], variance[1], np.float32(scale), rows)
             # The mean in two parts: its rounding would show where the variance is tiny.
             high = np.float32(mean[2])
-            low = np.float32(mean[2] - high)
-            narrow = np.float32(np.sqrt(np.log2(np.e) / (2 * variance[2])))
+            narrow = np.float32(np.sqrt(0.5 * np.log2(np.e) / variance[2]))
+            low = np.float32((mean[2] - high) * narrow)
             for y in range(height):
-                row = np.float32(scale * np.exp(-((y - mean[1]) ** 2) / (2 * variance[1])))
+                row = rows[y]
                 if row < 1e-37:
                     continue
                 depth, out = depth_HW[y], out_CHW[c, y]
-                # 2^t with t = -z^2: 2^floor(t) from its bits, 2^fraction as a polynomial, all lanes at once.
                 for x in range(width):
-                    z = ((depth[x] - high) - low) * narrow
-                    t = max(-z * z, np.float32(-126))
-                    whole = np.floor(t)
-                    fraction[x] = t - whole
-                    exponent[x] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-                for x in range(width):
-                    f = fraction[x]
-                    series = np.float32(8.949590424e-3) + f * np.float32(1.893754058e-3)
-                    series = np.float32(2.401418182e-1) + f * (np.float32(5.586033708e-2) + f * series)
-                    series = np.float32(9.999998984e-1) + f * (np.float32(6.931544897e-1) + f * series)
-                    out[x] += row * column[x] * power[x] * series
+                    z = (depth[x] - high) * narrow - low
+                    out[x] += row * column[x] * exp2(max(-z * z, np.float32(-126)))

@@ -14,7 +14,7 @@ from udaseg import recipe
 from udaseg.errors import UdasegError
 from udaseg.models import construct
 from udaseg.models.backbone import Network
-from udaseg.models.tensorfile import SCHEMA, digest, facts, read
+from udaseg.models.tensorfile import SCHEMA, digest, facts, read, write
 
 ARCHITECTURE = ("name", "backbone", "aspp", "color", "heads")
 
@@ -47,7 +47,7 @@ def save(
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            torch.save({"meta": meta, "model": tensors, "digest": digest(meta, tensors)}, file)
+            write({"meta": meta, "model": tensors, "digest": digest(meta, tensors)}, file)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

@@ -7,8 +7,10 @@ import torch
 
 
 def choose() -> torch.device:
-    """Use CUDA where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Use CUDA where there is one; several processes on a machine take a device each, in turn."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def bfloat16(precision: str, device: torch.device) -> bool:

@@ -1,10 +1,11 @@
-"""Reading PyTorch files: tensors and plain values only, damage told from danger."""
+"""Reading and writing PyTorch files: tensors and plain values only, damage told from danger."""
 
 import hashlib
 import json
 import pickle
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -21,6 +22,11 @@ def read(path: Path, device: str | torch.device = "cpu") -> Any:
     Raises UdasegError for a file that is missing, damaged, or holds other Python objects.
     """
     try:
+        # PyTorch writes sums and does not look at them; files of before its 1.6 are no archives and have none.
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:
+                    raise damaged(path)
         return torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
         raise UdasegError(
@@ -33,8 +39,20 @@ def read(path: Path, device: str | torch.device = "cpu") -> Any:
                 "save it again where you trust it, as a dictionary of tensors: model.state_dict()",
             ) from None
         raise damaged(path) from None
+    except UdasegError:
+        raise
     except Exception:  # a damaged stream can fail anywhere in the reader, with anything
         raise damaged(path) from None
+
+
+def write(content: Any, file: BinaryIO) -> None:
+    """Write what `read` reads. Raises OSError where there is no space, which PyTorch hides behind another error."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def digest(meta: dict[str, Any], tensors: dict[str, Tensor]) -> str:

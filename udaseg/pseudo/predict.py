@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from udaseg import ranks
 from udaseg.data.records import ImageSet
 from udaseg.labels import ClassSpace
 from udaseg.models.inference import Runner
@@ -30,13 +31,16 @@ def predict(
     Several scales and the mirror image are averaged at the network's stride: `average=logits` stores their mean,
     `probs` the logarithm of the mean probabilities, whose upsampling is not quite the mean of the upsampled ones.
     With `adabn` the network first takes its batch norm's statistics from the pictures, at `size`.
-    Pictures that are there already are not computed again. Returns the manifest's environment.
+    Batches that are there already are not computed again. Returns the manifest's environment.
     """
     runner = Runner(model, space.classes, settings.precision)
     with PredictionsWriter(out, space.classes, runner.model.align_corners) as writer:
-        todo = [i for i, record in enumerate(target.records) if not writer.holds(record.stem)]
+        # In the batches of a run left alone: other company gives a picture other last bits.
+        whole = (range(i, min(i + settings.batch, len(target))) for i in range(0, len(target), settings.batch))
+        todo = [i for batch in whole if not all(writer.holds(target.records[i].stem) for i in batch) for i in batch]
         done = len(target) - len(todo)
         total = len(target)
+        ranks.wait()  # all have looked before the first of them writes
         if settings.adabn and todo:
             done, total = done + len(target), 2 * len(target)
             read = None if progress is None else lambda count: progress(count, total)
@@ -45,10 +49,11 @@ def predict(
         def infer(images: Sequence[np.ndarray], seen: HxW | None) -> np.ndarray:
             return runner.scores(images, seen, settings).half().cpu().numpy()
 
-        for indices, images, logits_NCHW in runner.run(target, todo, size, settings.batch, infer, pad):
+        own = ranks.mine(todo, settings.batch)
+        for indices, images, logits_NCHW in runner.run(target, own, size, settings.batch, infer, pad):
             for i, image, logits_CHW in zip(indices, images, logits_NCHW, strict=True):
                 writer.put(target.records[i].stem, logits_CHW, *image.shape[:2])
-            done += len(indices)
+            done += len(indices) * ranks.count()
             if progress is not None:
-                progress(done, total)
+                progress(min(done, total), total)
     return runner.environment

@@ -8,15 +8,13 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numba import njit
 
-from udaseg import recipe
+from udaseg import hdf5, recipe
 from udaseg.data.records import LabelledSet
 from udaseg.data.transforms import resize_label
 from udaseg.errors import UdasegError
-from udaseg.files import atomic
 from udaseg.parallel import Progress, counted, ordered
 from udaseg.recipe import HxW
 
@@ -119,18 +117,15 @@ def spatial_prior(source: LabelledSet, size: HxW, settings: recipe.Prior, *, pro
 
 def write(path: Path, prior: Prior) -> None:
     """Write prior.h5 in one piece: `prior` and the attribute `classes`; the same bytes for the same prior."""
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("prior", data=prior.maps.astype(np.float32))
-        file.attrs["classes"] = list(prior.classes)
+    with hdf5.written(path) as file:
+        hdf5.put_text(file.attrs, "classes", prior.classes)
+        hdf5.store(file, "prior", prior.maps.astype(np.float32))
 
 
 def read(path: Path, classes: tuple[str, ...]) -> Prior:
     """Read prior.h5. Raises UdasegError for a missing file, another format, and a prior of other classes."""
-    try:
-        with h5py.File(path, "r") as file:
-            maps_CHW, names = file["prior"][()], tuple(str(name) for name in file.attrs["classes"])
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UdasegError(f"cannot read a spatial prior from {path}: {error}", _AGAIN) from None
+    with hdf5.reading(path, "a spatial prior", _AGAIN), hdf5.opened(path) as file:
+        maps_CHW, names = hdf5.array(file, "prior"), hdf5.names(file.attrs, "classes")
     if names != tuple(classes):
         raise UdasegError(
             f"{path} is for the classes {', '.join(names)}; the predictions have {', '.join(classes)}", _AGAIN

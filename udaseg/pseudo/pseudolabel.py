@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from udaseg import ranks
 from udaseg.confidence import label_and_confidence
 from udaseg.data.pictures import read_train_ids, write_label
 from udaseg.errors import UdasegError
@@ -52,14 +53,16 @@ def pseudolabel(
         raise UdasegError(f"{predictions.path} holds no picture", "run udaseg predict again")
     labels = _Labels(out / "labels", space)
     if settings.policy == "iast":
-        document = _adaptive(predictions, space, settings, labels, progress)
+        # Each picture's thresholds are made of those of the one before.
+        document = ranks.by_first(lambda: _adaptive(predictions, space, settings, labels, progress))
     else:
         policy = _policy(predictions, settings.policy, prior)
         document = _pooled(predictions, space, settings, share_of_round(settings, round), policy, labels, progress)
     if settings.policy == "cbst-sp":
         document["prior_peak"] = [float(peak) for peak in prior.relative()[1]]
     document["round"] = round
-    write_json(out / "thresholds.json", document)
+    if ranks.first():
+        write_json(out / "thresholds.json", document)
     return document
 
 
@@ -112,7 +115,7 @@ def _pooled(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Label by thresholds over all pictures, in two passes."""
-    stems = predictions.stems
+    stems = ranks.mine(predictions.stems)
 
     def step(done: int, total: int) -> None:
         if progress is not None:
@@ -121,6 +124,7 @@ def _pooled(
     histogram = ConfidenceHistogram(len(space))
     for label_HW, confidence_HW in counted(ordered(policy.scored, stems), len(stems), step):
         histogram.add(label_HW, confidence_HW, settings.stride)
+    histogram = histogram.of_all()
     thresholds = policy.thresholds(histogram, p)
     kept = np.zeros(len(space), np.int64)
 
@@ -131,6 +135,7 @@ def _pooled(
     # 1024x2048 in 512 MB, where predicting them took minutes.
     for counts in counted(ordered(written, stems), len(stems), lambda done, total: step(total + done, total)):
         kept += counts
+    kept = ranks.total(kept)
     document = thresholds_document(settings.policy, p, space.classes, thresholds, histogram.predicted, kept)
     return document | settings.model_dump(include={"p_step", "p_max", "stride"})
 

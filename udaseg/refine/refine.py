@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from udaseg import ranks
 from udaseg.confidence import label_and_confidence
 from udaseg.data.pictures import read_train_ids, write_label
 from udaseg.errors import UdasegError
@@ -43,6 +44,7 @@ def refine(
     *,
     source_pixels: Sequence[int] | None = None,
     rectify: Rectify | None = None,
+    batch: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write `labels/<stem>.png`, refined step by step, and `refine.json`; return the latter's content.
@@ -50,22 +52,25 @@ def refine(
     The spatial prior needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
     depth-distribution paper: a class that is common there needs large components). It drops a label where the
     confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
-    they decide anew on the labelled pixels, or on all (ProDA), and the confidence is then that of their decision.
+    they decide anew on the labelled pixels, or on all (ProDA), and the confidence is then that of their decision;
+    `batch` is how many pictures they look at together.
     """
     chosen, palette, classes = steps(settings), flat_palette(space), len(space)
     assert source_pixels is not None or "spatial_prior" not in chosen
     assert rectify is not None or "prototypes" not in chosen
     (out / "labels").mkdir(parents=True, exist_ok=True)
+    stems = ranks.mine(predictions.stems, batch)
 
     def minimum_of(size: tuple[int, int]) -> np.ndarray:
         area = size[0] * size[1] / REFERENCE_AREA if settings.scale_with_area else 1.0
         return size_thresholds(source_pixels, settings.base0, settings.base1, area)
 
     def scores() -> Iterator[tuple[str, np.ndarray | None]]:
-        """Give the rectified logits of every picture that is not done yet."""
-        done = [stem for stem in predictions.stems if (out / "labels" / f"{stem}.png").exists()]
-        left = [stem for stem in predictions.stems if stem not in set(done)]
-        yield from ((stem, None) for stem in done)
+        """Give the rectified logits of the batches that are not done yet, which are those of a run left alone."""
+        batches = [stems[i : i + batch] for i in range(0, len(stems), batch)]
+        exist = [all((out / "labels" / f"{stem}.png").exists() for stem in own) for own in batches]
+        left = [stem for own, done in zip(batches, exist, strict=True) if not done for stem in own]
+        yield from ((stem, None) for own, done in zip(batches, exist, strict=True) if done for stem in own)
         yield from rectify(left) if "prototypes" in chosen else ((stem, None) for stem in left)
 
     def stepwise(label_HW: np.ndarray, stem: str, rectified_Chw: np.ndarray | None) -> np.ndarray:
@@ -98,8 +103,9 @@ def refine(
         return _counts(before_HW, after_HW, classes)
 
     total = np.zeros((3, classes), np.int64)
-    for counts in counted(ordered(refined, scores()), len(predictions.stems), progress):
+    for counts in counted(ordered(refined, scores()), len(stems), progress):
         total += counts
+    total = ranks.total(total)
     largest = max({predictions.size(stem) for stem in predictions.stems})
     document = {
         "classes": list(space.classes),
@@ -108,7 +114,8 @@ def refine(
         "minimum": minimum_of(largest).tolist() if "spatial_prior" in chosen else [None] * classes,
         **{name: counts.tolist() for name, counts in zip(("before", "after", "flipped"), total, strict=True)},
     }
-    write_json(out / "refine.json", document)
+    if ranks.first():
+        write_json(out / "refine.json", document)
     return document
 
 

@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from udaseg.errors import UdasegError
 from udaseg.files import read_json
+from udaseg.report.denoising import Denoising, PseudoPanel, Truth, denoising, pseudo_panels
 from udaseg.report.mixtures import Mixtures, read_mixtures
-from udaseg.report.panels import Panel, PseudoPanel, label_palette, panels, pseudo_panels
+from udaseg.report.panels import Panel, label_palette, panels
 from udaseg.report.priors import PriorMap, read_priors
 from udaseg.report.results import RESULTS, read_log, read_result
 
@@ -32,6 +33,7 @@ class Stage:
     manifest: Mapping[str, Any] | None
     result: Mapping[str, Any] | None = None  # metrics.json, thresholds.json or refine.json
     log: tuple[Mapping[str, Any], ...] = ()
+    folder: Path | None = None  # where it lies
 
     @property
     def leaf(self) -> str:
@@ -43,7 +45,8 @@ class Stage:
 
     @property
     def skipped(self) -> str | None:
-        reason = ((self.manifest or {}).get("metrics") or {}).get("skipped")
+        metrics = (self.manifest or {}).get("metrics")
+        reason = metrics.get("skipped") if isinstance(metrics, dict) else None
         return None if reason is None else str(reason)
 
 
@@ -58,8 +61,10 @@ class RunData:
     palette: tuple[tuple[int, int, int], ...] | None = None  # of the label pictures, where there are any
     panels: tuple[Panel, ...] = ()
     pseudo_panels: tuple[PseudoPanel, ...] = ()
+    denoising: Denoising | None = None
     mixtures: Mixtures | None = None
     priors: tuple[PriorMap, ...] = ()
+    bounds: Mapping[str, Stage] = field(default_factory=dict)  # evaluations of other runs, by role
 
     def last(self, leaf: str) -> Stage | None:
         """Return the finished stage of that directory name from the latest round, or None."""
@@ -76,8 +81,10 @@ class RunData:
         """Return the finished evaluation of the model in a role, `source` (only), `adapted` or `oracle`, or None.
 
         Where nothing follows a warm-up that looked at the target, or that had a phase on the source alone before it,
-        its model is the adapted one.
+        its model is the adapted one. A bound that was given from another run goes before the run's own.
         """
+        if role in self.bounds:
+            return self.bounds[role]
         alone, start, end = map(self.last, ("evaluate-pretrain", "evaluate-warmup", "evaluate"))
         start_is_end = end is None and (self.aligned or alone is not None)
         return {
@@ -87,35 +94,77 @@ class RunData:
         }[role]
 
 
-def collect(run: Path, images: Mapping[str, Path] | None = None, chain: Sequence[str] | None = None) -> RunData:
+def collect(
+    run: Path,
+    images: Mapping[str, Path] | None = None,
+    chain: Sequence[str] | None = None,
+    *,
+    truth: Truth | None = None,
+    bounds: Mapping[str, Path] | None = None,
+) -> RunData:
     """Gather a run for the report.
 
     `images` maps stems to the target pictures that the pseudo-labels belong to; without it the pseudo-labels
-    are shown alone. `chain` lists the directories the recipe should have; the flagship's when absent. Missing
-    and unfinished stages are named, not errors. Raises UdasegError, naming the file, for a run that does not
-    exist, JSON that does not parse, or results whose lists do not fit their classes.
+    are shown alone. `truth` gives their true labels, which pseudo-labels are scored by. `chain` lists the directories
+    the recipe should have; the flagship's when absent. `bounds` maps roles, `source` and `oracle`, to runs, or
+    evaluations in them, that this one is read against. Missing and unfinished stages are named, not errors. Raises
+    UdasegError, naming the file, for a run that does not exist, JSON that does not parse, or results whose lists do
+    not fit their classes.
     """
     run = Path(run)
-    data = read_stages(run)
+    others = {role: _named_by_place(last_evaluation(place)[1]) for role, place in (bounds or {}).items()}
+    data = replace(read_stages(run), bounds=others)
     names = {name for stage in data.stages for name in (stage.name, stage.leaf)}
     missing = tuple(name for name in (CHAIN if chain is None else chain) if name not in {*names, "report"})
 
     def folder_of(stage: Stage | None) -> Path | None:
-        return run / stage.name if stage else None
+        return stage.folder if stage else None
 
-    labels = [
-        folder / "labels" if (folder := folder_of(data.last(leaf))) else None for leaf in ("pseudolabel", "refine")
-    ]
+    pseudo = data.last("pseudolabel")
+    stages = pseudo, _refined(data, pseudo)
+    labels = [folder / "labels" if (folder := folder_of(stage)) else None for stage in stages]
+    classes = next((len(stage.result["classes"]) for stage in stages if stage), 0)
     gmm, prior = folder_of(data.last("gmm")), folder_of(data.last("prior"))
     return replace(
         data,
         missing=missing,
         palette=label_palette(labels),
-        panels=panels(folder_of(data.evaluation("source")), folder_of(data.evaluation("adapted"))),
-        pseudo_panels=pseudo_panels(*labels, images or {}),
+        panels=panels([folder_of(data.evaluation("source")), folder_of(data.evaluation("adapted"))]),
+        pseudo_panels=pseudo_panels(*labels, images or {}, truth, _predictions(pseudo)),
+        denoising=denoising(*labels, classes, truth),
         mixtures=read_mixtures(gmm / "gmm.h5") if gmm else None,
         priors=read_priors(prior / "prior.h5") if prior else (),
     )
+
+
+def _refined(data: RunData, pseudo: Stage | None) -> Stage | None:
+    """Find the refinement of the labels that are shown: an earlier round's is not theirs."""
+    stage = data.last("refine")
+    return None if stage and pseudo and stage.round != pseudo.round else stage
+
+
+def _predictions(pseudo: Stage | None) -> Path | None:
+    """Find the scores that pseudo-labels were chosen by, where they still lie there."""
+    given = ((pseudo.manifest if pseudo else {}).get("inputs") or {}).get("predictions")
+    return Path(str(given.get("path"))) if given else None
+
+
+def last_evaluation(path: Path) -> tuple[RunData, Stage]:
+    """Read a run, or the run of the evaluation that is named, and find the evaluation it came to.
+
+    Raises UdasegError where nothing is evaluated there.
+    """
+    named = path.name if (path / "metrics.json").is_file() else None
+    folder = path.parent if named else path
+    stages = read_stages(folder)
+    stage = stages.last(named) if named else stages.evaluation("adapted") or stages.evaluation("source")
+    if stage is None or stage.result is None:
+        raise UdasegError(f"{path} has no finished evaluation", f"run first: udaseg evaluate --run {folder}")
+    return stages, stage
+
+
+def _named_by_place(stage: Stage) -> Stage:
+    return replace(stage, name=str(stage.folder))
 
 
 def read_stages(run: Path) -> RunData:
@@ -143,7 +192,8 @@ def _round(name: str) -> int:
 
 def _read_stage(run: Path, folder: Path) -> Stage:
     name = folder.relative_to(run).as_posix()
-    stage = Stage(name, _round(folder.parent.name) if "/" in name else 0, read_json(folder / "manifest.json"))
+    number = _round(folder.parent.name) if "/" in name else 0
+    stage = Stage(name, number, read_json(folder / "manifest.json"), folder=folder)
     if stage.manifest and not stage.skipped and stage.kind in RESULTS:
         stage = replace(stage, result=read_result(folder, stage.kind))
     log = folder / "log.jsonl"

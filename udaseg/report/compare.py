@@ -4,12 +4,12 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from udaseg.errors import UdasegError
 from udaseg.files import read_json
-from udaseg.report.collect import Stage, read_stages
+from udaseg.report.collect import TRAINING, RunData, Stage, last_evaluation
 from udaseg.report.published import Published, PublishedRow
 from udaseg.report.scores import seed, without_places
 
@@ -27,9 +27,12 @@ class Run:
 
     path: Path
     recipe: str
+    evaluation: str  # the stage: evaluate, evaluate-warmup
     seed: int | None
     settings: dict[str, Any]  # by dotted key
     metrics: dict[str, Any]
+    miou: float  # the one the run is read by
+    scale: str | None = None  # of its recipe, where one was asked for
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Row:
     runs: tuple[Run, ...]
     miou: Spread
     iou: tuple[Spread | None, ...]  # of each class; None of one that is absent from a run
+    miou13: Spread | None = None  # None in a class space without the 13
     delta: Spread | None = None
     gap_closed: Spread | None = None
     printed: PublishedRow | None = None
@@ -48,22 +52,43 @@ class Row:
 
 def read_run(path: Path) -> Run:
     """Read a run directory, or one evaluation in it. Raises UdasegError where nothing is evaluated there."""
-    named = path.name if (path / "metrics.json").is_file() else None
-    folder = path.parent if named else path
-    stages = read_stages(folder)
-    stage = stages.last(named) if named else stages.evaluation("adapted") or stages.evaluation("source")
-    if stage is None or stage.result is None:
-        raise UdasegError(f"{path} has no finished evaluation", f"run first: udaseg evaluate --run {folder}")
+    stages, stage = last_evaluation(path)
+    folder = stages.path
     if stage.result["miou"] is None:
         raise UdasegError(
             f"{folder / stage.name}: none of the classes occurs, so there is no mean", "evaluate it again"
         )
-    recipe = Path(str((read_json(folder / "run.json") or {}).get("recipe", folder.name))).stem
-    own = [one for one in stages.stages if one.manifest and (one is stage or _makes_the_model(one))]
+    origin = read_json(folder / "run.json") or {}
+    recipe = Path(str(origin.get("recipe", folder.name))).stem
+    own = _lineage(stages, stage) or [one for one in stages.stages if one is stage or _makes_the_model(one)]
     settings: dict[str, Any] = {}
-    for one in own:
+    for one in (one for one in own if one.manifest):
         settings |= _flat(without_places(one.manifest.get("settings") or {}), "" if one.round == 0 else f"{one.name}/")
-    return Run(path, recipe, seed(stages), settings, dict(stage.result))
+    result = dict(stage.result)
+    return Run(path, recipe, stage.name, seed(stages), settings, result, result["miou"], origin.get("scale"))
+
+
+def _lineage(run: RunData, stage: Stage) -> list[Stage]:
+    """Find the stages of a run that went into a stage, itself the last, by the paths of their inputs.
+
+    Empty where the model is not the run's own: what made it is not known then.
+    """
+    found, todo = [stage], [stage]
+    while todo:
+        for given in (todo.pop().manifest.get("inputs") or {}).values():
+            parts = PurePath(str(given.get("path"))).parts
+            maker = next((one for one in run.stages if one.manifest and _within(parts, one.name)), None)
+            if maker is not None and maker not in found:
+                found.append(maker)
+                todo.append(maker)
+    trained = any(one.kind in TRAINING for one in found)
+    return [one for one in run.stages if one in found] if trained else []
+
+
+def _within(parts: tuple[str, ...], name: str) -> bool:
+    """Tell whether a path, as it was when the stage ran, is that of a stage, of a file in it or of its labels."""
+    own = PurePath(name).parts
+    return any(parts[len(parts) - less - len(own) : len(parts) - less] == own for less in range(2))
 
 
 def _makes_the_model(stage: Stage) -> bool:
@@ -81,8 +106,11 @@ def compare(runs: Sequence[Run], oracle: Sequence[Run] = (), table: Published | 
     """Lay runs out in rows, in the order of their first ones, the oracle last; the first row is what gains are over.
 
     The share of the gap closed is (row - first) / (oracle - first). Gains and shares are taken a seed at a time where
-    the rows have the same seeds. Raises UdasegError where runs score different classes.
+    the rows have the same seeds. Beside a table whose means are over fewer classes, runs are read by their mean over
+    those. Raises UdasegError where runs score different classes.
     """
+    if table is not None:
+        runs, oracle = ([_read_by(run, table) for run in some] for some in (runs, oracle))
     everything = [*runs, *oracle]
     for run in everything[1:]:
         if run.metrics["classes"] != everything[0].metrics["classes"]:
@@ -104,6 +132,12 @@ def compare(runs: Sequence[Run], oracle: Sequence[Run] = (), table: Published | 
     return measured if table is None else _beside(measured, table)
 
 
+def _read_by(run: Run, table: Published) -> Run:
+    """Read a run by its mean over 16 or 13 classes where it scores more than the table's means are over."""
+    miou = run.metrics.get(f"miou{table.mean_of}") if len(run.metrics["classes"]) > table.mean_of else None
+    return run if miou is None else replace(run, miou=miou)
+
+
 def _rows(runs: Sequence[Run]) -> list[Row]:
     groups: dict[tuple[str, str, int], list[Run]] = {}
     for run in runs:
@@ -119,12 +153,17 @@ def _rows(runs: Sequence[Run]) -> list[Row]:
         label = recipe if not others else _told_apart(group[0], next(iter(groups.values()))[0], others, again)
         ious = zip(*(run.metrics["iou"] for run in group), strict=True)
         iou = tuple(None if None in values else _spread(values) for values in ious)
-        rows.append(Row(label, recipe, tuple(group), _spread([run.metrics["miou"] for run in group]), iou))
+        of_13 = [run.metrics.get("miou13") for run in group]
+        miou13 = None if None in of_13 else _spread(of_13)
+        rows.append(Row(label, recipe, tuple(group), _spread([run.miou for run in group]), iou, miou13))
     return rows
 
 
 def _told_apart(run: Run, first: Run, others: Sequence[Run], again: int) -> str:
-    """Name a run by what it is set to where another of its recipe is not; by its path where nothing differs."""
+    """Name a run by its evaluation where others are of another, else by what it is set to where another of its recipe
+    is not; by its path where nothing differs."""
+    if all(one.evaluation != run.evaluation for one in others):
+        return f"{run.recipe}, {run.evaluation}"
     keys = [key for key in sorted(run.settings) if any(run.settings[key] != one.settings.get(key) for one in others)]
     if not keys or again:
         return str(run.path)
@@ -150,7 +189,7 @@ def _gains(row: Row, first: Row, bound: Row | None) -> Row:
 
 def _together(number: Callable[..., float | None], *rows: Row) -> Spread | None:
     """Work a number out a seed at a time where all rows have the same seeds, else once, from their means."""
-    scores = [{run.seed: run.metrics["miou"] for run in row.runs} for row in rows]
+    scores = [{run.seed: run.miou for run in row.runs} for row in rows]
     if all(one.keys() == scores[0].keys() for one in scores):
         values = [number(*(one[key] for one in scores)) for key in scores[0]]
         return None if None in values else _spread(values)
@@ -179,9 +218,17 @@ def doubts(rows: Sequence[Row], table: Published | None = None) -> list[str]:
             found.append(f"the runs are scored on different {what}: {'; '.join(values)}")
     seeds = dict.fromkeys(tuple(sorted(str(run.seed) for run in row.runs)) for row in rows)
     if len(seeds) > 1:
-        found.append("the rows have different seeds, so gains are differences of means")
-    if table is not None and runs and any(row.printed for row in rows):
-        count = len(runs[0].metrics["classes"])
-        if count != table.mean_of:
-            found.append(f"the runs score {count} classes, the published means are over {table.mean_of}")
+        found.append(
+            "not all rows have the same seeds: between those that have not, gains are differences of means, without a "
+            "deviation"
+        )
+    if table is None or not runs:
+        return found
+    count = len(runs[0].metrics["classes"])
+    if any(run.miou != run.metrics["miou"] for run in runs):
+        found.append(f"the runs score {count} classes; their mIoU here is that of the {table.mean_of} of the table")
+    elif count != table.mean_of:
+        found.append(f"the runs score {count} classes, the published means are over {table.mean_of}")
+    if any(run.scale == "toy" for run in runs):
+        found.append("runs at --scale toy are of toytown and small networks, what is published is of real data")
     return found

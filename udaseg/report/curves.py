@@ -28,16 +28,16 @@ def accuracies(log: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for record in log for name in record if name.startswith(ACCURACY)))
 
 
-def curves(log: Sequence[Mapping[str, Any]], names: Sequence[str], label: str) -> Markup:
+def curves(log: Sequence[Mapping[str, Any]], names: Sequence[str], label: str, *, shares: bool = False) -> Markup:
     """Draw the named entries of a log over the steps; the axis is logarithmic where values span a decade or more.
 
-    Values that are not finite leave a gap in their curve.
+    With `shares` it goes from 0 to 1. Values that are not finite leave a gap in their curve.
     """
     paths = [_path(log, name) for name in names]
     values = np.concatenate([y[np.isfinite(y)] for _, y in paths])
     if not len(values):
         return Markup("")
-    low, high = float(values.min()), float(values.max())
+    low, high = (0.0, 1.0) if shares else (float(values.min()), float(values.max()))
     logarithmic = low > 0 and high >= 10 * low
     ticks = _decades(low, high) if logarithmic else _nice(min(low, 0.0), high)
     low, high = (min(low, ticks[0]), max(high, ticks[-1])) if logarithmic else (ticks[0], ticks[-1])
@@ -91,7 +91,7 @@ def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | 
 
 
 def ellipses(mixtures: Mixtures, c: int) -> Markup:
-    """Draw the Gaussians of class c over the picture plane: one standard deviation, darker with more weight."""
+    """Draw the Gaussians of class c over the picture plane: one standard deviation, stronger with more weight."""
     height, width = mixtures.grid
     scale = 100 / max(width, 1)
     shapes = []

@@ -11,7 +11,7 @@ from udaseg.depth_errors import NAMES
 from udaseg.report.mixtures import Mixtures
 from udaseg.report.svg import element, line, svg, text
 
-DECADES = (1, 10, 100, 1000)  # metres; the sky of SYNTHIA is 655 away
+DECADES = {1: "1", 10: "10", 100: "100", 1000: "1k"}  # metres; the sky of SYNTHIA is 655 away
 LABELS = dict(zip(NAMES, ("Rel", "Rel²", "RMS, m", "LRMS", "δ1, %", "δ2, %", "δ3, %"), strict=True))
 
 
@@ -38,7 +38,8 @@ def distances(mixtures: Mixtures, c: int) -> Markup:
     shapes = [line(x, top, x, top + height, "grid") for x in at]
     shapes.append(line(left, top + height, left + width, top + height, "axis-line"))
     anchors = ("start", "middle", "middle", "end")
-    shapes += [text(x, top + height + 10, d, how, "axis") for x, d, how in zip(at, DECADES, anchors, strict=True)]
+    named = zip(at, DECADES.values(), anchors, strict=True)
+    shapes += [text(x, top + height + 10, name, how, "axis") for x, name, how in named]
     across = left + width * np.log10(metres) / 3
     for values, style in (*((part, "curve s1") for part in parts), (total, "curve s0")):
         up = top + height * (1 - values / high)

@@ -31,22 +31,20 @@ class Mixtures:
 
 def read_mixtures(path: Path) -> Mixtures:
     """Read `gmm.h5`. Raises UdasegError where it is missing, is no HDF5 file, or its arrays do not fit together."""
-    import h5py
+    from udaseg import hdf5
 
-    try:
-        with h5py.File(path, "r") as file:
-            classes = tuple(name.decode() if isinstance(name, bytes) else str(name) for name in file.attrs["classes"])
-            grid = tuple(int(size) for size in file.attrs["grid"])
-            weights, means, variances = (
-                np.asarray(file[name][...], np.float64) for name in ("weights", "means", "variances")
-            )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UdasegError(f"cannot read {path}: {error}", f"remove {path.parent} and run the stage again") from None
+    again = f"remove {path.parent} and run the stage again"
+    with hdf5.reading(path, "mixtures", again), hdf5.opened(path) as file:
+        classes = hdf5.names(file.attrs, "classes")
+        grid = tuple(int(size) for size in file.attrs["grid"])
+        weights, means, variances = (
+            hdf5.array(file, name).astype(np.float64) for name in ("weights", "means", "variances")
+        )
     shape = (len(classes), weights.shape[-1] if weights.ndim == 2 else 0)
     if weights.shape != shape or means.shape != (*shape, 3) or variances.shape != (*shape, 3) or len(grid) != 2:
         raise UdasegError(
             f"{path}: expected weights [C, K], means and variances [C, K, 3] of {len(classes)} classes, "
             f"found {weights.shape}, {means.shape} and {variances.shape}",
-            f"remove {path.parent} and run the stage again",
+            again,
         )
     return Mixtures(classes, grid, weights, means, variances)

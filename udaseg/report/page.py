@@ -12,11 +12,17 @@ from markupsafe import Markup
 from udaseg.files import atomic
 from udaseg.report import scores, wording
 from udaseg.report.collect import RunData, collect
-from udaseg.report.view import view
+from udaseg.report.panels import Panel, panels
+from udaseg.report.svg import spreads
+from udaseg.report.view import SERIES, view
+
+SHOWN = 8  # runs whose predictions stand side by side
 
 
-def render(data: RunData | Sequence[RunData]) -> str:
+def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = ()) -> str:
     """Write the page of one run, or of several side by side, as a self-contained HTML document.
+
+    `shared_panels` are pictures that all of the runs were scored on, with what each says of them.
 
     Every text from the run is escaped; there are no scripts and no addresses outside the page.
     Raises UdasegError where the evaluations of a run do not score the same classes.
@@ -35,6 +41,7 @@ def render(data: RunData | Sequence[RunData]) -> str:
         share=wording.share,
         count=wording.count,
         duration=wording.duration,
+        moment=wording.moment,
         size=wording.size,
         number=wording.number,
     )
@@ -45,6 +52,8 @@ def render(data: RunData | Sequence[RunData]) -> str:
         style=Markup(style),
         spread=scores.spread(runs) if len(runs) > 1 else [],
         shared=_shared_classes(views),
+        by_class=_by_class(runs) if len(runs) > 1 else None,
+        shared_panels=shared_panels,
     )
 
 
@@ -59,10 +68,14 @@ def write(
     `images` and `chain` are those of `collect`. Raises UdasegError as `collect` and `render` do.
     """
     runs = [run] if isinstance(run, str | Path) else list(run)
-    data = [collect(Path(one), images, chain) for one in runs]
+    return save([collect(Path(one), images, chain) for one in runs], out)
+
+
+def save(data: Sequence[RunData], out: Path) -> Path:
+    """Write the report of what was collected to `out` in one piece, and return that path."""
     # A run may be called by the same name as another in a different place.
     names = [one.name for one in data]
-    html = render([_told_apart(one, names) for one in data])
+    html = render([_told_apart(one, names) for one in data], _shared_panels(data))
     with atomic(Path(out)) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return Path(out)
@@ -70,6 +83,37 @@ def write(
 
 def _told_apart(run: RunData, names: Sequence[str]) -> RunData:
     return replace(run, name=str(run.path)) if names.count(run.name) > 1 else run
+
+
+def _shared_panels(data: Sequence[RunData]) -> tuple[Panel, ...]:
+    """Pick the pictures that all runs were scored on and that they see most differently."""
+    stages = [one.evaluation("adapted") or one.evaluation("source") for one in data]
+    if len(data) < 2 or len(data) > SHOWN or None in stages:
+        return ()
+    return panels([stage.folder for stage in stages], common=True)
+
+
+def _by_class(runs: Sequence[RunData]) -> dict[str, Any] | None:
+    """Draw the IoU of every class in every experiment, with the spread over its seeds; best class of the first on top.
+
+    None where the runs do not score the same classes, or where the chart would have more rows than can be told apart.
+    """
+    groups = scores.experiments(runs)
+    values = [scores.classes_over_seeds(group) for group in groups]
+    classes = {
+        tuple(next(iter(scores.evaluations(run).values()))["classes"]) for run in runs if scores.evaluations(run)
+    }
+    if len(groups) > SERIES or None in values or len(classes) > 1:
+        return None
+    rows = [(name, list(row)) for name, row in zip(classes.pop(), zip(*values, strict=True), strict=True)]
+    rows = [row for row in rows if any(row[1])]
+    rows.sort(key=lambda row: -(row[1][0] or (0.0, 0.0))[0])
+    series = [f"s{i}" for i in range(len(groups))]
+    return {
+        "chart": spreads(rows, series, "IoU of every class in every run, with its spread over seeds"),
+        "legend": [(style, ", ".join(run.name for run in group)) for style, group in zip(series, groups, strict=True)],
+        "seeds": any(len(group) > 1 for group in groups),
+    }
 
 
 def _shared_classes(views: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,88 +12,78 @@ from PIL import Image
 from udaseg.errors import UdasegError
 
 LONGEST = 512  # pixels of the longer side: twice the width at which a panel is shown
-SHOWN = 6  # panels of the evaluation
-PSEUDO_SHOWN = 4
+SHOWN = 6
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One evaluated picture: data URIs of the image, its truth and the predictions of both models."""
+    """One evaluated picture: data URIs of the image, its truth and what each model says of it."""
 
     stem: str
     image: str | None
     truth: str | None
-    before: str | None  # source-only
-    after: str | None  # adapted
-    changed: float | None  # share of pixels on which the two models differ
+    predictions: tuple[str | None, ...]  # in the order of the models
+    changed: float | None  # share of pixels on which not all models agree
 
 
-@dataclass(frozen=True)
-class PseudoPanel:
-    """One target training picture with its pseudo-label and what refinement left of it."""
+def panels(evaluations: Sequence[Path | None], *, common: bool = False) -> tuple[Panel, ...]:
+    """Pick the evaluated pictures on which the models differ most, of those that their evaluations have pictures of.
 
-    stem: str
-    image: str | None
-    pseudo: str | None
-    refined: str | None
-    labelled: tuple[float | None, float | None]  # share of pixels with a label, before and after refinement
-
-
-def panels(before: Path | None, after: Path | None) -> tuple[Panel, ...]:
-    """Pick the evaluation panels on which the two models differ most.
-
-    `before` and `after` are evaluate stages with `panels/<stem>-{image,truth,prediction}.png` (RGB), either None.
+    `evaluations` are evaluate stages with `panels/<stem>-{image,truth,prediction}.png` (RGB), or None. With `common`
+    only pictures that all of them have.
     """
-    folders = [folder / "panels" for folder in (after, before) if folder]
-    stems = {path.name.removesuffix("-prediction.png") for f in folders for path in f.glob("*-prediction.png")}
+    folders = [folder / "panels" for folder in evaluations if folder]
+    each = [{path.name.removesuffix("-prediction.png") for path in f.glob("*-prediction.png")} for f in folders]
+    stems = (set.intersection if common else set.union)(*each) if each else set()
     found = []
     for stem in sorted(stems):
-        pair = [_open(folder / "panels" / f"{stem}-prediction.png") if folder else None for folder in (before, after)]
-        changed = None
-        if pair[0] and pair[1] and pair[0].size == pair[1].size:
-            changed = float((np.asarray(pair[0]) != np.asarray(pair[1])).any(axis=-1).mean())
-        found.append((-(changed or 0.0), stem, changed, pair))
-    found.sort(key=lambda entry: entry[:2])
+        said = [
+            open_picture(folder / "panels" / f"{stem}-prediction.png") if folder else None for folder in evaluations
+        ]
+        found.append((_disagreement(said), stem, said))
+    found.sort(key=lambda entry: (-(entry[0] or 0.0), entry[1]))
     return tuple(
         Panel(
             stem,
-            _uri(_first(folders, f"{stem}-image.png"), photo=True),
-            _uri(_first(folders, f"{stem}-truth.png")),
-            _uri(pair[0]),
-            _uri(pair[1]),
+            uri(_first(folders[::-1], f"{stem}-image.png"), photo=True),
+            uri(_first(folders[::-1], f"{stem}-truth.png")),
+            tuple(uri(one) for one in said),
             changed,
         )
-        for _, stem, changed, pair in found[:SHOWN]
+        for changed, stem, said in found[:SHOWN]
     )
 
 
-def pseudo_panels(pseudo: Path | None, refined: Path | None, images: Mapping[str, Path]) -> tuple[PseudoPanel, ...]:
-    """Take pseudo-labels at even distances through the sorted stems, so that nobody has chosen them."""
-    stems = sorted({path.stem for folder in (pseudo, refined) if folder for path in folder.glob("*.png")})
-    middle = [(2 * i + 1) * len(stems) // (2 * PSEUDO_SHOWN) for i in range(PSEUDO_SHOWN)]
-    shown = []
-    for stem in (stems[i] for i in dict.fromkeys(middle) if i < len(stems)):
-        pair = [_open_label(folder / f"{stem}.png") if folder else None for folder in (pseudo, refined)]
-        image = _open(Path(images[stem])) if stem in images else None
-        labelled = tuple(float((np.asarray(label) != 255).mean()) if label else None for label in pair)
-        shown.append(PseudoPanel(stem, _uri(image, photo=True), _uri(pair[0]), _uri(pair[1]), labelled))
-    return tuple(shown)
+def _disagreement(pictures: Sequence[Image.Image | None]) -> float | None:
+    """Give the share of pixels that not all pictures have in one colour; None where they cannot be compared."""
+    if len(pictures) < 2 or None in pictures or len({picture.size for picture in pictures}) > 1:
+        return None
+    first, *others = (np.asarray(picture) for picture in pictures)
+    return float(np.any([(first != other).any(axis=-1) for other in others], axis=0).mean())
+
+
+def evenly(stems: Sequence[str], count: int) -> list[str]:
+    """Take names at even distances through a sorted list, so that nobody has chosen them."""
+    places = (
+        [(2 * i + 1) * len(stems) // (2 * count) for i in range(count)] if len(stems) > count else range(len(stems))
+    )
+    return [stems[i] for i in places]
 
 
 def label_palette(folders: Sequence[Path | None]) -> tuple[tuple[int, int, int], ...] | None:
     """Return the colours in the first palette PNG of the folders, or None where there is none."""
     for path in (path for folder in folders if folder for path in sorted(folder.glob("*.png"))[:1]):
-        values = _open_label(path).getpalette()
+        values = open_label(path).getpalette()
         if values:
             return tuple(zip(values[0::3], values[1::3], values[2::3], strict=True))
     return None
 
 
 def _first(folders: Sequence[Path], name: str) -> Image.Image | None:
-    return next((picture for folder in folders if (picture := _open(folder / name))), None)
+    return next((picture for folder in folders if (picture := open_picture(folder / name))), None)
 
 
-def _open(path: Path) -> Image.Image | None:
+def open_picture(path: Path) -> Image.Image | None:
     if not path.exists():
         return None
     try:
@@ -103,7 +93,7 @@ def _open(path: Path) -> Image.Image | None:
         raise UdasegError(f"cannot read picture {path}: {error}", "remove it and run its stage again") from None
 
 
-def _open_label(path: Path) -> Image.Image | None:
+def open_label(path: Path) -> Image.Image | None:
     if not path.exists():
         return None
     try:
@@ -116,7 +106,7 @@ def _open_label(path: Path) -> Image.Image | None:
     return picture
 
 
-def _uri(picture: Image.Image | None, *, photo: bool = False) -> str | None:
+def uri(picture: Image.Image | None, *, photo: bool = False) -> str | None:
     """Encode a picture at report size: photographs as JPEG, labels exactly in their colours as palette PNG."""
     if picture is None:
         return None

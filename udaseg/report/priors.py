@@ -26,15 +26,11 @@ class PriorMap:
 
 def read_priors(path: Path) -> tuple[PriorMap, ...]:
     """Read `prior.h5`. Raises UdasegError where it is missing, is no HDF5 file, or its maps do not fit its classes."""
-    import h5py
+    from udaseg import hdf5
 
     again = f"remove {path.parent} and run the stage again"
-    try:
-        with h5py.File(path, "r") as file:
-            classes = [name.decode() if isinstance(name, bytes) else str(name) for name in file.attrs["classes"]]
-            maps_CHW = np.asarray(file["prior"][...], np.float64)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UdasegError(f"cannot read {path}: {error}", again) from None
+    with hdf5.reading(path, "a spatial prior", again), hdf5.opened(path) as file:
+        classes, maps_CHW = hdf5.names(file.attrs, "classes"), hdf5.array(file, "prior").astype(np.float64)
     if maps_CHW.ndim != 3 or len(maps_CHW) != len(classes) or not maps_CHW.size:
         raise UdasegError(
             f"{path}: expected prior [C, h, w] of {len(classes)} classes, found {list(maps_CHW.shape)}", again

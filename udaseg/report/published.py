@@ -22,11 +22,6 @@ class PublishedRow:
     miou: float | None
     miou13: float | None
 
-    @property
-    def headline(self) -> float | None:
-        """Give the mean that the row is read by: over all classes, else over the 13."""
-        return self.miou if self.miou is not None else self.miou13
-
 
 @dataclass(frozen=True)
 class Published:
@@ -40,10 +35,10 @@ class Published:
     rows: tuple[PublishedRow, ...]
 
     def wrong_means(self, row: PublishedRow) -> dict[str, tuple[float, float]]:
-        """Give what is printed as a mean and is not the mean of its printed classes: {name: (printed, mean)}."""
+        """Give what is printed as a mean and is not the mean of its printed classes: {field: (printed, mean)}."""
         of_class = dict(zip(self.classes, row.iou, strict=False))
-        means = {"mIoU": (row.miou, self.classes if self.mean_of == len(self.classes) else ())}
-        means["mIoU of 13"] = (row.miou13, SYNTHIA13)
+        means = {"miou": (row.miou, self.classes if self.mean_of == len(self.classes) else ())}
+        means["miou13"] = (row.miou13, SYNTHIA13)
         wrong = {}
         for name, (printed, classes) in means.items():
             values = [of_class.get(c) for c in classes]

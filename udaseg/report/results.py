@@ -1,6 +1,5 @@
 """Read the results and logs of stages, and refuse what does not hold together."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from udaseg.depth_errors import NAMES
 from udaseg.errors import UdasegError
 from udaseg.files import read_json
+from udaseg.files import read_log as read_records
 
 # The file in which a kind of stage leaves its result, and the entries in it that have one value a class.
 RESULTS = {
@@ -15,6 +15,7 @@ RESULTS = {
     "pseudolabel": ("thresholds.json", ("threshold", "predicted", "kept")),
     "refine": ("refine.json", ("minimum", "before", "after")),
 }
+COUNTS = ("confusion", "predicted", "kept", "before", "after")
 
 
 def read_result(folder: Path, kind: str) -> dict[str, Any]:
@@ -37,6 +38,8 @@ def read_result(folder: Path, kind: str) -> dict[str, Any]:
             raise UdasegError(f"{path}: {key} should be {len(classes)} by {len(classes)}", _again(path))
         for value in (value for row in rows for value in row):
             _check_number(path, key, value, 1.0 if key in ("iou", "threshold") else math.inf)
+            if value is None and key in COUNTS:
+                raise UdasegError(f"{path}: {key} should hold numbers, found null", _again(path))
     if kind == "evaluate":
         for key in ("miou", "miou16", "miou13", "pixel_accuracy"):
             _check_number(path, key, result.get(key), 1.0)
@@ -46,19 +49,7 @@ def read_result(folder: Path, kind: str) -> dict[str, Any]:
 
 def read_log(path: Path, *, finished: bool) -> tuple[dict[str, Any], ...]:
     """Read a training log, an object a line. Raises UdasegError for a line that is not an object with a step."""
-    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    records = []
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            if number == len(lines) and not finished:
-                break  # a running or killed stage may stop in the middle of its last line
-            raise UdasegError(f"cannot read {path}, line {number}: {error}", _again(path)) from None
-        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
-            raise UdasegError(f"{path}, line {number}: expected an object with a step, found {line[:60]}", _again(path))
-        records.append(record)
-    return tuple(records)
+    return tuple(read_records(path, _again(path), torn=not finished))
 
 
 def _check_depth(path: Path, depth: Any) -> None:

@@ -120,26 +120,48 @@ def label_rows(pseudo: Stage | None, refine: Stage | None) -> list[LabelRow]:
 
 
 def spread(runs: Sequence[RunData]) -> list[dict[str, Any]]:
-    """Group runs that differ in nothing but their seed, and give mean and standard deviation of each group.
+    """Give mean and standard deviation over the seeds of each group of runs.
 
     The deviation is that of a sample (n - 1). Groups of one are left out; so are runs without both scores.
     """
-    groups: dict[str, list[RunData]] = {}
-    for run in runs:
-        groups.setdefault(_settings(run), []).append(run)
     rows = []
-    for group in groups.values():
+    for group in experiments(runs):
         means = [mean_scores(evaluations(run))[0] for run in group if {"source", "adapted"} <= evaluations(run).keys()]
         means = [score for score in means if score.delta is not None]
-        if len(means) < 2 or len({seed(run) for run in group}) < len(group):
+        if len(means) < 2:
             continue
         row: dict[str, Any] = {"names": [run.name for run in group], "count": len(means)}
         for key in ("source", "adapted", "delta", "oracle", "gap_closed"):
-            values = [getattr(score, key) for score in means]
-            known = None not in values
-            row[key] = (statistics.fmean(values), statistics.stdev(values)) if known else None
+            row[key] = _over_seeds([getattr(score, key) for score in means])
         rows.append(row)
     return rows
+
+
+def experiments(runs: Sequence[RunData]) -> list[list[RunData]]:
+    """Group runs that differ in nothing but their seed; a second run at the same seed makes a group of its own."""
+    groups: dict[tuple[str, int], list[RunData]] = {}
+    for run in runs:
+        settings, again = _settings(run), 0
+        while seed(run) in [seed(other) for other in groups.get((settings, again), ())]:
+            again += 1
+        groups.setdefault((settings, again), []).append(run)
+    return list(groups.values())
+
+
+def classes_over_seeds(group: Sequence[RunData]) -> list[tuple[float, float] | None] | None:
+    """Give mean and deviation of each class's IoU, of the models that runs came to; None where one has no scores."""
+    lists = [class_scores(found) if (found := evaluations(run)) else [] for run in group]
+    if not all(lists):
+        return None
+    last = [[row.source if row.adapted is None else row.adapted for row in rows] for rows in lists]
+    return [_over_seeds(values) for values in zip(*last, strict=True)]
+
+
+def _over_seeds(values: Sequence[float | None]) -> tuple[float, float] | None:
+    """Give mean and deviation, 0 of a single value; None where a value is missing."""
+    if None in values:
+        return None
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def seed(run: RunData) -> Any:

@@ -11,6 +11,7 @@ from udaseg.report.published import Published, PublishedRow
 from udaseg.report.wording import DASH, percent, points
 
 MARK = "*"  # on a printed mean that is not the mean of its printed classes
+MEANS = {"miou": "mIoU", "miou13": "mIoU of 13"}
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "Δ": r"$\Delta$", "–": "--",
@@ -30,42 +31,57 @@ class Sheet:
 def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> Sheet:
     """Lay out the means of all rows, beside what was printed where there is a table of that; rows nobody ran last."""
     marked = _Marks(table)
+    printed = table.rows if table else ()
+    base = rows[0].printed if rows else None  # what published gains are over: the same row as the measured ones
+    of_13 = any(one.miou13 is not None for one in printed)
     shown = {
         "seeds": any(len(row.runs) > 1 for row in rows),
         "mIoU": bool(rows),
+        "mIoU of 13": of_13 and any(row.miou13 for row in rows),
         "Δ": any(row.delta for row in rows),
         "gap closed": any(row.gap_closed for row in rows),
         "published": table is not None,
+        "published Δ": base is not None and base.miou is not None and len(printed) > 1 and len(rows) > 1,
+        "published, of 13": of_13,
     }
+
+    def of_print(row: PublishedRow | None) -> tuple[str, ...]:
+        known = row is not None and row is not base and shown["published Δ"] and row.miou is not None
+        gain = points(row.miou - base.miou) if known else DASH
+        return marked.mean(row, "miou"), gain, marked.mean(row, "miou13")
+
     lines = []
     for row in rows:
-        cells = (str(len(row.runs)), spread(row.miou), spread(row.delta, points), spread(row.gap_closed))
-        lines.append((row.label, *cells, marked.headline(row.printed)))
+        means = spread(row.miou), spread(row.miou13)
+        cells = (str(len(row.runs)), *means, spread(row.delta, points), spread(row.gap_closed))
+        lines.append((row.label, *cells, *of_print(row.printed)))
     run = {id(row.printed) for row in rows}
-    left = [printed for printed in (table.rows if table else ()) if id(printed) not in run]
-    lines += [(printed.method, *[DASH] * 4, marked.headline(printed)) for printed in left]
+    lines += [(one.method, *[DASH] * 5, *of_print(one)) for one in printed if id(one) not in run]
     kept = [True, *shown.values()]
     cut = tuple(tuple(cell for cell, there in zip(line, kept, strict=True) if there) for line in lines)
-    title = "mIoU in %" + (f"; published: {table.title}. {table.source}" if table else "")
     header = ("method", *(name for name, there in shown.items() if there))
-    return Sheet(title, header, cut, (*notes, *marked.notes))
+    source = [f"published: {table.title}. {table.source}"] if table else []
+    return Sheet("mIoU in %", header, cut, (*source, *notes, *marked.notes))
 
 
 def by_class(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> Sheet:
-    """Lay out the IoU of every class, a column for each row; without rows, what was printed."""
-    if rows:
-        classes = rows[0].runs[0].metrics["classes"]
-        columns = {row.label: [*map(spread, row.iou), spread(row.miou)] for row in rows}
-        found: tuple[str, ...] = ()
-    else:
-        marked = _Marks(table)
-        classes = table.classes
-        blank = (None,) * len(classes)
-        columns = {row.method: [*map(percent, row.iou or blank), marked.headline(row)] for row in table.rows}
-        found = tuple(marked.notes)
+    """Lay out the IoU of every class, a column for each row, what was printed of it beside it; all of that alone
+    without rows."""
+    marked = _Marks(table)
+    classes = rows[0].runs[0].metrics["classes"] if rows else table.classes
+
+    def of_print(row: PublishedRow) -> list[str]:
+        iou = dict(zip(table.classes, row.iou, strict=False))
+        return [*(percent(iou.get(name)) for name in classes), marked.mean(row, "miou")]
+
+    columns = {} if rows else {row.method: of_print(row) for row in table.rows}
+    for row in rows:
+        columns[row.label] = [*map(spread, row.iou), spread(row.miou)]
+        if row.printed is not None:
+            columns[f"{row.label}, published"] = of_print(row.printed)
     lines = zip(*columns.values(), strict=True)
     named = tuple((name, *line) for name, line in zip((*classes, "mean"), lines, strict=True))
-    return Sheet("IoU in %", ("class", *columns), named, (*notes, *found))
+    return Sheet("IoU in %", ("class", *columns), named, (*notes, *marked.notes))
 
 
 class _Marks:
@@ -74,17 +90,17 @@ class _Marks:
     def __init__(self, table: Published | None):
         self._table, self.notes = table, []
 
-    def headline(self, row: PublishedRow | None) -> str:
+    def mean(self, row: PublishedRow | None, field: str) -> str:
         if row is None:
             return DASH
-        wrong = self._table.wrong_means(row)
-        self.notes += [
-            f"{MARK} {row.method}: printed {name} {percent(printed)}, the mean of its printed classes is "
-            f"{percent(mean, 2)}"
-            for name, (printed, mean) in wrong.items()
-        ]
-        short = row.miou is None and row.miou13 is not None
-        return percent(row.headline) + (" of 13" if short else "") + (MARK if wrong else "")
+        wrong = self._table.wrong_means(row).get(field)
+        if wrong is not None:
+            printed, mean = wrong
+            self.notes.append(
+                f"{MARK} {row.method}: printed {MEANS[field]} {percent(printed)}, the mean of its printed classes is "
+                f"{percent(mean, 2)}"
+            )
+        return percent(getattr(row, field)) + (MARK if wrong else "")
 
 
 def spread(value: Spread | None, number=percent) -> str:
@@ -120,12 +136,14 @@ def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        ["method", "recipe", "seeds", "miou", "miou_sd", "delta", "delta_sd", "gap_closed", "gap_closed_sd",
-         "published", "published_mean_of_classes", *classes]
+        ["method", "recipe", "seeds", "miou", "miou_sd", "miou13", "miou13_sd", "delta", "delta_sd", "gap_closed",
+         "gap_closed_sd", "published", "published_mean_of_classes", "published_miou13",
+         "published_miou13_mean_of_classes", *classes]
     )  # fmt: skip
     printed = {row.printed.method for row in rows if row.printed}
     for row in rows:
-        numbers = [number for value in (row.miou, row.delta, row.gap_closed) for number in value or (None, None)]
+        spreads = row.miou, row.miou13, row.delta, row.gap_closed
+        numbers = [number for value in spreads for number in value or (None, None)]
         seeds = " ".join(str(run.seed) for run in row.runs)
         ious = [None if one is None else one.mean for one in row.iou]
         fields = [*numbers, *_printed(row.printed, table), *ious]
@@ -133,16 +151,16 @@ def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
     for one in table.rows if table else ():
         if one.method not in printed:
             ious = [None] * len(classes) if rows or not one.iou else one.iou
-            fields = [*[None] * 6, *_printed(one, table), *ious]
+            fields = [*[None] * 8, *_printed(one, table), *ious]
             writer.writerow([one.method, one.recipe or "", "", *map(_figure, fields)])
     return out.getvalue().rstrip("\n")
 
 
 def _printed(row: PublishedRow | None, table: Published | None) -> list[float | None]:
     if row is None:
-        return [None, None]
+        return [None] * 4
     wrong = table.wrong_means(row)
-    return [row.headline, next(iter(wrong.values()))[1] if wrong else None]
+    return [number for field in MEANS for number in (getattr(row, field), wrong.get(field, (None, None))[1])]
 
 
 def _figure(value: float | None) -> str:
@@ -155,8 +173,9 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
         {
             "method": row.label,
             "recipe": row.recipe,
-            "runs": [{"path": str(run.path), "seed": run.seed, "miou": run.metrics["miou"]} for run in row.runs],
+            "runs": [{"path": str(run.path), "seed": run.seed, "miou": run.miou} for run in row.runs],
             "miou": row.miou._asdict(),
+            "miou13": row.miou13 and row.miou13._asdict(),
             "delta": row.delta and row.delta._asdict(),
             "gap_closed": row.gap_closed and row.gap_closed._asdict(),
             "iou": [one and one._asdict() for one in row.iou],

@@ -75,7 +75,7 @@ def bars(
                 shapes.append(element("rect", title, class_=style, **shape))
         end = max([min(v, 1.0) for v in values if v is not None], default=0.0)
         if tick[r] is not None and end < tick[r] + 0.02 and tick[r] < end + 34 / width:
-            end = tick[r]  # the number goes behind the stroke rather than under it
+            end = max(end, tick[r])  # the number goes behind the stroke rather than under it
         shapes.append(text(left + width * end + 5, top + thick * len(series) / 2 + 3.6, percent(values[-1])))
         if tick[r] is not None:
             x = left + width * tick[r]
@@ -157,6 +157,36 @@ def dots(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[st
             if value is not None:
                 title = element("title", f"{name}: {share(value)} %")
                 shapes.append(element("circle", title, cx=at(value), cy=y, r=RADII[style], class_=style))
+    return svg(WIDTH, bottom + 18, label, *shapes)
+
+
+def spreads(
+    rows: Sequence[tuple[str, Sequence[tuple[float, float] | None]]], series: Sequence[str], label: str
+) -> Markup:
+    """Draw means as dots on an axis from 0 to 1, each with a stroke from one deviation below to one above.
+
+    A row has a mean and a deviation for each of the `series`, which are style classes, one below the other.
+    """
+    left, pitch, gap = margin([name for name, _ in rows]), 8.0, 7.0
+    height = pitch * len(series) + gap
+    width, bottom = WIDTH - left - 14, 4 + height * len(rows)
+
+    def at(value: float) -> float:
+        return left + width * min(1.0, max(0.0, value))
+
+    shapes = [line(at(i / 4), 2, at(i / 4), bottom, "grid") for i in range(5)]
+    shapes += [text(at(i / 4), bottom + 13, f"{25 * i}", "middle", "axis") for i in range(5)]
+    for r, (name, values) in enumerate(rows):
+        top = 4 + r * height + gap / 2
+        shapes.append(text(left - 6, top + pitch * len(series) / 2 + 3.6, clip(name), "end"))
+        for s, (value, style) in enumerate(zip(values, series, strict=True)):
+            if value is None:
+                continue
+            mean, deviation, y = *value, top + pitch * (s + 0.5)
+            title = element("title", f"{name}: {percent(mean)}" + (f" ± {percent(deviation)}" if deviation else ""))
+            if deviation:
+                shapes.append(line(at(mean - deviation), y, at(mean + deviation), y, f"whisker {style}"))
+            shapes.append(element("circle", title, cx=at(mean), cy=y, r=3, class_=f"mark {style}"))
     return svg(WIDTH, bottom + 18, label, *shapes)
 
 

@@ -11,6 +11,7 @@ from udaseg.labels import class_space
 from udaseg.report import scores
 from udaseg.report.collect import ROLES, TRAINING, RunData, Stage
 from udaseg.report.curves import accuracies, curves, ellipses, terms
+from udaseg.report.denoising import legend, summary
 from udaseg.report.depths import depth_errors, distances
 from udaseg.report.rounds import across
 from udaseg.report.svg import bars, dots, heat, interval
@@ -39,11 +40,13 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
         "roles": {role: run.evaluation(role) for role in ROLES},
         "evaluations": (evaluations := _evaluations(run)),
         "conventions": list(dict.fromkeys(str(one["convention"]) for one in evaluations if one["convention"])),
-        "stylised_baseline": _uses_stylised(run.last("warmup")),
+        "stylised_baseline": "source" not in run.bounds and _uses_stylised(run.last("warmup")),
         "aligned_baseline": run.aligned and run.evaluation("source") is run.last("evaluate-warmup") is not None,
         "warned": {name for part in labelling for name, _ in part["warnings"]},  # those shown beside their labels
         "labelling": labelling,
         "rounds": across(labelling),
+        "denoising": run.denoising and summary(run.denoising, names),
+        "kinds": {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in legend(run.denoising).items()},
         "training": [_training(stage) for stage in run.stages if stage.kind in TRAINING and stage.log],
         "mixtures": _mixtures(run),
         "lineage": [_lineage(stage) for stage in run.stages],
@@ -97,7 +100,8 @@ def _evaluations(run: RunData) -> list[dict[str, Any]]:
     base = run.evaluation("source")
     start = base.result.get("miou") if base else None
     shown = []
-    for stage in (stage for stage in run.stages if stage.kind == "evaluate" and stage.result):
+    own = [stage for stage in run.stages if stage.kind == "evaluate" and stage.result]
+    for stage in (*own, *run.bounds.values()):
         miou = stage.result.get("miou")
         delta = None if None in (miou, start) or stage is base else miou - start
         known = {key: stage.result.get(key) for key in ("miou", "pixel_accuracy", "images", "convention")}
@@ -165,7 +169,8 @@ def _accuracy(stage: Stage) -> dict[str, Any] | None:
     if not names:
         return None
     finals = [next(r[name] for r in reversed(stage.log) if r.get(name) is not None) for name in names]
-    chart = curves(stage.log, names, f"how often the discriminator of {stage.name} was right, over its steps")
+    label = f"how often the discriminator of {stage.name} was right, over its steps"
+    chart = curves(stage.log, names, label, shares=True)
     return {"chart": chart, "legend": list(zip(names, finals, strict=True))}
 
 

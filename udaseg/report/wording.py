@@ -46,6 +46,11 @@ def duration(seconds: Any) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def moment(started: Any) -> str:
+    """Print a time of ISO 8601 to the minute."""
+    return started[:16].replace("T", " ") if isinstance(started, str) and started else DASH
+
+
 def size(number: Any) -> str:
     """Print a number of bytes in decimal units."""
     if not isinstance(number, int | float):

@@ -4,7 +4,6 @@ What the discriminator looks at is one function in VIEWS. Both players learn in 
 is called with detached parameters in the network's term, and with detached views in its own.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +15,14 @@ from torch.optim import Adam
 
 from udaseg.data.loading import DOMAINS
 from udaseg.errors import UdasegError
+from udaseg.files import read_log
 from udaseg.models.backbone import Network
 from udaseg.models.discriminators import PATCH, PixelDiscriminator
 from udaseg.recipe import Adversary
 from udaseg.train.loop import Player
 from udaseg.train.losses import at_grid, information_map, masked_mean, upsampled
 from udaseg.train.objectives import Ask, Autocast, Seen
+from udaseg.train.state import AGAIN
 
 SOURCE, TARGET = 0, 1  # what the discriminator is to say
 ACCURACY = "discriminator_accuracy"  # in the log; 0.5 is chance
@@ -237,7 +238,7 @@ def doubts(log: Path) -> list[str]:
 
     Of a training of less than 2000 steps the second half is looked at.
     """
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines = read_log(log, AGAIN)
     end = lines[-1]["step"] if lines else 0
     judged = min(LONG, end // 2)
     late = [line for line in lines if line["step"] > end - judged]

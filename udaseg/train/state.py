@@ -1,16 +1,19 @@
 """Everything that a training run needs to go on as if it had never stopped."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from udaseg.errors import UdasegError
-from udaseg.files import atomic
+from udaseg.files import atomic, read_log
+from udaseg.models import tensorfile
+
+AGAIN = "start the stage over with --force"
 
 
 def save(path: Path, step: int, modules: dict[str, nn.Module], optimizers: dict[str, Optimizer]) -> None:
@@ -22,7 +25,7 @@ def save(path: Path, step: int, modules: dict[str, nn.Module], optimizers: dict[
     }
     # Through an open file: given a path, torch writes the temporary name into the archive.
     with atomic(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+        tensorfile.write(state, file)
 
 
 def restore(path: Path, modules: dict[str, nn.Module], optimizers: dict[str, Optimizer]) -> int:
@@ -30,21 +33,26 @@ def restore(path: Path, modules: dict[str, nn.Module], optimizers: dict[str, Opt
     if not path.exists():
         return 0
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = tensorfile.read(path)
         for name, module in modules.items():
             module.load_state_dict(state["modules"][name])
         for name, optimizer in optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         return int(state["step"])
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise UdasegError(f"cannot continue from {path}: {reason}", "start the stage over with --force") from error
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UdasegError(f"cannot continue from {path}: {reason[:500]}", AGAIN) from error
 
 
 def last_loss(log: Path) -> dict[str, float]:
-    """Give the `loss` that a training stage ended with; nothing of one that took no step."""
-    lines = log.read_text(encoding="utf-8").splitlines()
-    return {"loss": json.loads(lines[-1])["loss"]} if lines else {}
+    """Give the `loss` that a training stage ended with; nothing of one that took no step.
+
+    Raises UdasegError where the log does not say it.
+    """
+    records = read_log(log, AGAIN)
+    if records and not math.isfinite(records[-1].get("loss", math.nan)):
+        raise UdasegError(f"{log}: its last line has no loss", AGAIN)
+    return {"loss": records[-1]["loss"]} if records else {}
 
 
 class Log:
@@ -53,10 +61,10 @@ class Log:
     def __init__(self, path: Path, step: int):
         """Keep the lines up to `step`; the ones after it are written again."""
         self._path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        records = read_log(path, AGAIN, torn=True) if path.exists() else []
+        kept = [record for record in records if record["step"] <= step]
         with atomic(path) as temporary:
-            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def write(self, values: dict[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8") as file:

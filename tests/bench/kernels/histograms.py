@@ -1,0 +1,75 @@
+"""The confidences of each class, kept such that their order statistics can be had."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import scene
+from measure import Call, Row, largest
+
+from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds
+
+P = 0.2
+
+
+def by_histogram(label: np.ndarray, confidence: np.ndarray) -> Call:
+    """Add a picture to a histogram; after that of any number of pictures it is as large as before the first."""
+    histogram = ConfidenceHistogram(scene.CLASSES)
+
+    def call() -> ConfidenceHistogram:
+        histogram.add(label, confidence)
+        return histogram
+
+    return call
+
+
+def by_masks(label: np.ndarray, confidence: np.ndarray) -> Call:
+    """Keep the confidences of each class as an array, to be sorted when all pictures are there."""
+    return lambda: [confidence[label == c] for c in range(scene.CLASSES)]
+
+
+def by_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
+    """Append them to a list for each class, as CRST does, to be sorted when all pictures are there."""
+
+    def call() -> list[list[np.float32]]:
+        lists = [[] for _ in range(scene.CLASSES)]
+        for c in range(scene.CLASSES):
+            lists[c].extend(confidence[label == c])
+        return lists
+
+    return call
+
+
+def by_sorted_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
+    """Do what CRST does with them at the end, too, as if this were the only picture."""
+    gather = by_lists(label, confidence)
+
+    def call() -> list[list[np.float32]]:
+        lists = gather()
+        for own in lists:
+            own.sort(reverse=True)
+        return lists
+
+    return call
+
+
+def difference(histogram: ConfidenceHistogram, kept: list) -> dict[str, float]:
+    """Compare the thresholds that follow; every call has added the same picture, which changes none."""
+    exact = [np.sort(np.asarray(own, np.float32))[::-1] for own in kept]
+    exact = np.array([own[int(len(own) * P) - 1] if int(len(own) * P) else 1 for own in exact])
+    return largest("threshold")(cbst_thresholds(histogram, P), exact)
+
+
+def rows(size: tuple[int, int]) -> Iterator[Row]:
+    label, confidence = scene.labelled(size)
+    yield Row(
+        "confidence histograms of each class",
+        by_histogram(label, confidence),
+        {
+            "NumPy masks (to be sorted)": lambda: by_masks(label, confidence),
+            "lists as in CRST (to be sorted)": lambda: by_lists(label, confidence),
+            "lists as in CRST, sorted": lambda: by_sorted_lists(label, confidence),
+        },
+        label.nbytes + confidence.nbytes,
+        difference,
+        {"NumPy masks (to be sorted)": 2, "lists as in CRST (to be sorted)": 25},
+    )

@@ -1,0 +1,211 @@
+"""Whole stages from file to file, beside what reading and writing those files takes, in pictures a second."""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scene
+import torch
+from kernels.fda import by_definition
+from PIL import Image as Pillow
+
+from udaseg import recipe
+from udaseg.data.pictures import read_train_ids, write_label
+from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
+from udaseg.evaluation import evaluate
+from udaseg.labels import SPACES, flat_palette
+from udaseg.models import checkpoint, construct
+from udaseg.parallel import ordered
+from udaseg.predictions import Predictions, PredictionsWriter
+from udaseg.pseudo.predict import predict
+from udaseg.pseudo.pseudolabel import pseudolabel
+from udaseg.refine.refine import refine
+from udaseg.stylize import stylize_set
+
+PICTURES, DRAWN, REPEATS = 8, 2, 3
+SPACE = SPACES["cs19"]
+STEMS = [f"picture{i}" for i in range(PICTURES)]
+BETA = 0.01
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage, the reading and writing it cannot do without, and what else does its work; each writes to a folder."""
+
+    name: str
+    stage: Callable[[Path], Any]
+    files: Callable[[Path], Any]
+    peers: dict[str, Callable[[Path], Any]]
+
+
+def world(root: Path, size: tuple[int, int]) -> tuple[LabelledSet, ImageSet, Path]:
+    """Write pictures of both domains, labels and predictions; give the sets and the predictions."""
+    for name in ("source", "target", "label"):
+        (root / name).mkdir()
+    drawn = [Pillow.fromarray(scene.picture(size, seed)) for seed in range(2 * DRAWN)]
+    palette, label_HW = flat_palette(SPACE), scene.labelled(size)[0]
+    with PredictionsWriter(root, SPACE.classes, False) as writer:
+        for i, stem in enumerate(STEMS):
+            drawn[i % DRAWN].save(root / "source" / f"{stem}.png")
+            drawn[DRAWN + i % DRAWN].save(root / "target" / f"{stem}.png")
+            write_label(root / "label" / f"{stem}.png", np.roll(label_HW, 32 * i, 1), palette)
+            writer.put(stem, np.roll(scene.logits(size), 4 * i, 2), *size)
+    records = [Labelled(stem, root / "source" / f"{stem}.png", root / "label" / f"{stem}.png", None) for stem in STEMS]
+    everything = np.arange(256, dtype=np.uint8), np.ones(256, bool)
+    source = LabelledSet("folder", root, "train", SPACE, tuple(records), "trainids", *everything, ())
+    images = tuple(Image(stem, root / "target" / f"{stem}.png") for stem in STEMS)
+    return source, ImageSet("folder", root, "train", images), root / "predictions.h5"
+
+
+def network(path: Path) -> Path:
+    settings = recipe.Model(name="bisenet", backbone="resnet18", weights="none")
+    torch.manual_seed(0)
+    checkpoint.save(path, construct(settings, len(SPACE)), settings, SPACE.classes)
+    return path
+
+
+def each(function: Callable[[int], Any]) -> None:
+    for _ in ordered(function, range(PICTURES)):
+        pass
+
+
+def as_published(paths: tuple[Path, Path, Path]) -> None:
+    """Do one picture as the published code does: whole transforms in float64, PNG as Pillow writes it by itself."""
+    source, target, out = paths
+    image_HWC, other_HWC = (np.asarray(Pillow.open(path).convert("RGB")) for path in (source, target))
+    Pillow.fromarray(by_definition(image_HWC, other_HWC, BETA)()).save(out)
+
+
+def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
+    source, target, path = world(root, size)
+    predictions, model, palette = Predictions(path), network(root / "model.pt"), flat_palette(SPACE)
+    half = size[0] // 2, size[1] // 2
+    label_HW = scene.labelled(size)[0]
+    seen_CHW = np.zeros((len(SPACE), half[0] // 8, half[1] // 8), np.float16)
+
+    def reference(out: Path) -> None:
+        triples = [(source.records[i].image, target.records[i].image, out / f"{i}.png") for i in range(PICTURES)]
+        with ProcessPoolExecutor() as pool:
+            list(pool.map(as_published, triples))
+
+    def restyled(out: Path) -> None:
+        def one(i: int) -> None:
+            target.image(i)
+            Pillow.fromarray(source.image(i)).save(out / f"{i}.png", compress_level=1, compress_type=2)
+
+        each(one)
+
+    def written(out: Path) -> None:
+        with PredictionsWriter(out, SPACE.classes, False) as writer:
+            for i, stem in enumerate(STEMS):
+                target.image(i)
+                writer.put(stem, seen_CHW, *size)
+
+    def labelled(out: Path) -> None:
+        each(lambda i: (predictions.logits(STEMS[i]), write_label(out / f"{i}.png", label_HW, palette)))
+
+    def refined(out: Path) -> None:
+        each(
+            lambda i: (
+                predictions.logits(STEMS[i]),
+                write_label(out / f"{i}.png", read_train_ids(root / "label" / f"{STEMS[i]}.png", SPACE), palette),
+            )
+        )
+
+    yield Job(
+        f"stylize, beta {BETA}",
+        lambda out: stylize_set(source, target, None, recipe.Stylize(beta=BETA), out, seed=0),
+        restyled,
+        {"reference formula, Pillow's defaults, a process a core": reference},
+    )
+    yield Job("pseudolabel, cbst", lambda out: pseudolabel(predictions, SPACE, recipe.Pseudolabel(), out), labelled, {})
+    yield Job(
+        "refine, spatial prior",
+        lambda out: refine(
+            root / "label", predictions, SPACE, recipe.Refine(spatial_prior=True), out,
+            source_pixels=np.linspace(1, 100, len(SPACE)).astype(int).tolist(),
+        ),
+        refined,
+        {},
+    )  # fmt: skip
+    yield Job(
+        f"predict, BiSeNet at {half[0]}x{half[1]}",
+        lambda out: predict(model, SPACE, target, half, recipe.Predict(), out),
+        written,
+        {},
+    )
+    yield Job(
+        f"evaluate, BiSeNet at {half[0]}x{half[1]}",
+        lambda out: evaluate(model, source, half, recipe.Evaluate(), out),
+        lambda out: each(lambda i: (source.image(i), source.label(i))),
+        {},
+    )
+    predictions.__exit__()
+
+
+def timed(call: Callable[[Path], Any]) -> tuple[float, float]:
+    """Give the seconds on the clock and those of the processor, children included, for all pictures."""
+    with tempfile.TemporaryDirectory() as out:
+        clock, used = time.perf_counter(), _used()
+        call(Path(out))
+        return time.perf_counter() - clock, _used() - used
+
+
+def _used() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def measured(job: Job) -> dict[str, Any]:
+    calls = {"udaseg": job.stage, "files": job.files} | job.peers
+    timed(job.stage)  # compiles, or loads what was compiled
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for _ in range(REPEATS):
+        for name, call in calls.items():
+            times[name].append(timed(call))
+    seconds = {name: statistics.median(clock for clock, _ in own) / PICTURES for name, own in times.items()}
+    processor = {name: statistics.median(used for _, used in own) / PICTURES for name, own in times.items()}
+    return {
+        "stage": job.name,
+        "seconds_a_picture": seconds,
+        "processor_seconds_a_picture": processor,
+        "share_of_files": seconds["files"] / seconds["udaseg"],
+        "share_of_files_by_processor": processor["files"] / processor["udaseg"],
+        "ratio": {name: seconds[name] / seconds["udaseg"] for name in job.peers},
+        "ratio_by_processor": {name: processor[name] / processor["udaseg"] for name in job.peers},
+    }
+
+
+def main() -> None:
+    out, size = Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3]))
+    found = []
+    print(f"stages, {size[0]}x{size[1]}, {os.cpu_count()} cores, {PICTURES} pictures; on the clock (processor time)")
+    with tempfile.TemporaryDirectory() as folder:
+        for job in jobs(Path(folder), size):
+            found.append(row := measured(job))
+            clock, used = row["seconds_a_picture"], row["processor_seconds_a_picture"]
+            print(
+                f"{job.name:<40}{1 / clock['udaseg']:>7.1f} pictures/s ({1e3 * used['udaseg']:.0f} ms)"
+                f"   its files alone {1 / clock['files']:.1f} pictures/s ({1e3 * used['files']:.0f} ms):"
+                f" {row['share_of_files']:.0%} ({row['share_of_files_by_processor']:.0%})"
+            )
+            for name in job.peers:
+                print(
+                    f"  {name}: {1 / clock[name]:.2f} pictures/s ({1e3 * used[name]:.0f} ms),"
+                    f" {row['ratio'][name]:.1f}x ({row['ratio_by_processor'][name]:.1f}x)"
+                )
+            sys.stdout.flush()
+    out.write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

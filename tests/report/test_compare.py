@@ -1,0 +1,244 @@
+"""Runs side by side: numbers that can be checked by hand, and the published tables."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from udaseg import recipes
+from udaseg.errors import UdasegError
+from udaseg.labels import SPACES
+from udaseg.report import sheet
+from udaseg.report.compare import compare, doubts, read_run
+from udaseg.report.published import published, tables
+
+CLASSES = ("road", "car")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a run of one training and its evaluation, as the stages leave them."""
+
+    def run(name, iou, seed=0, recipe="light", stage="warmup", classes=CLASSES, images=5, **settings):
+        folder = tmp_path / name
+        at = {"manifest": {"seed": seed, "settings": {stage: {"steps": 9, **settings}, "data": "a/b"}}}
+        for part in (stage, f"evaluate-{stage}"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            (folder / part / "manifest.json").write_text(json.dumps(at["manifest"]))
+        known = [value for value in iou if value is not None]
+        metrics = {"classes": list(classes), "iou": iou, "miou": sum(known) / len(known) if known else None}
+        metrics |= {"confusion": [[1] * len(classes)] * len(classes), "images": images, "convention": "own"}
+        metrics |= {"pixel_accuracy": 0.5, "miou16": None, "miou13": None}
+        (folder / f"evaluate-{stage}" / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "run.json").write_text(json.dumps({"recipe": recipe, "seed": seed}))
+        return folder
+
+    return run
+
+
+def rows(*folders, oracle=(), table=None):
+    return compare([read_run(folder) for folder in folders], [read_run(folder) for folder in oracle], table)
+
+
+def test_means_gains_and_shares_are_taken_a_seed_at_a_time(write):
+    none = [write(f"none-{s}", [value, value], s, "none") for s, value in enumerate((0.2, 0.4))]
+    light = [write(f"light-{s}", [value, value], s) for s, value in enumerate((0.4, 0.5))]
+    best = [write(f"best-{s}", [0.6, 0.8], s, "oracle") for s in (0, 1)]
+    first, second, bound = rows(*none, *light, oracle=best)
+    assert (first.label, second.label, bound.label) == ("none", "light", "oracle")
+    assert first.miou == pytest.approx((0.3, 0.02**0.5))
+    assert (first.delta, first.gap_closed, bound.gap_closed) == (None, None, None)
+    assert second.delta == pytest.approx((0.15, 0.005**0.5))  # 0.2 and 0.1
+    assert second.gap_closed == pytest.approx(((0.2 / 0.5 + 0.1 / 0.3) / 2, abs(0.4 - 1 / 3) / 2**0.5))
+    assert bound.delta == pytest.approx((0.4, 0.02**0.5))
+    assert second.iou[0] == pytest.approx((0.45, 0.005**0.5))
+
+
+def test_other_seeds_give_differences_of_means_and_say_so(write):
+    runs = [write("a", [0.2, 0.2], 0, "none"), write("b", [0.3, 0.3], 1), write("c", [0.5, 0.5], 2)]
+    first, second = found = rows(*runs)
+    assert second.delta == pytest.approx((0.2, None))
+    assert first.miou.deviation is None
+    assert any("not all rows have the same seeds" in said for said in doubts(found))
+
+
+def test_runs_of_one_recipe_are_told_apart_by_what_they_are_set_to(write):
+    runs = [write("a", [0.2, 0.2], fda=None), write("b", [0.3, 0.3], fda=0.05), write("c", [0.4, 0.4], 1, fda=0.05)]
+    first, second = rows(*runs)
+    assert (first.label, second.label) == ("light (warmup.fda=null)", "light (warmup.fda=0.05)")
+    assert [run.seed for run in second.runs] == [0, 1]
+
+
+def test_the_same_seed_twice_is_no_further_seed(write):
+    runs = [write("a", [0.2, 0.2]), write("b", [0.3, 0.3])]
+    found = rows(*runs)
+    assert [row.label for row in found] == [str(path) for path in runs]
+    assert all(row.miou.deviation is None for row in found)
+
+
+def test_an_oracle_that_is_no_better_gives_no_share(write):
+    _, light, _ = rows(write("a", [0.4, 0.4], recipe="x"), write("b", [0.5, 0.5]), oracle=[write("c", [0.3, 0.3])])
+    assert light.gap_closed is None
+
+
+def test_absent_classes_have_no_mean(write):
+    (row,) = rows(write("a", [0.4, None]), write("b", [0.5, 0.1], 1))
+    assert row.iou[1] is None
+    assert row.miou.mean == pytest.approx(0.35)
+
+
+def test_an_evaluation_may_be_named_and_the_last_is_taken_else(write):
+    folder = write("a", [0.2, 0.2])
+    write("a", [0.6, 0.6], stage="retrain")
+    (folder / "evaluate-retrain").rename(folder / "evaluate")
+    assert read_run(folder).metrics["miou"] == 0.6
+    assert read_run(folder / "evaluate-warmup").metrics["miou"] == 0.2
+
+
+def test_what_cannot_be_compared_is_said(write, tmp_path):
+    with pytest.raises(UdasegError, match="there is no such directory"):
+        read_run(tmp_path / "nowhere")
+    unfinished = write("a", [0.2, 0.2])
+    (unfinished / "evaluate-warmup" / "manifest.json").unlink()
+    with pytest.raises(UdasegError, match="has no finished evaluation") as caught:
+        read_run(unfinished)
+    assert f"udaseg evaluate --run {unfinished}" in caught.value.hint
+    with pytest.raises(UdasegError, match="none of the classes occurs"):
+        read_run(write("none", [None, None]))
+    with pytest.raises(UdasegError, match=r"3 classes and .* 2, or others"):
+        rows(write("b", [0.2, 0.2]), write("c", [0.1] * 3, classes=("a", "b", "c")))
+    with pytest.raises(UdasegError, match="are 2 experiments: x, y"):
+        bounds = [write("d", [0.2, 0.2], recipe="x"), write("e", [0.2, 0.2], recipe="y")]
+        rows(write("f", [0.1, 0.1]), oracle=bounds)
+    (said,) = doubts(rows(write("g", [0.2, 0.2]), write("h", [0.2, 0.2], recipe="x", images=7)))
+    assert said == "the runs are scored on different numbers of pictures: 5; 7"
+
+
+def test_published_numbers_stand_beside_the_runs_of_their_recipe(write):
+    table = published("realtime-gta2city")
+    classes = SPACES["cs19"].classes
+    runs = [
+        write(name, [value] * 19, recipe=name, classes=classes)
+        for name, value in (("source-realtime-gta2city", 0.1), ("realtime-gta2city", 0.3), ("mine", 0.2))
+    ]
+    found = rows(*runs, table=table)
+    assert [row.label for row in found] == ["no domain adaptation", "light discriminator", "mine"]
+    laid_out = sheet.summary(found, table, doubts(found, table))
+    assert laid_out.header == ("method", "mIoU", "Δ", "published", "published Δ")
+    assert laid_out.rows[1] == ("light discriminator", "30.0", "+20.0", "24.4", "+11.0")
+    assert laid_out.rows[2] == ("mine", "20.0", "+10.0", "–", "–")
+    assert ("target only", "–", "–", "49.9", "+36.5") in laid_out.rows
+    assert len(laid_out.rows) == 9
+    assert "Politecnico di Torino" in laid_out.notes[0]
+
+
+def test_a_network_of_19_classes_beside_a_table_of_16_is_read_by_its_16(write):
+    folder = write("a", [0.5] * 19, recipe="synthia2city", classes=SPACES["cs19"].classes)
+    path = folder / "evaluate-warmup" / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"miou16": 0.41, "miou13": 0.52}))
+    table = published("synthia2city")
+    found = rows(folder, table=table)
+    assert found[0].miou.mean == 0.41
+    assert any("that of the 16" in said for said in doubts(found, table))
+    laid_out = sheet.summary(found, table, ())
+    assert laid_out.header == ("method", "mIoU", "mIoU of 13", "published", "published, of 13")
+    assert laid_out.rows[0] == ("depth distribution", "41.0", "52.0", "48.2*", "55.5")
+
+
+# --- the published tables -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", tables())
+def test_published_tables_are_whole(name):
+    table = published(name)
+    assert set(table.classes) <= {c for space in SPACES.values() for c in space.classes}
+    assert len({row.method for row in table.rows}) == len(table.rows)
+    assert {row.recipe for row in table.rows} - {None} <= recipes.shipped().keys()
+    for row in table.rows:
+        assert len(row.iou) in (0, len(table.classes)), row.method
+        assert row.miou is not None or row.miou13 is not None, row.method
+        assert all(value is None or 0 <= value <= 1 for value in (*row.iou, row.miou, row.miou13))
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "mean", "printed", "recomputed"),
+    [
+        ("cbst-gta2city", "ST, ResNet-38", "miou", 41.5, 48.36),
+        ("cbst-synthia2city", "CBST, FCN8s-VGG16", "miou13", 36.1, 40.7),
+        ("cbst-synthia2city", "source only of curriculum DA, FCN8s-VGG16", "miou13", 27.6, 25.3),
+        ("cbst-synthia2city", "source only of curriculum DA, FCN8s-VGG16", "miou", 22.0, 22.4),
+        ("cbst-synthia2city", "FCN in the wild, Dilation-Frontend", "miou13", 22.1, 22.9),
+        ("cbst-gta2bdd", "source only, ResNet-38", "miou", 35.0, 35.64),
+        ("gta2city", "DACS", "miou", 52.1, 52.6),
+        ("g2l-synthia2city", "G2L", "miou13", 64.4, 64.26),
+        ("synthia2city-7", "DADA", "miou", 70.4, 69.2),
+    ],
+)
+def test_printed_means_that_do_not_add_up_are_marked(name, method, mean, printed, recomputed):
+    table = published(name)
+    (row,) = (row for row in table.rows if row.method == method)
+    found = table.wrong_means(row)[mean]
+    assert 100 * found[0] == pytest.approx(printed)
+    assert 100 * found[1] == pytest.approx(recomputed, abs=0.05)
+    laid_out = sheet.summary([], table, ())
+    assert any(note.startswith(f"* {method}: printed") for note in laid_out.notes)
+    assert any(line[0] == method and "*" in "".join(line) for line in laid_out.rows)
+
+
+def test_a_mean_over_classes_that_are_not_printed_cannot_be_checked():
+    table = published("realtime-gta2city")
+    assert (table.mean_of, len(table.classes)) == (19, 4)
+    assert not any(table.wrong_means(row) for row in table.rows)
+
+
+def test_another_table_is_not_known():
+    with pytest.raises(UdasegError, match="no published table 'x'") as caught:
+        published("x")
+    assert "realtime-gta2city" in caught.value.hint
+
+
+# --- as text --------------------------------------------------------------------------------------------------------
+
+
+def test_markdown_and_latex_hold_the_same_cells(write):
+    found = rows(write("a", [0.25, 0.25], recipe="a_b"), write("b", [0.2, 0.2], recipe="c|d"))
+    laid_out = sheet.summary(found, None, ["50 % & more"])
+    assert sheet.markdown(laid_out) == (
+        "| method | mIoU | Δ |\n| --- | ---: | ---: |\n| a_b | 25.0 | – |\n| c\\|d | 20.0 | −5.0 |\n\n50 % & more"
+    )
+    assert sheet.latex(laid_out) == (
+        "% mIoU in %\n% 50 % & more\n\\begin{tabular}{lrr}\n\\toprule\nmethod & mIoU & $\\Delta$ \\\\\n\\midrule\n"
+        "a\\_b & 25.0 & -- \\\\\nc|d & 20.0 & $-$5.0 \\\\\n\\bottomrule\n\\end{tabular}"
+    )
+
+
+def test_csv_has_every_number_and_class(write):
+    table = published("synthia2city-7")
+    found = rows(write("a", [0.5] * 7, recipe="synthia2city-7", classes=table.classes), table=table)
+    lines = list(csv.DictReader(io.StringIO(sheet.comma_separated(found, table))))
+    assert [line["method"] for line in lines] == ["depth distribution", "ADVENT", "DADA", "CTRL"]
+    assert (lines[0]["miou"], lines[0]["published"], lines[0]["sky"], lines[0]["seeds"]) == (
+        "50.00",
+        "72.60",
+        "50.00",
+        "0",
+    )
+    assert (lines[2]["published"], lines[2]["published_mean_of_classes"]) == ("70.40", "69.20")
+    assert lines[0]["delta"] == lines[1]["miou"] == ""
+
+
+def test_by_class_has_a_column_for_each_row(write):
+    runs = [write(f"a-{s}", [0.1 + s / 10, None], s) for s in (0, 1)]
+    laid_out = sheet.by_class(rows(*runs), None, ())
+    assert laid_out.header == ("class", "light")
+    assert laid_out.rows == (("road", "15.0 ± 7.1"), ("car", "–"), ("mean", "15.0 ± 7.1"))
+    printed = sheet.by_class([], published("gta2city"), ())
+    assert printed.rows[-1][1 + [row.method for row in published("gta2city").rows].index("DACS")] == "52.1*"
+
+
+def test_json_has_what_the_tables_round(write):
+    found = rows(write("a", [0.123456, 0.2]))
+    said = json.loads(json.dumps(sheet.document(found, published("synthia2city-7"), [])))
+    assert said["rows"][0]["iou"][0]["mean"] == 0.123456
+    assert said["published"]["rows"][1]["wrong_means"]["miou"]["printed"] == pytest.approx(0.704)

@@ -1,0 +1,105 @@
+"""udaseg compare on runs that were made."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from udaseg.report.published import published
+
+MAKEFILE = Path(__file__).parent.parent.parent / "Makefile"
+
+
+def test_a_run_beside_its_own_start(workspace, udaseg):
+    words = "compare runs/tiny/evaluate-warmup runs/tiny"
+    outcome = udaseg(words, tiny=False)
+    assert outcome.code == 0, outcome.err
+    scores = [
+        json.loads(Path(f"runs/tiny/{name}/metrics.json").read_text())["miou"]
+        for name in ("evaluate-warmup", "evaluate")
+    ]
+    for score in scores:
+        assert f"{100 * score:.1f}" in outcome.out
+    said = udaseg(f"{words} --json", tiny=False).json
+    assert [row["miou"]["mean"] for row in said["rows"]] == scores
+    assert said["rows"][1]["delta"]["mean"] == pytest.approx(scores[1] - scores[0])
+    assert len(udaseg(f"{words} --classes --markdown", tiny=False).out.splitlines()) == 22
+    assert udaseg(f"{words} --csv", tiny=False).out.count("\n") == 3
+    assert "\\begin{tabular}" in udaseg(f"{words} --latex", tiny=False).out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "there is nothing to compare"),
+        ("--oracle a", "there is nothing to compare"),
+        ("--published realtime-gta2city --oracle a", "--oracle is the upper bound of other runs"),
+        ("a --json --csv", "give one of them"),
+        ("--published none", "there is no published table 'none'"),
+        ("nowhere", "there is no such directory"),
+    ],
+)
+def test_compare_says_what_it_needs(udaseg, words, message):
+    outcome = udaseg(f"compare {words}", tiny=False)
+    assert outcome.code == 1
+    assert message in outcome.err
+
+
+def test_make_runs_every_row_of_the_real_time_table():
+    text = MAKEFILE.read_text().replace("\\\n", " ")
+    named = re.search(r"^REALTIME = (.*)$", text, re.MULTILINE)[1].split()
+    bound = re.search(r"^BOUND = (.*)$", text, re.MULTILINE)[1].split()
+    assert [*named, *bound] == [row.recipe for row in published("realtime-gta2city").rows]
+
+
+def test_runs_side_by_side_on_one_page_with_a_bound(workspace, udaseg):
+    shutil.copytree("runs/tiny", "runs/other", ignore=shutil.ignore_patterns(".lock"))
+    words = "report runs/tiny runs/other --oracle runs/other/evaluate-warmup"
+    planned = udaseg(f"{words} --dry-run", tiny=False)
+    assert (planned.code, planned.out, Path("runs/report").exists()) == (0, "", False)
+    assert "report: would run into runs/report: it has not been run" in planned.err
+    outcome = udaseg(words, tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.splitlines()[-1].startswith("report: 2 runs side by side; the best mIoU is ")
+    assert outcome.err.splitlines()[-1].endswith("the page is runs/report/report.html")
+    page = Path("runs/report/report.html").read_text()
+    assert "2 runs side by side" in page
+    assert "runs/other/evaluate-warmup" in page
+    assert "Where the runs disagree" in page
+    assert "report: up to date" in udaseg(words, tiny=False).err
+    assert "input oracle" in udaseg("report runs/tiny runs/other --dry-run", tiny=False).err
+
+
+def test_a_run_by_itself_may_be_named_as_an_argument(workspace, udaseg):
+    assert "up to date (runs/tiny/report)" in udaseg("report runs/tiny", tiny=False).err
+
+
+def test_what_a_page_of_several_runs_needs_is_said(workspace, udaseg):
+    for words, message in (
+        ("report runs/tiny runs/tiny", "a run is named twice"),
+        ("report runs/tiny runs/none", "holds no finished stage"),
+        ("report runs/tiny --oracle runs/none", "there is no such directory"),
+        (
+            "report runs/tiny --oracle runs/tiny --oracle runs/tiny/evaluate",
+            "2 of the 2 runs given with --oracle are of seed 0",
+        ),
+    ):
+        outcome = udaseg(words, tiny=False)
+        assert outcome.code == 1
+        assert message in outcome.err
+
+
+def test_a_report_needs_no_data_and_says_what_it_leaves_out(workspace, udaseg):
+    shutil.rmtree("data")
+    outcome = udaseg("report --run runs/tiny --force", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "the target of runs/tiny is not in data/toytown: its pictures are left out" in outcome.err
+    assert not Path("data").exists()
+
+
+def test_the_page_of_a_run_scores_its_pseudo_labels_by_the_truth(workspace, udaseg):
+    page = Path("runs/tiny/report.html").read_text()
+    assert "What refinement changed" in page
+    assert "Their truth is read by this page alone" in page

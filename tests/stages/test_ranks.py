@@ -1,0 +1,68 @@
+"""Two processes give the bytes of one, and one that dies takes the other down with a word."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from .conftest import KILLING
+
+SEVERAL = """
+import sys
+from udaseg.stages import cli
+for command in sys.argv[1:]:
+    if code := cli.run([*command.split(), "--recipe", "tiny.yaml"]):
+        sys.exit(code)
+"""
+GMM = "gmm --set source.dataset=synthia --set space=syn16 --out mixtures"
+SHARED = ("predict", "pseudolabel", "refine", "prototypes", "evaluate")
+
+
+def both(*programs: list[str]) -> list[tuple[int, str]]:
+    """Run one program a process, as torchrun would start them; give their exit codes and what they say."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    running = []
+    for rank, program in enumerate(programs):
+        said = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(len(programs)), **place}
+        given = {"env": os.environ | said, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        running.append(subprocess.Popen([sys.executable, "-c", *program], **given))
+    ended = [process.communicate(timeout=250)[1] for process in running]
+    return [(process.returncode, words) for process, words in zip(running, ended, strict=True)]
+
+
+def test_two_processes_give_the_bytes_of_one(workspace, finished, udaseg, manifest):
+    for command in SHARED:
+        shutil.rmtree(Path("runs/tiny", command))
+    ended = both(*[[SEVERAL, *SHARED, GMM]] * 2)
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert "predict: 5 pictures" in ended[0][1]
+    assert ended[1][1] == ""  # one process speaks
+    for command in SHARED:
+        found, alone = (manifest(place / "runs" / "tiny" / command) for place in (Path(), finished))
+        assert found["environment"]["processes"] == 2
+        assert found["outputs"]["count"] == alone["outputs"]["count"], command
+        assert found["outputs"]["digest"] == alone["outputs"]["digest"], command
+        assert found["metrics"] == alone["metrics"], command
+    shutil.move("mixtures", "by_two")
+    assert udaseg(GMM).code == 0
+    assert Path("by_two/gmm.h5").read_bytes() == Path("mixtures/gmm.h5").read_bytes()
+
+
+def test_a_process_that_dies_takes_the_other_down_with_a_word(workspace, udaseg, manifest):
+    shutil.rmtree("runs/tiny/predict")
+    one = "predict --set predict.batch=1"
+    alive, dead = both([SEVERAL, one], [KILLING, "*.part", "0", *one.split(), "--recipe", "tiny.yaml"])
+    assert dead[0] == -9
+    assert alive[0] == 1
+    assert "error (process 1 of 2): process 1 of 2 has lost the others" in alive[1]
+    assert "one of them has ended" in alive[1]
+    assert "Traceback" not in alive[1]
+    assert not Path("runs/tiny/predict/manifest.json").exists()
+    assert udaseg("predict --set predict.batch=1").code == 0
+    continued = manifest("runs/tiny/predict")["outputs"]["digest"]
+    assert udaseg("predict --set predict.batch=1 --force").code == 0
+    assert manifest("runs/tiny/predict")["outputs"]["digest"] == continued

@@ -1,0 +1,36 @@
+"""The share of each process, and sums that do not depend on how many there are."""
+
+import numpy as np
+import pytest
+
+from udaseg import ranks
+
+
+def test_one_process_has_everything(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert (ranks.rank(), ranks.count(), ranks.first()) == (0, 1, True)
+    assert ranks.mine("abc", 2) == list("abc")
+    array = np.arange(3)
+    assert ranks.total(array) is array
+    assert ranks.by_first(lambda: {"a": 1}) == {"a": 1}
+    ranks.wait()
+
+
+@pytest.mark.parametrize(("items", "count", "block"), [(0, 2, 1), (1, 3, 1), (7, 2, 1), (7, 2, 4), (10, 3, 2)])
+def test_every_item_belongs_to_one_process(monkeypatch, items, count, block):
+    monkeypatch.setenv("WORLD_SIZE", str(count))
+    shares = []
+    for rank in range(count):
+        monkeypatch.setenv("RANK", str(rank))
+        shares.append(ranks.mine(range(items), block))
+    assert sorted(item for share in shares for item in share) == list(range(items))
+    whole = [set(range(start, min(start + block, items))) for start in range(0, items, block)]
+    assert all(any(run <= set(share) for share in shares) for run in whole)
+
+
+@pytest.mark.parametrize(("items", "least"), [(0, 4), (1, 4), (9, 4), (100, 1), (3000, 4)])
+def test_blocks_cover_all_in_order(items, least):
+    blocks = ranks.blocks(items, least)
+    assert [item for block in blocks for item in block] == list(range(items))
+    assert len(blocks) <= ranks.BLOCKS
+    assert len(blocks) == 1 or min(map(len, blocks)) >= least

@@ -1,0 +1,106 @@
+"""Several processes that share the work of a stage: torchrun says how many there are, and which one this is.
+
+With one process, as without torchrun, everything here leaves things as they are. Numbers travel by gloo, between
+machines too, and files by the file system, which all processes share.
+"""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from udaseg.errors import UdasegError
+
+if TYPE_CHECKING:
+    import numpy as np  # imported where it is used: the help of every command imports this module
+
+Item = TypeVar("Item")
+BLOCKS = 64
+PATIENCE = timedelta(days=7)  # with a process that works: one that has ended is noticed at once
+
+
+def rank() -> int:
+    """Say which of the processes this is, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def count() -> int:
+    """Say how many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def first() -> bool:
+    """Tell whether this is the process that writes what there is one of, and speaks."""
+    return rank() == 0
+
+
+def mine(items: Sequence[Item], block: int = 1) -> list[Item]:
+    """Choose this process's share: of the runs of `block` items, every one whose turn it is."""
+    return [item for i, item in enumerate(items) if i // block % count() == rank()]
+
+
+def blocks(items: int, least: int) -> list[range]:
+    """Cut range(items) into at most 64 runs of `least` or more, the same for any number of processes.
+
+    Sums of fractions depend on their order: summed run by run, and then over the runs, they do not depend on who
+    summed which.
+    """
+    number = max(1, min(BLOCKS, items // max(1, least)))
+    edges = [items * i // number for i in range(number + 1)]
+    return [range(start, end) for start, end in pairwise(edges)]
+
+
+def total(array: "np.ndarray") -> "np.ndarray":
+    """Add up the arrays of all processes, of one shape; unsigned integers may not exceed the signed ones."""
+    if count() == 1:
+        return array
+    import numpy as np
+    import torch
+
+    array = np.ascontiguousarray(array)
+    signed = array.view(f"i{array.itemsize}") if array.dtype.kind == "u" else array
+    tensor = torch.from_numpy(signed.copy())
+    _together(lambda group: group.all_reduce(tensor))
+    return tensor.numpy().view(array.dtype)
+
+
+def by_first(function: Callable[[], Any]) -> Any:
+    """Let the first process work something out, a JSON value, and give it to all."""
+    value = function() if first() else None
+    if count() == 1:
+        return value
+    import numpy as np
+    import torch
+
+    data = json.dumps(value).encode()
+    length = int(total(np.array([len(data) if first() else 0], np.int64))[0])
+    tensor = torch.from_numpy(np.frombuffer(data.ljust(length) if first() else bytes(length), np.uint8).copy())
+    _together(lambda group: group.broadcast(tensor, 0))
+    return json.loads(tensor.numpy().tobytes())
+
+
+def wait() -> None:
+    """Wait until all processes are here."""
+    if count() > 1:
+        _together(lambda group: group.barrier())
+
+
+def _together(function: Callable[[Any], None]) -> None:
+    try:
+        function(_group())
+    except RuntimeError as error:
+        raise UdasegError(
+            f"process {rank() + 1} of {count()} has lost the others: {str(error).splitlines()[0][:200]}",
+            "one of them has ended, and says above why; the same command continues",
+        ) from error
+
+
+@cache
+def _group() -> Any:
+    import torch.distributed
+
+    torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    return torch.distributed

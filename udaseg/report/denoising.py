@@ -1,0 +1,250 @@
+"""What refinement did to the pseudo-labels: the pixels that changed, and where the truth is known, whether rightly."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from udaseg.errors import UdasegError
+from udaseg.labels import IGNORE
+from udaseg.report.panels import LONGEST, evenly, open_label, open_picture, uri
+
+SAMPLED = 100  # pictures that are counted, at even distances
+SHOWN = 4
+# What became of a pixel, and the colour that says so: blue is right, orange is wrong, as in all of the page. A label
+# that became another class is strong, one that was taken out is pale; without the truth both are green.
+KINDS = {
+    "unlabelled": (0, 0, 0),
+    "kept": (110, 112, 115),
+    "flipped, right now": (47, 127, 209),
+    "flipped, wrong now": (226, 110, 40),
+    "taken out, was wrong": (178, 210, 240),
+    "taken out, was right": (250, 205, 170),
+    "flipped": (60, 170, 120),
+    "taken out": (185, 228, 205),
+}
+_NAMES = list(KINDS)
+
+Truth = Callable[[str], np.ndarray | None]  # from a stem to train ids [H, W], 255 where there is none
+
+
+@dataclass(frozen=True)
+class PseudoPanel:
+    """One target training picture: data URIs of it, its truth, the network's confidence, and its labels."""
+
+    stem: str
+    image: str | None
+    truth: str | None
+    confidence: str | None  # black is 0, white is 1
+    pseudo: str | None
+    refined: str | None
+    changes: str | None
+    labelled: tuple[float | None, float | None]  # share of pixels with a label, before and after refinement
+    changed: float | None  # share of the pixels that refinement changed
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """What became of the labels of a sample of pictures, in pixels; the counts per class are of labels of known truth.
+
+    `kinds` counts what KINDS names. `labels` and `right` are [2, C]: before and after refinement.
+    """
+
+    pictures: int
+    total: int
+    kinds: dict[str, int]
+    labels: np.ndarray
+    right: np.ndarray
+
+    @property
+    def known(self) -> bool:
+        return bool(self.labels.any())
+
+
+def denoising(pseudo: Path | None, refined: Path | None, classes: int, truth: Truth | None) -> Denoising | None:
+    """Count what refinement changed, on pictures at even distances; None where nothing was refined and no truth is."""
+    folders = [folder for folder in (pseudo, refined) if folder is not None]
+    if not folders or (len(folders) < 2 and truth is None):
+        return None
+    stems = _stems(folders)
+    kinds, labels, right = np.zeros(len(KINDS), np.int64), *np.zeros((2, 2, classes), np.int64)
+    sample = evenly(stems, SAMPLED)
+    for stem in sample:
+        pair = [_ids(folder / f"{stem}.png") for folder in folders]
+        true_HW = _true(truth, stem, pair[0])
+        for i, label_HW in enumerate(pair):
+            if true_HW is not None and label_HW is not None:
+                known_HW = true_HW != IGNORE
+                labels[i] += _per_class(label_HW[known_HW], classes)
+                right[i] += _per_class(label_HW[known_HW & (label_HW == true_HW)], classes)
+        if len(pair) == 2 and pair[0] is not None and pair[1] is not None:
+            kinds += np.bincount(_kinds(*pair, true_HW).ravel(), minlength=len(KINDS))
+    return Denoising(len(sample), len(stems), dict(zip(KINDS, kinds.tolist(), strict=True)), labels, right)
+
+
+def pseudo_panels(
+    pseudo: Path | None,
+    refined: Path | None,
+    images: Mapping[str, Path],
+    truth: Truth | None = None,
+    predictions: Path | None = None,
+) -> tuple[PseudoPanel, ...]:
+    """Take the pseudo-labels that refinement changed most, of a sample; where nothing was refined, at even distances.
+
+    predictions: the file of the scores that the labels were chosen by; without it there is no map of confidence.
+    """
+    folders = [folder for folder in (pseudo, refined) if folder]
+    stems = _stems(folders)
+    chosen = evenly(stems, SHOWN)
+    if len(folders) == 2:
+        changed = {stem: _changed(pseudo, refined, stem) for stem in evenly(stems, SAMPLED)}
+        chosen = sorted(changed, key=lambda stem: (-(changed[stem] or 0.0), stem))[:SHOWN]
+    shown = []
+    for stem in chosen:
+        pair = [open_label(folder / f"{stem}.png") if folder else None for folder in (pseudo, refined)]
+        ids = [np.asarray(label) if label else None for label in pair]
+        image = open_picture(Path(images[stem])) if stem in images else None
+        labelled = tuple(float((label_HW != IGNORE).mean()) if label_HW is not None else None for label_HW in ids)
+        true_HW = _true(truth, stem, next(label_HW for label_HW in ids if label_HW is not None))
+        changes, part = None, None
+        if ids[0] is not None and ids[1] is not None:
+            changes = uri(_painted(_kinds(*ids, true_HW)))
+            part = float((ids[0] != ids[1]).mean())
+        shown.append(
+            PseudoPanel(
+                stem,
+                uri(image, photo=True),
+                uri(_as(pair[0] or pair[1], true_HW)),
+                uri(_confidence(predictions, stem), photo=True),
+                uri(pair[0]),
+                uri(pair[1]),
+                changes,
+                labelled,
+                part,
+            )
+        )
+    return tuple(shown)
+
+
+def legend(done: Denoising | None) -> dict[str, tuple[int, int, int]]:
+    """Give the colours of what became of pixels, those that occur."""
+    return {name: colour for name, colour in KINDS.items() if done and done.kinds[name]}
+
+
+def summary(done: Denoising, names: Sequence[str]) -> dict[str, Any]:
+    """Lay out the shares of the labels that changed, and how right labels are before and after, over all and by class.
+
+    `changes` are (what was done, its share of the labels, what is right about it, the share of that or None).
+    """
+    kinds = done.kinds
+    parts = {
+        "gave another class to": ("flipped", "to the true one", "flipped, right now", "flipped, wrong now"),
+        "took the label from": ("taken out", "rightly", "taken out, was wrong", "taken out, was right"),
+    }
+    before = sum(count for name, count in kinds.items() if name != "unlabelled")
+    changes = []
+    for what, (unknown, rightly, right, wrong) in parts.items():
+        known = kinds[right] + kinds[wrong]
+        changes.append((what, _part(known + kinds[unknown], before), rightly, _part(kinds[right], known)))
+    rights, totals = (counts.sum(1).tolist() for counts in (done.right, done.labels))
+    rows = []
+    for c, name in enumerate(names if done.known else ()):
+        right = [_part(*pair) for pair in zip(done.right[:, c].tolist(), done.labels[:, c].tolist(), strict=True)]
+        share = [_part(*pair) for pair in zip(done.labels[:, c].tolist(), totals, strict=True)]
+        delta = None if None in right else right[1] - right[0]
+        rows.append({"name": name, "right": right, "share": share, "delta": delta})
+    return {
+        "pictures": done.pictures,
+        "total": done.total,
+        "refined": before > 0,
+        "changes": changes if before else [],
+        "right": [_part(*pair) for pair in zip(rights, totals, strict=True)],
+        "rows": rows,
+    }
+
+
+def _part(part: int, total: int) -> float | None:
+    return part / total if total else None
+
+
+def _stems(folders: Sequence[Path]) -> list[str]:
+    return sorted({path.stem for folder in folders for path in folder.glob("*.png")})
+
+
+def _ids(path: Path) -> np.ndarray | None:
+    label = open_label(path)
+    return None if label is None else np.asarray(label)
+
+
+def _true(truth: Truth | None, stem: str, label_HW: np.ndarray | None) -> np.ndarray | None:
+    """Read the truth of a picture; None where there is none at the size of its label."""
+    if truth is None or label_HW is None:
+        return None
+    true_HW = truth(stem)
+    return true_HW if true_HW is not None and true_HW.shape == label_HW.shape else None
+
+
+def _per_class(values: np.ndarray, classes: int) -> np.ndarray:
+    return np.bincount(values, minlength=256)[:classes]
+
+
+def _changed(pseudo: Path, refined: Path, stem: str) -> float | None:
+    pair = [_ids(folder / f"{stem}.png") for folder in (pseudo, refined)]
+    if pair[0] is None or pair[1] is None:
+        return None
+    if pair[0].shape != pair[1].shape:
+        raise UdasegError(
+            f"{refined / stem}.png has the size {pair[1].shape}, {pseudo / stem}.png has {pair[0].shape}",
+            "run udaseg refine again on these pseudo-labels",
+        )
+    return float((pair[0] != pair[1]).mean())
+
+
+def _kinds(before_HW: np.ndarray, after_HW: np.ndarray, true_HW: np.ndarray | None) -> np.ndarray:
+    """Name what became of every pixel, by its place in KINDS: uint8 [H, W]. A new label counts as a flipped one."""
+    out = after_HW == IGNORE
+    kept = (before_HW == after_HW) & ~out
+    named = [(out & (before_HW == IGNORE), "unlabelled"), (kept, "kept")]
+    if true_HW is not None:
+        known = true_HW != IGNORE
+        was, now = known & (before_HW == true_HW), known & (after_HW == true_HW)
+        named += [(out & was, "taken out, was right"), (out & known, "taken out, was wrong")]
+        named += [(now, "flipped, right now"), (known, "flipped, wrong now")]
+    named += [(out, "taken out")]
+    return np.select(
+        [where for where, _ in named], [_NAMES.index(name) for _, name in named], _NAMES.index("flipped")
+    ).astype(np.uint8)
+
+
+def _painted(kinds_HW: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.array(list(KINDS.values()), np.uint8)[kinds_HW])
+
+
+def _as(label: Image.Image, ids_HW: np.ndarray | None) -> Image.Image | None:
+    """Draw train ids in the colours of a label picture."""
+    if ids_HW is None:
+        return None
+    drawn = Image.fromarray(np.ascontiguousarray(ids_HW))
+    if label.getpalette():
+        drawn.putpalette(label.getpalette())
+    return drawn
+
+
+def _confidence(predictions: Path | None, stem: str) -> Image.Image | None:
+    """Draw how sure the network was of each pixel, at the report's size."""
+    if predictions is None or not predictions.is_file():
+        return None
+    from udaseg.confidence import label_and_confidence
+    from udaseg.predictions import Predictions
+
+    with Predictions(predictions) as stored:
+        if stem not in stored.stems:
+            return None
+        size = stored.size(stem)
+        scale = min(1.0, LONGEST / max(size))
+        height, width = (max(1, round(side * scale)) for side in size)
+        _, confidence_HW = label_and_confidence(stored.logits(stem), height, width, stored.align_corners)
+    return Image.fromarray(np.rint(255 * confidence_HW).astype(np.uint8))
