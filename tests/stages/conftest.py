@@ -18,9 +18,9 @@ base: demo
 toytown: {source: 6, train: 5, val: 3, size: [64, 128]}
 source: {size: [32, 64]}
 target: {size: [32, 64]}
-warmup: {steps: 4, batch: 2, save_every: 2, log_every: 1}
+warmup: {steps: 4, batch: 2, save_every: 2, log_every: 1, augment: {crop: null, scale: [1.0, 1.0]}}
 refine: {confidence: 0.0, base0: 2, base1: 60, scale_with_area: false}
-retrain: {steps: 3, batch: 2, save_every: 2, log_every: 1}
+retrain: {steps: 3, batch: 2, save_every: 2, log_every: 1, augment: {crop: null, scale: [1.0, 1.0]}}
 """
 CHAIN = (
     "warmup", "stylize", "predict", "pseudolabel", "refine", "prototypes", "gmm", "retrain",

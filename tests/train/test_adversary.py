@@ -125,6 +125,7 @@ def test_what_shows_no_picture_is_neither_seen_nor_judged(settings):
     assert not torch.equal(padded["discriminator"], terms(0.0)["discriminator"])
     whole, plain = terms(0.0, target=torch.ones_like(valid)), terms(0.0)
     assert all(whole[name].item() == pytest.approx(term.item(), rel=1e-5) for name, term in plain.items())
+    assert all(term.isfinite() for term in terms(0.0, target=torch.zeros_like(valid)).values())
 
 
 def batch(source=(64, 96), target=(64, 96)) -> Batch:

@@ -1,4 +1,4 @@
-"""Training at its limits: one picture, no label at all, a single class, pictures of one pixel."""
+"""Training at its limits: one picture, no label at all, a single class."""
 
 import json
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class Few:
 
 @pytest.mark.parametrize(
     ("count", "size", "value", "classes"),
-    [(1, (32, 48), 0, 3), (3, (32, 48), 255, 3), (3, (32, 48), 0, 1), (2, (1, 1), 1, 2)],
-    ids=["one picture", "no label", "one class", "one pixel"],
+    [(1, (32, 48), 0, 3), (3, (32, 48), 255, 3), (3, (32, 48), 0, 1)],
+    ids=["one picture", "no label", "one class"],
 )
 def test_training_stays_finite(tmp_path, count, size, value, classes):
     space = class_space([f"class {c}" for c in range(classes)])

@@ -199,7 +199,7 @@ def _lineage(stage: Stage) -> dict[str, Any]:
         "numbers": plain[:KEY_NUMBERS],
         "settings": _lines(manifest.get("settings")),
         "metrics": _lines(metrics),
-        "inputs": manifest.get("inputs") or {},
+        "inputs": {name: given for name, given in (manifest.get("inputs") or {}).items() if isinstance(given, dict)},
         "outputs": manifest.get("outputs") or {},
         "manifest": manifest,
     }
@@ -242,7 +242,11 @@ def _uses_stylised(warmup: Stage | None) -> bool:
 
 
 def _input_paths(stage: Stage) -> dict[str, str]:
-    return {name: str(given.get("path")) for name, given in (stage.manifest.get("inputs") or {}).items()}
+    return {
+        name: str(given.get("path"))
+        for name, given in (stage.manifest.get("inputs") or {}).items()
+        if isinstance(given, dict)
+    }
 
 
 def _part(part: int | None, total: int) -> float | None:

@@ -213,7 +213,10 @@ def _blanked(view_NChw: Tensor, valid_NHW: Tensor | None) -> Tensor:
 def _within(values_Nhw: Tensor, valid_NHW: Tensor | None) -> Tensor:
     """Choose what was said of the picture, of any shape that has a mean."""
     valid_Nhw = at_grid(valid_NHW, values_Nhw.shape[-2:])
-    return values_Nhw if valid_Nhw is None else values_Nhw[valid_Nhw]
+    if valid_Nhw is None:
+        return values_Nhw
+    # Where padding leaves no place of the grid there is nothing to learn, but still a mean.
+    return values_Nhw[valid_Nhw] if valid_Nhw.any() else 0.0 * values_Nhw
 
 
 def _require_patch(settings: Adversary, domain: str, seen: Seen) -> None:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from udaseg.data.loading import Batch, Stream, batches
 from udaseg.errors import UdasegError
 from udaseg.models import devices
+from udaseg.models.tensorfile import check_finite
 from udaseg.recipe import Training
 from udaseg.train.schedule import poly
 from udaseg.train.state import Log, restore, save
@@ -51,7 +52,7 @@ def fit(
     `objective(step, batch)` gives the named terms whose sum is minimised; those in `watched` are logged and no more.
     `followers` are modules that are saved and restored but not optimised, such as an averaged teacher. Raises
     Interrupted, with the state saved, when the process is told to stop, and UdasegError where a term is not finite:
-    before the step, so the last state is good.
+    before the step, so the last state is good. Weights that are not finite are not saved either.
     """
     modules = {name: player.module for name, player in players.items()} | (followers or {})
     optimizers = {name: player.optimizer for name, player in players.items()}
@@ -79,6 +80,8 @@ def fit(
                 values = {name: float(term.detach()) for name, term in terms.items()}
                 log.write({"step": done, "loss": float(loss.detach()), **values, "lr": base_rate(base, factor)})
             if done % settings.save_every == 0 or done == settings.steps or stopped.is_set():
+                for name, player in players.items():
+                    check_finite(f"after step {done} the {name}", player.module.state_dict())
                 save(out / "state.pt", done, modules, optimizers)
             if stopped.is_set() and done < settings.steps:
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
