@@ -1,65 +1,10 @@
-"""The recipe: one frozen, checked description of an experiment, a section for each stage."""
+"""The network, and the sections of the stages that train it."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
-HxW = tuple[Count, Count]
-Name = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of a directory
-BnMode = Literal["train", "affine-frozen", "frozen"]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Toytown(Section):
-    """How much of the embedded world to render where the data root holds none."""
-
-    source: Count = 300
-    train: Count = 300
-    val: Count = 100
-    size: HxW = (256, 512)
-    seed: Annotated[int, Field(ge=0)] = 0
-
-
-class Side(Section):
-    @model_validator(mode="after")
-    def _pad_needs_a_size(self) -> Self:
-        if self.pad and self.size is None:
-            raise ValueError("pad=true keeps the aspect of pictures within `size`, and there is no size")
-        return self
-
-
-class Source(Side):
-    """The labelled, synthetic side."""
-
-    dataset: str = "gta5"
-    root: str | None = None  # relative to the data root; the dataset's name when absent
-    split: str = "train"
-    list: str | None = None  # a text file that names the pictures to take, all of the split when absent
-    limit: Count | None = None
-    coding: str | None = None  # of the label ids; only `folder` datasets leave it open
-    size: HxW | None = None  # images and labels are resized to this before crops
-    pad: bool = False  # keep the aspect within `size`; the rest is black and ignored
-
-
-class Target(Side):
-    """The real side: images to adapt to, and a labelled split that only evaluation opens."""
-
-    dataset: str = "cityscapes"
-    root: str | None = None
-    split: str = "train"
-    val: str = "val"
-    list: str | None = None  # of the pictures of `split`
-    limit: Count | None = None
-    coding: str | None = None
-    size: HxW | None = None
-    pad: bool = False
+from udaseg.recipe.kinds import BnMode, Count, Fraction, HxW, Positive, Section, Share
 
 
 class Model(Section):
@@ -136,76 +81,6 @@ class Depth(Section):
     mask_invalid: bool = True  # leave out depth that is no measurement; the published loss has it as 65536
 
 
-class Stylize(Section):
-    beta: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.01
-    window: Literal["square", "rect"] = "square"
-
-
-class Views(Section):
-    """How a trained network looks at a picture: once, or at several scales and mirrored, with the scores averaged."""
-
-    batch: Count = 1
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    scales: Annotated[tuple[Annotated[float, Field(ge=0.1, le=10.0)], ...], Field(min_length=1)] = (1.0,)
-    flip: bool = False
-    average: Literal["logits", "probs"] = "logits"
-
-
-class Predict(Views):
-    adabn: bool = False  # take batch norm's statistics from these pictures first; bn=train left it the source's
-
-
-class Prior(Section):
-    """Where in the picture each class stands in the source; kernel and sigma are pixels of a 1024x2048 picture."""
-
-    size: HxW | None = None  # of the labels it is for; that of the target's pictures when absent
-    stride: Count = 8  # a cell of the maps is so many pixels high and wide
-    kernel: Positive = 70.0
-    sigma: Positive | None = None  # a sixth of the kernel when absent
-    norm: Literal["mean", "sum", "max"] = "mean"
-
-
-class Iast(Section):
-    """Image-adaptive thresholds (IAST)."""
-
-    start: Share = 0.9
-    alpha: Fraction = 0.2  # the share to keep of a class whose threshold is 1
-    beta: Fraction = 0.9  # how much of the thresholds is left after a picture
-    gamma: Annotated[float, Field(ge=0.0)] = 8.0  # how much less to keep of classes with low thresholds
-
-
-class Pseudolabel(Section):
-    policy: Literal["st", "cbst", "cbst-sp", "iast"] = "cbst"
-    p: Share = 0.2  # in round 1
-    p_step: Fraction = 0.05  # more in each further round
-    p_max: Share = 0.5  # up to here
-    stride: Count = 1  # of the pixels from which thresholds are estimated; the CBST authors use 4
-    iast: Iast = Iast()
-
-
-class Refine(Section):
-    spatial_prior: bool = False
-    prototypes: bool = False
-    first: Literal["prototypes", "spatial_prior"] = "prototypes"  # where both are chosen
-    pixels: Literal["labelled", "all"] = "labelled"  # on which the prototypes decide anew; ProDA: all
-    temperature: Positive = 1.0  # of the softmax over the distances to the prototypes
-    confidence: Fraction = 0.9  # of the spatial prior: pixels of a lower one lose their label
-    base0: Annotated[int, Field(ge=0)] = 50
-    base1: Annotated[int, Field(ge=0)] = 4950
-    scale_with_area: bool = False
-
-
-class Prototypes(Section):
-    domain: Literal["source", "target", "both"] = "target"
-
-
-class Gmm(Section):
-    components: Count = 5
-    grid: HxW | None = None  # stride 8 of the source size when absent
-    iterations: Count = 100
-    compat: bool = False  # keep what is no measurement, and needles of variance 1e-6, as the published tables do
-
-
 class Strong(Section):
     """How the student's view of the target differs from the teacher's, which is as `augment` leaves it."""
 
@@ -262,39 +137,3 @@ class Distill(Training):
     target_weight: Positive = 1.0  # of these labels
     soft_weight: Annotated[float, Field(ge=0.0)] = 1.0  # of the divergence from its probabilities, on all pixels
     strong: Strong | None = None
-
-
-class Evaluate(Views):
-    size: HxW | None = None  # pictures are seen at this size; the target's when absent
-
-
-class Recipe(Section):
-    """One experiment. The stages of `chain` are run in order; each reads its own section and the shared ones."""
-
-    name: Name  # of the run's directory
-    description: str = ""
-    scale: Literal["full", "toy"] = "full"
-    seed: Annotated[int, Field(ge=0)] = 0
-    data: str = "data"  # the directory that holds the datasets
-    space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
-    chain: tuple[str, ...] = ()
-    ablation: dict[Name, dict[str, Any]] = {}  # by name, what to change for a run without one ingredient
-    rounds: Count = 1  # how often predict to retrain are run, each time from the model of the time before
-    toytown: Toytown | None = None
-    source: Source = Source()
-    target: Target = Target()
-    model: Model = Model()
-    pretrain: Warmup | None = None  # a phase on the source alone, from whose model `warmup` starts (FADA)
-    warmup: Warmup = Warmup()
-    adversary: Adversary = Adversary()
-    depth: Depth = Depth()
-    stylize: Stylize = Stylize()
-    predict: Predict = Predict()
-    prior: Prior = Prior()
-    pseudolabel: Pseudolabel = Pseudolabel()
-    refine: Refine = Refine()
-    prototypes: Prototypes = Prototypes()
-    gmm: Gmm = Gmm()
-    retrain: Retrain = Retrain()
-    distill: Distill = Distill()
-    evaluate: Evaluate = Evaluate()

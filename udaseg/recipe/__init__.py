@@ -1,0 +1,75 @@
+"""The recipe: one frozen, checked description of an experiment, a section for each stage."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from udaseg.recipe.kinds import BnMode, Count, HxW, Name, Section
+from udaseg.recipe.sides import Side, Source, Target, Toytown
+from udaseg.recipe.stages import Evaluate, Gmm, Iast, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize, Views
+from udaseg.recipe.training import Adversary, Augment, Depth, Distill, Model, Online, Retrain, Strong, Training, Warmup
+
+__all__ = [
+    "Adversary",
+    "Augment",
+    "BnMode",
+    "Depth",
+    "Distill",
+    "Evaluate",
+    "Gmm",
+    "HxW",
+    "Iast",
+    "Model",
+    "Online",
+    "Predict",
+    "Prior",
+    "Prototypes",
+    "Pseudolabel",
+    "Recipe",
+    "Refine",
+    "Retrain",
+    "Section",
+    "Side",
+    "Source",
+    "Strong",
+    "Stylize",
+    "Target",
+    "Toytown",
+    "Training",
+    "Views",
+    "Warmup",
+]
+
+
+class Recipe(Section):
+    """One experiment. The stages of `chain` are run in order; each reads its own section and the shared ones."""
+
+    name: Name  # of the run's directory
+    description: str = ""
+    scale: Literal["full", "toy"] = "full"
+    seed: Annotated[int, Field(ge=0)] = 0
+    data: str = "data"  # the directory that holds the datasets
+    space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
+    chain: tuple[str, ...] = ()
+    ablation: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict
+    )  # by name, what to change for a run without one ingredient
+    rounds: Count = 1  # how often predict to retrain are run, each time from the model of the time before
+    toytown: Toytown | None = None
+    source: Source = Source()
+    target: Target = Target()
+    model: Model = Model()
+    pretrain: Warmup | None = None  # a phase on the source alone, from whose model `warmup` starts (FADA)
+    warmup: Warmup = Warmup()
+    adversary: Adversary = Adversary()
+    depth: Depth = Depth()
+    stylize: Stylize = Stylize()
+    predict: Predict = Predict()
+    prior: Prior = Prior()
+    pseudolabel: Pseudolabel = Pseudolabel()
+    refine: Refine = Refine()
+    prototypes: Prototypes = Prototypes()
+    gmm: Gmm = Gmm()
+    retrain: Retrain = Retrain()
+    distill: Distill = Distill()
+    evaluate: Evaluate = Evaluate()
