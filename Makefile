@@ -15,7 +15,7 @@ PYTHON ?= python3.11
 RECIPES = $(patsubst udaseg/recipes/%.yaml,%,$(wildcard udaseg/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
-.PHONY: help test lint reliability $(RECIPES) chain ablation realtime-table
+.PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -12
@@ -33,6 +33,11 @@ test: .venv/ready lint
 lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+# Documents that are made of the code; a test looks whether they are up to date.
+docs: .venv/ready
+	.venv/bin/python docs/contract.py
+	.venv/bin/python docs/recipes.py
 
 # What the world does to files and processes, thousands of times; the tests hold a short form.
 reliability: .venv/ready

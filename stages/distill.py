@@ -7,10 +7,9 @@ import typer
 
 from udaseg.artifacts import Job
 
-from . import inputs, made
+from . import inputs, made, training
 from .progress import progress
-from .session import Session, say, staged, working
-from .tables import last
+from .session import Session, staged, working
 
 
 def job(session: Session) -> Job:
@@ -44,7 +43,6 @@ def run(session: Session) -> None:
         if result is None:
             return
         from udaseg.train.distill import distill
-        from udaseg.train.state import last_loss
 
         settings = recipe.distill
         source = None if settings.source == "none" else inputs.styled_source(session, settings.source)
@@ -64,24 +62,21 @@ def run(session: Session) -> None:
                 pad=(recipe.source.pad, recipe.target.pad),
                 progress=show,
             )
-        result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(target)}
-        say(
-            f"distill: {settings.steps} steps on {len(target)} target pictures{last(result.metrics)}; "
-            f"the model is {todo.out / 'model.pt'}"
-        )
+        training.adapt_statistics(session, todo, settings, target)
+        training.ended(todo, result, settings.steps, len(target), "target pictures")
 
 
 @staged
 def command(
     open_session,
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures a step, from each domain.")] = None,
-    lr: Annotated[float | None, typer.Option(help="The learning rate of the backbone.")] = None,
+    steps: training.StepsOption = None,
+    batch: training.BatchOption = None,
+    lr: training.LrOption = None,
     model: Annotated[Path | None, typer.Option(help="Learn from this model, of any architecture.")] = None,
 ) -> None:
     """Train a fresh network on the source and on what the finished model says of the target.
 
     Example: udaseg distill --model runs/demo/retrain/model.pt --set model.name=bisenet
     """
-    changes = {"distill.steps": steps, "distill.batch": batch, "distill.lr": lr}
+    changes = training.changes("distill", steps, batch, lr)
     run(open_session(changes, {"model": model}))

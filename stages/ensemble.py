@@ -8,12 +8,13 @@ import typer
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 
+from . import inputs
 from .progress import progress
 from .session import Session, say, staged, working
 
 
 def job(session: Session, files: list[Path], weights: list[float]) -> Job:
-    given = {f"predictions {number}": session.input(path) for number, path in enumerate(files, 1)}
+    given = {f"predictions {number}": session.input(inputs.few(session, path)) for number, path in enumerate(files, 1)}
     return Job("ensemble", session.out or session.folder("ensemble"), {"ensemble": {"weights": weights}}, given)
 
 
@@ -25,7 +26,8 @@ def run(session: Session, files: list[Path], weights: list[float]) -> None:
         from udaseg.pseudo.ensemble import ensemble
 
         with progress("ensemble", "pictures") as show:
-            pictures = ensemble(files, weights, todo.out, progress=show)
+            read = [Path(given.path) for given in todo.inputs.values()]
+            pictures = ensemble(read, weights, todo.out, progress=show)
         result.metrics = {"pictures": pictures, "networks": len(files)}
         say(f"ensemble: {pictures} pictures of {len(files)} networks in {todo.out / 'predictions.h5'}")
 

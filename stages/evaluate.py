@@ -1,9 +1,6 @@
 """udaseg evaluate: score a model on the labelled split of the target."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from udaseg.artifacts import Job, read_manifest
 
@@ -77,7 +74,7 @@ def run(session: Session) -> None:
 @staged
 def command(
     open_session,
-    model: Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")] = None,
+    model: views.ModelOption = None,
     scales: views.ScalesOption = None,
     flip: views.FlipOption = None,
     average: views.AverageOption = None,

@@ -114,7 +114,13 @@ def prior_file(session: Session) -> Path:
 
 def predictions_file(session: Session) -> Path:
     """Find the stored scores: where --predictions says, else in the run."""
-    return session.given("predictions") or session.finished("predict", "udaseg predict") / "predictions.h5"
+    path = session.given("predictions") or session.finished("predict", "udaseg predict") / "predictions.h5"
+    return few(session, path)
+
+
+def few(session: Session, path: Path) -> Path:
+    """Give the scores that a session works on: those in a file, or a copy of a sample of them."""
+    return path if session.sample is None else session.sample.predictions(path)
 
 
 def label_folder(session: Session, stage: str | None = None) -> Path:
@@ -237,7 +243,11 @@ def _opened(session: Session, what: str) -> ImageSet | LabelledSet:
         _require_names(session)
         made.ensure_toytown(session)
     try:
-        session.opened[what] = _open(session, what)
+        found = _open(session, what)
+        if session.sample is not None:
+            side = session.recipe.source if what == "source" else session.recipe.target
+            found = session.sample.opened(found, side.size)
+        session.opened[what] = found
     except UdasegError as error:
         _report_all(session, error)
         raise

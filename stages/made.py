@@ -5,6 +5,7 @@ from pathlib import Path
 from udaseg import artifacts, ranks
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
+from udaseg.pseudo.schedule import prediction_of_round
 
 from . import inputs
 from .progress import progress
@@ -114,7 +115,7 @@ def predict_job(session: Session) -> Job:
     settings = {
         "space": recipe.space,
         "target": inputs.seen(recipe.target),
-        "predict": recipe.predict.model_dump(),
+        "predict": prediction_of_round(recipe.predict, session.round).model_dump(),
     }
     given = {
         "model": session.input(inputs.last_model(session)),
@@ -138,7 +139,7 @@ def predict(session: Session) -> None:
                 inputs.space(session),
                 target,
                 recipe.target.size,
-                recipe.predict,
+                prediction_of_round(recipe.predict, session.round),
                 todo.out,
                 pad=recipe.target.pad,
                 progress=show,
@@ -152,6 +153,7 @@ def prototypes_job(session: Session) -> Job:
     recipe = session.recipe
     domain = recipe.prototypes.domain
     settings = {"space": recipe.space, "prototypes": recipe.prototypes.model_dump()}
+    settings["adabn"] = prediction_of_round(recipe.predict, session.round).adabn
     given = {"model": session.input(inputs.last_model(session))}
     if domain != "target":
         settings["source"] = inputs.seen(recipe.source)
@@ -184,7 +186,12 @@ def prototypes(session: Session) -> None:
             parts.append((target, lambda i: read(target.records[i].stem), recipe.target))
         with progress("prototypes", "pictures") as show:
             found, result.environment = gather(
-                Path(model.path), inputs.space(session), parts, recipe.predict, digest=model.digest, progress=show
+                Path(model.path),
+                inputs.space(session),
+                parts,
+                prediction_of_round(recipe.predict, session.round),
+                digest=model.digest,
+                progress=show,
             )
         if not ranks.first():
             return

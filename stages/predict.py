@@ -1,6 +1,5 @@
 """udaseg predict: store the network's scores for every target picture."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,7 @@ from .session import staged
 @staged
 def command(
     open_session,
-    model: Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")] = None,
+    model: views.ModelOption = None,
     scales: views.ScalesOption = None,
     flip: views.FlipOption = None,
     average: views.AverageOption = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from . import made
+from . import made, views
 from .session import staged
 
 
@@ -13,7 +13,7 @@ from .session import staged
 def command(
     open_session,
     domain: Annotated[str | None, typer.Option(help="source, target or both.")] = None,
-    model: Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")] = None,
+    model: views.ModelOption = None,
     labels: Annotated[Path | None, typer.Option(help="The folder of pseudo-labels, <stem>.png.")] = None,
 ) -> None:
     """Compute the mean feature of every class.

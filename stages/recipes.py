@@ -11,7 +11,8 @@ from udaseg import recipes
 from udaseg.errors import UdasegError
 
 from . import chain, inputs, made
-from .session import DataOption, ScaleOption, Session, SetOption, start
+from .options import DataOption, ScaleOption, SetOption
+from .session import Session, start
 
 app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
 

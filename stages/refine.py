@@ -7,6 +7,7 @@ import typer
 
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
+from udaseg.pseudo.schedule import prediction_of_round
 
 from . import inputs, made
 from .progress import progress
@@ -27,6 +28,7 @@ def job(session: Session) -> Job:
         given["class counts"] = session.input(inputs.class_counts_file(session))
     if recipe.refine.prototypes:
         settings["target"] = inputs.seen(recipe.target)
+        settings["adabn"] = prediction_of_round(recipe.predict, session.round).adabn
         given["prototypes"] = session.input(inputs.prototypes_file(session))
         given["model"] = session.input(inputs.last_model(session))
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
@@ -73,7 +75,13 @@ def run(session: Session) -> None:
                 found = inputs.prototypes_of(model, todo.inputs["prototypes"])
                 target = inputs.target_images(session)
                 rectify, result.environment = rectifier(
-                    Path(model.path), found, predictions, target, recipe.target, recipe.predict, settings.temperature
+                    Path(model.path),
+                    found,
+                    predictions,
+                    target,
+                    recipe.target,
+                    prediction_of_round(recipe.predict, session.round),
+                    settings.temperature,
                 )
             with progress("refine", "pictures") as show:
                 document = refine(

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from udaseg import ranks
 from udaseg.artifacts import Job
-from udaseg.train.settings import moves_prototypes, require
+from udaseg.train.settings import guided, moves_prototypes, require
 
-from . import inputs, made
+from . import inputs, made, training
 from .progress import progress
-from .session import Session, say, staged, working
-from .tables import last
+from .session import Session, staged, working
 
 
 def job(session: Session) -> Job:
@@ -49,13 +49,12 @@ def run(session: Session) -> None:
     if moves_prototypes(recipe.retrain) and session.given("prototypes") is None:
         made.prototypes(session.inside())
     todo = job(session)
-    with working(session, todo) as result:
+    with working(session, todo, shared=not guided(recipe.retrain)) as result:
         if result is None:
             return
         from udaseg.pseudo.labelling import read_thresholds
         from udaseg.pseudo.schedule import training_of_round
         from udaseg.train.retrain import retrain
-        from udaseg.train.state import last_loss
 
         settings = training_of_round(recipe.retrain, session.round)
         source = None if settings.source == "none" else inputs.styled_source(session, settings.source)
@@ -85,19 +84,18 @@ def run(session: Session) -> None:
                 centroids=centroids,
                 progress=show,
             )
-        result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(target)}
-        say(
-            f"retrain: {settings.steps} steps on {len(target)} target pictures{last(result.metrics)}; "
-            f"the model is {todo.out / 'model.pt'}"
-        )
+        if not ranks.first():
+            return
+        training.adapt_statistics(session, todo, settings, target)
+        training.ended(todo, result, settings.steps, len(target), "target pictures")
 
 
 @staged
 def command(
     open_session,
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures a step, from each domain.")] = None,
-    lr: Annotated[float | None, typer.Option(help="The learning rate of the backbone.")] = None,
+    steps: training.StepsOption = None,
+    batch: training.BatchOption = None,
+    lr: training.LrOption = None,
     model: Annotated[Path | None, typer.Option(help="Start from this model.")] = None,
     labels: Annotated[Path | None, typer.Option(help="The folder of pseudo-labels, <stem>.png.")] = None,
     prototypes_file: Annotated[Path | None, typer.Option(help="The prototypes.h5 of the model to start from.")] = None,
@@ -107,6 +105,6 @@ def command(
 
     Example: udaseg retrain --labels runs/demo/refine/labels
     """
-    changes = {"retrain.steps": steps, "retrain.batch": batch, "retrain.lr": lr}
+    changes = training.changes("retrain", steps, batch, lr)
     paths = {"model": model, "labels": labels, "prototypes": prototypes_file, "thresholds": thresholds}
     run(open_session(changes, paths))

@@ -5,13 +5,11 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
-
-import typer
+from typing import Any, get_type_hints
 
 from udaseg import artifacts, ranks, recipes
 from udaseg.artifacts import Input, Job, Result
@@ -19,7 +17,9 @@ from udaseg.errors import UdasegError
 from udaseg.files import read_json, write_json
 from udaseg.recipe import Recipe
 
+from .options import SHARED, DryOption, EstimateOption, ForceOption, JsonOption
 from .pace import plan
+from .sample import Sample
 
 RUN_FILE = "run.json"
 ROUND = ("predict", "pseudolabel", "refine", "prototypes", "retrain")  # the stages of a round of self-training
@@ -47,6 +47,8 @@ class Session:
     nested: bool = False
     opened: dict[str, Any] = field(default_factory=dict)  # the datasets, which are listed once
     round: int = 1  # of self-training, from 1
+    sample: Sample | None = None  # what is to be done of the work, in a place of its own, to see what all of it takes
+    whole: "Session | None" = None  # the session that this one is a sample of
 
     def folder(self, stage: str) -> Path:
         """Give the directory of a stage of this run, wherever `--out` leads the present one."""
@@ -67,7 +69,13 @@ class Session:
 
     def inside(self) -> "Session":
         """Give the session of a stage that this one needs first: in the run, whatever flags said of this one."""
-        return replace(self, out=None, paths={}, force=False, nested=True)
+        return replace(self.whole or self, out=None, paths={}, force=False, nested=True, round=self.round)
+
+    def sampled(self, sample: Sample) -> "Session":
+        """Give the session that does a sample of the work; what it needs first is planned and not made."""
+        recipe, whole = sample.shortened(self.recipe), replace(self, dry_run=True)
+        changes = {"recipe": recipe, "out": sample.place / "out", "opened": {}, "dry_run": False}
+        return replace(self, **changes, sample=sample, whole=whole)
 
     def finished(self, stage: str, command: str) -> Path:
         """Give the directory of a stage that has to be complete, or say which command completes it."""
@@ -147,7 +155,8 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
             say(f"{job.stage}: one process does it, and the other {ranks.count() - 1} wait")
         _agreed(RUNS)
         try:
-            yield result
+            with nullcontext() if shared else ranks.alone():
+                yield result
         except KeyboardInterrupt as stop:
             say(f"{job.stage}: {str(stop) or 'interrupted'}; the same command continues")
             raise
@@ -156,42 +165,6 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
     for warning in result.warnings:
         say(f"{job.stage}: warning: {warning}")
     _print_manifest(session, job, results)
-
-
-RecipeOption = Annotated[str | None, typer.Option("--recipe", "-r", help="A shipped recipe or a file; default: demo.")]
-ScaleOption = Annotated[str | None, typer.Option("--scale", help="full, or toy: the recipe's small twin on toytown.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: warmup.steps=2000.")]
-RunOption = Annotated[Path | None, typer.Option("--run", envvar="UDASEG_RUN", help="The run; default: runs/RECIPE.")]
-DataOption = Annotated[str | None, typer.Option("--data", help="The directory that holds the datasets.")]
-ListOption = Annotated[str | None, typer.Option(help="A text file that names the target pictures to use.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="The seed of everything random.")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Write here instead of RUN/STAGE.")]
-RoundOption = Annotated[int | None, typer.Option("--round", min=1, help="Which of the recipe's rounds, from 1.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Run even when up to date.")]
-DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-SHARED = {
-    "recipe_name": RecipeOption,
-    "scale": ScaleOption,
-    "set_": SetOption,
-    "run": RunOption,
-    "data": DataOption,
-    "target_list": ListOption,
-    "seed": SeedOption,
-    "round_": RoundOption,
-    "out": OutOption,
-    "force": ForceOption,
-    "dry_run": DryOption,
-    "as_json": JsonOption,
-}
-# The panels of a command's help, after the one with its own options.
-for _panel, _names in (
-    ("Recipe", ("recipe_name", "scale", "set_", "data", "target_list", "seed")),
-    ("Run", ("run", "round_", "out", "force", "dry_run", "as_json")),
-):
-    for _name in _names:
-        get_args(SHARED[_name])[1].rich_help_panel = _panel
 
 
 def staged(function: Callable[..., None]) -> Callable[..., None]:
@@ -206,20 +179,33 @@ def staged(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def command(**arguments: Any) -> None:
         shared = {name: arguments.pop(name) for name in SHARED}
+        name, estimated = function.__module__.rpartition(".")[2], shared.pop("estimate")
 
         def open_session(
-            changes: dict[str, Any] | None = None, paths: dict[str, Path | None] | None = None, run: Path | None = None
+            changes: dict[str, Any] | None = None,
+            paths: dict[str, Path | None] | None = None,
+            run: Path | None = None,
+            sample: Sample | None = None,
         ) -> Session:
-            return start(changes=changes or {}, paths=paths or {}, **shared | ({} if run is None else {"run": run}))
+            session = start(changes=changes or {}, paths=paths or {}, **shared | ({} if run is None else {"run": run}))
+            return session if sample is None else session.sampled(sample)
 
         try:
-            function(open_session, **arguments)
+            if estimated:
+                from .estimate import estimate
+
+                phase = "pretrain" if arguments.get("pretrain") else name
+                estimate(
+                    phase, open_session(), lambda sample: function(partial(open_session, sample=sample), **arguments)
+                )
+            else:
+                function(open_session, **arguments)
         except Planned:
-            say(f"{function.__module__.rpartition('.')[2]}: would run after that")
+            say(f"{name}: would run after that")
 
     parameters = [own[name].replace(annotation=hints[name]) for name in own if name != "open_session"]
     for name, annotation in SHARED.items():
-        default = False if annotation in (ForceOption, DryOption, JsonOption) else None
+        default = False if annotation in (ForceOption, DryOption, EstimateOption, JsonOption) else None
         parameters.append(inspect.Parameter(name, KEYWORD, default=default, annotation=annotation))
     keyword = [parameter.replace(kind=KEYWORD) for parameter in parameters]
     command.__signature__ = inspect.Signature(keyword)

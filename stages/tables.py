@@ -55,11 +55,6 @@ def percent(value: float | None) -> str:
     return "absent" if value is None else f"{100 * value:.1f}"
 
 
-def last(metrics: dict[str, Any]) -> str:
-    """Say the loss that a training ended with; nothing of one that took no step."""
-    return f", the last loss is {metrics['loss']:.3g}" if "loss" in metrics else ""
-
-
 def _change(values: list[float | None]) -> list[str]:
     if len(values) < 2:
         return []

@@ -8,6 +8,7 @@ import typer
 from udaseg.artifacts import read_manifest
 from udaseg.errors import UdasegError
 
+ModelOption = Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")]
 ScalesOption = Annotated[str | None, typer.Option("--scales", help="Average over these scales: 0.9,1.0,1.2.")]
 FlipOption = Annotated[bool | None, typer.Option("--flip/--no-flip", help="Average with the mirror image.")]
 AverageOption = Annotated[str | None, typer.Option("--average", help="What is averaged: logits, or probs.")]

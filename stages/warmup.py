@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
+from udaseg import ranks
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 from udaseg.recipe import Adversary, Recipe
 
-from . import inputs, made, mixtures
+from . import inputs, made, mixtures, training
 from .progress import progress
-from .session import Session, say, staged, working
-from .tables import last
+from .session import Session, staged, working
 
 PRETRAIN = "pretrain"  # the phase before, in a directory of its own
 
@@ -72,7 +72,7 @@ def _reads_target(recipe: Recipe) -> bool:
             "set warmup.source=source, or warmup.fda=null",
         )
     aligns = recipe.adversary.align != "none" or "density" in recipe.model.heads
-    return aligns or settings.entropy_weight is not None or settings.fda is not None
+    return aligns or settings.adabn or settings.entropy_weight is not None or settings.fda is not None
 
 
 def _prepare(session: Session) -> None:
@@ -104,14 +104,13 @@ def run(session: Session, phase: str = "warmup") -> None:
     reads_target = _reads_target(recipe)
     _prepare(session)
     todo = job(session, phase)
-    with working(session, todo) as result:
+    with working(session, todo, shared=True) as result:
         if result is None:
             return
         from udaseg.data.sampling import ClassBalance
         from udaseg.data.stats import class_weights, read_pixels, read_shown
         from udaseg.stylize import restyling
         from udaseg.train import adversary
-        from udaseg.train.state import last_loss
         from udaseg.train.warmup import warmup
 
         target = inputs.target_images(session) if reads_target else None
@@ -143,21 +142,20 @@ def run(session: Session, phase: str = "warmup") -> None:
                 densities=mixtures.densities(session, paths["mixtures"]) if "mixtures" in paths else None,
                 progress=show,
             )
+        if not ranks.first():
+            return
+        training.adapt_statistics(session, todo, recipe.warmup, target)
         if recipe.adversary.align != "none":
             result.warnings += adversary.doubts(todo.out / "log.jsonl")
-        result.metrics = {**last_loss(todo.out / "log.jsonl"), "pictures": len(source)}
-        say(
-            f"{phase}: {recipe.warmup.steps} steps on {len(source)} pictures{last(result.metrics)}; "
-            f"the model is {todo.out / 'model.pt'}"
-        )
+        training.ended(todo, result, recipe.warmup.steps, len(source), "pictures")
 
 
 @staged
 def command(
     open_session,
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
-    lr: Annotated[float | None, typer.Option(help="The learning rate of the backbone.")] = None,
+    steps: training.StepsOption = None,
+    batch: training.BatchOption = None,
+    lr: training.LrOption = None,
     mixtures: Annotated[Path | None, typer.Option(help="The gmm.h5 that the density head learns from.")] = None,
     class_counts: Annotated[Path | None, typer.Option(help="A stats.json of the source, for class weights.")] = None,
     pretrain: Annotated[bool, typer.Option("--pretrain", help="The phase before, on the source alone.")] = False,
@@ -167,6 +165,6 @@ def command(
     Example: udaseg warmup --recipe gta2city --steps 20000
     """
     phase = PRETRAIN if pretrain else "warmup"
-    changes = {f"{phase}.steps": steps, f"{phase}.batch": batch, f"{phase}.lr": lr}
+    changes = training.changes(phase, steps, batch, lr)
     session = open_session(changes, {"mixtures": mixtures, "class_counts": class_counts})
     (first_phase if pretrain else run)(session)

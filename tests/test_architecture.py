@@ -12,14 +12,18 @@ FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/*.py")])
 
 # stages -> methods -> models, data -> what everybody may use. A method is one name here, in one file or several.
 GROUND = {"udaseg", "errors", "files", "parallel", "labels", "geometry", "recipe", "recipes", "metrics", "artifacts",
-          "depth_errors", "hdf5", "ranks"}  # fmt: skip
+          "depth_errors", "hdf5", "locks", "ranks"}  # fmt: skip
 MIDDLE = {"models", "data", "predictions", "confidence", "prototypes"}
 METHODS = {
     "fda": "fda", "stylize": "fda", "depth": "depth",
     "evaluation": "evaluation", "pseudo": "pseudo", "refine": "refine", "train": "train",
     "report": "report", "toytown": "toytown", "apply": "apply", "export": "export", "doctor": "doctor",
 }  # fmt: skip
-SHARED = {"session", "inputs", "made", "mixtures", "pace", "progress", "tables", "views"}  # of the commands
+# What the commands share.
+SHARED = {
+    "estimate", "session", "inputs", "made", "mixtures", "options", "pace", "progress", "sample", "tables", "training",
+    "views",
+}  # fmt: skip
 ASSEMBLERS = {"cli", "chain"}
 SLOW = {"torch", "torchvision", "sklearn", "scipy", "h5py", "numba", "matplotlib", "PIL", "numpy"}
 

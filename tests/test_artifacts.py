@@ -89,6 +89,38 @@ def test_unfinished_work_is_continued_with_the_same_settings(tmp_path):
         assert (out / "half.png").exists()
 
 
+def test_time_is_counted_over_all_parts_of_the_work_and_not_between_them(tmp_path):
+    out = tmp_path / "s"
+
+    def stopped(after, later):
+        """Stop the work, the last file of which is then so many seconds old, and let time pass."""
+        stop_in_the_middle(job(out))
+        marker = json.loads((out / artifacts.UNFINISHED).read_text())
+        marker["since"] -= later
+        (out / artifacts.UNFINISHED).write_text(json.dumps(marker))
+        os.utime(out / "half.png", (marker["since"] + after,) * 2)
+
+    stopped(40.0, 5000.0)
+    stopped(25.0, 5000.0)
+    with artifacts.stage(job(out)):
+        pass
+    assert artifacts.read_manifest(out)["seconds"] == pytest.approx(65.0, abs=2.0)
+    run(job(out, p=0.3))
+    assert artifacts.read_manifest(out)["seconds"] < 2.0
+
+
+@pytest.mark.parametrize("wrong", [{"since": "now", "seconds": 1}, {"since": 1.0, "seconds": None}, {}])
+def test_a_time_that_cannot_be_known_is_none(tmp_path, wrong):
+    out = tmp_path / "s"
+    stop_in_the_middle(job(out))
+    marker = json.loads((out / artifacts.UNFINISHED).read_text())
+    kept = {key: value for key, value in marker.items() if key not in ("since", "seconds")}
+    (out / artifacts.UNFINISHED).write_text(json.dumps(kept | wrong))
+    with artifacts.stage(job(out)) as result:
+        assert result.resumed
+    assert artifacts.read_manifest(out)["seconds"] < 2.0
+
+
 def test_unfinished_work_of_other_settings_is_cleared(tmp_path):
     out = tmp_path / "s"
     stop_in_the_middle(job(out))

@@ -34,3 +34,26 @@ def test_blocks_cover_all_in_order(items, least):
     assert [item for block in blocks for item in block] == list(range(items))
     assert len(blocks) <= ranks.BLOCKS
     assert len(blocks) == 1 or min(map(len, blocks)) >= least
+
+
+@pytest.mark.parametrize(("items", "count"), [(2, 2), (3, 2), (7, 3), (4, 1)])
+def test_parts_lie_side_by_side_and_are_of_one_size_or_one_less(monkeypatch, items, count):
+    monkeypatch.setenv("WORLD_SIZE", str(count))
+    parts = []
+    for rank in range(count):
+        monkeypatch.setenv("RANK", str(rank))
+        parts.append(ranks.part(items))
+    assert [item for part in parts for item in part] == list(range(items))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_what_one_does_alone_is_not_shared(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    with ranks.alone(), ranks.learning():
+        assert (ranks.count(), ranks.learn_together(), ranks.mine("abc")) == (1, False, list("abc"))
+        ranks.wait()
+    with ranks.learning():
+        assert ranks.learn_together()
+    assert not ranks.learn_together()
+    assert ranks.count() == 2

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,17 +19,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from udaseg import __version__
 from udaseg.errors import UdasegError
 from udaseg.files import PARTIAL, content, read_json, signature, write_json
+from udaseg.locks import LOCK, OWNER, locked
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 UNFINISHED = ".unfinished.json"
-LOCK = ".lock"
-OWNER = ".owner.json"
 
 
 @dataclass(frozen=True)
@@ -115,8 +111,10 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
     another process holds the directory, where it holds files of somebody else's, or where it cannot be written.
     """
     started = time.time()
-    with _os_errors(job.out), _locked(job.out, command):
+    with _os_errors(job.out), locked(job.out, command):
         resumed = _prepare(job, force)
+        before = _spent(job.out) if resumed else 0.0
+        write_json(job.out / UNFINISHED, {**_identity(job), "since": started, "seconds": before})
         result = Result(resumed=resumed)
         yield result
         for leftover in job.out.rglob(PARTIAL + "*"):
@@ -138,7 +136,7 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
             "warnings": result.warnings,
             "environment": {"python": platform.python_version(), "torch": _version("torch"), **result.environment},
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-            "seconds": round(time.time() - started, 2),
+            "seconds": round(before + time.time() - started, 2),
         }
         write_json(job.out / MANIFEST, manifest)
         (job.out / UNFINISHED).unlink()
@@ -225,8 +223,16 @@ def _prepare(job: Job, force: bool) -> bool:
     for path in job.out.iterdir():
         if path.name not in (UNFINISHED, LOCK, OWNER):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    write_json(job.out / UNFINISHED, identity)
     return False
+
+
+def _spent(folder: Path) -> float:
+    """Tell how many seconds of work are in an unfinished directory: a killed process could say nothing at its end."""
+    unfinished = read_json(folder / UNFINISHED) or {}
+    since, before = unfinished.get("since"), unfinished.get("seconds")
+    if not isinstance(since, int | float) or not isinstance(before, int | float):
+        return 0.0
+    return before + max([0.0, *(path.stat().st_mtime - since for path in _outputs(folder))])
 
 
 def _damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
@@ -237,28 +243,6 @@ def _damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
     if len(files) != outputs["count"]:
         return [f"its outputs have changed: {outputs['count']} files written, {len(files)} found"]
     return [] if content(folder, files) == outputs["digest"] else ["its outputs have changed since they were written"]
-
-
-@contextmanager
-def _locked(folder: Path, command: str) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / LOCK), folder / OWNER
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        held = read_json(owner) or {}
-        who = f"process {held.get('pid', '?')} on {held.get('host', '?')}, since {held.get('since', '?')}"
-        raise UdasegError(
-            f"{folder} is in use by another udaseg ({who}: {held.get('command') or 'unknown command'})",
-            "wait for it, stop it, or write somewhere else with --out",
-        ) from None
-    try:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        write_json(owner, {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command})
-        yield
-    finally:
-        owner.unlink(missing_ok=True)
-        lock.release()
 
 
 @contextmanager

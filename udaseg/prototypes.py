@@ -90,8 +90,8 @@ def gather(
     """Average the features of every class in one pass; return the prototypes and the manifest's environment.
 
     A part is a set of pictures, the reader of their labels (index to uint8 [H, W]) and the settings of its side,
-    which say how large the network sees them. Labels are brought to the features' grid, nearest; ignored pixels count
-    nowhere. `digest` is the model's.
+    which say how large the network sees them; with `adabn` it takes batch norm's statistics of each part first.
+    Labels are brought to the features' grid, nearest; ignored pixels count nowhere. `digest` is the model's.
     """
     from udaseg.models.inference import Runner
 
@@ -99,6 +99,8 @@ def gather(
     sums = Centroids(len(space), runner.model.feature_channels)
     done, total = 0, sum(len(pictures) for pictures, _, _ in parts)
     for pictures, label, side in parts:
+        if settings.adabn:
+            runner.adapt_statistics(pictures, len(pictures), side.size, settings.batch, side.pad)
         blocks = ranks.blocks(len(pictures), settings.batch)
         sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
         for b in ranks.mine(range(len(blocks))):

@@ -6,7 +6,8 @@ machines too, and files by the file system, which all processes share.
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from itertools import pairwise
@@ -16,10 +17,12 @@ from udaseg.errors import UdasegError
 
 if TYPE_CHECKING:
     import numpy as np  # imported where it is used: the help of every command imports this module
+    from torch import Tensor
 
 Item = TypeVar("Item")
 BLOCKS = 64
 PATIENCE = timedelta(days=7)  # with a process that works: one that has ended is noticed at once
+_now = {"alone": False, "learning": False}  # plain values: PyTorch asks in threads of its own
 
 
 def rank() -> int:
@@ -28,13 +31,68 @@ def rank() -> int:
 
 
 def count() -> int:
-    """Say how many processes there are."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    """Say how many processes there are that share the work."""
+    return 1 if _now["alone"] else int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def first() -> bool:
     """Tell whether this is the process that writes what there is one of, and speaks."""
     return rank() == 0
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let this process work as if there were no others: they wait."""
+    with _being("alone", True):
+        yield
+
+
+@contextmanager
+def learning() -> Iterator[None]:
+    """Let `added` and `highest` look at all processes: they take the same steps on parts of the same batches."""
+    with _being("learning", count() > 1):
+        yield
+
+
+@contextmanager
+def _being(name: str, value: bool) -> Iterator[None]:
+    before = _now[name]
+    _now[name] = value
+    try:
+        yield
+    finally:
+        _now[name] = before
+
+
+def learn_together() -> bool:
+    """Tell whether this process learns together with others."""
+    return _now["learning"]
+
+
+def part(items: int) -> range:
+    """Give this process's part of range(items), in one piece; the parts of all differ by one item at most."""
+    return range(items * rank() // count(), items * (rank() + 1) // count()) if count() > 1 else range(items)
+
+
+def added(tensor: "Tensor") -> "Tensor":
+    """Give the sum of a tensor over the processes that learn together, without a gradient; itself if there is one."""
+    return _reduced(tensor, "SUM")
+
+
+def highest(tensor: "Tensor") -> "Tensor":
+    """Give the maximum of a tensor over the processes that learn together, likewise."""
+    return _reduced(tensor, "MAX")
+
+
+def _reduced(tensor: "Tensor", how: str) -> "Tensor":
+    if not learn_together():
+        return tensor
+    import torch
+
+    whole = tensor.detach().clone(memory_format=torch.contiguous_format)
+    among = _of_devices() if whole.is_cuda else None
+    _together(lambda group: group.all_reduce(whole, getattr(group.ReduceOp, how), group=among))
+    return whole
 
 
 def mine(items: Sequence[Item], block: int = 1) -> list[Item]:
@@ -104,3 +162,15 @@ def _group() -> Any:
 
     torch.distributed.init_process_group("gloo", timeout=PATIENCE)
     return torch.distributed
+
+
+@cache
+def _of_devices() -> Any:
+    """Open NCCL between the GPUs, where each process has one of its own; None, which is gloo, where some share."""
+    import numpy as np
+    import torch
+
+    own = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if total(np.array([own], np.int64))[0] < count():
+        return None
+    return _group().new_group(backend="nccl", timeout=PATIENCE)

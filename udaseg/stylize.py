@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from udaseg.files import atomic
 from udaseg.recipe import HxW, Stylize
 
 PAIRS = "pairs.jsonl"
+TOGETHER = 8  # pictures of one style that one thread makes
 BANDS = 2048  # styles kept in memory: 52 kB each for the widest published window, beta 0.09 on 512x1024
 
 
@@ -44,7 +45,7 @@ def stylize_set(
     """
     partners = pairing(len(source), len(target), seed)
 
-    def make(i: int) -> None:
+    def make(i: int, style: Callable[[tuple[int, int]], fda.LowBand]) -> None:
         record, styled = source.records[i], _moved(source.records[i], source.root, out)
         for own, copy in ((record.label, styled.label), (record.depth, styled.depth)):
             if own is not None and not copy.exists():
@@ -53,14 +54,26 @@ def stylize_set(
             return
         image = source.image(i)
         canvas = resize(image, seen_size(image.shape, size, pad) or image.shape[:2])
-        style = resize(read_image(target.records[partners[i]].image), canvas.shape[:2])
-        picture = fda.stylize(canvas, fda.low_band(style, settings.beta, settings.window))
+        picture = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
         with atomic(styled.image, sync=False) as temporary:
             # Filtered photographs hardly repeat: without the search for matches files are smaller, and written sooner.
             Pillow.fromarray(picture).save(temporary, "PNG", compress_level=1, compress_type=zlib.Z_HUFFMAN_ONLY)
 
+    def make_all(indices: np.ndarray) -> int:
+        path = target.records[partners[indices[0]]].image
+
+        @cache
+        def style(size: tuple[int, int]) -> fda.LowBand:
+            return fda.low_band(resize(read_image(path), size), settings.beta, settings.window)
+
+        for i in indices.tolist():
+            make(i, style)
+        return len(indices)
+
+    done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, _ in enumerate(pool.map(make, range(len(source))), 1):
+        for count in pool.map(make_all, _of_one_style(partners)):
+            done += count
             if progress is not None:
                 progress(done, len(source))
     with atomic(out / PAIRS) as temporary:
@@ -105,6 +118,13 @@ def pairing(sources: int, targets: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     rounds = -(-sources // targets)
     return np.concatenate([rng.permutation(targets) for _ in range(rounds)])[:sources]
+
+
+def _of_one_style(partners: np.ndarray) -> list[np.ndarray]:
+    """Put sources with one target together, by index and few at a time: the target is read once for all of them."""
+    order = np.argsort(partners, kind="stable")
+    starts = np.flatnonzero(np.diff(partners[order])) + 1
+    return [own[i : i + TOGETHER] for own in np.split(order, starts) for i in range(0, len(own), TOGETHER)]
 
 
 def _moved(record: Labelled, root: Path, folder: Path) -> Labelled:

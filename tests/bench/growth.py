@@ -1,4 +1,4 @@
-"""What a data set of 100, 1,000 and 10,000 pictures costs: processor time a picture, and memory."""
+"""What a data set of 100, 1,000 and 10,000 pictures costs: processor time a picture, memory, and files left open."""
 
 import json
 import multiprocessing
@@ -6,63 +6,103 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scene
+import torch
+from PIL import Image as Pillow
 
 from udaseg import recipe
-from udaseg.labels import SPACES
-from udaseg.predictions import Predictions, PredictionsWriter
+from udaseg.data.pictures import write_label
+from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
+from udaseg.evaluation import evaluate
+from udaseg.labels import SPACES, flat_palette
+from udaseg.models import checkpoint, construct
+from udaseg.predictions import Predictions
+from udaseg.pseudo.predict import predict
 from udaseg.pseudo.pseudolabel import pseudolabel
 from udaseg.refine.refine import refine
 
 SPACE = SPACES["cs19"]
 SIZE = 64, 128  # small pictures, so that ten thousand of them fit everywhere; the cost is of pixels
+FILES = 32  # of pictures, which stand for all in turns
+BATCH = 16
 COUNTS = 100, 1_000, 10_000
 
 
-def written(folder: Path, count: int) -> Path:
-    rng, logits_CHW = np.random.default_rng(0), scene.logits((512, 1024))
-    height, width = (side // scene.STRIDE for side in SIZE)
-    with PredictionsWriter(folder, SPACE.classes, False) as writer:
-        for i in range(count):
-            y, x = (
-                int(rng.integers(0, whole - part))
-                for whole, part in zip(logits_CHW.shape[1:], (height, width), strict=True)
-            )
-            writer.put(f"{i:05}", logits_CHW[:, y : y + height, x : x + width], *SIZE)
-    return folder / "predictions.h5"
+def world(folder: Path, count: int) -> tuple[Path, LabelledSet]:
+    """Write a network, and a few pictures with labels that are listed over and over."""
+    settings = recipe.Model(name="bisenet", backbone="resnet18", weights="none")
+    torch.manual_seed(0)
+    checkpoint.save(folder / "model.pt", construct(settings, len(SPACE)), settings, SPACE.classes)
+    image_HWC, label_HW = scene.picture((512, 1024), 0), scene.labelled((512, 1024))[0]
+    for i in range(FILES):
+        y, x = 48 * (i // 4), 192 * (i % 4)
+        Pillow.fromarray(image_HWC[y : y + SIZE[0], x : x + SIZE[1]]).save(folder / f"image{i}.png")
+        write_label(folder / f"label{i}.png", label_HW[y : y + SIZE[0], x : x + SIZE[1]], flat_palette(SPACE))
+    files = [(folder / f"image{i}.png", folder / f"label{i}.png") for i in range(FILES)]
+    records = tuple(Labelled(f"{i:05}", *files[i % FILES], None) for i in range(count))
+    everything = np.arange(256, dtype=np.uint8), np.ones(256, bool)
+    return folder / "model.pt", LabelledSet("folder", folder, "train", SPACE, records, "trainids", *everything, ())
 
 
-def passes(folder: Path, path: Path) -> dict[str, Any]:
-    """Pseudo-label and refine; give seconds of processor time and the most memory the process ever held."""
-    seconds = {}
-    with Predictions(path) as predictions:
+def open_files() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def passes(folder: Path, count: int) -> dict[str, Any]:
+    """Do the stages one after the other.
+
+    Gives seconds of processor time of each, the most memory the process had ever held after it, and how many more
+    files were open then than before the first.
+    """
+    torch.set_num_threads(1)
+    model, pictures = world(folder, count)
+    target = ImageSet("folder", folder, "train", tuple(Image(one.stem, one.image) for one in pictures.records))
+    pixels, before = list(range(1, len(SPACE) + 1)), open_files()
+    found: dict[str, Any] = {"seconds": {}, "megabytes": {}, "open_files": {}}
+
+    def timed(name: str, stage: Callable[[], Any]) -> None:
         begin = time.process_time()
-        pseudolabel(predictions, SPACE, recipe.Pseudolabel(), folder / "pseudo")
-        seconds["pseudolabel"] = time.process_time() - begin
-        begin = time.process_time()
-        settings = recipe.Refine(spatial_prior=True, scale_with_area=True)
-        pixels = list(range(1, len(SPACE) + 1))
-        refine(folder / "pseudo" / "labels", predictions, SPACE, settings, folder / "refined", source_pixels=pixels)
-        seconds["refine"] = time.process_time() - begin
-    return {"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        stage()
+        found["seconds"][name] = time.process_time() - begin
+        found["megabytes"][name] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        found["open_files"][name] = open_files() - before
+
+    def labelled() -> None:
+        with Predictions(folder / "predictions.h5") as predictions:
+            pseudolabel(predictions, SPACE, recipe.Pseudolabel(), folder / "pseudo")
+
+    def refined() -> None:
+        settings = recipe.Refine(spatial_prior=True, scale_with_area=True, confidence=0.0)
+        with Predictions(folder / "predictions.h5") as predictions:
+            refine(folder / "pseudo" / "labels", predictions, SPACE, settings, folder / "refined", source_pixels=pixels)
+
+    timed("predict", lambda: predict(model, SPACE, target, None, recipe.Predict(batch=BATCH), folder))
+    timed("pseudolabel", labelled)
+    timed("refine", refined)
+    timed("evaluate", lambda: evaluate(model, pictures, None, recipe.Evaluate(batch=BATCH), folder / "scores"))
+    return found
 
 
 def main() -> None:
     out, found = Path(sys.argv[1]), []
-    print(f"growth, pictures of {SIZE[0]}x{SIZE[1]}; processor time a picture, memory of the process at its most")
+    print(
+        f"growth, pictures of {SIZE[0]}x{SIZE[1]}; processor time a picture, memory of the process at its most so far"
+    )
     fresh = multiprocessing.get_context("spawn")
     for count in COUNTS:
-        with tempfile.TemporaryDirectory() as name, fresh.Pool(1) as writer:
-            path = writer.apply(written, (Path(name), count))
-            with fresh.Pool(1) as reader:
-                row = {"pictures": count} | reader.apply(passes, (Path(name), path))
+        with tempfile.TemporaryDirectory() as name, fresh.Pool(1) as process:
+            row = {"pictures": count} | process.apply(passes, (Path(name), count))
         found.append(row)
-        each = ", ".join(f"{stage} {1e3 * taken / count:.2f} ms" for stage, taken in row["seconds"].items())
-        print(f"{count:>8,} pictures: {each}; {row['megabytes']:.0f} MB", flush=True)
+        each = ", ".join(
+            f"{stage} {1e3 * taken / count:.2f} ms, {row['megabytes'][stage]:.0f} MB"
+            for stage, taken in row["seconds"].items()
+        )
+        print(f"{count:>8,} pictures: {each}; files left open: {max(row['open_files'].values())}", flush=True)
     out.write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from udaseg.errors import UdasegError
-from udaseg.pseudo.schedule import scheduled, share_of_round, training_of_round
-from udaseg.recipe import Pseudolabel, Retrain
+from udaseg.pseudo.schedule import prediction_of_round, scheduled, share_of_round, training_of_round
+from udaseg.recipe import Predict, Pseudolabel, Retrain
 
 
 def test_the_published_shares_end_at_a_half():
@@ -25,6 +25,14 @@ def test_decimals_are_added_as_they_are_written():
 def test_rounds_count_from_one(round):
     with pytest.raises(UdasegError, match="expected 1 or more"):
         scheduled(0.2, 0.05, 0.5, round)
+
+
+def test_statistics_are_taken_in_the_rounds_that_ask_for_them():
+    taken = {
+        adabn: [prediction_of_round(Predict(adabn=adabn), k).adabn for k in (1, 2, 3)]
+        for adabn in (False, True, "first")
+    }
+    assert taken == {False: [False] * 3, True: [True] * 3, "first": [True, False, False]}
 
 
 def test_training_follows_the_round():

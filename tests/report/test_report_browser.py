@@ -16,6 +16,7 @@ BROWSER = next(
 )
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs a Chromium")
 
+PAPER = 673  # pixels between the margins of A4
 # A window cannot be as narrow as a phone; a frame in it can.
 HOST = """<!DOCTYPE html><body style="margin:0"><iframe srcdoc="{page}" style="border:0;width:{width}px;height:900px">
 </iframe><pre id="measured"></pre><script>
@@ -27,7 +28,7 @@ addEventListener("load", () => {{
     pictures: [...page.images].map(picture => picture.complete && picture.naturalWidth > 0),
     charts: [...page.querySelectorAll("svg")].map(chart => chart.getBoundingClientRect().width > 50),
     outside: [...page.querySelectorAll("body *")].filter(
-      part => !part.closest(".scroll, svg") && part.getBoundingClientRect().right > inner.innerWidth + 1
+      part => !part.closest("{apart}") && part.getBoundingClientRect().right > inner.innerWidth + 1
     ).map(part => part.tagName + ": " + part.textContent.slice(0, 40)),
     ink: style.color, paper: style.backgroundColor,
   }});
@@ -35,9 +36,9 @@ addEventListener("load", () => {{
 </script>"""
 
 
-def measure(page: str, folder, width: int, scheme: str) -> dict:
+def measure(page: str, folder, width: int, scheme: str, apart: str = ".scroll, svg") -> dict:
     host = folder / f"host-{width}-{scheme}.html"
-    host.write_text(HOST.format(page=html.escape(page), width=width), encoding="utf-8")
+    host.write_text(HOST.format(page=html.escape(page), width=width, apart=apart), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     options += [f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}", "--window-size=1400,1000"]
     command = [
@@ -100,3 +101,13 @@ def test_the_page_fits_its_screen_and_shows_every_picture(request, which, tmp_pa
     ink, paper = luminance(seen["ink"]), luminance(seen["paper"])
     assert (ink > paper) == (scheme == "dark")
     assert (max(ink, paper) + 0.05) / (min(ink, paper) + 0.05) > 7  # WCAG AAA for text
+
+
+@pytest.mark.parametrize("which", ["page", "alike"])
+def test_on_paper_nothing_is_cut_off(request, which, tmp_path):
+    """A4 without its margins, 673 pixels; there is nothing to scroll on paper."""
+    page = request.getfixturevalue(which)
+    assert "@media print" in page
+    seen = measure(page.replace("@media print", "@media all"), tmp_path, PAPER, "light", "svg")
+    assert seen["outside"] == []
+    assert seen["needed"] <= PAPER

@@ -1,5 +1,7 @@
 """The commands that come with no run: help, recipes, and the demo's five commands in an empty directory."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,15 @@ def test_every_command_explains_itself_with_an_example(udaseg, command):
     assert outcome.code == 0
     assert f"Usage: udaseg {command} " in outcome.out
     assert f"Example: udaseg {command}" in outcome.out
+
+
+@pytest.mark.parametrize("name", list(commands()))
+def test_every_example_has_flags_and_values_that_there_are(name):
+    command = typer.main.get_command(cli.app)
+    for word in name.split():
+        command = command.commands[word]
+    example = re.search(rf"Example: udaseg {name} ?(.*)", command.help)[1]
+    command.make_context(name, shlex.split(example))  # which ends the process where something is wrong
 
 
 def test_shipped_recipes_are_listed_shown_and_copied(tmp_path, monkeypatch, udaseg):

@@ -1,11 +1,14 @@
-"""Two processes give the bytes of one, and one that dies takes the other down with a word."""
+"""Two processes give the bytes of one, or train to its weights; one that dies takes the other down with a word."""
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from .conftest import KILLING
 
@@ -16,6 +19,24 @@ for command in sys.argv[1:]:
     if code := cli.run([*command.split(), "--recipe", "tiny.yaml"]):
         sys.exit(code)
 """
+STOPPING = (
+    """
+import os, signal
+from udaseg.train import loop
+
+poly = loop.poly
+
+def stopping(step, settings):
+    if step == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return poly(step, settings)
+
+loop.poly = stopping
+"""
+    + SEVERAL
+)
+WARMUP = "warmup --force --set warmup.precision=fp32 --set warmup.batch=3"
+TAUGHT = "retrain --out taught --set retrain.teacher=0.99 --set retrain.online.pixels=unlabelled"
 GMM = "gmm --set source.dataset=synthia --set space=syn16 --out mixtures"
 SHARED = ("predict", "pseudolabel", "refine", "prototypes", "evaluate")
 
@@ -66,3 +87,34 @@ def test_a_process_that_dies_takes_the_other_down_with_a_word(workspace, udaseg,
     continued = manifest("runs/tiny/predict")["outputs"]["digest"]
     assert udaseg("predict --set predict.batch=1 --force").code == 0
     assert manifest("runs/tiny/predict")["outputs"]["digest"] == continued
+
+
+def losses(folder):
+    return [json.loads(line) for line in Path(folder, "log.jsonl").read_text().splitlines()]
+
+
+def test_a_training_is_shared_stops_as_one_and_goes_on(workspace, udaseg, manifest):
+    assert udaseg(f"{WARMUP} --out alone").code == 0
+    stopped = both([SEVERAL, WARMUP], [STOPPING, WARMUP])
+    assert [code for code, _ in stopped] == [130, 130], stopped
+    assert "warmup: stopped after step 2 of 4; the state is saved; the same command continues" in stopped[0][1]
+    assert "Traceback" not in stopped[0][1] + stopped[1][1]
+    assert not Path("runs/tiny/warmup/manifest.json").exists()
+    goes_on = WARMUP.replace(" --force", "")
+    ended = both(*[[SEVERAL, goes_on, TAUGHT]] * 2)
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert ended[1][1] == ""
+    assert "warmup: continues" in ended[0][1]
+    assert "retrain: one process does it, and the other 1 wait" in ended[0][1]
+    assert [manifest(folder)["environment"]["processes"] for folder in ("runs/tiny/warmup", "taught")] == [2, 1]
+    assert len(losses("alone")) == 4
+    for alone, shared in zip(losses("alone"), losses("runs/tiny/warmup"), strict=True):
+        assert shared == pytest.approx(alone, rel=1e-3)
+
+
+def test_a_training_process_that_dies_takes_the_other_down_with_a_word(workspace):
+    dead, alive = both([KILLING, "*state.pt", "0", *WARMUP.split(), "--recipe", "tiny.yaml"], [SEVERAL, WARMUP])
+    assert dead[0] == -9
+    assert alive[0] == 1
+    assert "error (process 2 of 2): process 2 of 2 has lost the others" in alive[1]
+    assert "Traceback" not in alive[1]

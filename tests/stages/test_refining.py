@@ -1,9 +1,15 @@
 """Refinement by prototypes, as a command."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from udaseg import prototypes, recipes
+from udaseg.data import open_images
+from udaseg.train import statistics
 
 
 def refine_json(folder: str) -> dict:
@@ -67,3 +73,26 @@ def test_rectified_scores_go_on_after_a_kill(workspace, udaseg, killed, manifest
     assert len(list(Path("runs/stopped/labels").glob("[!.]*.png"))) == 2
     assert udaseg("refine --prototypes --out runs/stopped", *views).code == 0
     assert manifest("runs/stopped")["outputs"]["digest"] == manifest("alone")["outputs"]["digest"]
+
+
+def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace, udaseg, manifest):
+    recipe = recipes.load("tiny.yaml")
+    target = open_images("cityscapes", "data/toytown/cityscapes", "train")
+    (workspace / "adapted").mkdir()
+    shutil.copy("runs/tiny/warmup/model.pt", "adapted")
+    settings = recipe.warmup.model_copy(update={"batch": recipe.predict.batch})
+    statistics.take(Path("adapted/model.pt"), target, recipe.target.size, settings)
+    assert udaseg("prototypes --out own").code == 0
+    plain = ("--set", "predict.adabn=false")
+    assert udaseg("prototypes --out other --model adapted/model.pt", *plain).code == 0
+    assert udaseg("prototypes --out learnt", *plain).code == 0
+    own, other, learnt = (prototypes.read(Path(out, "prototypes.h5")).centroids for out in ("own", "other", "learnt"))
+    np.testing.assert_array_equal(own, other)
+    assert not np.allclose(own, learnt, equal_nan=True)
+    labels, given = {}, "refine --prototypes --predictions runs/tiny/predict/predictions.h5"
+    for out, words in (("a", "own/prototypes.h5"), ("b", "other/prototypes.h5 --model adapted/model.pt")):
+        outcome = udaseg(f"{given} --out {out} --prototypes-file {words}", *(plain if out == "b" else ()))
+        assert outcome.code == 0, outcome.err
+        labels[out] = [path.read_bytes() for path in sorted(Path(out, "labels").iterdir())]
+    assert labels["a"] == labels["b"]
+    assert "adabn: true -> false" in " ".join(udaseg("refine --prototypes --out a --dry-run", *plain).err.split())

@@ -3,6 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from udaseg import recipes
+from udaseg.data import open_images
+from udaseg.train import statistics
+
 PROTOTYPES = ("--set", "retrain.teacher=0.9", "--set", "retrain.online={rectify: true}", "--set",
               "retrain.consistency=0.5", "--set", "refine.prototypes=true")  # fmt: skip
 DISTILL = ("--set", "distill={steps: 2, batch: 2, log_every: 1}")
@@ -65,3 +71,19 @@ def test_a_light_student_of_a_finished_network(workspace, udaseg):
     outcome = udaseg("distill --out light --set model.name=bisenet", *DISTILL)
     assert outcome.code == 0, outcome.err
     assert udaseg("evaluate --model light --out scores --json").json["images"] == 3
+
+
+@pytest.mark.parametrize("stage", ["warmup", "retrain", "distill"])
+def test_a_training_can_end_with_batch_norms_statistics_of_the_target(workspace, udaseg, manifest, stage):
+    settings = ("--set", f"{stage}.adabn=true", *(DISTILL if stage == "distill" else ()))
+    outcome = udaseg(f"{stage} --out taken", *settings)
+    assert outcome.code == 0, outcome.err
+    assert "target" in manifest("taken")["inputs"]
+    recipe = recipes.load("tiny.yaml")
+    target = open_images("cityscapes", "data/toytown/cityscapes", "train")
+    training = recipe.warmup.model_copy(update={"batch": 2})
+    said = Path("taken/model.pt").read_bytes()
+    statistics.take(Path("taken/model.pt"), target, recipe.target.size, training)
+    assert Path("taken/model.pt").read_bytes() == said
+    assert udaseg(f"{stage} --out learnt", *settings[2:]).code == 0
+    assert Path("learnt/model.pt").read_bytes() != said

@@ -86,6 +86,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 5
 
 
+def test_more_processes_than_pictures_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UdasegError, match="3 processes cannot share a batch of 2 source pictures") as refused:
+        train(tmp_path / "run")
+    assert "set batch to 3 or more, or start at most 2" in refused.value.hint
+
+
 def test_a_truncated_state_is_one_error(tmp_path):
     train(tmp_path / "run")
     state = tmp_path / "run" / "state.pt"

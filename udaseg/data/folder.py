@@ -16,7 +16,7 @@ names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
 ignore: [255]                # ids without a class
 palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # optional
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
-_KEYS = ("names", "palette", "ignore", "ids")
+KEYS = ("names", "palette", "ignore", "ids")
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
@@ -64,8 +64,8 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
         raise UdasegError(f"{path}: expected YAML, found: {error}", HINT) from None
     if not isinstance(said, dict) or not isinstance(said.get("names"), list | dict):
         raise UdasegError(f"{path}: expected `names` as a list or a mapping, found {said!r}", HINT)
-    if unknown := [key for key in said if key not in _KEYS]:
-        raise UdasegError(f"{path}: expected the keys {', '.join(_KEYS)}, found {unknown}", HINT)
+    if unknown := [key for key in said if key not in KEYS]:
+        raise UdasegError(f"{path}: expected the keys {', '.join(KEYS)}, found {unknown}", HINT)
     names = said["names"]
     if not all(isinstance(name, str) for name in (names.values() if isinstance(names, dict) else names)):
         raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", HINT)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from udaseg import ranks
 from udaseg.data.inverse_depth import inverse_depth, measured
 from udaseg.data.mining import Mining
 from udaseg.data.records import ImageSet, LabelledSet
@@ -33,6 +34,12 @@ class Batch(dict[str, torch.Tensor]):
         return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
 
 
+def kept(count: int, size: tuple[int, int] | None, pixel: int = 4) -> int:
+    """Give the bytes that pictures with labels take in memory, `pixel` each pixel; 0 where they are not kept there."""
+    taken = 0 if size is None else count * size[0] * size[1] * pixel
+    return taken if taken <= CACHE_BYTES else 0
+
+
 class Samples:
     """The pictures of one domain at their training size, kept in memory when all of them fit.
 
@@ -51,7 +58,7 @@ class Samples:
     ):
         self._read, self._count, self.size, self.labels, self._pad = read, count, size, labels, pad
         self._kept: dict[int, Pair] = {}
-        self._keep = size is not None and count * size[0] * size[1] * pixel <= CACHE_BYTES
+        self._keep = kept(count, size, pixel) > 0
 
     def __len__(self) -> int:
         return self._count
@@ -127,15 +134,19 @@ class Stream:
 
 
 class Batches(Dataset):
-    """Batch number `step` holds the same pictures, crops and colours whenever and wherever it is made."""
+    """Batch number `step` holds the same pictures, crops and colours whenever and wherever it is made.
+
+    Each of several processes makes its part of it.
+    """
 
     def __init__(self, streams: list[Stream], seed: int):
         self._streams, self._seed = streams, seed
+        self._parts = [ranks.part(stream.batch) for stream in streams]
 
     def __getitem__(self, step: int) -> Batch:
         batch = Batch()
-        for stream in self._streams:
-            pairs = [self._draw(stream, step * stream.batch + i) for i in range(stream.batch)]
+        for stream, part in zip(self._streams, self._parts, strict=True):
+            pairs = [self._draw(stream, step * stream.batch + i) for i in part]
             batch[f"{stream.domain}_image"] = torch.from_numpy(np.stack([pair.image for pair in pairs]))
             if stream.samples.labels:
                 batch[f"{stream.domain}_label"] = torch.from_numpy(np.stack([pair.label for pair in pairs]))

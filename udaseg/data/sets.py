@@ -78,7 +78,9 @@ def detect(root: str | Path) -> str:
     """Name the dataset whose layout a directory has; raises UdasegError where none or several fit."""
     root = Path(root)
     if not root.is_dir():
-        raise UdasegError(f"there is no directory {root}")
+        raise UdasegError(
+            f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"
+        )
     names = [name for name, reader in DATASETS.items() if reader.found_in(root)]
     if len(names) != 1:
         fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from udaseg import recipe
 from udaseg.models import weights
-from udaseg.models.backbone import Network, set_bn_mode
+from udaseg.models.backbone import Network, set_bn_mode, widen
 from udaseg.models.bisenet import BiSeNet
 from udaseg.models.deeplab import DeepLab
 from udaseg.models.fpn import FPN
@@ -26,6 +26,7 @@ def construct(settings: recipe.Model, classes: int) -> Network:
     network = NETWORKS[settings.name](settings, classes)
     network.heads.add(settings.heads, network.feature_channels)
     set_bn_mode(network, settings.bn)
+    widen(network)
     return network
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import resnet
 
+from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.heads import Heads
 from udaseg.recipe import BnMode
 
@@ -15,24 +16,6 @@ LAYERS = {
     "resnet50": (resnet.Bottleneck, [3, 4, 6, 3]),
     "resnet101": (resnet.Bottleneck, [3, 4, 23, 3]),
 }
-
-
-class BatchNorm(nn.BatchNorm2d):
-    """Normalise by the batch, or by the running statistics where the batch holds a single value per channel.
-
-    A batch of one picture pooled to 1x1 has no variance; PyTorch raises there. `frozen` keeps the layer on
-    its running statistics through every `model.train()`.
-    """
-
-    frozen = False
-
-    def train(self, mode: bool = True) -> "BatchNorm":
-        return super().train(mode and not self.frozen)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and x.numel() == x.shape[1]:
-            return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(x)
 
 
 class ResNet(nn.Module):
@@ -114,6 +97,24 @@ def dilate(layer: nn.Module, dilation: int) -> None:
             conv.stride = (1, 1)
             if conv.kernel_size == (3, 3):
                 conv.dilation = conv.padding = (dilation, dilation)
+
+
+def widen(model: nn.Module) -> None:
+    """Let every strided convolution see a map of one column as one of two, the second black, while it trains.
+
+    The result is the same, as a border of zeros is there anyway. On a CPU in bf16, PyTorch's gradient of the weights
+    of such a convolution takes in memory that was never written where the map is one column wide: some of it is no
+    number, and all of it is wrong.
+    """
+
+    def widened(conv: nn.Module, given: tuple[Tensor]) -> tuple[Tensor] | None:
+        (x_NChw,) = given
+        narrow = conv.training and conv.stride != (1, 1) and x_NChw.shape[-1] == 1
+        return (functional.pad(x_NChw, (0, 1)),) if narrow else None
+
+    for conv in model.modules():
+        if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
+            conv.register_forward_pre_hook(widened)
 
 
 def set_bn_mode(model: Network, mode: BnMode) -> None:

@@ -1,9 +1,9 @@
-"""What grows from round to round of self-training: the share of pixels to keep, and of source pictures to see."""
+"""What differs from round to round of self-training: what is kept, what is seen, and how."""
 
 from fractions import Fraction
 
 from udaseg.errors import UdasegError
-from udaseg.recipe import Pseudolabel, Retrain
+from udaseg.recipe import Predict, Pseudolabel, Retrain
 
 
 def scheduled(start: float, step: float, maximum: float, round: int) -> float:
@@ -21,6 +21,11 @@ def scheduled(start: float, step: float, maximum: float, round: int) -> float:
 def share_of_round(settings: Pseudolabel, round: int) -> float:
     """Return the share p of each class that is kept in a round (CBST: 20 %, and 5 % more each round up to 50 %)."""
     return scheduled(settings.p, settings.p_step, settings.p_max, round)
+
+
+def prediction_of_round(settings: Predict, round: int) -> Predict:
+    """Return the settings of one round: whether its model takes batch norm's statistics from the target."""
+    return settings.model_copy(update={"adabn": round == 1 if settings.adabn == "first" else settings.adabn})
 
 
 def training_of_round(settings: Retrain, round: int) -> Retrain:

@@ -23,7 +23,9 @@ class Views(Section):
 
 
 class Predict(Views):
-    adabn: bool = False  # take batch norm's statistics from these pictures first; bn=train left it the source's
+    # Take batch norm's statistics from these pictures first: bn=train left it the source's. `first`: in the first
+    # round only, for later models were trained on the target too.
+    adabn: bool | Literal["first"] = False
 
 
 class Prior(Section):

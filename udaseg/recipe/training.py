@@ -50,6 +50,8 @@ class Training(Section):
     save_every: Count = 1000
     log_every: Count = 50
     augment: Augment = Augment()
+    # Batch norm's statistics for each domain by itself, while it trains; in the end those of the target's pictures.
+    adabn: bool = False
 
 
 class Warmup(Training):

@@ -30,7 +30,8 @@ def rectifier(
 ) -> tuple[Rectify, dict[str, Any]]:
     """Load the network whose prototypes these are; return what rectifies, and the manifest's environment.
 
-    The pictures are seen once, at the size of `side`, however many views the stored scores are the mean of. Raises
+    The pictures are seen once, at the size of `side`, however many views the stored scores are the mean of; with
+    `adabn` once more before, for batch norm's statistics, as when the scores were made. Raises
     UdasegError for prototypes of other classes or of features of another dimension, and for a stem without a picture.
     """
     runner = Runner(model, predictions.classes, settings.precision)
@@ -40,6 +41,8 @@ def rectifier(
             f"{predictions.path} has {len(predictions.classes)} ({', '.join(predictions.classes)})",
             "compute the prototypes with this recipe (`udaseg prototypes`)",
         )
+    if settings.adabn:
+        runner.adapt_statistics(target, len(target), side.size, settings.batch, side.pad)
     place = {record.stem: i for i, record in enumerate(target.records)}
     centroids_CD = torch.from_numpy(prototypes.centroids)
 

@@ -20,7 +20,7 @@ from udaseg.models.backbone import Network
 from udaseg.models.discriminators import PATCH, PixelDiscriminator
 from udaseg.recipe import Adversary
 from udaseg.train.loop import Player
-from udaseg.train.losses import at_grid, information_map, masked_mean, upsampled
+from udaseg.train.losses import at_grid, information_map, masked_mean, mean, upsampled
 from udaseg.train.objectives import Ask, Autocast, Seen
 from udaseg.train.state import AGAIN
 
@@ -57,12 +57,13 @@ VIEWS: dict[str, Callable[[Seen], Tensor]] = {
 
 def vanilla(logits: Tensor, domain: int) -> Tensor:
     """Average the binary cross-entropy of the logits, of any shape, against a domain: ln 2 at logit 0."""
-    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, domain))
+    said = torch.full_like(logits, domain)
+    return mean(functional.binary_cross_entropy_with_logits(logits, said, reduction="none"))
 
 
 def least_squares(logits: Tensor, domain: int) -> Tensor:
     """Average the squared distance of the logits, of any shape, to a domain (LS-GAN)."""
-    return (logits - domain).square().mean()
+    return mean((logits - domain).square())
 
 
 def fine_grained(logits_N2CHW: Tensor, domain: int, labels_NCHW: Tensor, valid_NHW: Tensor | None = None) -> Tensor:
@@ -71,7 +72,7 @@ def fine_grained(logits_N2CHW: Tensor, domain: int, labels_NCHW: Tensor, valid_N
     labels: the soft labels a, float [N, C, H, W]. valid: bool [N, H, W], the pixels that count; all of them without.
     """
     loss_NHW = -(labels_NCHW * functional.log_softmax(logits_N2CHW, dim=1).chunk(2, dim=1)[domain]).sum(1)
-    return loss_NHW.mean() if valid_NHW is None else masked_mean(loss_NHW, valid_NHW)
+    return mean(loss_NHW) if valid_NHW is None else masked_mean(loss_NHW, valid_NHW)
 
 
 def soft_labels(logits_NCHW: Tensor) -> Tensor:
@@ -176,7 +177,7 @@ def against(discriminator: nn.Module, settings: Adversary, align_corners: bool, 
         return {
             "adversarial": settings.weight * judge(passed, SOURCE, seen["target"]),
             "discriminator": (lost[SOURCE] + lost[TARGET]) / 2,
-            ACCURACY: (right[SOURCE].mean() + right[TARGET].mean()) / 2,
+            ACCURACY: (mean(right[SOURCE]) + mean(right[TARGET])) / 2,
         }
 
     return ask
@@ -211,12 +212,9 @@ def _blanked(view_NChw: Tensor, valid_NHW: Tensor | None) -> Tensor:
 
 
 def _within(values_Nhw: Tensor, valid_NHW: Tensor | None) -> Tensor:
-    """Choose what was said of the picture, of any shape that has a mean."""
+    """Choose what was said of the picture, of any shape: nothing where padding leaves no place of the grid."""
     valid_Nhw = at_grid(valid_NHW, values_Nhw.shape[-2:])
-    if valid_Nhw is None:
-        return values_Nhw
-    # Where padding leaves no place of the grid there is nothing to learn, but still a mean.
-    return values_Nhw[valid_Nhw] if valid_Nhw.any() else 0.0 * values_Nhw
+    return values_Nhw if valid_Nhw is None else values_Nhw[valid_Nhw]
 
 
 def _require_patch(settings: Adversary, domain: str, seen: Seen) -> None:

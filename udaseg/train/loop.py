@@ -1,8 +1,12 @@
-"""The one training loop: every training stage brings its batches and an objective."""
+"""The one training loop: every training stage brings its batches and an objective.
+
+Several processes take their parts of each batch, and the terms and gradients of all are added up: the step is that of
+one process. The first of them writes.
+"""
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from udaseg import ranks
 from udaseg.data.loading import Batch, Stream, batches
 from udaseg.errors import UdasegError
 from udaseg.models import devices
@@ -52,14 +57,17 @@ def fit(
     `objective(step, batch)` gives the named terms whose sum is minimised; those in `watched` are logged and no more.
     `followers` are modules that are saved and restored but not optimised, such as an averaged teacher. Raises
     Interrupted, with the state saved, when the process is told to stop, and UdasegError where a term is not finite:
-    before the step, so the last state is good. Weights that are not finite are not saved either.
+    before the step, so the last state is good. Weights that are not finite are not saved either. Of several processes
+    each gives its share of the terms, and all of them stop when one is told to.
     """
+    _require_shares(streams)
     modules = {name: player.module for name, player in players.items()} | (followers or {})
     optimizers = {name: player.optimizer for name, player in players.items()}
     start = restore(out / "state.pt", modules, optimizers)
-    log = Log(out / "log.jsonl", start)
+    _require_one_start(start)
+    log = Log(out / "log.jsonl", start) if ranks.first() else None
     base = {name: [group["initial_lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
-    with _told_to_stop() as stopped:
+    with _told_to_stop() as stopped, ranks.learning():
         source = batches(streams, seed, range(start, settings.steps), devices.workers(device))
         for step, batch in zip(range(start, settings.steps), source, strict=True):
             # Dropout and everything else that draws random numbers continues alike after a resume.
@@ -71,22 +79,29 @@ def fit(
                 optimizer.zero_grad(set_to_none=True)
             terms = objective(step, batch.to(device))
             loss = torch.stack([term.float() for name, term in terms.items() if name not in watched]).sum()
-            _require_finite(loss, terms, step, out)
+            shares = torch.stack([loss, *(term.float() for term in terms.values())]).detach()
+            whole, *values = ranks.added(shares)
+            _require_finite(whole, dict(zip(terms, values, strict=True)), step, out)
             loss.backward()
+            _add_gradients(optimizers.values())
             for optimizer in optimizers.values():
                 optimizer.step()
             done = step + 1
-            if done % settings.log_every == 0 or done == settings.steps:
-                values = {name: float(term.detach()) for name, term in terms.items()}
-                log.write({"step": done, "loss": float(loss.detach()), **values, "lr": base_rate(base, factor)})
-            if done % settings.save_every == 0 or done == settings.steps or stopped.is_set():
+            stop = bool(ranks.added(torch.tensor(stopped.is_set(), dtype=torch.int32)))
+            if log is not None and (done % settings.log_every == 0 or done == settings.steps):
+                said = dict(zip(terms, map(float, values), strict=True))
+                log.write({"step": done, "loss": float(whole), **said, "lr": base_rate(base, factor)})
+            if done % settings.save_every == 0 or done == settings.steps or stop:
                 for name, player in players.items():
                     check_finite(f"after step {done} the {name}", player.module.state_dict())
-                save(out / "state.pt", done, modules, optimizers)
-            if stopped.is_set() and done < settings.steps:
+                if ranks.first():
+                    save(out / "state.pt", done, modules, optimizers)
+            if stop and done < settings.steps:
+                ranks.wait()  # until the state is written
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
             if progress is not None:
                 progress(done, settings.steps)
+    ranks.wait()  # until the log and the state are written
     return start
 
 
@@ -95,10 +110,39 @@ def base_rate(base: dict[str, list[float]], factor: float) -> float:
     return next(iter(base.values()))[0] * factor
 
 
+def _require_shares(streams: list[Stream]) -> None:
+    for stream in streams:
+        if stream.batch < ranks.count():
+            raise UdasegError(
+                f"{ranks.count()} processes cannot share a batch of {stream.batch} {stream.domain} pictures",
+                f"set batch to {ranks.count()} or more, or start at most {stream.batch}",
+            )
+
+
+def _require_one_start(step: int) -> None:
+    first = ranks.by_first(lambda: step)
+    if step != first:
+        raise UdasegError(
+            f"the first process continues after step {first}, and this one has read the state of step {step}",
+            "all processes have to see the run in one file system; the same command continues",
+        )
+
+
+def _add_gradients(optimizers: Iterable[Optimizer]) -> None:
+    """Give all processes that learn together the sum of their gradients."""
+    if not ranks.learn_together():
+        return
+    learned = [value for optimizer in optimizers for group in optimizer.param_groups for value in group["params"]]
+    gradients = [value.grad for value in learned if value.grad is not None]
+    sums = ranks.added(torch.cat([gradient.flatten() for gradient in gradients]))
+    for gradient, own in zip(gradients, sums.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(own.view_as(gradient))
+
+
 def _require_finite(loss: Tensor, terms: dict[str, Tensor], step: int, out: Path) -> None:
     if torch.isfinite(loss):
         return
-    bad = [f"{name} = {float(term.detach())}" for name, term in terms.items() if not torch.isfinite(term)]
+    bad = [f"{name} = {float(term)}" for name, term in terms.items() if not torch.isfinite(term)]
     raise UdasegError(
         f"the loss is not finite at step {step + 1}: {', '.join(bad) or 'the sum overflows'}",
         f"the state in {out / 'state.pt'} is from before; lower the learning rate (lr) or set precision=fp32",

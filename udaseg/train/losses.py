@@ -1,10 +1,15 @@
-"""The losses, on logits: mean over the pixels that count, and zero with a graph where none does."""
+"""The losses, on logits: mean over the pixels that count, and zero with a graph where none does.
+
+Of processes that learn together each gives its share: the pixels are its own, their number is that of all.
+"""
 
 import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from udaseg import ranks
 
 IGNORE = 255
 LOG_ABSENT = math.log(1e-4)  # what stands for log 0 in the reverse cross-entropy (symmetric cross-entropy)
@@ -28,7 +33,13 @@ def at_grid(valid_NHW: Tensor | None, grid: tuple[int, ...]) -> Tensor | None:
 
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Average over the valid elements; zero, with a graph, where there are none."""
-    return torch.where(valid, values, 0).sum() / valid.sum().clamp(min=1)
+    return torch.where(valid, values, 0).sum() / ranks.added(valid.sum()).clamp(min=1)
+
+
+def mean(values: Tensor) -> Tensor:
+    """Average over all elements; zero, with a graph, where there are none."""
+    count = torch.full((), values.numel(), device=values.device)
+    return values.sum() / ranks.added(count).clamp(min=1)
 
 
 def cross_entropy(
@@ -47,8 +58,8 @@ def cross_entropy(
     total = functional.cross_entropy(logits_NCHW, labels_NHW, weight, ignore_index=IGNORE, reduction="sum")
     valid = labels_NHW != IGNORE
     if weight is None:
-        return total / valid.sum().clamp(min=1)
-    mass = weight[labels_NHW[valid]].sum()
+        return total / ranks.added(valid.sum()).clamp(min=1)
+    mass = ranks.added(weight[labels_NHW[valid]].sum())
     return total / torch.where(mass > 0, mass, 1)
 
 
@@ -57,7 +68,7 @@ def soft_cross_entropy(logits_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
 
     target: float [N, C, H, W], non-negative; it need not sum to one.
     """
-    return -(target_NCHW * functional.log_softmax(logits_NCHW.float(), dim=1)).sum(1).mean()
+    return mean(-(target_NCHW * functional.log_softmax(logits_NCHW.float(), dim=1)).sum(1))
 
 
 def symmetric_cross_entropy(
@@ -84,11 +95,11 @@ def symmetric_cross_entropy(
 def information_map(logits_NCHW: Tensor) -> Tensor:
     """Return the weighted self-information -p log p / log C of each class (ADVENT, section 3.2).
 
-    float32 [N, C, H, W]; it sums over classes to at most one. Taken from log_softmax, so that the gradient
-    stays finite where a probability underflows.
+    float32 [N, C, H, W]; it sums over classes to at most one, and of a single class it is zero. Taken from
+    log_softmax, so that the gradient stays finite where a probability underflows.
     """
     logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
-    return -logp_NCHW.exp() * logp_NCHW / math.log(logits_NCHW.shape[1])
+    return -logp_NCHW.exp() * logp_NCHW / math.log(max(2, logits_NCHW.shape[1]))
 
 
 def entropy_map(logits_NCHW: Tensor) -> Tensor:
@@ -105,7 +116,7 @@ def robust_entropy(
     more than confident ones.
     """
     penalty_NHW = (entropy_map(logits_NCHW).square() + epsilon**2).pow(eta)
-    return penalty_NHW.mean() if valid_NHW is None else masked_mean(penalty_NHW, valid_NHW)
+    return mean(penalty_NHW) if valid_NHW is None else masked_mean(penalty_NHW, valid_NHW)
 
 
 def berhu(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -118,7 +129,7 @@ def berhu(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Ten
     error = torch.where(valid, error, 0)
     if error.numel() == 0:
         return error.sum()
-    corner = 0.2 * error.detach().max()
+    corner = 0.2 * ranks.highest(error.detach().max())
     # A perfect prediction has c = 0 and no quadratic part; the clamp keeps 0/0 out of the unused branch.
     quadratic = (error.square() + corner.square()) / (2 * corner.clamp(min=torch.finfo(error.dtype).tiny))
     return masked_mean(torch.where(error <= corner, error, quadratic), valid)

@@ -1,12 +1,13 @@
 """What the training stages minimise: functions (step, batch) -> named terms."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from udaseg import ranks
 from udaseg.data.loading import DOMAINS, Batch
 from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
@@ -44,14 +45,16 @@ def adaptation(
     asked: Sequence[Ask],
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
+    apart: bool = False,
 ) -> Objective:
     """Learn the labels of the source, and what is asked of the network on both domains, if anything.
 
-    The logits are divided by the temperature for the cross-entropy, which class_weights, float [C], may weigh.
+    The logits are divided by the temperature for the cross-entropy, which class_weights, float [C], may weigh. With
+    `apart` each domain has batch norm's statistics of its own, and the running ones are the target's.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        seen = _see(model, settings, autocast, batch)
+        seen = _see(model, settings, autocast, batch, apart)
         terms = _segmentation(model, settings, seen, batch, temperature=temperature, class_weights=class_weights)
         for ask in asked:
             terms |= ask(seen)
@@ -77,17 +80,19 @@ def self_training(
     target_weight: float,
     target_terms: TargetTerms | None = None,
     guide: Guide | None = None,
+    apart: bool = False,
 ) -> Objective:
     """Learn the labels of the source and the pseudo-labels of the target (CBST, eq. 3).
 
     `target_terms` may put other terms in the place of the target's cross-entropy; those whose names begin with
     `target` are weighted. A guide may change the target's pictures and labels, and say with `target_pixels`, float
-    [N, H, W], what each pixel's loss counts.
+    [N, H, W], what each pixel's loss counts. `apart` as in `adaptation`.
     """
+    assert guide is None or ranks.count() == 1, "a guide draws its random values for whole batches"
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
         batch, asked = (batch, []) if guide is None else guide(step, batch)
-        seen = _see(model, settings, autocast, batch)
+        seen = _see(model, settings, autocast, batch, apart)
         terms = _segmentation(model, settings, seen, batch, target_terms)
         for ask in asked:
             terms |= ask(seen)
@@ -96,20 +101,25 @@ def self_training(
     return objective
 
 
-def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch) -> dict[str, Seen]:
-    """Run the network on the domains of a batch: together where their pictures have one size.
+def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, apart: bool = False) -> dict[str, Seen]:
+    """Run the network on the domains of a batch: together where their pictures have one size, unless `apart`.
 
     Together, because batch norm then sees their mixture in training as in its running statistics. Pictures of two
     sizes go through one domain after the other, as in AdaptSegNet.
     """
     images = {domain: batch[f"{domain}_image"] for domain in DOMAINS if f"{domain}_image" in batch}
     with autocast():
-        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1:
+        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and not apart:
             whole = model(normalise(torch.cat(list(images.values())), settings.color))
             counts = [len(image_NHWC) for image_NHWC in images.values()]
             outputs = whole.split(counts)
         else:
-            outputs = [model(normalise(image_NHWC, settings.color)) for image_NHWC in images.values()]
+            outputs = []
+            for domain, image_NHWC in images.items():
+                # Without a target there is nothing else to learn the running statistics from.
+                held = apart and domain == "source" and "target" in images
+                with _held_statistics(model) if held else nullcontext():
+                    outputs.append(model(normalise(image_NHWC, settings.color)))
     return {
         domain: Seen(
             output,
@@ -119,6 +129,20 @@ def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch) ->
         )
         for (domain, image_NHWC), output in zip(images.items(), outputs, strict=True)
     }
+
+
+@contextmanager
+def _held_statistics(model: nn.Module) -> Iterator[None]:
+    """Leave batch norm's running statistics as they are, whatever the network sees."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def _segmentation(
@@ -131,6 +155,10 @@ def _segmentation(
     class_weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Give the cross-entropy of each domain that has labels, that of inner classifiers too."""
+
+    def cooled(logits_NCHW: Tensor) -> Tensor:  # at 1 as they are: a division would copy the largest map there is
+        return logits_NCHW if temperature == 1 else logits_NCHW / temperature
+
     terms = {}
     weight = 1.0 if settings.auxiliary is None else settings.auxiliary
     for domain, (output, full_NCHW, _, label_NHW, *_) in seen.items():
@@ -140,9 +168,9 @@ def _segmentation(
         if domain == "target" and target_terms is not None:
             terms |= target_terms(full_NCHW, label_NHW, batch["target_image"], pixels_NHW)
         else:
-            terms[domain] = cross_entropy(full_NCHW / temperature, label_NHW, class_weights, pixels_NHW=pixels_NHW)
+            terms[domain] = cross_entropy(cooled(full_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
         for depth, aux_NChw in enumerate(output.aux, 1):
             aux_NCHW = upsampled(aux_NChw, label_NHW.shape[1:], model.align_corners)
-            loss = cross_entropy(aux_NCHW / temperature, label_NHW, class_weights, pixels_NHW=pixels_NHW)
+            loss = cross_entropy(cooled(aux_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
             terms[f"{domain}_aux{depth}"] = weight * loss
     return terms

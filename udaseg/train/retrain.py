@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from udaseg import ranks
 from udaseg.data.loading import Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.mining import Mining, rare_classes
 from udaseg.data.records import ImageSet, LabelledSet
@@ -21,7 +22,7 @@ from udaseg.train.loop import Player, fit
 from udaseg.train.objectives import self_training
 from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
-from udaseg.train.settings import moves_prototypes, require
+from udaseg.train.settings import guided, moves_prototypes, require
 
 
 def retrain(
@@ -76,11 +77,11 @@ def retrain(
     if trained is not None and settings.online is not None and settings.online.scores == "initial":
         trained = setup.frozen(trained, device)
     guide = None
-    if followers or settings.online or settings.classmix or settings.strong:
+    if guided(settings):
         guide = teachers.guide(settings, model, model_settings.color, autocast, seed, initial=trained, **followers)
     fit(
         {"model": Player(model, setup.optimizer(model, settings))},
-        self_training(model, model_settings, autocast, settings.target_weight, regularised, guide),
+        self_training(model, model_settings, autocast, settings.target_weight, regularised, guide, settings.adabn),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
         settings,
         out,
@@ -93,7 +94,8 @@ def retrain(
     if settings.keep == "teacher":
         followers["teacher"].update_parameters(model)  # after the last step too
         model = followers["teacher"].module
-    checkpoint.save(out / "model.pt", model, model_settings, space.classes)
+    if ranks.first():
+        checkpoint.save(out / "model.pt", model, model_settings, space.classes)
     return environment
 
 

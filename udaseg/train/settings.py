@@ -9,6 +9,12 @@ def moves_prototypes(settings: Retrain) -> bool:
     return settings.consistency is not None or (settings.online is not None and settings.online.rectify)
 
 
+def guided(settings: Retrain) -> bool:
+    """Tell whether something labels or changes whole batches before the student sees them: one process does it."""
+    asked = (settings.teacher, settings.online, settings.strong)
+    return any(one is not None for one in asked) or settings.classmix or moves_prototypes(settings)
+
+
 def require(settings: Retrain) -> None:
     """Raise UdasegError where a setting needs another one that is not there, or has nothing to act on."""
     online = settings.online

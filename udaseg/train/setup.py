@@ -36,8 +36,8 @@ def optimizer(model: nn.Module, settings: Training) -> Optimizer:
     for group in groups:
         group["initial_lr"] = group["lr"]
     if settings.optimizer == "adamw":
-        return AdamW(groups, weight_decay=settings.weight_decay)
-    return SGD(groups, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        return AdamW(groups, weight_decay=settings.weight_decay, fused=True)
+    return SGD(groups, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True)
 
 
 def number_format(settings: Training, device: torch.device) -> tuple[Autocast, dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from udaseg import ranks
 from udaseg.data.loading import Stream, labelled, unlabelled, with_depth
 from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.data.sampling import ClassBalance
@@ -71,7 +72,7 @@ def warmup(
     weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=device)
     fit(
         players,
-        adaptation(model, model_settings, autocast, asked, temperature, weights),
+        adaptation(model, model_settings, autocast, asked, temperature, weights, settings.adabn),
         [setup.croppable(stream) for stream in streams],
         settings,
         out,
@@ -80,5 +81,6 @@ def warmup(
         watched=adversaries.WATCHED,
         progress=progress,
     )
-    checkpoint.save(out / "model.pt", model, model_settings, source.space.classes)
+    if ranks.first():
+        checkpoint.save(out / "model.pt", model, model_settings, source.space.classes)
     return environment

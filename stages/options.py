@@ -1,0 +1,43 @@
+"""The options that every stage command takes, beside its own."""
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+RecipeOption = Annotated[str | None, typer.Option("--recipe", "-r", help="A shipped recipe or a file; default: demo.")]
+ScaleOption = Annotated[str | None, typer.Option("--scale", help="full, or toy: the recipe's small twin on toytown.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: warmup.steps=2000.")]
+RunOption = Annotated[Path | None, typer.Option("--run", envvar="UDASEG_RUN", help="The run; default: runs/RECIPE.")]
+DataOption = Annotated[str | None, typer.Option("--data", help="The directory that holds the datasets.")]
+ListOption = Annotated[str | None, typer.Option(help="A text file that names the target pictures to use.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="The seed of everything random.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Write here instead of RUN/STAGE.")]
+RoundOption = Annotated[int | None, typer.Option("--round", min=1, help="Which of the recipe's rounds, from 1.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Run even when up to date.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")]
+EstimateOption = Annotated[bool, typer.Option("--estimate", help="Say how long it would take, and how much disk.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+SHARED = {
+    "recipe_name": RecipeOption,
+    "scale": ScaleOption,
+    "set_": SetOption,
+    "run": RunOption,
+    "data": DataOption,
+    "target_list": ListOption,
+    "seed": SeedOption,
+    "round_": RoundOption,
+    "out": OutOption,
+    "force": ForceOption,
+    "dry_run": DryOption,
+    "estimate": EstimateOption,
+    "as_json": JsonOption,
+}
+# The panels of a command's help, after the one with its own options.
+for _panel, _names in (
+    ("Recipe", ("recipe_name", "scale", "set_", "data", "target_list", "seed")),
+    ("Run", ("run", "round_", "out", "force", "dry_run", "estimate", "as_json")),
+):
+    for _name in _names:
+        get_args(SHARED[_name])[1].rich_help_panel = _panel

@@ -1,0 +1,48 @@
+"""What the trainings share: their flags, and how they end."""
+
+from typing import Annotated, Any
+
+import typer
+
+from udaseg.artifacts import Job, Result
+from udaseg.recipe import Training
+
+from .progress import progress
+from .session import Session, say
+
+StepsOption = Annotated[int | None, typer.Option("--steps", help="Training steps.")]
+BatchOption = Annotated[int | None, typer.Option("--batch", help="Pictures a step, from each domain.")]
+LrOption = Annotated[float | None, typer.Option("--lr", help="The learning rate of the backbone.")]
+
+
+def changes(section: str, steps: int | None, batch: int | None, lr: float | None) -> dict[str, Any]:
+    """Turn the flags into changes of a recipe's section."""
+    return {f"{section}.steps": steps, f"{section}.batch": batch, f"{section}.lr": lr}
+
+
+def adapt_statistics(session: Session, job: Job, settings: Training, target) -> None:
+    """Give the model that a training has written batch norm's statistics of the target, where it is to have them."""
+    if not settings.adabn:
+        return
+    from udaseg.train import statistics
+
+    given = session.recipe.target
+    target = target if session.sample is None else session.sample.pictures(target)
+    with progress(f"{job.stage}: batch norm", "pictures") as show:
+        statistics.take(
+            job.out / "model.pt",
+            target,
+            given.size,
+            settings,
+            pad=given.pad,
+            progress=lambda done: show(done, len(target)),
+        )
+
+
+def ended(job: Job, result: Result, steps: int, count: int, pictures: str) -> None:
+    """Note and say how a training of `steps` steps on `count` of these `pictures` ended."""
+    from udaseg.train.state import last_loss
+
+    result.metrics = {**last_loss(job.out / "log.jsonl"), "pictures": count}
+    loss = f", the last loss is {result.metrics['loss']:.3g}" if "loss" in result.metrics else ""
+    say(f"{job.stage}: {steps} steps on {count} {pictures}{loss}; the model is {job.out / 'model.pt'}")

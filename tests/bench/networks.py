@@ -1,0 +1,122 @@
+"""Networks for real time at work: from a picture to its label map, in frames a second."""
+
+import copy
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scene
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torchvision.models import segmentation
+from turns import CLOCK, DEVICE, alone, medians, seconds
+
+from udaseg import recipe
+from udaseg.labels import SPACES
+from udaseg.models import checkpoint, construct
+from udaseg.models.complexity import complexity
+from udaseg.models.inference import Runner
+from udaseg.models.preprocess import normalise
+
+SPACE = SPACES["cs19"]
+BISENET = recipe.Model(name="bisenet", backbone="resnet18", weights="none")
+PEERS = {
+    "LR-ASPP, MobileNetV3": segmentation.lraspp_mobilenet_v3_large,
+    "DeepLab-v3, MobileNetV3": segmentation.deeplabv3_mobilenet_v3_large,
+}
+OURS, ITS_NETWORK = "udaseg's BiSeNet, ResNet-18", "the same network, upsampled by PyTorch"
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+REPEATS = 5 if DEVICE.type == "cpu" else 50
+
+
+def upsampled(network: nn.Module, image_13HW: Tensor) -> Tensor:
+    """Give logits at the size of the picture; torchvision's networks do that by themselves."""
+    output = network(image_13HW)
+    if isinstance(output, dict):
+        return output["out"]
+    size = (image_13HW.shape[2], image_13HW.shape[3])
+    return interpolate(output.logits, size, mode="bilinear", align_corners=network.align_corners)
+
+
+def labelling(network: nn.Module, image_HWC: np.ndarray, bf16: bool, layout: torch.memory_format) -> Callable[[], Any]:
+    """Label a picture as one does with a network of torchvision."""
+    network = copy.deepcopy(network).eval().to(DEVICE, memory_format=layout)
+
+    @torch.inference_mode()
+    def call() -> np.ndarray:
+        batch_1HWC = torch.from_numpy(image_HWC).to(DEVICE)[None]
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=bf16):
+            full_1CHW = upsampled(network, normalise(batch_1HWC, "rgb-imagenet").contiguous(memory_format=layout))
+        return full_1CHW[0].argmax(0).to(torch.uint8).cpu().numpy()
+
+    return call
+
+
+def quicker(network: nn.Module, image_HWC: np.ndarray, bf16: bool) -> tuple[Callable[[], Any], str]:
+    """Choose the memory layout in which a network is quicker, by a call of each after a first one."""
+    calls = {name: labelling(network, image_HWC, bf16, layout) for name, layout in LAYOUTS.items()}
+    taken = {name: (call(), seconds(call))[1] for name, call in calls.items()}
+    best = min(taken, key=taken.__getitem__)
+    return calls[best], best
+
+
+def ours(path: Path, image_HWC: np.ndarray, precision: str) -> Callable[[], Any]:
+    """Label a picture as `udaseg evaluate` and `udaseg apply` do."""
+    runner, settings, size = Runner(path, None, precision), recipe.Views(), image_HWC.shape[:2]
+    return lambda: runner.label(runner.views([image_HWC], None, settings), 0, size, settings.average)
+
+
+def rows(sizes: list[tuple[int, int]], folder: Path) -> Iterator[dict[str, Any]]:
+    torch.manual_seed(0)
+    bisenet = construct(BISENET, len(SPACE))
+    checkpoint.save(folder / "model.pt", bisenet, BISENET, SPACE.classes)
+    networks = {ITS_NETWORK: bisenet} | {
+        name: make(weights=None, weights_backbone=None, num_classes=len(SPACE)) for name, make in PEERS.items()
+    }
+    for size in sizes:
+        image_HWC = scene.picture(size, 0)
+        for precision in ("fp32", "bf16"):
+            calls: dict[str, Callable[[], Any]] = {OURS: ours(folder / "model.pt", image_HWC, precision)}
+            layouts = {OURS: "channels_last"}
+            for name, network in networks.items():
+                calls[name], layouts[name] = quicker(network, image_HWC, precision == "bf16")
+            taken = medians(calls, REPEATS)
+            for name in calls:
+                cost = complexity(networks.get(name, bisenet), size)
+                yield {
+                    "size": size,
+                    "precision": precision,
+                    "network": name,
+                    "frames_per_second": 1 / taken[name],
+                    "times_as_fast_as_udaseg": taken[OURS] / taken[name],
+                    "layout": layouts[name],
+                    "parameters": cost.parameters,
+                    "macs": cost.macs,
+                }
+
+
+def main() -> None:
+    out, size = Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3]))
+    alone()
+    found = []
+    print(f"networks, a picture at a time, {len(SPACE)} classes, label maps at the size of the picture; {CLOCK}")
+    with tempfile.TemporaryDirectory() as folder:
+        for row in rows([(size[0] // 2, size[1] // 2), size], Path(folder)):
+            found.append(row)
+            seen = f"{row['size'][0]}x{row['size'][1]}, {row['precision']}"
+            print(
+                f"{seen:<16}{row['network']:<40}"
+                f"{row['frames_per_second']:>8.2f} frames/s, x{row['times_as_fast_as_udaseg']:.2f}"
+                f"   {row['parameters'] / 1e6:.1f} M parameters, {row['macs'] / 1e9:.1f} GMAC, {row['layout']}",
+                flush=True,
+            )
+    out.write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

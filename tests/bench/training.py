@@ -1,0 +1,164 @@
+"""Training: udaseg's own step beside a plain loop in float32, and whether the pictures come as fast as the steps go."""
+
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scene
+import torch
+from PIL import Image as Pillow
+from torch.nn.functional import cross_entropy, interpolate
+from turns import CLOCK, DEVICE, alone, now, seconds
+
+from udaseg import recipe
+from udaseg.data.loading import Stream, batches, labelled
+from udaseg.data.pictures import write_label
+from udaseg.data.records import Labelled, LabelledSet
+from udaseg.labels import SPACES, flat_palette
+from udaseg.models import devices
+from udaseg.train import setup
+from udaseg.train.loop import Player, fit
+from udaseg.train.objectives import adaptation
+
+SPACE = SPACES["cs19"]
+FILES, PICTURES = 4, 2975  # files, in turns, stand for as many pictures as Cityscapes has: too many to keep in memory
+REPEATS, LOADED = 3, 24
+GPU = DEVICE.type == "cuda"
+# By the name of the network: its settings, and by how much smaller than the files its pictures are, on a CPU and on
+# a GPU.
+NETWORKS = {
+    "BiSeNet, ResNet-18": (recipe.Model(name="bisenet", backbone="resnet18", weights="none", bn="train"), (2, 2)),
+    "DeepLab-v2, ResNet-101": (recipe.Model(weights="none"), (8, 2)),
+}
+BATCH = 2
+MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+
+
+class Enough(Exception):  # noqa: N818 - it ends a training that nobody needs the end of
+    """Ends a training after the steps that were timed."""
+
+
+def world(root: Path, size: tuple[int, int]) -> LabelledSet:
+    """Write pictures with labels, and list them over and over."""
+    label_HW, everything = scene.labelled(size)[0], (np.arange(256, dtype=np.uint8), np.ones(256, bool))
+    for i in range(FILES):
+        Pillow.fromarray(scene.picture(size, i)).save(root / f"image{i}.png")
+        write_label(root / f"label{i}.png", np.roll(label_HW, 32 * i, 1), flat_palette(SPACE))
+    records = [
+        Labelled(f"{i}", root / f"image{i % FILES}.png", root / f"label{i % FILES}.png", None) for i in range(PICTURES)
+    ]
+    return LabelledSet("folder", root, "train", SPACE, tuple(records), "trainids", *everything, ())
+
+
+def plain(settings: recipe.Model, stream: Stream) -> Callable[[], Any]:
+    """Train as a textbook does: float32, memory as it comes, no autocast. The batches are udaseg's."""
+    model = setup.network(settings, len(SPACE), 0, DEVICE).to(memory_format=torch.contiguous_format)
+    learns = [value for value in model.parameters() if value.requires_grad]
+    optimizer = torch.optim.SGD(learns, lr=2.5e-4, momentum=0.9, weight_decay=5e-4)
+    made = batches([stream], 0, range(10**6), devices.workers(DEVICE))
+    mean, std = MEAN.to(DEVICE), STD.to(DEVICE)
+
+    def step() -> None:
+        batch = next(made).to(DEVICE)
+        label_NHW = batch["source_label"].long()
+        image_N3HW = batch["source_image"].permute(0, 3, 1, 2).float().contiguous() / 255
+        output = model((image_N3HW - mean) / std)
+        size, aligned = label_NHW.shape[1:], model.align_corners
+        full = [
+            interpolate(logits, size, mode="bilinear", align_corners=aligned) for logits in (output.logits, *output.aux)
+        ]
+        loss = torch.stack([cross_entropy(logits_NCHW, label_NHW, ignore_index=255) for logits_NCHW in full]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def steps(settings: recipe.Model, stream: Stream, out: Path) -> dict[str, list[float]]:
+    """Time steps of `fit`, from one report of progress to the next, and between them those of the plain loop."""
+    training = recipe.Warmup(steps=10**6, save_every=10**6, batch=BATCH)
+    model = setup.network(settings, len(SPACE), 0, DEVICE)
+    autocast, environment = setup.number_format(training, DEVICE)
+    ours, other = f"udaseg, {environment['precision']}", plain(settings, stream)
+    times: dict[str, list[float]] = {ours: [], "plain loop, fp32": []}
+    begun = now()
+
+    def between(done: int, _: int) -> None:
+        nonlocal begun
+        times[ours].append(now() - begun)
+        times["plain loop, fp32"].append(seconds(other))
+        if done > REPEATS:
+            raise Enough
+        begun = now()
+
+    with suppress(Enough):
+        fit(
+            {"model": Player(model, setup.optimizer(model, training))},
+            adaptation(model, settings, autocast, []),
+            [stream],
+            training,
+            out,
+            seed=0,
+            device=DEVICE,
+            progress=between,
+        )
+    return {name: own[1:] for name, own in times.items()}
+
+
+def given(stream: Stream) -> float:
+    """Tell how many pictures a second the loader gives, as `fit` asks for them."""
+    made = batches([stream], 0, range(LOADED // BATCH + 1), devices.workers(DEVICE))
+    next(made)  # the first waits for the workers to start
+    start = now()
+    return BATCH * sum(1 for _ in made) / (now() - start)
+
+
+def row(name: str, files: LabelledSet, size: tuple[int, int], out: Path) -> dict[str, Any]:
+    settings, smaller = NETWORKS[name]
+    height, width = (side // smaller[GPU] for side in size)
+    stream = Stream("source", labelled(files, (height, width)), BATCH, recipe.Augment())
+    taken = {loop: statistics.median(own) for loop, own in steps(settings, stream, out).items()}
+    (ours, own), (_, other) = taken.items()
+    rate, need = given(stream), BATCH / own
+    return {
+        "network": name,
+        "size": [height, width],
+        "batch": BATCH,
+        "seconds_a_step": taken,
+        "ratio": {ours: other / own},
+        "loader": {"workers": devices.workers(DEVICE), "pictures_per_second": rate, "needed": need},
+    }
+
+
+def main() -> None:
+    out, size = Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3]))
+    alone()
+    found = []
+    print(f"training, {BATCH} pictures a step, read from PNG of {size[0]}x{size[1]}; {CLOCK}")
+    with tempfile.TemporaryDirectory() as folder:
+        files = world(Path(folder), size)
+        for name in NETWORKS:
+            own = Path(folder, name)
+            own.mkdir()
+            found.append(one := row(name, files, size, own))
+            (ours, taken), (other, slower) = one["seconds_a_step"].items()
+            loader = one["loader"]
+            print(
+                f"{name} at {one['size'][0]}x{one['size'][1]}: {ours} {taken:.2f} s a step, {other} {slower:.2f} s:"
+                f" x{one['ratio'][ours]:.2f}\n  the loader gives {loader['pictures_per_second']:.1f} pictures/s"
+                f" ({loader['workers']} processes beside), the steps take {loader['needed']:.1f}:"
+                f" x{loader['pictures_per_second'] / loader['needed']:.1f}",
+                flush=True,
+            )
+    out.write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

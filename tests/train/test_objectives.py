@@ -1,0 +1,58 @@
+"""What a training step makes of the pictures of two domains."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from udaseg import models
+from udaseg.data.loading import Batch
+from udaseg.recipe import Model
+from udaseg.train.objectives import adaptation, self_training
+
+NETWORK = Model(name="fpn", backbone="resnet18", weights="none", bn="train", color="rgb")
+
+
+def batch(*domains: str) -> Batch:
+    made = torch.Generator().manual_seed(0)
+    parts = {}
+    for bright, domain in enumerate(domains, 1):
+        parts[f"{domain}_image"] = torch.randint(0, 100 * bright, (2, 32, 48, 3), generator=made, dtype=torch.uint8)
+        parts[f"{domain}_label"] = torch.randint(0, 3, (2, 32, 48), generator=made, dtype=torch.uint8)
+    return Batch(parts)
+
+
+def trained(terms, *domains: str):
+    torch.manual_seed(0)
+    model = models.construct(NETWORK, 3).train()
+    return model, terms(model)(0, batch(*domains))
+
+
+def buffers(model) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in model.named_buffers() if "running" in name}
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        lambda model, apart: adaptation(model, NETWORK, nullcontext, [], apart=apart),
+        lambda model, apart: self_training(model, NETWORK, nullcontext, 1.0, apart=apart),
+    ],
+    ids=["adaptation", "self_training"],
+)
+def test_domains_apart_are_normalised_each_by_itself_and_the_running_statistics_are_the_targets(terms):
+    model, both = trained(lambda model: terms(model, True), "source", "target")
+    # A domain that the network does not know leaves the target with the same pictures, alone.
+    model_T, _ = trained(lambda model: self_training(model, NETWORK, nullcontext, 1.0), "other", "target")
+    for (name, value), (_, of_target) in zip(buffers(model).items(), buffers(model_T).items(), strict=True):
+        torch.testing.assert_close(value, of_target, msg=name)
+    _, alone = trained(lambda model: adaptation(model, NETWORK, nullcontext, []), "source")
+    assert both["source"].item() == pytest.approx(alone["source"].item(), rel=1e-5)
+    _, mixed = trained(lambda model: terms(model, False), "source", "target")
+    assert mixed["source"].item() != pytest.approx(alone["source"].item(), rel=1e-3)
+
+
+def test_a_source_alone_gives_the_running_statistics():
+    model, _ = trained(lambda model: adaptation(model, NETWORK, nullcontext, [], apart=True), "source")
+    plain, _ = trained(lambda model: adaptation(model, NETWORK, nullcontext, []), "source")
+    assert all(torch.equal(value, buffers(plain)[name]) for name, value in buffers(model).items())

@@ -1,0 +1,56 @@
+"""Batch normalisation over the whole batch, whether one process holds it or several."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from udaseg import ranks
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Normalise by the batch, or by the running statistics where the batch holds a single value per channel.
+
+    A batch of one picture pooled to 1x1 has no variance; PyTorch raises there. `frozen` keeps the layer on
+    its running statistics through every `model.train()`. Processes that learn together normalise by the batch of all
+    of them.
+    """
+
+    frozen = False
+
+    def train(self, mode: bool = True) -> "BatchNorm":
+        return super().train(mode and not self.frozen)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and ranks.learn_together():
+            return self._of_all(x)
+        if self.training and x.numel() == x.shape[1]:
+            return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
+
+    def _of_all(self, x_NChw: Tensor) -> Tensor:
+        """Do what PyTorch's SyncBatchNorm does, which there is for CUDA alone."""
+        full_NChw = x_NChw.float()
+        count = ranks.added(torch.full((), x_NChw.numel() // x_NChw.shape[1], device=x_NChw.device))
+        mean_C11 = _Added.apply(full_NChw.sum((0, 2, 3)))[:, None, None] / count
+        centred_NChw = full_NChw - mean_C11
+        variance_C11 = _Added.apply(centred_NChw.square().sum((0, 2, 3)))[:, None, None] / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean_C11.flatten(), self.momentum)
+            self.running_var.lerp_(variance_C11.flatten() * count / (count - 1), self.momentum)
+            self.num_batches_tracked += 1
+        scale_C11 = self.weight[:, None, None] * (variance_C11 + self.eps).rsqrt()
+        return (centred_NChw * scale_C11 + self.bias[:, None, None]).to(x_NChw.dtype)
+
+
+class _Added(torch.autograd.Function):
+    """Add up a tensor over the processes that learn together, and its gradient too: all of them used the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        return ranks.added(own)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return ranks.added(gradient)
