@@ -146,7 +146,7 @@ def test_the_container_gets_what_it_needs():
 
 def test_containers_and_processes_are_given_commands_that_exist():
     group = typer.main.get_command(cli.app)
-    started = re.findall(r"(?:-m|/mnt\" )\s*udaseg (\w+)", TEXTS["reliability.md"])
+    started = re.findall(r"(?:-m --|/mnt\" )\s*udaseg (\w+)", TEXTS["reliability.md"])
     assert len(started) == 4
     assert set(started) <= set(group.commands)
 
