@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -45,13 +45,15 @@ def pictures(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(pictures(), shares)
+@example((np.zeros(20, np.uint8), np.full(20, 0.054580696, np.float32)), 0.05)  # at the edge of a bin
 def test_is_the_order_statistic_to_the_width_of_a_bin(picture, p):
     label, confidence = picture
     thresholds = cbst_thresholds(counted(label, confidence), p)
     for c in range(CLASSES):
         own = confidence[label == c]
         exact = by_sorting(own, p)
-        assert 0 <= exact - thresholds[c] <= 2**-16
+        # The doubt of a small confidence is rounded to a float32, by 2^-25 at the most, and so is what it is added to.
+        assert 0 <= exact - thresholds[c] <= 2**-16 + 2**-24
         if exact > 1 - 2**-11:
             assert thresholds[c] == exact
         assert (own >= thresholds[c]).sum() >= len(own) * Fraction(str(p)) // 1

@@ -183,8 +183,8 @@ def cbst_thresholds(histogram: ConfidenceHistogram, p: float) -> np.ndarray:
     """Return the threshold of each class, float32 [C]: the confidence that its share p of pixels reaches.
 
     For a class with n pixels it is the value of rank floor(n p) in descending order, lowered to the edge of its bin:
-    by less than 2^-16, and by nothing above 1 - 2^-14. At least floor(n p) pixels are therefore kept by `>=`. A class
-    that is never predicted, or whose rank is 0, gets 1. Raises UdasegError for a p outside 0 to 1.
+    by less than 2^-16 + 2^-24, and by nothing above 1 - 2^-14. At least floor(n p) pixels are therefore kept by `>=`.
+    A class that is never predicted, or whose rank is 0, gets 1. Raises UdasegError for a p outside 0 to 1.
     """
     return np.array([_order_statistic(counts, p) for counts in histogram.counts], np.float32)
 
