@@ -196,7 +196,10 @@ def model_file(session: Session, default: str, command: str) -> Path:
     for path in (stage / "model.pt", given, given / "model.pt"):
         if path.is_file():
             return path
-    raise UdasegError(f"--model {given}: there is no such file, and neither {given} nor {stage} holds a model.pt")
+    raise UdasegError(
+        f"--model {given}: there is no such file, and neither {given} nor {stage} holds a model.pt",
+        "name a model.pt or a stage that has one; udaseg status says which stages of the run are done",
+    )
 
 
 def last_model(session: Session) -> Path:

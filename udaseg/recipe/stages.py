@@ -25,7 +25,7 @@ class Views(Section):
 class Predict(Views):
     # Take batch norm's statistics from these pictures first: bn=train left it the source's. `first`: in the first
     # round only, for later models were trained on the target too.
-    adabn: bool | Literal["first"] = False
+    adabn: Literal[False, True, "first"] = False
 
 
 class Prior(Section):
