@@ -8,6 +8,7 @@
 #   make gta2city SET="warmup.steps=500"   with settings changed (several, separated by spaces)
 #   make ablation RECIPE=gta2city SCALE=toy SEEDS="0 1 2"   with each ingredient left out, over seeds
 #   make realtime-table SCALE=toy SEEDS="0 1 2"   all rows of the real-time table, measured beside published
+#   make depth-table SCALE=toy SEEDS="0 1 2"   M1 to M4 of the depth distribution, likewise
 #   make bench                             how fast the kernels and the stages are, beside what else does their work
 #   make bench ONLY="fda density"          some of it; OUT=FILE instead of bench.json
 
@@ -15,10 +16,10 @@ PYTHON ?= python3.11
 RECIPES = $(patsubst udaseg/recipes/%.yaml,%,$(wildcard udaseg/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
-.PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table
+.PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table depth-table
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -12
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -13
 	@echo "recipes: $(RECIPES)"
 
 .venv/ready: constraints.txt pyproject.toml
@@ -101,6 +102,13 @@ realtime-table: .venv/ready
 	done; done
 	@$(UDASEG) compare $(foreach recipe,$(REALTIME),$(foreach seed,$(ROW-SEEDS),$(TABLE)/$(recipe)-$(seed))) \
 		$(foreach seed,$(ROW-SEEDS),--oracle $(TABLE)/$(BOUND)-$(seed)) --published realtime-gta2city
+
+# Its ablation, whose rows share what does not differ, read against its first row; in the end beside what is printed.
+depth-table: RUN = runs/depth-table$(if $(SCALE),-$(SCALE))
+depth-table: .venv/ready
+	@$(MAKE) --no-print-directory ablation RECIPE=synthia2city RUN=$(RUN) SEEDS='$(ROW-SEEDS)' > /dev/null
+	@$(UDASEG) compare $(foreach row,M1 M2 M3 full,$(foreach seed,$(ROW-SEEDS),$(RUN)/ablation/seed$(seed)/$(row))) \
+		--published synthia2city-ablation
 
 chain: $(CHAIN)
 	@$(if $(STALE),:,echo "$(RECIPE): everything is up to date; see $(dir $(patsubst %/,%,$(dir $(lastword $(CHAIN)))))report.html")

@@ -247,7 +247,7 @@ ABLATION = File(
         Entry("scale", "text", "full or toy"),
         Entry("seeds", "list of integers [S]", ""),
         CLASSES,
-        Entry("variants.<name>.changes", "object", "the settings that differ; none for `full`"),
+        Entry("variants.<name>.changes", "object or text", "what differs, or a recipe's name; none for `full`"),
         Entry("variants.<name>.miou", "list of numbers [S]", "by seed"),
         Entry("variants.<name>.iou", "list of lists of numbers or nulls [S, C]", ""),
         Entry("variants.<name>.mean", "number", "over the seeds"),

@@ -15,7 +15,7 @@ from udaseg.files import write_json
 from udaseg.recipe import Recipe
 
 from . import chain, made
-from .session import Session, emit, say, staged
+from .session import RUN_FILE, Session, emit, say, staged
 from .tables import ablation_table, read_metrics
 
 FULL = "full"  # the recipe as it is, with which the others are compared
@@ -25,16 +25,16 @@ def run(session: Session, seeds: Sequence[int]) -> None:
     variants, folder = _variants(session), session.out or session.run / "ablation"
     if session.dry_run:
         for seed in seeds:
-            for name in variants:
-                say(f"ablate: would run {', '.join(session.recipe.chain)} in {folder / f'seed{seed}' / name}")
+            for name, (_, recipe) in variants.items():
+                say(f"ablate: would run {', '.join(recipe.chain)} in {folder / f'seed{seed}' / name}")
         return
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     for seed in seeds:
         done = [session.run]
-        for name, recipe in variants.items():
+        for name, (kept, recipe) in variants.items():
             place = folder / f"seed{seed}" / name
             say(f"ablate: {name}, seed {seed}, in {place}")
-            origin = session.origin | {"seed": seed}
+            origin = session.origin | {"recipe": kept, "seed": seed}
             recipe = recipe.model_copy(update={"seed": seed})
             inner = replace(session.inside(), recipe=recipe, run=place, origin=origin, opened={}, force=session.force)
             found[name].append(_scored(inner, done))
@@ -43,29 +43,37 @@ def run(session: Session, seeds: Sequence[int]) -> None:
     write_json(folder / "ablation.json", document)
     table = ablation_table(document)
     emit(session, document, table)
-    say(f"ablate: {len(variants)} variants over {len(seeds)} seeds; the figures are in {folder / 'ablation.json'}")
+    over = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
+    say(f"ablate: {len(variants)} variants over {over}; the figures are in {folder / 'ablation.json'}")
 
 
-def _variants(session: Session) -> dict[str, Recipe]:
-    """Resolve all variants before the first of them is run."""
+def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
+    """Resolve all variants before the first of them is run; each with the name by which its run remembers it."""
     recipe = session.recipe
     if not recipe.ablation:
         raise UdasegError(
             f"recipe {recipe.name} lists nothing to leave out",
-            "add to it what each variant changes, such as  ablation: {teacher: {retrain.teacher: null}}",
+            "add to it what each variant changes, such as  ablation: {teacher: {retrain.teacher: null}}, or its recipe",
         )
-    if not any(stage.startswith("evaluate") for stage in recipe.chain):
-        raise UdasegError(f"the chain of recipe {recipe.name} evaluates nothing", "add evaluate to its chain")
-    where = f"{recipe.name}: ablation"
-    return {FULL: recipe} | {
-        name: recipes.changed(recipe, changes, f"{where}: {name}") for name, changes in recipe.ablation.items()
-    }
+    own = session.origin["recipe"]
+    variants = {FULL: (own, recipe)}
+    for name, without in recipe.ablation.items():
+        if isinstance(without, str):
+            other = recipes.load(without, scale=recipe.scale, changes=session.changes)
+            variants[name] = recipes.lasting(without), other
+        else:
+            variants[name] = own, recipes.changed(recipe, without, f"{recipe.name}: ablation: {name}")
+    for _, variant in variants.values():
+        if not any(stage.startswith("evaluate") for stage in variant.chain):
+            raise UdasegError(f"the chain of recipe {variant.name} evaluates nothing", "add evaluate to its chain")
+    return variants
 
 
 def _scored(session: Session, done: Sequence[Path]) -> dict[str, Any]:
     """Run the chain, but for what is finished in another run and would come out the same; read its last score."""
     if not session.force:
         _adopt(session, done)
+    write_json(session.run / RUN_FILE, session.origin)  # all stages may be taken over, and none of them writes it
     scores: Path | None = None
     for name, inside in chain.jobs(session):
         stage = chain.STAGES[name]

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ class Session:
     recipe: Recipe
     run: Path
     origin: dict[str, Any]  # what run.json remembers: the recipe's name or path, scale, data, seed
+    changes: dict[str, Any] = field(default_factory=dict)  # what flags said of the recipe, by dotted key
     out: Path | None = None
     paths: dict[str, Path] = field(default_factory=dict)
     force: bool = False
@@ -187,6 +189,8 @@ def staged(function: Callable[..., None]) -> Callable[..., None]:
             run: Path | None = None,
             sample: Sample | None = None,
         ) -> Session:
+            if run is not None and shared["run"] not in (None, run) and "UDASEG_RUN" not in os.environ:
+                raise UdasegError(f"both {run} and --run {shared['run']} were given", "name the run once")
             session = start(changes=changes or {}, paths=paths or {}, **shared | ({} if run is None else {"run": run}))
             return session if sample is None else session.sampled(sample)
 
@@ -251,9 +255,10 @@ def start(
     given = {key: path for key, path in (paths or {}).items() if path is not None}
     if (round_ or 1) > resolved.rounds:
         raise UdasegError(f"--round {round_}: recipe {name} has {resolved.rounds}", f"add --set rounds={round_}")
-    kept = name if name in recipes.shipped() else str(Path(name).resolve())
-    origin = {"recipe": kept, "scale": scale, "data": resolved.data, "seed": resolved.seed}
-    return Session(resolved, folder, origin, out, given, force, dry_run, as_json, tuple(said), round=round_ or 1)
+    origin = {"recipe": recipes.lasting(name), "scale": scale, "data": resolved.data, "seed": resolved.seed}
+    place = {"out": out, "paths": given, "round": round_ or 1}
+    ways = {"force": force, "dry_run": dry_run, "json": as_json, "said": tuple(said)}
+    return Session(resolved, folder, origin, settings, **place, **ways)
 
 
 def _remember(session: Session, job: Job) -> None:

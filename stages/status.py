@@ -11,7 +11,7 @@ from udaseg import artifacts
 from udaseg.errors import UdasegError
 
 from . import chain, inputs, made
-from .session import Session, emit, staged
+from .session import RUN_FILE, Session, emit, staged
 
 SHOWN = 3  # reasons to run a stage again
 
@@ -48,15 +48,20 @@ def _rows(session: Session) -> list[dict[str, Any]]:
 @staged
 def command(
     open_session,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="A run, which knows its recipe; default: the one of --run.")
+    ] = None,
     make: Annotated[
         bool, typer.Option("--make", help="Print manifests for Make, to be made again: stale:PATH.")
     ] = False,
 ) -> None:
     """Show which stages of a run are done, which have to run, and why.
 
-    Example: udaseg status --recipe gta2city --scale toy
+    Example: udaseg status runs/demo
     """
-    session = open_session()
+    if folder is not None and not (folder / RUN_FILE).is_file():
+        raise UdasegError(f"{folder} is no run: it has no {RUN_FILE}", "udaseg status --recipe NAME plans a new one")
+    session = open_session() if folder is None else open_session(run=folder)
     rows = _rows(session)
     if make:
         for row in rows:

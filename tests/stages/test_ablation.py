@@ -56,9 +56,23 @@ def test_every_variant_is_run_and_shares_what_does_not_differ(workspace, udaseg,
     assert "warmup: up to date" in udaseg("warmup").err
 
 
+def test_a_variant_may_be_a_recipe_of_its_own(workspace, udaseg):
+    Path("short.yaml").write_text("base: tiny.yaml\nchain: [warmup, evaluate-warmup]\n")
+    outcome = udaseg("ablate --seeds 0 --set evaluate.batch=2", "--set", "ablation={M1: short.yaml}")
+    assert outcome.code == 0, outcome.err
+    place = Path("runs/tiny/ablation/seed0/M1")
+    assert {path.parent.name for path in place.glob("*/manifest.json")} == {"stats", "warmup", "evaluate-warmup"}
+    assert "warmup: taken over from runs/tiny/warmup" in outcome.err
+    assert json.loads((place / "run.json").read_text())["recipe"] == str(Path("short.yaml").resolve())
+    variants = json.loads(Path("runs/tiny/ablation/ablation.json").read_text())["variants"]
+    assert variants["M1"]["changes"] == "short.yaml"
+    assert variants["M1"]["miou"] == [json.loads((place / "evaluate-warmup/metrics.json").read_text())["miou"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
+        (["--set", "ablation={x: shorter}"], "there is no recipe named 'shorter'", "give a .yaml file"),
         (["--set", "ablation={x: {retrain.losss: symmetric}}"], "unknown setting 'retrain.losss'", "loss"),
         (["--set", "chain=[warmup]"], "evaluates nothing", "add evaluate to its chain"),
         (["--seeds", "0,0"], "each once", "--seeds 0,1,2"),
@@ -92,8 +106,12 @@ def test_a_dry_run_lists_the_runs(rendered, udaseg):
 def test_shipped_ablations_change_something_and_can_be_run(name, scale):
     recipe = recipes.load(name, scale=scale)
     for without, changes in recipe.ablation.items():
-        variant = recipes.changed(recipe, changes, without)
-        assert variant != recipe, without
+        if changes == name:
+            continue  # it is itself a row of the table that it inherits
+        own, over = (changes, {}) if isinstance(changes, str) else (name, changes)
+        session = start(own, scale=scale, changes=over)
+        variant = session.recipe
+        assert variant.model_copy(update={"name": name, "description": recipe.description}) != recipe, without
         require(variant.retrain)
         steps(variant.refine)
-        assert chain.gaps(start(name, scale=scale, changes=changes)) == [], without
+        assert chain.gaps(session) == [], without

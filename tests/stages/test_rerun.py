@@ -155,6 +155,17 @@ def test_a_run_named_alone_knows_its_recipe(workspace, udaseg, monkeypatch):
     assert "retrain: up to date (runs/tiny/retrain)" in udaseg("retrain", tiny=False).err
 
 
+def test_status_of_a_run_by_its_place(workspace, udaseg):
+    named = udaseg("status runs/tiny --json", tiny=False)
+    assert named.json == udaseg("status --run runs/tiny --json", tiny=False).json
+    missing = udaseg("status runs/other", tiny=False)
+    assert (missing.code, missing.out) == (1, "")
+    assert "runs/other is no run" in missing.err
+    twice = udaseg("status runs/tiny --run runs/other", tiny=False)
+    assert twice.code == 1
+    assert "name the run once" in twice.err
+
+
 def test_status_says_which_stages_a_setting_makes_stale(workspace, udaseg):
     outcome = udaseg("status --json", "--set", "stylize.beta=0.05")
     state = {row["stage"]: (row["state"], row["why"]) for row in outcome.json["stages"]}

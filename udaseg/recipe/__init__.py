@@ -51,9 +51,8 @@ class Recipe(Section):
     data: str = "data"  # the directory that holds the datasets
     space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
     chain: tuple[str, ...] = ()
-    ablation: dict[Name, dict[str, Any]] = Field(
-        default_factory=dict
-    )  # by name, what to change for a run without one ingredient
+    # By name, what to change for a run without one ingredient, or the recipe that leaves it out.
+    ablation: dict[Name, dict[str, Any] | Name] = Field(default_factory=dict)
     rounds: Count = 1  # how often predict to retrain are run, each time from the model of the time before
     toytown: Toytown | None = None
     source: Source = Source()

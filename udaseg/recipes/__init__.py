@@ -46,6 +46,11 @@ def load(name: str, *, scale: str | None = None, changes: dict[str, Any] | None 
     return _checked(values, changes or {}, where)
 
 
+def lasting(name: str) -> str:
+    """Give the name by which a recipe is found again from any directory."""
+    return name if name in shipped() else str(Path(name).resolve())
+
+
 def changed(recipe: Recipe, changes: dict[str, Any], where: str) -> Recipe:
     """Give a recipe with the settings at some dotted keys changed; raises UdasegError as `load` does."""
     return _checked(recipe.model_dump(), changes, where)
