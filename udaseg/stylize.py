@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,9 +10,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as Pillow
 
 from udaseg import fda
+from udaseg.data import png
 from udaseg.data.pictures import read_image
 from udaseg.data.records import ImageSet, Labelled, LabelledSet
 from udaseg.data.transforms import Restyle, resize, seen_size
@@ -56,8 +55,7 @@ def stylize_set(
         canvas = resize(image, seen_size(image.shape, size, pad) or image.shape[:2])
         picture = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
         with atomic(styled.image, sync=False) as temporary:
-            # Filtered photographs hardly repeat: without the search for matches files are smaller, and written sooner.
-            Pillow.fromarray(picture).save(temporary, "PNG", compress_level=1, compress_type=zlib.Z_HUFFMAN_ONLY)
+            temporary.write_bytes(png.encode(picture, photograph=True))
 
     def make_all(indices: np.ndarray) -> int:
         path = target.records[partners[indices[0]]].image

@@ -6,7 +6,6 @@ import statistics
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from kernels.fda import by_definition
 from PIL import Image as Pillow
 
 from udaseg import recipe
+from udaseg.data import png
 from udaseg.data.pictures import read_train_ids, write_label
 from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
 from udaseg.evaluation import evaluate
@@ -106,9 +106,7 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
         def one(i: int) -> None:
             if i < STYLES:
                 target.image(i)
-            Pillow.fromarray(source.image(i)).save(
-                out / f"{i}.png", compress_level=1, compress_type=zlib.Z_HUFFMAN_ONLY
-            )
+            (out / f"{i}.png").write_bytes(png.encode(source.image(i), photograph=True))
 
         each(one)
 

@@ -163,14 +163,13 @@ def test_mixtures_as_published_keep_their_needles(rendered, udaseg, manifest):
 
 def test_depth_that_is_no_measurement_pins_a_component_in_compat_only(rendered, udaseg):
     """Blot depth out of a frame, as SYNTHIA does: with --compat its class owns a component at 65536."""
-    from udaseg.data import read_depth
-    from udaseg.toytown.formats import png16
+    from udaseg.data import png, read_depth
 
     for path in sorted(Path("data/toytown/synthia/Depth/Depth").iterdir()):
         cm = read_depth(path)
         cm[-8:] = 0
         path.unlink()  # it is a link into the tree that all tests share
-        path.write_bytes(png16(np.repeat(cm[:, :, None], 3, axis=2)))
+        path.write_bytes(png.encode(np.repeat(cm[:, :, None], 3, axis=2)))
     for flag, artefact in (("--compat", True), ("--no-compat", False)):
         assert udaseg(f"gmm {flag}", *words("synthia2city"), tiny=False).code == 0
         with h5py.File("runs/synthia2city-toy/gmm/gmm.h5") as file:

@@ -13,7 +13,7 @@ from udaseg.data import open_labelled, read_depth
 from udaseg.errors import UdasegError
 from udaseg.files import PARTIAL
 from udaseg.labels import CODINGS, SPACES
-from udaseg.toytown.formats import SYNTHIA_ID, png16
+from udaseg.toytown.formats import SYNTHIA_ID
 from udaseg.toytown.render import frame
 from udaseg.toytown.world import make_toytown
 
@@ -119,11 +119,6 @@ def test_cityscapes_depth_is_that_of_the_frame(world):
     np.testing.assert_allclose(pictures.depth(0)[near], rendered[near], rtol=0.02)
     assert not pictures.depth(0)[rendered == 65535].any()
     assert not open_labelled("cityscapes", world / "cityscapes", "train", SPACES["cs19"]).has_depth
-
-
-def test_png16_keeps_every_value():
-    values = np.random.default_rng(0).integers(0, 65536, (5, 7, 3)).astype(np.uint16)
-    np.testing.assert_array_equal(unpack16(png16(values)), values)
 
 
 def test_bytes_depend_on_the_seed_alone(world, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from udaseg.data.png import SIGNATURE
 from udaseg.errors import UdasegError
 from udaseg.files import atomic
 from udaseg.labels import IGNORE, ClassSpace
@@ -20,7 +21,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
 _BOMB = (Image.DecompressionBombWarning, Image.DecompressionBombError)
-_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_END = b"IEND\xaeB`\x82"
 _COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
@@ -123,7 +124,7 @@ def _bytes(path: Path) -> bytes:
         raise UdasegError(f"{path}: cannot read it: {error.strerror or error}") from None
     if not data:
         raise UdasegError(f"{path}: the file is empty (0 bytes)", "copy or unpack it again")
-    if data[:8] == _PNG and data.rfind(_PNG_END) < 0:  # Pillow does not miss the end once it has all rows
+    if data[:8] == SIGNATURE and data.rfind(_END) < 0:  # Pillow does not miss the end once it has all rows
         raise UdasegError(
             f"{path}: expected a whole PNG, found a damaged one without its end", "copy or unpack it again"
         )
@@ -131,8 +132,8 @@ def _bytes(path: Path) -> bytes:
 
 
 def _kind(path: Path, data: bytes) -> tuple[int, int]:
-    if data[:8] != _PNG or len(data) < 29:
-        found = f"bytes that begin {data[:8]!r}" if data[:8] != _PNG else f"{len(data)} bytes, a cut-off PNG"
+    if data[:8] != SIGNATURE or len(data) < 29:
+        found = f"bytes that begin {data[:8]!r}" if data[:8] != SIGNATURE else f"{len(data)} bytes, a cut-off PNG"
         raise UdasegError(f"{path}: expected a PNG file, found {found}")
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if width * height > Image.MAX_IMAGE_PIXELS:

@@ -10,7 +10,7 @@ import zlib
 import numba
 import numpy as np
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from udaseg.data.png import SIGNATURE
 
 
 def decode_channel(data: bytes, channel: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def decode_channel(data: bytes, channel: int) -> np.ndarray:
 
 
 def _chunks(data: bytes) -> tuple[tuple, bytes]:
-    if data[:8] != _SIGNATURE:
+    if data[:8] != SIGNATURE:
         raise ValueError("no PNG signature")
     header, parts, at = None, [], 8
     while True:

@@ -1,12 +1,11 @@
 """Write frames as the datasets do: their names, their encodings, their ids."""
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from udaseg.data import png
 from udaseg.files import atomic, write_json
 from udaseg.labels import CODINGS, class_space, table
 
@@ -54,7 +53,7 @@ def write_synthia(files: dict[str, Path], frame: Frame) -> None:
     label[:, :, 0], label[:, :, 1] = SYNTHIA_ID[frame.label], frame.instance
     for part, values in (("GT/LABELS", label), ("Depth/Depth", np.repeat(frame.depth_cm[:, :, None], 3, axis=2))):
         with atomic(files[part], sync=False) as temporary:
-            temporary.write_bytes(png16(values))
+            temporary.write_bytes(png.encode(values))
 
 
 def write_cityscapes(files: dict[str, Path], frame: Frame) -> None:
@@ -67,21 +66,6 @@ def write_cityscapes(files: dict[str, Path], frame: Frame) -> None:
     stored = np.where(frame.depth_cm == SKY_CM, 0, np.minimum(np.rint(256 * pixels) + 1, 65535))
     _save(files["disparity"], Image.fromarray(stored.astype(np.uint16)))
     write_json(files["camera"], {"extrinsic": {"baseline": BASELINE}, "intrinsic": {"fx": frame.focal}})
-
-
-def png16(values_HW3: np.ndarray) -> bytes:
-    """Encode uint16 [H, W, 3] as a 16-bit RGB PNG, which Pillow cannot write.
-
-    Source: PNG specification, third edition, sections 7 and 11; every row has filter type 0.
-    """
-    height, width = values_HW3.shape[:2]
-    rows = np.zeros((height, 1 + 6 * width), np.uint8)
-    rows[:, 1:] = values_HW3.astype(">u2").view(np.uint8).reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), _LEVEL)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
 
 
 def _save(path: Path, picture: Image.Image) -> None:
