@@ -119,10 +119,10 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
     def labelled(out: Path) -> None:
         each(lambda i: (predictions.logits(STEMS[i]), write_label(out / f"{i}.png", label_HW, palette)))
 
-    def refined(out: Path) -> None:
+    def refined(out: Path, scored: bool) -> None:
         each(
             lambda i: (
-                predictions.logits(STEMS[i]),
+                scored and predictions.logits(STEMS[i]),
                 write_label(out / f"{i}.png", read_train_ids(root / "label" / f"{STEMS[i]}.png", SPACE), palette),
             )
         )
@@ -134,15 +134,17 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
         {"reference formula, Pillow's defaults, a process a core": reference},
     )
     yield Job("pseudolabel, cbst", lambda out: pseudolabel(predictions, SPACE, recipe.Pseudolabel(), out), labelled, {})
-    yield Job(
-        "refine, spatial prior",
-        lambda out: refine(
-            root / "label", predictions, SPACE, recipe.Refine(spatial_prior=True), out,
-            source_pixels=np.linspace(1, 100, len(SPACE)).astype(int).tolist(),
-        ),
-        refined,
-        {},
-    )  # fmt: skip
+    for confidence, what in ((0.9, "confident"), (0.0, "cbst")):  # the latter needs no scores
+        settings = recipe.Refine(spatial_prior=True, confidence=confidence)
+        yield Job(
+            f"refine, spatial prior, {what}",
+            lambda out, settings=settings: refine(
+                root / "label", predictions, SPACE, settings, out,
+                source_pixels=np.linspace(1, 100, len(SPACE)).astype(int).tolist(),
+            ),
+            lambda out, scored=confidence > 0: refined(out, scored),
+            {},
+        )  # fmt: skip
     yield Job(
         f"predict, BiSeNet at {half[0]}x{half[1]}",
         lambda out: predict(model, SPACE, target, half, recipe.Predict(), out),

@@ -82,9 +82,12 @@ def refine(
                     decided_HW if settings.pixels == "all" else np.where(label_HW == IGNORE, label_HW, decided_HW)
                 )
             else:
-                if confidence_HW is None:
-                    _, confidence_HW = label_and_confidence(predictions.logits(stem), *size, predictions.align_corners)
-                label_HW = aggregate(filter_confidence(label_HW, confidence_HW, settings.confidence), minimum_of(size))
+                if settings.confidence > 0:  # the softmax at full size is most of the work
+                    if confidence_HW is None:
+                        logits_Chw = predictions.logits(stem)
+                        _, confidence_HW = label_and_confidence(logits_Chw, *size, predictions.align_corners)
+                    label_HW = filter_confidence(label_HW, confidence_HW, settings.confidence)
+                label_HW = aggregate(label_HW, minimum_of(size))
         return label_HW
 
     def refined(scored: tuple[str, np.ndarray | None]) -> np.ndarray:
