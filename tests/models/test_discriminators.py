@@ -37,12 +37,19 @@ def test_patches_are_a_32nd_rounded_down_at_each_halving(name):
 
 
 def test_pixel_discriminator_scores_each_class_in_each_domain():
-    network = PixelDiscriminator(64, 5, width=32)
-    features = torch.randn(2, 64, 9, 7, requires_grad=True)
+    network = PixelDiscriminator(16, 5)
+    features = torch.randn(2, 16, 9, 7, requires_grad=True)
     logits = network(features)
     assert logits.shape == (2, 10, 9, 7)
     logits.sum().backward()
     assert features.grad.abs().sum() > 0
+
+
+def test_pixel_discriminator_is_as_published_on_wide_features_and_narrower_on_narrow_ones():
+    """3x3 convolutions with biases: D to 512, to 256, to twice the classes."""
+    wide, narrow = (sum(value.numel() for value in PixelDiscriminator(d, 19).parameters()) for d in (2048, 64))
+    assert wide == (2048 * 512 + 512 * 256 + 256 * 38) * 9 + 512 + 256 + 38
+    assert narrow == (64 * 256 + 256 * 128 + 128 * 38) * 9 + 256 + 128 + 38
 
 
 def test_counting_a_network_changes_nothing_in_it():

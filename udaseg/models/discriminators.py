@@ -48,11 +48,14 @@ PATCH = {"full": full, "light": light}
 class PixelDiscriminator(nn.Module):
     """Tell domain and class apart at each pixel of a feature map (FADA).
 
-    features [N, D, h, w] -> logits [N, 2C, h, w]: C source classes first, then C target classes.
+    features [N, D, h, w] -> logits [N, 2C, h, w]: C source classes first, then C target classes. It is 512 channels
+    wide, as published, or four times as wide as features that are narrower than 128: those of the small networks, for
+    which it would otherwise be most of the work.
     """
 
-    def __init__(self, feature_channels: int, classes: int, width: int = 512):
+    def __init__(self, feature_channels: int, classes: int):
         super().__init__()
+        width = min(512, 4 * feature_channels)
         self.trunk = nn.Sequential(
             nn.Conv2d(feature_channels, width, 3, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
