@@ -59,7 +59,7 @@ def test_their_toy_twins_train_on_toytown(rendered, udaseg, manifest, name):
     assert outcome.code == 0, outcome.err
     said, heads = manifest(f"runs/{name}-toy/warmup"), recipes.load(name).model.heads
     assert ("mixtures" in said["inputs"]) == ("density" in heads)
-    assert said["settings"]["depth"] == recipes.load(name).depth.model_dump(mode="json")
+    assert said["settings"]["depth"] == recipes.load(name, scale="toy").depth.model_dump(mode="json")
     expected = {"source", "depth", "adversarial"} | ({"density", "target_density"} if "density" in heads else set())
     assert expected <= log(name)[0].keys()
     assert "warmup: up to date" in udaseg("warmup", *shared, tiny=False).err
