@@ -57,12 +57,13 @@ def _bytes(words, label, counts):
         counts[label[x]] += 1
 
 
-def _all_pairs(truth, prediction):
+def pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Count the pixels of every pair of ids of two label maps, uint8 of one shape: int64 [256, 256]."""
     counts = np.zeros((256, 256), np.int64)
-    truth, prediction = np.ascontiguousarray(truth).reshape(-1), np.ascontiguousarray(prediction).reshape(-1)
-    whole = truth.size // 8 * 8
-    if truth.size:
-        _pairs(truth[:whole].view(np.uint64), prediction[:whole].view(np.uint64), truth, prediction, counts)
+    one, other = np.ascontiguousarray(one).reshape(-1), np.ascontiguousarray(other).reshape(-1)
+    whole = one.size // 8 * 8
+    if one.size:
+        _pairs(one[:whole].view(np.uint64), other[:whole].view(np.uint64), one, other, counts)
     return counts
 
 
@@ -87,7 +88,7 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int, out: np.n
         )
     if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
         raise UdasegError(f"truth is {truth.dtype} and prediction {prediction.dtype}, expected uint8 class ids")
-    counts = _all_pairs(truth, prediction)
+    counts = pairs(truth, prediction)
     counts[IGNORE] = 0
     if counts[classes:].any():
         ids = np.flatnonzero(counts.any(1))

@@ -12,7 +12,7 @@ from udaseg.data.pictures import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.files import write_json
 from udaseg.labels import IGNORE, ClassSpace, flat_palette
-from udaseg.metrics import class_counts
+from udaseg.metrics import pairs
 from udaseg.parallel import Progress, counted, ordered
 from udaseg.predictions import Predictions
 from udaseg.recipe import Refine
@@ -124,5 +124,6 @@ def refine(
 
 def _counts(before_HW: np.ndarray, after_HW: np.ndarray, classes: int) -> np.ndarray:
     """Count the pixels of each class before, after, and, of those before, the ones that are another class after."""
-    flipped_HW = np.where((before_HW != after_HW) & (after_HW != IGNORE), before_HW, np.uint8(IGNORE))
-    return np.stack([class_counts(label_HW, classes) for label_HW in (before_HW, after_HW, flipped_HW)])
+    counts = pairs(before_HW, after_HW)
+    before, after = counts.sum(1), counts.sum(0)
+    return np.stack([before, after, before - counts.diagonal() - counts[:, IGNORE]])[:, :classes]
