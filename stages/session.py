@@ -189,6 +189,7 @@ def staged(function: Callable[..., None]) -> Callable[..., None]:
             run: Path | None = None,
             sample: Sample | None = None,
         ) -> Session:
+            # What UDASEG_RUN says is a default, which a run that is named comes over.
             if run is not None and shared["run"] not in (None, run) and "UDASEG_RUN" not in os.environ:
                 raise UdasegError(f"both {run} and --run {shared['run']} were given", "name the run once")
             session = start(changes=changes or {}, paths=paths or {}, **shared | ({} if run is None else {"run": run}))

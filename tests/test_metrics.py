@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from udaseg.errors import UdasegError
-from udaseg.metrics import SYNTHIA13, SYNTHIA16, class_counts, confusion, scores
+from udaseg.metrics import SYNTHIA13, SYNTHIA16, class_counts, confusion, pairs, scores
 
 CITYSCAPES19 = (*SYNTHIA16[:9], "terrain", *SYNTHIA16[9:13], "truck", "bus", "train", *SYNTHIA16[14:])
 
@@ -158,3 +158,8 @@ def test_a_wrong_picture_leaves_the_sum_untouched():
     with pytest.raises(UdasegError):
         confusion(np.zeros((2, 2), np.uint8), np.full((2, 2), 9, np.uint8), 2, out=total)
     assert not total.any()
+
+
+def test_label_maps_of_two_sizes_have_no_pairs():
+    with pytest.raises(UdasegError, match="expected one shape"):
+        pairs(np.zeros((2, 8), np.uint8), np.zeros((1, 8), np.uint8))

@@ -58,7 +58,12 @@ def _bytes(words, label, counts):
 
 
 def pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Count the pixels of every pair of ids of two label maps, uint8 of one shape: int64 [256, 256]."""
+    """Count the pixels of every pair of ids of two label maps, uint8 of one shape: int64 [256, 256].
+
+    Raises UdasegError where their shapes differ.
+    """
+    if one.shape != other.shape:
+        raise UdasegError(f"one label map is {list(one.shape)} and the other {list(other.shape)}, expected one shape")
     counts = np.zeros((256, 256), np.int64)
     one, other = np.ascontiguousarray(one).reshape(-1), np.ascontiguousarray(other).reshape(-1)
     whole = one.size // 8 * 8

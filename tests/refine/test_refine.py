@@ -101,3 +101,10 @@ def test_pictures_that_are_done_are_counted_and_not_rectified_again(run):
     document, _ = run(prototypes=True)
     again, label = run(prototypes=True, rectified=NETWORK)
     assert (again, label[1]) == (document, "rccc.")
+
+
+def test_a_label_of_another_size_in_the_place_of_one_that_is_done_is_named(run, tmp_path):
+    run(spatial_prior=True)
+    write_label(tmp_path / "out/labels/a.png", label_of(BEFORE[:3]), flat_palette(SPACE))
+    with pytest.raises(UdasegError, match=r"out/labels/a\.png has the size \(3, 5\)"):
+        run(spatial_prior=True)

@@ -94,13 +94,16 @@ def refine(
         stem, rectified_Chw = scored
         path, size = out / "labels" / f"{stem}.png", predictions.size(stem)
         before_HW = read_train_ids(labels / f"{stem}.png", space)
-        if path.exists():
-            return _counts(before_HW, read_train_ids(path, space), classes)
         if before_HW.shape != size:
             raise UdasegError(
                 f"{labels / stem}.png has the size {before_HW.shape}, its prediction is for {size}",
                 "make the pseudo-labels and the predictions from the same pictures",
             )
+        if path.exists():
+            done_HW = read_train_ids(path, space)
+            if done_HW.shape != size:
+                raise UdasegError(f"{path} has the size {done_HW.shape}, its prediction is for {size}", "remove it")
+            return _counts(before_HW, done_HW, classes)
         after_HW = stepwise(before_HW, stem, rectified_Chw)
         write_label(path, after_HW, palette)
         return _counts(before_HW, after_HW, classes)
