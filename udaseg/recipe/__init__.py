@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from udaseg.recipe.kinds import BnMode, Count, HxW, Name, Section
 from udaseg.recipe.sides import Side, Source, Target, Toytown
@@ -52,7 +52,7 @@ class Recipe(Section):
     space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
     chain: tuple[str, ...] = ()
     # By name, what to change for a run without one ingredient, or the recipe that leaves it out.
-    ablation: dict[Name, dict[str, Any] | Name] = Field(default_factory=dict)
+    ablation: dict[Name, Any] = Field(default_factory=dict)
     rounds: Count = 1  # how often predict to retrain are run, each time from the model of the time before
     toytown: Toytown | None = None
     source: Source = Source()
@@ -72,3 +72,13 @@ class Recipe(Section):
     retrain: Retrain = Retrain()
     distill: Distill = Distill()
     evaluate: Evaluate = Evaluate()
+
+    @field_validator("ablation")
+    @classmethod
+    def _changes_or_recipes(cls, ablation: dict[str, Any]) -> dict[str, Any]:
+        for name, without in ablation.items():
+            if not isinstance(without, dict) and not (isinstance(without, str) and "/" not in without):
+                raise ValueError(
+                    f"{name} is {without!r}, expected what to change, {{retrain.mine: 0.0}}, or a recipe's name"
+                )
+        return ablation
