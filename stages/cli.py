@@ -1,7 +1,6 @@
 """Assemble the commands, and turn errors into exit codes."""
 
 import os
-import signal
 import sys
 import traceback
 
@@ -74,13 +73,6 @@ def options(
 ) -> None:
     if debug:
         os.environ["UDASEG_DEBUG"] = "1"
-
-
-def main() -> None:
-    """Run udaseg: 0 done, 1 a user's error, 2 wrong usage, 130 interrupted."""
-    # What batch systems send before they kill ends a stage as Ctrl-C does: with a word, and continued next time.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:

@@ -1,6 +1,23 @@
-"""`python -m udaseg`, which is how torchrun starts a stage."""
+"""Where `udaseg` starts, and `python -m udaseg`, which is how torchrun starts a stage."""
 
-from udaseg.stages.cli import main
+import signal
+import sys
+
+
+def main() -> None:
+    """Run udaseg: 0 done, 1 a user's error, 2 wrong usage, 130 interrupted."""
+    # What batch systems send before they kill ends a stage as Ctrl-C does: with a word, and continued next time.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        # Imported here, because it takes long enough to be interrupted.
+        from udaseg.stages.cli import run
+
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        print("stopped before it had begun", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
 
 if __name__ == "__main__":
     main()

@@ -15,9 +15,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 
 import torch
+
+from udaseg.__main__ import main as run_udaseg
 
 from ..stages.conftest import copy
 
@@ -43,31 +44,29 @@ GROWING = ("log.jsonl", "state.pt", "pairs.jsonl")  # written more than once, in
 PATIENCE = 5  # seconds to end in after SIGTERM or Ctrl-C
 
 
-def loaded() -> ModuleType:
-    """Import all that any stage imports, and give the command line."""
+def load() -> None:
+    """Import all that any stage imports."""
     import udaseg
-    from udaseg.stages import cli
 
     for path in sorted(Path(udaseg.__file__).parent.rglob("*.py")):
         name = ".".join(["udaseg", *path.relative_to(Path(udaseg.__file__).parent).with_suffix("").parts])
         if not name.endswith(("__main__", "__init__")):
             __import__(name)
-    return cli
 
 
-def begun(cli: ModuleType, work: Path, words: list[str]) -> int:
+def begun(work: Path, words: list[str]) -> int:
     """Start a command in a process of its own; give its number."""
     process = os.fork()
     if process:
         return process
-    code = 70
+    code = 130  # told to stop before it has begun
     try:
         os.chdir(work)
         nowhere = os.open(os.devnull, os.O_RDWR)
         said = os.open(work / "said.txt", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(nowhere, 0), os.dup2(nowhere, 1), os.dup2(said, 2)
-        sys.argv = ["udaseg", *words]
-        cli.main()
+        sys.argv, code = ["udaseg", *words], 70
+        run_udaseg()
     except SystemExit as ended:
         code = int(ended.code or 0)
     finally:
@@ -106,13 +105,13 @@ def halves(folder: Path, whole: dict[str, bytes]) -> list[str]:
 class Trial:
     """One stage of a finished run, and what it writes when it is left alone."""
 
-    def __init__(self, cli: ModuleType, run: Path, place: Path, stage: str):
-        self.cli, self.run, self.place = cli, run, place
+    def __init__(self, run: Path, place: Path, stage: str):
+        self.run, self.place = run, place
         self.words = [*STAGES[stage].split(), *([] if stage.startswith("data/") else ["--recipe", "tiny.yaml"])]
         self.out = stage if stage.startswith("data/") else f"runs/tiny/{stage.partition(',')[0]}"
         work = self._fresh()
         start = time.monotonic()
-        code = ended(begun(cli, work, self.words))
+        code = ended(begun(work, self.words))
         self.seconds = time.monotonic() - start
         if code:
             raise SystemExit(f"udaseg {' '.join(self.words)} ends with {code}: {(work / 'said.txt').read_text()}")
@@ -128,7 +127,7 @@ class Trial:
     def stopped(self, number: int, seed: int) -> tuple[str, float]:
         """Stop the stage by a signal and start it again; give what is wrong ("" if nothing) and how long it took."""
         work, moment = self._fresh(), random.Random(f"{self.words} {number} {seed}").uniform(0, self.seconds)
-        process = begun(self.cli, work, self.words)
+        process = begun(work, self.words)
         time.sleep(moment)
         os.kill(process, number)
         start = time.monotonic()
@@ -141,7 +140,7 @@ class Trial:
             return f"half a file after {moment:.2f} s: {wrong}", took
         if complete and contents(work / self.out) != self.whole:
             return f"a manifest of something else after {moment:.2f} s", took
-        if code := ended(begun(self.cli, work, self.words)):
+        if code := ended(begun(work, self.words)):
             return f"cannot be continued after {moment:.2f} s: {code} {(work / 'said.txt').read_text()[-500:]}", took
         found = contents(work / self.out)
         differing = [name for name in found.keys() | self.whole.keys() if found.get(name) != self.whole.get(name)]
@@ -153,11 +152,12 @@ class Trial:
 
 def table(run: Path, times: int, only: str = "") -> bool:
     """Stop every stage in every way, print how it went, and tell whether all is well."""
-    cli, fine = loaded(), True
+    load()
+    fine = True
     print(f"\n{'stage':<24}{'seconds':>8}{'killed':>8}{'same':>6}{'told to stop':>14}{'same':>6}{'longest':>9}")
     for stage in (stage for stage in STAGES if only in stage):
         with tempfile.TemporaryDirectory(prefix="udaseg-") as place:
-            trial, said = Trial(cli, run, Path(place), stage), []
+            trial, said = Trial(run, Path(place), stage), []
             kills = [trial.stopped(signal.SIGKILL, seed)[0] for seed in range(times)]
             told = (signal.SIGTERM, signal.SIGINT)
             stops = [trial.stopped(told[seed % 2], seed) for seed in range(max(2, times // 4))]

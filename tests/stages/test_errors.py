@@ -11,6 +11,7 @@ import h5py
 import pytest
 
 from udaseg import artifacts
+from udaseg.__main__ import main
 from udaseg.stages import cli
 
 
@@ -233,11 +234,22 @@ def test_a_chain_with_an_unknown_stage_lists_the_known_ones(workspace, udaseg):
 
 
 def test_python_dash_m_and_interrupts_end_with_the_right_code():
-    code = "import sys, udaseg.stages.cli as c; sys.argv = ['udaseg', 'predict', '--model', 'nope']; c.main()"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", "udaseg", "predict", "--model", "nope"]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     ended = subprocess.run([sys.executable, "-m", "udaseg", "--version"], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "0.1.0\n")
+
+
+def test_an_interrupt_before_the_command_is_there_is_no_traceback(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", interrupted)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the tests keep theirs
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "stopped before it had begun\n")
 
 
 def test_a_stage_that_is_interrupted_ends_with_130(workspace, udaseg, monkeypatch):
