@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,20 @@ def save(path: Path, step: int, modules: dict[str, nn.Module], optimizers: dict[
     state = {
         "step": step,
         "modules": {name: module.state_dict() for name, module in modules.items()},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
+        "optimizers": {name: _fresh(optimizer.state_dict()) for name, optimizer in optimizers.items()},
     }
     # Through an open file: given a path, torch writes the temporary name into the archive.
     with atomic(path) as temporary, temporary.open("wb") as file:
         tensorfile.write(state, file)
+
+
+def _fresh(state: dict[str, Any]) -> dict[str, Any]:
+    """Give the state of an optimizer with the names that one has which was never restored.
+
+    Restored names are equal and not the same objects, and pickle would write them once more: other bytes.
+    """
+    values = {place: {sys.intern(name): value for name, value in own.items()} for place, own in state["state"].items()}
+    return state | {"state": values}
 
 
 def restore(path: Path, modules: dict[str, nn.Module], optimizers: dict[str, Optimizer]) -> int:
