@@ -100,7 +100,8 @@ def gather(
     done, total = 0, sum(len(pictures) for pictures, _, _ in parts)
     for pictures, label, side in parts:
         if settings.adabn:
-            runner.adapt_statistics(pictures, len(pictures), side.size, settings.batch, side.pad)
+            stem = settings.adabn == "stem"
+            runner.adapt_statistics(pictures, len(pictures), side.size, settings.batch, side.pad, stem=stem)
         blocks = ranks.blocks(len(pictures), settings.batch)
         sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
         for b in ranks.mine(range(len(blocks))):

@@ -8,11 +8,13 @@ from torch.nn.functional import interpolate
 from udaseg import models
 from udaseg.models import checkpoint
 from udaseg.models.averaging import averaged
+from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.inference import Runner
 from udaseg.recipe import Model, Predict
 
 CLASSES = ("road", "car", "sky")
 SETTINGS = Model(name="fpn", backbone="resnet18", weights="none")
+BISENET = Model(name="bisenet", backbone="resnet18", weights="none")
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +122,21 @@ def test_statistics_of_batch_norm_are_those_of_the_pictures_and_nothing_else_cha
     statistics = runner.model.backbone.bn1
     torch.testing.assert_close(statistics.running_mean, first.mean((0, 2, 3)))
     torch.testing.assert_close(statistics.running_var, (first[:2].var((0, 2, 3)) + first[2:].var((0, 2, 3))) / 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "norms"), [(SETTINGS, {"backbone.bn1"}), (BISENET, {"backbone.bn1", "spatial.0.1"})]
+)
+def test_statistics_of_the_stem_are_taken_alone(tmp_path, settings, norms):
+    checkpoint.save(tmp_path / "model.pt", models.construct(settings, 3), settings, CLASSES)
+    runner, pictures = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4)
+    everywhere = Runner(tmp_path / "model.pt", CLASSES, "fp32")
+    learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.adapt_statistics(pictures, 4, (32, 48), 2, stem=True)
+    everywhere.adapt_statistics(pictures, 4, (32, 48), 2)
+    assert not any(module.training for module in runner.model.modules() if isinstance(module, BatchNorm))
+    found, taken = runner.model.state_dict(), everywhere.model.state_dict()
+    changed = {name for name, value in found.items() if not torch.equal(value, learnt[name])}
+    assert {name.rpartition(".")[0] for name in changed} == norms
+    for name in changed:
+        torch.testing.assert_close(found[name], taken[name], msg=name)

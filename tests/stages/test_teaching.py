@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from udaseg import recipes
 from udaseg.data import open_images
@@ -73,15 +74,17 @@ def test_a_light_student_of_a_finished_network(workspace, udaseg):
     assert udaseg("evaluate --model light --out scores --json").json["images"] == 3
 
 
-@pytest.mark.parametrize("stage", ["warmup", "retrain", "distill"])
-def test_a_training_can_end_with_batch_norms_statistics_of_the_target(workspace, udaseg, manifest, stage):
-    settings = ("--set", f"{stage}.adabn=true", *(DISTILL if stage == "distill" else ()))
+@pytest.mark.parametrize(
+    ("stage", "adabn"), [("warmup", "true"), ("retrain", "true"), ("distill", "true"), ("retrain", "stem")]
+)
+def test_a_training_can_end_with_batch_norms_statistics_of_the_target(workspace, udaseg, manifest, stage, adabn):
+    settings = ("--set", f"{stage}.adabn={adabn}", *(DISTILL if stage == "distill" else ()))
     outcome = udaseg(f"{stage} --out taken", *settings)
     assert outcome.code == 0, outcome.err
     assert "target" in manifest("taken")["inputs"]
     recipe = recipes.load("tiny.yaml")
     target = open_images("cityscapes", "data/toytown/cityscapes", "train")
-    training = recipe.warmup.model_copy(update={"batch": 2})
+    training = recipe.warmup.model_copy(update={"batch": 2, "adabn": yaml.safe_load(adabn)})
     said = Path("taken/model.pt").read_bytes()
     statistics.take(Path("taken/model.pt"), target, recipe.target.size, training)
     assert Path("taken/model.pt").read_bytes() == said

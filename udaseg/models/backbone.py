@@ -78,6 +78,10 @@ class Network(nn.Module):
         """Iterate over the parameters that start from scratch and take the higher learning rate."""
         return (value for name, value in self.named_parameters() if not name.startswith("backbone."))
 
+    def stem(self) -> nn.Module:
+        """Give what a picture meets first, up to its batch norm."""
+        return nn.Sequential(self.backbone.conv1, self.backbone.bn1).train(self.training)
+
     def move_strides(self) -> None:
         """Stride in the first 1x1 convolution of each bottleneck, as the Caffe-converted weights expect.
 

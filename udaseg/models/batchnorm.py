@@ -1,5 +1,7 @@
 """Batch normalisation over the whole batch, whether one process holds it or several."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,15 +16,25 @@ class BatchNorm(nn.BatchNorm2d):
 
     A batch of one picture pooled to 1x1 has no variance; PyTorch raises there. `frozen` keeps the layer on
     its running statistics through every `model.train()`. Processes that learn together normalise by the batch of all
-    of them.
+    of them. `domains` says how many pictures of a batch are of which domain, one after the other, where each domain is
+    normalised by itself; the running statistics are then the last one's.
     """
 
     frozen = False
+    domains: Sequence[int] = ()
 
     def train(self, mode: bool = True) -> "BatchNorm":
         return super().train(mode and not self.frozen)
 
     def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and self.domains):
+            return self._normalised(x)
+        *others, last = x.split(tuple(self.domains))
+        with held([self]):
+            parts = [self._normalised(other) for other in others]
+        return torch.cat([*parts, self._normalised(last)])
+
+    def _normalised(self, x: Tensor) -> Tensor:
         if self.training and ranks.learn_together():
             return self._of_all(x)
         if self.training and x.numel() == x.shape[1]:
@@ -42,6 +54,32 @@ class BatchNorm(nn.BatchNorm2d):
             self.num_batches_tracked += 1
         scale_C11 = self.weight[:, None, None] * (variance_C11 + self.eps).rsqrt()
         return (centred_NChw * scale_C11 + self.bias[:, None, None]).to(x_NChw.dtype)
+
+
+@contextmanager
+def held(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
+    """Leave the running statistics as they are, whatever the layers see."""
+    momenta = [(norm, norm.momentum) for norm in norms]
+    for norm, _ in momenta:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in momenta:
+            norm.momentum = momentum
+
+
+@contextmanager
+def by_domain(norms: Iterable[BatchNorm], domains: Sequence[int]) -> Iterator[None]:
+    """Normalise each domain of a batch by itself: so many pictures of each, one after the other."""
+    norms = list(norms)
+    for norm in norms:
+        norm.domains = domains
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.domains = ()
 
 
 class _Added(torch.autograd.Function):

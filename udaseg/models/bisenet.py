@@ -46,6 +46,14 @@ class FeatureFusion(nn.Module):
         return x * gate + x
 
 
+class SideBySide(nn.ModuleList):
+    """Show one input to several modules."""
+
+    def forward(self, x: Tensor) -> None:
+        for module in self:
+            module(x)
+
+
 class BiSeNet(Network):
     """Score classes at stride 8; in training also from both context levels.
 
@@ -67,6 +75,10 @@ class BiSeNet(Network):
         self.feature_channels = 256 + mid + deep
         self.fusion = FeatureFusion(self.feature_channels, classes)
         self.classifier = nn.Conv2d(classes, classes, 1)
+
+    def stem(self) -> nn.Module:
+        """Give what a picture meets first on both paths, up to its batch norm."""
+        return SideBySide([super().stem(), self.spatial[0][:2]]).train(self.training)
 
     def forward(self, image_N3HW: Tensor) -> Output:
         spatial = self.spatial(image_N3HW)

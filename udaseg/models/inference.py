@@ -82,11 +82,13 @@ class Runner:
         batch: int,
         pad: bool = False,
         progress: Callable[[int], None] | None = None,
+        *,
+        stem: bool = False,
     ) -> None:
         """Put the mean statistics of the batches of these pictures in the place of those that batch norm has learnt.
 
         Nothing else of the network changes (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
-        Adaptation).
+        Adaptation). With `stem` it is done to the batch norm that pictures meet first, and to no other.
         """
 
         def inputs() -> Iterator[Tensor]:
@@ -96,7 +98,7 @@ class Runner:
                     progress(indices[-1] + 1)
 
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            update_bn(inputs(), self.model)
+            update_bn(inputs(), self.model.stem() if stem else self.model)
 
     def _input(self, images: Sequence[np.ndarray], size: HxW | None) -> Tensor:
         stacked = np.stack([resize(image, size) if size is not None else image for image in images])

@@ -44,7 +44,7 @@ def predict(
         if settings.adabn and todo:
             done, total = done + len(target), 2 * len(target)
             read = None if progress is None else lambda count: progress(count, total)
-            runner.adapt_statistics(target, len(target), size, settings.batch, pad, read)
+            runner.adapt_statistics(target, len(target), size, settings.batch, pad, read, stem=settings.adabn == "stem")
 
         def infer(images: Sequence[np.ndarray], seen: HxW | None) -> np.ndarray:
             return runner.scores(images, seen, settings).half().cpu().numpy()

@@ -4,12 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from udaseg.recipe.kinds import BnMode, Count, HxW, Name, Section
+from udaseg.recipe.kinds import AdaBN, BnMode, Count, HxW, Name, Section
 from udaseg.recipe.sides import Side, Source, Target, Toytown
 from udaseg.recipe.stages import Evaluate, Gmm, Iast, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize, Views
 from udaseg.recipe.training import Adversary, Augment, Depth, Distill, Model, Online, Retrain, Strong, Training, Warmup
 
 __all__ = [
+    "AdaBN",
     "Adversary",
     "Augment",
     "BnMode",

@@ -10,6 +10,8 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 HxW = tuple[Count, Count]
 Name = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of a directory
+# The domains have batch norm's statistics of their own: in no layer, in all, in the one that pictures meet first.
+AdaBN = Literal[False, True, "stem"]
 BnMode = Literal["train", "affine-frozen", "frozen"]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from udaseg.recipe.kinds import Count, Fraction, HxW, Positive, Section, Share
+from udaseg.recipe.kinds import AdaBN, Count, Fraction, HxW, Positive, Section, Share
 
 
 class Stylize(Section):
@@ -23,9 +23,9 @@ class Views(Section):
 
 
 class Predict(Views):
-    # Take batch norm's statistics from these pictures first: bn=train left it the source's. `first`: in the first
-    # round only, for later models were trained on the target too.
-    adabn: Literal[False, True, "first"] = False
+    # Take batch norm's statistics from these pictures first: bn=train left it the source's. `stem`: those of the layer
+    # that pictures meet first. `first`: in the first round only, for later models were trained on the target too.
+    adabn: AdaBN | Literal["first"] = False
 
 
 class Prior(Section):

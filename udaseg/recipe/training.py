@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from udaseg.recipe.kinds import BnMode, Count, Fraction, HxW, Positive, Section, Share
+from udaseg.recipe.kinds import AdaBN, BnMode, Count, Fraction, HxW, Positive, Section, Share
 
 
 class Model(Section):
@@ -51,7 +51,8 @@ class Training(Section):
     log_every: Count = 50
     augment: Augment = Augment()
     # Batch norm's statistics for each domain by itself, while it trains; in the end those of the target's pictures.
-    adabn: bool = False
+    # `stem`: in the layer that pictures meet first, where colour and contrast are, and in no other.
+    adabn: AdaBN = False
 
 
 class Warmup(Training):

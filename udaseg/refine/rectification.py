@@ -42,7 +42,7 @@ def rectifier(
             "compute the prototypes with this recipe (`udaseg prototypes`)",
         )
     if settings.adabn:
-        runner.adapt_statistics(target, len(target), side.size, settings.batch, side.pad)
+        runner.adapt_statistics(target, len(target), side.size, settings.batch, side.pad, stem=settings.adabn == "stem")
     place = {record.stem: i for i, record in enumerate(target.records)}
     centroids_CD = torch.from_numpy(prototypes.centroids)
 

@@ -1,7 +1,7 @@
 """What the training stages minimise: functions (step, batch) -> named terms."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from udaseg import ranks
 from udaseg.data.loading import DOMAINS, Batch
+from udaseg.models.batchnorm import BatchNorm, by_domain, held
 from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
-from udaseg.recipe import Model
+from udaseg.recipe import AdaBN, Model
 from udaseg.train.loop import Objective
 from udaseg.train.losses import at_grid, cross_entropy, robust_entropy, upsampled
 
@@ -45,12 +46,13 @@ def adaptation(
     asked: Sequence[Ask],
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
-    apart: bool = False,
+    apart: AdaBN = False,
 ) -> Objective:
     """Learn the labels of the source, and what is asked of the network on both domains, if anything.
 
     The logits are divided by the temperature for the cross-entropy, which class_weights, float [C], may weigh. With
-    `apart` each domain has batch norm's statistics of its own, and the running ones are the target's.
+    `apart` each domain has batch norm's statistics of its own, and the running ones are the target's: in every layer,
+    or in the `stem`.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
@@ -80,7 +82,7 @@ def self_training(
     target_weight: float,
     target_terms: TargetTerms | None = None,
     guide: Guide | None = None,
-    apart: bool = False,
+    apart: AdaBN = False,
 ) -> Objective:
     """Learn the labels of the source and the pseudo-labels of the target (CBST, eq. 3).
 
@@ -101,24 +103,25 @@ def self_training(
     return objective
 
 
-def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, apart: bool = False) -> dict[str, Seen]:
-    """Run the network on the domains of a batch: together where their pictures have one size, unless `apart`.
+def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, apart: AdaBN = False) -> dict[str, Seen]:
+    """Run the network on the domains of a batch: together where their pictures have one size, unless all is `apart`.
 
     Together, because batch norm then sees their mixture in training as in its running statistics. Pictures of two
     sizes go through one domain after the other, as in AdaptSegNet.
     """
     images = {domain: batch[f"{domain}_image"] for domain in DOMAINS if f"{domain}_image" in batch}
+    parted = (model.stem() if apart == "stem" else model).modules() if apart and len(images) > 1 else ()
+    norms = [module for module in parted if isinstance(module, BatchNorm)]
     with autocast():
-        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and not apart:
-            whole = model(normalise(torch.cat(list(images.values())), settings.color))
+        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and apart is not True:
             counts = [len(image_NHWC) for image_NHWC in images.values()]
+            with by_domain(norms, counts):
+                whole = model(normalise(torch.cat(list(images.values())), settings.color))
             outputs = whole.split(counts)
         else:
             outputs = []
             for domain, image_NHWC in images.items():
-                # Without a target there is nothing else to learn the running statistics from.
-                held = apart and domain == "source" and "target" in images
-                with _held_statistics(model) if held else nullcontext():
+                with held(norms) if domain == "source" else nullcontext():
                     outputs.append(model(normalise(image_NHWC, settings.color)))
     return {
         domain: Seen(
@@ -129,20 +132,6 @@ def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, ap
         )
         for (domain, image_NHWC), output in zip(images.items(), outputs, strict=True)
     }
-
-
-@contextmanager
-def _held_statistics(model: nn.Module) -> Iterator[None]:
-    """Leave batch norm's running statistics as they are, whatever the network sees."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
 
 
 def _segmentation(

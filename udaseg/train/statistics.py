@@ -25,5 +25,5 @@ def take(
     _, meta = checkpoint.load(model)
     architecture = Model(**meta["model"])
     runner = Runner(model, None, settings.precision, architecture.heads)
-    runner.adapt_statistics(target, len(target), size, settings.batch, pad, progress)
+    runner.adapt_statistics(target, len(target), size, settings.batch, pad, progress, stem=settings.adabn == "stem")
     checkpoint.save(model, runner.model, architecture, meta["classes"], meta["extra"])
