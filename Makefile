@@ -111,6 +111,6 @@ depth-table: .venv/ready
 		--published synthia2city-ablation
 
 chain: $(CHAIN)
-	@$(if $(STALE),:,echo "$(RECIPE): everything is up to date; see $(dir $(patsubst %/,%,$(dir $(lastword $(CHAIN)))))report.html")
+	@$(if $(RECIPE),,$(error make chain needs RECIPE=NAME; `make help` lists them))$(if $(STALE),:,echo "$(RECIPE): everything is up to date; see $(dir $(patsubst %/,%,$(dir $(lastword $(CHAIN)))))report.html")
 
 FORCE:

@@ -27,7 +27,8 @@ def markdown() -> str:
     """Lay the table out as a document."""
     parts = [HEAD]
     for file in FILES:
-        parts.append(f"\n## {file.name}\n\nIn {file.where}. {file.about}\n")
+        where = file.where if file.where.startswith("Beside") else f"In {file.where}"
+        parts.append(f"\n## {file.name}\n\n{where}. {file.about}\n")
         if file.entries:
             conditional = any(entry.when for entry in file.entries)
             titles = ("name", "kind", "", *(("where",) if conditional else ()))

@@ -213,7 +213,7 @@ MODEL = File(
 )
 STATE = File(
     "state.pt",
-    "beside `model.pt`",
+    "Beside `model.pt`",
     "What a training needs to go on; for udaseg alone, and it may change with any version.",
     (
         Entry("step", "integer", "steps done"),
@@ -223,7 +223,7 @@ STATE = File(
 )
 LOG = File(
     "log.jsonl",
-    "beside `model.pt`",
+    "Beside `model.pt`",
     "A line every `log_every` steps, without times: a resumed training writes the same bytes.",
     (
         Entry("step", "integer", "from 1"),

@@ -147,4 +147,8 @@ def command(
 
     Example: udaseg ablate --recipe gta2city --scale toy --seeds 0,1,2
     """
-    run(open_session(), _seeds(seeds))
+    session = open_session()
+    for flag, instead in (("--seed", "--seeds lists the seeds of an ablation"), ("--round", "it runs all rounds")):
+        if flag in session.said:
+            raise UdasegError(f"ablate takes no {flag}", instead)
+    run(session, _seeds(seeds))

@@ -96,4 +96,6 @@ def _failed(error: Exception, message: str, hint: str | None) -> int:
     print(f"error{who}: {message}", file=sys.stderr)
     if hint:
         print(f" hint: {hint}", file=sys.stderr)
+    for note in getattr(error, "__notes__", ()):
+        print(f" {note}", file=sys.stderr)
     return 1

@@ -48,14 +48,15 @@ def command(
     if as_markdown or as_latex:
         print((sheet.markdown if as_markdown else sheet.latex)(laid_out))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from .tables import console
 
     shown = Table(*laid_out.header, title=laid_out.title, title_justify="left")
     for column in shown.columns[1:]:
         column.justify = "right"
     for row in laid_out.rows:
         shown.add_row(*row)
-    Console().print(shown)
+    console().print(shown)
     for note in laid_out.notes:
         print(note)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from udaseg.errors import UdasegError
+
 from . import inputs, made
 from .progress import progress
 from .session import Session, staged, start
@@ -29,7 +31,13 @@ def make(
     """
     changes = {"data": str(folder), "toytown.source": source, "toytown.train": train, "toytown.val": val}
     changes |= {"toytown.size": None if size is None else inputs.height_width(size), "toytown.seed": seed}
-    made.toytown(start("demo", force=force, dry_run=dry_run, changes=changes))
+    try:
+        session = start("demo", force=force, dry_run=dry_run, changes=changes)
+    except UdasegError as error:
+        raise UdasegError(
+            error.message.replace("recipe demo: toytown.", "--"), "udaseg data make --help lists its flags"
+        ) from None
+    made.toytown(session)
 
 
 @app.command()
@@ -45,7 +53,7 @@ def check(
     """
     from udaseg.data.check import check as look
 
-    from .tables import check_table, print_findings, shares_table
+    from .tables import check_table, console, print_findings, shares_table
 
     with progress("data check", "pictures") as show:
         report = look(folder, dataset, coding=coding, progress=show)
@@ -54,9 +62,7 @@ def check(
 
         print(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     else:
-        from rich.console import Console
-
-        Console().print(check_table(report), shares_table(report))
+        console().print(check_table(report), shares_table(report))
         print_findings(report)
     if not report.ok:
         raise typer.Exit(1)

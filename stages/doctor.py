@@ -111,15 +111,16 @@ def _split(name: str, images: int, published: int | None) -> str:
 
 
 def _print_recipes(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from .tables import console
 
     table = Table("recipe", "can be run", "without data", box=None)
     for row in rows:
         lacks = "lacks " + ", ".join(map(str, row["lacks"])) if row["lacks"] else "yes"
         table.add_row(row["recipe"], lacks, "" if row["scale"] == "toy" else "--scale toy" if row["toy"] else "no")
     print()
-    Console().print(table)
+    console().print(table)
 
 
 def _print_findings(findings: list[dict[str, Any]]) -> None:

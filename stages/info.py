@@ -45,15 +45,16 @@ def command(
         said = {"name": name, "input": [channels, height, width], "classes": classes, "parameters": cost.parameters}
         print(json.dumps({**said, "operations": operations}, indent=1))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from .tables import console
 
     title = f"{name}, {classes} classes, input {channels}x{height}x{width}: {cost.parameters:,} parameters"
     table = Table("rule", "operations", "what is counted", title=title, title_justify="left")
     table.columns[1].justify = "right"
     for rule, count in operations.items():
         table.add_row(rule, f"{count / 1e9:.3f} G", RULES[rule])
-    Console().print(table)
+    console().print(table)
 
 
 def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Module, int, int]:

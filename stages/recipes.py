@@ -23,13 +23,14 @@ def list_() -> None:
 
     Example: udaseg recipe list
     """
-    from rich.console import Console
     from rich.table import Table
+
+    from .tables import console
 
     table = Table("recipe", "what it is", box=None)
     for name in recipes.shipped():
         table.add_row(name, recipes.load(name).description)
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

@@ -92,7 +92,7 @@ class Session:
     def input(self, path: Path) -> Input:
         """Name an input by path and content."""
         if not path.exists():
-            raise UdasegError(f"{path} does not exist")
+            raise UdasegError(f"{path} does not exist", "check the path; without its flag, the run's is read")
         return Input(str(path), artifacts.digest(path))
 
 
@@ -249,7 +249,7 @@ def start(
             settings.setdefault(key, before[key])
     scale = scale or before.get("scale")
     if scale not in (None, "full", "toy"):
-        raise UdasegError(f"--scale {scale}: expected full or toy")
+        raise UdasegError(f"--scale {scale}: expected full or toy", "--scale toy is the small twin of a recipe")
     resolved = recipes.load(name, scale=scale, changes=settings)
     toy_twin = scale == "toy" and recipes.load(name).scale != "toy"
     folder = run or Path("runs", f"{resolved.name}-toy" if toy_twin else resolved.name)
@@ -283,6 +283,6 @@ def emit(session: Session, values: dict[str, Any], *tables: Any) -> None:
     if session.json:
         print(json.dumps(values, indent=1, ensure_ascii=False))
     else:
-        from rich.console import Console
+        from .tables import console
 
-        Console().print(*(table for table in tables if table is not None))
+        console().print(*(table for table in tables if table is not None))

@@ -76,14 +76,14 @@ def command(
     table = Table("stage", "state", "age", "took", "result", title=title, title_justify="left", box=None)
     for row in rows:
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f} s"
-        number = next((f"{name} {_short(value)}" for name, value in (row["metrics"] or {}).items()), "")
+        number = next((_number(name, value) for name, value in (row["metrics"] or {}).items()), "")
         table.add_row(row["stage"], row["state"], _age(row["finished"]), seconds, number)
     emit(session, {"run": str(session.run), "stages": rows}, table, Text("\n".join(_reasons(rows))))
 
 
 def _reasons(rows: list[dict[str, Any]]) -> list[str]:
-    """Say why stages have to run that were run before, and what the first of those that wait is waiting for."""
-    again = [row for row in rows if row["state"] == "to run" and row["finished"]]
+    """Say why stages have to run that were begun before, and what the first of those that wait is waiting for."""
+    again = [row for row in rows if row["state"] == "to run" and Path(row["path"]).is_dir()]
     waiting = [row for row in rows if row["state"] == "waiting"][:1]
     said = []
     for row in (*again, *waiting):
@@ -102,5 +102,7 @@ def _age(started: str | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _number(name: str, value: Any) -> str:
+    if name == "miou":
+        return f"mIoU {100 * value:.1f} %"
+    return f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"

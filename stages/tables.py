@@ -1,8 +1,11 @@
 """The tables on the terminal."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from udaseg.files import read_json
@@ -10,6 +13,13 @@ from udaseg.files import read_json
 DEPTH = {
     "rel": "Rel", "rel2": "Rel²", "rms": "RMS", "lrms": "LRMS", "delta1": "δ1", "delta2": "δ2", "delta3": "δ3"
 }  # fmt: skip
+
+UNBROKEN = 1000  # columns: no table is as wide
+
+
+def console() -> Console:
+    """Give what prints tables on stdout: as wide as the terminal, in a pipe or a file as wide as they are."""
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBROKEN)
 
 
 def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table:

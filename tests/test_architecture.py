@@ -12,7 +12,7 @@ FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/*.py")])
 
 # stages -> methods -> models, data -> what everybody may use. A method is one name here, in one file or several.
 GROUND = {"udaseg", "errors", "files", "parallel", "labels", "geometry", "recipe", "recipes", "metrics", "artifacts",
-          "depth_errors", "hdf5", "locks", "ranks"}  # fmt: skip
+          "aside", "depth_errors", "hdf5", "locks", "ranks"}  # fmt: skip
 MIDDLE = {"models", "data", "predictions", "confidence", "prototypes"}
 METHODS = {
     "fda": "fda", "stylize": "fda", "depth": "depth",

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from udaseg import artifacts
+from udaseg import artifacts, aside
 from udaseg.artifacts import Input, Job
 from udaseg.errors import UdasegError
 from udaseg.files import atomic
@@ -139,6 +139,41 @@ def test_a_kill_while_clearing_leaves_nothing_that_is_continued(tmp_path):
     with artifacts.stage(job(out, p=0.3)) as result:
         assert not result.resumed
         assert not (out / "labels").exists()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_work_that_fails_before_it_writes_gives_the_complete_result_back(tmp_path, force):
+    out = tmp_path / "s"
+    before = run(job(out))
+    again = job(out, p=0.2 if force else 0.3)
+    with pytest.raises(RuntimeError) as failed, artifacts.stage(again, force=force):
+        assert list(artifacts._outputs(out)) == []  # what it finds is an empty directory all the same
+        (out / "log.jsonl").touch()
+        raise RuntimeError
+    assert failed.value.__notes__ == [f"nothing was written: {out} is as it was before"]
+    assert artifacts.read_manifest(out) == before
+    assert artifacts.reasons(job(out)) == []
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "labels", "manifest.json"]
+
+
+def test_work_that_fails_later_keeps_what_it_has_written(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    stop_in_the_middle(job(out, p=0.3))
+    assert (out / "half.png").exists()
+    assert not (out / aside.BEFORE).exists()
+    assert artifacts.reasons(job(out, p=0.3)) == ["it is unfinished"]
+    changed = ["it is unfinished, and what is there was begun otherwise: it starts over", "pseudolabel.p: 0.3 -> 0.2"]
+    assert artifacts.reasons(job(out)) == changed
+
+
+def test_a_complete_result_goes_when_the_new_one_is_there(tmp_path):
+    out = tmp_path / "s"
+    run(job(out), {"old.txt": "old"})
+    with artifacts.stage(job(out, p=0.3)):
+        kept = (out / aside.BEFORE / "old.txt").read_text()
+    assert kept == "old"
+    assert not (out / aside.BEFORE).exists()
 
 
 def test_leftovers_of_killed_writers_do_not_count(tmp_path):

@@ -52,7 +52,6 @@ def apply(
     space = _space(runner.classes)
     palette = flat_palette(space)
     colours = np.array(palette, np.float32).reshape(256, 3) * STRENGTH
-    _write_legend(out, space)
 
     def labels(i: int) -> Path:
         return out / "labels" / f"{shots.stems[i]}.png"
@@ -77,6 +76,7 @@ def apply(
     for done, _ in enumerate(ordered(write, seen()), len(shots) - len(todo) + 1):
         if progress is not None:
             progress(done, len(shots))
+    _write_legend(out, space)
     return space, runner.environment
 
 

@@ -2,7 +2,9 @@
 
 A stage directory holds the stage's files and, once it is complete, `manifest.json`. While work is under way it
 holds `.unfinished.json` instead: the settings and inputs of that work, so that a later start knows whether what
-is there can be continued. `.lock` keeps two processes apart. Names that start with a dot are no outputs.
+is there can be continued. A complete result that is made again stays in `.before` until the new one is there: work
+that fails before it has written anything gives it back. `.lock` keeps two processes apart. Names that start with a dot
+are no outputs.
 """
 
 import json
@@ -19,14 +21,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from udaseg import __version__
+from udaseg import __version__, aside
+from udaseg.aside import MANIFEST, UNFINISHED
 from udaseg.errors import UdasegError
 from udaseg.files import PARTIAL, content, read_json, signature, write_json
-from udaseg.locks import LOCK, OWNER, locked
+from udaseg.locks import locked
 
 SCHEMA = 1
-MANIFEST = "manifest.json"
-UNFINISHED = ".unfinished.json"
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,20 @@ def reasons(job: Job) -> list[str]:
     if manifest is None:
         if not job.out.is_dir() or not any(job.out.iterdir()):
             return ["it has not been run"]
-        return ["it is unfinished"]
+        unfinished = read_json(job.out / UNFINISHED)
+        changed = [] if unfinished is None else differences(unfinished, _identity(job))
+        over = ["it is unfinished, and what is there was begun otherwise: it starts over"]
+        return [*over, *changed] if changed else ["it is unfinished"]
     return [*differences(manifest, _identity(job)), *_damage(job.out, manifest)]
 
 
 def conflicts(job: Job) -> list[str]:
     """Say in what the work in a directory, complete or not, is not that of the job, which would clear it."""
     unfinished = read_json(job.out / UNFINISHED)
-    if unfinished is None or read_manifest(job.out) is not None:
-        return reasons(job) if read_manifest(job.out) is not None else []
+    if read_manifest(job.out) is not None:
+        return reasons(job)
+    if unfinished is None or not any(_outputs(job.out)):
+        return []
     return differences(unfinished, _identity(job))
 
 
@@ -107,7 +113,8 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
     """Hold a stage directory for the time of the work, and make it complete at the end.
 
     Continues unfinished work of the same settings and inputs, else starts from an empty directory. The manifest
-    is written last; leaving by an exception keeps what is there for the next start. Raises UdasegError where
+    is written last; leaving by an exception keeps what is there for the next start, and puts back what was complete
+    before where nothing has been written. Raises UdasegError where
     another process holds the directory, where it holds files of somebody else's, or where it cannot be written.
     """
     started = time.time()
@@ -116,7 +123,12 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
         before = _spent(job.out) if resumed else 0.0
         write_json(job.out / UNFINISHED, {**_identity(job), "since": started, "seconds": before})
         result = Result(resumed=resumed)
-        yield result
+        try:
+            yield result
+        except BaseException as error:
+            if aside.given_back(job.out, written=any(path.stat().st_size for path in _outputs(job.out))):
+                error.add_note(f"nothing was written: {job.out} is as it was before")
+            raise
         for leftover in job.out.rglob(PARTIAL + "*"):
             leftover.unlink()
         files = list(_outputs(job.out))
@@ -140,6 +152,7 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
         }
         write_json(job.out / MANIFEST, manifest)
         (job.out / UNFINISHED).unlink()
+        aside.drop(job.out)
 
 
 def adopt(job: Job, done: Path) -> bool:
@@ -208,7 +221,7 @@ def _prepare(job: Job, force: bool) -> bool:
     if read_manifest(job.out) is None and unfinished is None and any(_outputs(job.out)):
         raise UdasegError(
             f"{job.out} holds files that no stage has written",
-            "give an empty or a new directory with --out; nothing in it was touched",
+            "give an empty or a new directory, as with --out; what is in this one was not touched",
         )
     if (
         unfinished is not None
@@ -217,12 +230,12 @@ def _prepare(job: Job, force: bool) -> bool:
         and not differences(unfinished, identity)
     ):
         return True
-    (job.out / MANIFEST).unlink(missing_ok=True)
+    complete = (job.out / MANIFEST).exists()
     # Marked as unfinished before anything goes: a kill in the middle of clearing leaves a directory we know.
     write_json(job.out / UNFINISHED, {**identity, "clearing": True})
-    for path in job.out.iterdir():
-        if path.name not in (UNFINISHED, LOCK, OWNER):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if complete:
+        aside.put(job.out)
+    aside.clear(job.out)
     return False
 
 

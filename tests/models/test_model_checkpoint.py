@@ -1,4 +1,5 @@
 import contextlib
+import io
 import os
 import random
 
@@ -7,7 +8,7 @@ import torch
 
 from udaseg import models, recipe
 from udaseg.errors import UdasegError
-from udaseg.models import checkpoint
+from udaseg.models import checkpoint, tensorfile
 from udaseg.models.tensorfile import digest
 
 CLASSES = ("road", "car", "person")
@@ -87,9 +88,24 @@ def test_a_missing_file_says_what_to_run(tmp_path):
     assert "udaseg warmup" in caught.value.hint
 
 
+@pytest.mark.parametrize("hidden", [KeyboardInterrupt, OSError])
+def test_what_stops_the_writing_comes_out_as_it_is(hidden):
+    class Full(io.BytesIO):
+        count = 0
+
+        def write(self, data):
+            self.count += 1
+            if self.count == 5:
+                raise hidden
+            return super().write(data)
+
+    with pytest.raises(hidden):
+        tensorfile.write({"a": [torch.ones(9) for _ in range(9)]}, Full())
+
+
 def test_truncated_and_foreign_files_are_refused(saved):
     whole = saved.read_bytes()
-    for content in (b"", b"PK\x03\x04", b"not a model", whole[: len(whole) // 2], whole[:-10]):
+    for content in (b"", b"PK\x03\x04", b"not a model", whole[:5000], whole[: len(whole) // 2], whole[:-10]):
         saved.write_bytes(content)
         with pytest.raises(UdasegError, match="truncated, damaged, or not a PyTorch file"):
             checkpoint.load(saved)

@@ -151,3 +151,14 @@ def test_a_damaged_picture_is_named_and_the_rest_waits_for_it(photos, udaseg):
     assert outcome.code == 1
     assert victim.name in outcome.err
     assert not Path("out/manifest.json").exists()
+
+
+def test_where_no_label_was_written_nothing_would_be_overwritten(photos, udaseg):
+    for picture in photos.iterdir():
+        whole = picture.read_bytes()
+        picture.write_bytes(whole[: len(whole) // 2])
+    assert labelled(udaseg, "--pad").code == 1
+    for victim in sorted(photos.iterdir())[1:]:
+        victim.unlink()
+    next(photos.iterdir()).write_bytes(whole)
+    assert labelled(udaseg, "--pad").code == 0

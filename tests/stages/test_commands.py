@@ -97,3 +97,9 @@ def test_toytown_is_rendered_where_it_is_asked_for(tmp_path, monkeypatch, udaseg
     outcome = udaseg(command.replace("--source 2", "--source 1"), tiny=False)
     assert "toytown.source: 2 -> 1" in outcome.err
     assert len(list(Path("world/gta5/images").iterdir())) == 1
+    for wrong, words in (("--size 16x16", "expected 32 to 4096"), ("--source 0", "error: --source: ")):
+        outcome = udaseg(f"data make world {wrong}", tiny=False)
+        assert outcome.code == 1
+        assert words in outcome.err
+        assert len(list(Path("world/gta5/images").iterdir())) == 1
+    assert "data: up to date" in udaseg(command.replace("--source 2", "--source 1"), tiny=False).err

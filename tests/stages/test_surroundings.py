@@ -72,7 +72,8 @@ def test_a_picture_that_vanishes_while_the_stage_runs_is_named(workspace, udaseg
     outcome = udaseg("predict --force")
     assert (outcome.code, outcome.err.count("error: ")) == (1, 1)
     assert "_leftImg8bit.png" in outcome.err
-    assert not Path("runs/tiny/predict/manifest.json").exists()
+    assert "nothing was written: runs/tiny/predict is as it was before" in outcome.err
+    assert "has changed" in udaseg("predict --dry-run").err
 
 
 def test_an_input_that_changes_is_noticed(workspace, udaseg):

@@ -1,5 +1,6 @@
 """Reading and writing PyTorch files: tensors and plain values only, damage told from danger."""
 
+import errno
 import hashlib
 import json
 import pickle
@@ -29,6 +30,8 @@ def read(path: Path, device: str | torch.device = "cpu") -> Any:
                     raise damaged(path)
         return torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
+        if error.errno == errno.EINVAL:  # a place before the beginning of a file that has been cut
+            raise damaged(path) from None
         raise UdasegError(
             f"cannot read {path}: {error.strerror or error}", "check the path and its permissions"
         ) from None
@@ -46,11 +49,14 @@ def read(path: Path, device: str | torch.device = "cpu") -> Any:
 
 
 def write(content: Any, file: BinaryIO) -> None:
-    """Write what `read` reads. Raises OSError where there is no space, which PyTorch hides behind another error."""
+    """Write what `read` reads. Raises OSError where there is no space, KeyboardInterrupt where it is told to stop.
+
+    PyTorch hides both behind an error of its own.
+    """
     try:
         torch.save(content, file)
     except RuntimeError as error:
-        if isinstance(error.__context__, OSError):
+        if isinstance(error.__context__, OSError | KeyboardInterrupt):
             raise error.__context__ from None
         raise
 

@@ -99,9 +99,12 @@ def interval(source: float, adapted: float, oracle: float | None) -> Markup:
     shapes.append(line(at(source), y, at(adapted), y, "gain"))
     shapes.append(element("circle", cx=at(source), cy=y, r=5, class_="source"))
     shapes.append(element("circle", cx=at(adapted), cy=y, r=5, class_="adapted"))
-    # Labels in two rows: neighbours on the axis never write over each other.
-    shapes.append(text(at(source), y - 10, percent(source), "end" if adapted >= source else "start"))
-    shapes.append(text(at(adapted), y - 10, percent(adapted), "start" if adapted >= source else "end", "strong"))
+    # Labels in two rows, and in the lower one to either side: neighbours on the axis never write over each other.
+    lower = max(at(min(source, adapted)) - 3, left + 26)
+    upper = max(at(max(source, adapted)) + 3, lower + 6)
+    rises = adapted >= source
+    shapes.append(text(lower if rises else upper, y - 10, percent(source), "end" if rises else "start"))
+    shapes.append(text(upper if rises else lower, y - 10, percent(adapted), "start" if rises else "end", "strong"))
     if oracle is not None:
         shapes.append(text(at(oracle), y - 22, f"oracle {percent(oracle)}", "middle" if oracle < 0.85 else "end"))
     return svg(WIDTH, 56, "mIoU of source-only, adapted and oracle on one axis", *shapes)

@@ -1,0 +1,51 @@
+"""The complete result of a stage that is made again: set aside in its directory, until it is known whether it goes."""
+
+import shutil
+from pathlib import Path
+
+from udaseg.locks import LOCK, OWNER
+
+MANIFEST = "manifest.json"
+UNFINISHED = ".unfinished.json"
+BEFORE = ".before"
+
+
+def put(folder: Path) -> None:
+    """Set the result in a directory aside, its manifest first: killed in between, neither half passes for a whole."""
+    drop(folder)
+    (folder / BEFORE).mkdir()
+    for path in sorted(_written(folder), key=lambda path: path.name != MANIFEST):
+        path.rename(folder / BEFORE / path.name)
+
+
+def clear(folder: Path) -> None:
+    """Remove what is in a directory, its manifest first, but for what is set aside."""
+    for path in sorted(_written(folder), key=lambda path: path.name != MANIFEST):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def given_back(folder: Path, *, written: bool) -> bool:
+    """After work that failed: drop what was set aside where the work has written anything, else put it back.
+
+    Tells whether it was put back.
+    """
+    if not (folder / BEFORE / MANIFEST).exists():
+        return False
+    if written:
+        drop(folder)
+        return False
+    clear(folder)
+    for path in sorted((folder / BEFORE).iterdir(), key=lambda path: path.name == MANIFEST):
+        path.rename(folder / path.name)
+    (folder / UNFINISHED).unlink()
+    (folder / BEFORE).rmdir()
+    return True
+
+
+def drop(folder: Path) -> None:
+    """Remove what was set aside."""
+    shutil.rmtree(folder / BEFORE, ignore_errors=True)
+
+
+def _written(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name not in (UNFINISHED, LOCK, OWNER, BEFORE)]
