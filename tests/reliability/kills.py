@@ -117,17 +117,22 @@ class Trial:
             raise SystemExit(f"udaseg {' '.join(self.words)} ends with {code}: {(work / 'said.txt').read_text()}")
         self.whole = contents(work / self.out)
 
-    def _fresh(self) -> Path:
+    def _fresh(self, complete: bool = False) -> Path:
         work = self.place / "work"
         shutil.rmtree(work, ignore_errors=True)
         copy(self.run, work)
-        shutil.rmtree(work / self.out, ignore_errors=True)
+        if not complete:
+            shutil.rmtree(work / self.out, ignore_errors=True)
         return work
 
     def stopped(self, number: int, seed: int) -> tuple[str, float]:
-        """Stop the stage by a signal and start it again; give what is wrong ("" if nothing) and how long it took."""
-        work, moment = self._fresh(), random.Random(f"{self.words} {number} {seed}").uniform(0, self.seconds)
-        process = begun(work, self.words)
+        """Stop the stage by a signal and start it again; give what is wrong ("" if nothing) and how long it took.
+
+        Every other time it is made again, over a complete result.
+        """
+        again = seed % 4 > 1
+        work, moment = self._fresh(again), random.Random(f"{self.words} {number} {seed}").uniform(0, self.seconds)
+        process = begun(work, [*self.words, *(["--force"] if again else [])])
         time.sleep(moment)
         os.kill(process, number)
         start = time.monotonic()
