@@ -132,6 +132,7 @@ class Trial:
         """
         again = seed % 4 > 1
         work, moment = self._fresh(again), random.Random(f"{self.words} {number} {seed}").uniform(0, self.seconds)
+        before = contents(work / self.out)
         process = begun(work, [*self.words, *(["--force"] if again else [])])
         time.sleep(moment)
         os.kill(process, number)
@@ -141,10 +142,11 @@ class Trial:
         if code not in (0, -number, *([] if number == signal.SIGKILL else [130])):
             return f"exit code {code} after {moment:.2f} s: {(work / 'said.txt').read_text()[-500:]}", took
         complete = (work / self.out / "manifest.json").exists()
-        if wrong := halves(work / self.out, self.whole):
-            return f"half a file after {moment:.2f} s: {wrong}", took
-        if complete and contents(work / self.out) != self.whole:
-            return f"a manifest of something else after {moment:.2f} s", took
+        if not (complete and contents(work / self.out) == before):
+            if wrong := halves(work / self.out, self.whole):
+                return f"half a file after {moment:.2f} s: {wrong}", took
+            if complete and contents(work / self.out) != self.whole:
+                return f"a manifest of something else after {moment:.2f} s", took
         if code := ended(begun(work, self.words)):
             return f"cannot be continued after {moment:.2f} s: {code} {(work / 'said.txt').read_text()[-500:]}", took
         found = contents(work / self.out)
