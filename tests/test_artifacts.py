@@ -156,6 +156,18 @@ def test_work_that_fails_before_it_writes_gives_the_complete_result_back(tmp_pat
     assert sorted(path.name for path in out.iterdir()) == [".lock", "labels", "manifest.json"]
 
 
+def test_a_result_that_was_half_set_aside_is_not_given_back(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    (out / aside.BEFORE).mkdir()
+    (out / artifacts.MANIFEST).rename(out / aside.BEFORE / artifacts.MANIFEST)
+    (out / artifacts.UNFINISHED).write_text(json.dumps({"settings": {}, "inputs": {}, "seed": 0, "clearing": True}))
+    with pytest.raises(RuntimeError), artifacts.stage(job(out)):
+        raise RuntimeError
+    assert artifacts.read_manifest(out) is None
+    assert not (out / aside.BEFORE).exists()
+
+
 def test_work_that_fails_later_keeps_what_it_has_written(tmp_path):
     out = tmp_path / "s"
     run(job(out))

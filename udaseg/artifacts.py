@@ -235,6 +235,8 @@ def _prepare(job: Job, force: bool) -> bool:
     write_json(job.out / UNFINISHED, {**identity, "clearing": True})
     if complete:
         aside.put(job.out)
+    elif unfinished is not None and unfinished.get("clearing"):
+        aside.drop(job.out)  # a kill came while it was set aside: it may be half
     aside.clear(job.out)
     return False
 
