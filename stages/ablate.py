@@ -138,7 +138,7 @@ def _seeds(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-@staged
+@staged(without=("estimate", "seed", "round_"))
 def command(
     open_session,
     seeds: Annotated[str, typer.Option(help="The seeds to run every variant with.")] = "0,1,2",
@@ -147,8 +147,4 @@ def command(
 
     Example: udaseg ablate --recipe gta2city --scale toy --seeds 0,1,2
     """
-    session = open_session()
-    for flag, instead in (("--seed", "--seeds lists the seeds of an ablation"), ("--round", "it runs all rounds")):
-        if flag in session.said:
-            raise UdasegError(f"ablate takes no {flag}", instead)
-    run(session, _seeds(seeds))
+    run(open_session(), _seeds(seeds))

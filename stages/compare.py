@@ -9,10 +9,18 @@ import typer
 from udaseg.errors import UdasegError
 
 
+def _tables(incomplete: str) -> list[str]:
+    from udaseg.report.published import tables
+
+    return [name for name in tables() if name.startswith(incomplete)]
+
+
 def command(
     runs: Annotated[list[Path] | None, typer.Argument(help="Run directories, or evaluations in them.")] = None,
     oracle: Annotated[list[Path] | None, typer.Option(help="A run of the upper bound; again for each seed.")] = None,
-    published: Annotated[str | None, typer.Option(help="A published table by name, such as gta2city.")] = None,
+    published: Annotated[
+        str | None, typer.Option(help="A published table by name, such as gta2city.", autocompletion=_tables)
+    ] = None,
     classes: Annotated[bool, typer.Option("--classes", help="The IoU of every class, a column for each row.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, fractions of 1.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, percent, with all classes.")] = False,

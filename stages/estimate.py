@@ -19,7 +19,6 @@ from .session import Planned, Session, emit, say
 
 TELLING = 2.0  # seconds that a sample has to take longer than the smallest one
 PATIENCE = 60.0  # seconds after which no larger sample is tried
-OTHERS = {"ablate", "status"}  # commands that take the flags of stages and are none
 
 
 class Cost(NamedTuple):
@@ -33,8 +32,6 @@ def estimate(phase: str, session: Session, run: Callable[[Sample], None]) -> Non
     The first sample, of one picture or step, shows what it costs to begin; how much longer a larger one takes than
     the same one again tells what each further picture or step costs.
     """
-    if phase in OTHERS:
-        raise UdasegError(f"--estimate: {phase} is no stage", "udaseg --help lists the stages")
     if ranks.count() > 1:
         raise UdasegError("--estimate looks at what one process takes", "run it without torchrun")
     began = time.monotonic()

@@ -8,7 +8,7 @@ from udaseg.errors import UdasegError
 from udaseg.pseudo.schedule import prediction_of_round
 
 from . import inputs
-from .progress import progress
+from .progress import passes, progress
 from .session import Session, say, working
 
 TOYTOWN = ("gta5", "synthia", "cityscapes")
@@ -132,14 +132,14 @@ def predict(session: Session) -> None:
             return
         from udaseg.pseudo import predict
 
-        target = inputs.target_images(session)
-        with progress("predict", "pictures") as show:
+        target, settings = inputs.target_images(session), prediction_of_round(recipe.predict, session.round)
+        with progress("predict", passes(twice=bool(settings.adabn))) as show:
             result.environment = predict.predict(
                 Path(todo.inputs["model"].path),
                 inputs.space(session),
                 target,
                 recipe.target.size,
-                prediction_of_round(recipe.predict, session.round),
+                settings,
                 todo.out,
                 pad=recipe.target.pad,
                 progress=show,
@@ -176,7 +176,7 @@ def prototypes(session: Session) -> None:
             return
         from udaseg.prototypes import gather, write
 
-        parts, model = [], todo.inputs["model"]
+        parts, model, settings = [], todo.inputs["model"], prediction_of_round(recipe.predict, session.round)
         if "source" in todo.inputs:
             source = inputs.source(session)
             parts.append((source, source.label, recipe.source))
@@ -184,12 +184,12 @@ def prototypes(session: Session) -> None:
             target = inputs.target_images(session)
             read = inputs.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
             parts.append((target, lambda i: read(target.records[i].stem), recipe.target))
-        with progress("prototypes", "pictures") as show:
+        with progress("prototypes", passes(twice=bool(settings.adabn))) as show:
             found, result.environment = gather(
                 Path(model.path),
                 inputs.space(session),
                 parts,
-                prediction_of_round(recipe.predict, session.round),
+                settings,
                 digest=model.digest,
                 progress=show,
             )

@@ -1,11 +1,33 @@
 """The options that every stage command takes, beside its own."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
 
-RecipeOption = Annotated[str | None, typer.Option("--recipe", "-r", help="A shipped recipe or a file; default: demo.")]
+from udaseg import recipes
+
+
+def shipped_names(incomplete: str) -> list[str]:
+    """Complete the name of a shipped recipe."""
+    return [name for name in recipes.shipped() if name.startswith(incomplete)]
+
+
+def recipe_names(incomplete: str) -> list[str]:
+    """Complete the name of a recipe: a shipped one, or a file."""
+    place = Path(incomplete[: incomplete.rfind("/") + 1])
+    found = shipped_names(incomplete)
+    with suppress(OSError):
+        files = (place / path.name for path in sorted(place.iterdir()) if path.is_dir() or path.suffix == ".yaml")
+        found += [name for name in map(str, files) if name.startswith(incomplete)]
+    return found
+
+
+RecipeOption = Annotated[
+    str | None,
+    typer.Option("--recipe", "-r", help="A shipped recipe or a file; default: demo.", autocompletion=recipe_names),
+]
 ScaleOption = Annotated[str | None, typer.Option("--scale", help="full, or toy: the recipe's small twin on toytown.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: warmup.steps=2000.")]
 RunOption = Annotated[Path | None, typer.Option("--run", envvar="UDASEG_RUN", help="The run; default: runs/RECIPE.")]

@@ -17,7 +17,7 @@ TRAININGS = ("pretrain", "warmup", "retrain", "distill")
 
 
 def plan(job: Job, run: Path) -> str:
-    """Say how much a stage is about to do, and how long that took before, as far as either is known."""
+    """Say how much a stage is about to do, and how long that took before, or how to find out."""
     steps = _steps(job.stage, job.settings)
     parts = [] if steps is None else [f"{steps} steps"]
     for folder in _before(job, run):
@@ -29,6 +29,8 @@ def plan(job: Job, run: Path) -> str:
             seconds = manifest["seconds"] * (steps / done if steps and done else 1)
             parts.append(f"{f'about {duration(seconds)}' if seconds >= 10 else 'a few seconds'}, as in {folder}")
             break
+    else:
+        parts = [] if steps is None else [f"{steps} steps (--estimate tells how long they take)"]
     return ", ".join(parts)
 
 

@@ -28,6 +28,11 @@ def progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         yield _lines(title, unit)
 
 
+def passes(*, twice: bool) -> str:
+    """Give the unit of work that goes over every picture once, or twice."""
+    return "passes" if twice else "pictures"
+
+
 @contextmanager
 def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

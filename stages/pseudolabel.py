@@ -8,7 +8,7 @@ import typer
 from udaseg.artifacts import Job
 
 from . import inputs, made
-from .progress import progress
+from .progress import passes, progress
 from .session import Session, say, staged, working
 
 
@@ -46,7 +46,7 @@ def run(session: Session) -> None:
             names = predictions.classes
             maps = prior.read(paths["prior"], names) if "prior" in paths else None
             before = read_thresholds(paths["before"], names) if "before" in paths else None
-            with progress("pseudolabel", "pictures") as show:
+            with progress("pseudolabel", passes(twice=settings.policy != "iast")) as show:
                 document = pseudolabel(
                     predictions, class_space(names), settings, todo.out, prior=maps, round=session.round, progress=show
                 )

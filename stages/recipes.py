@@ -11,7 +11,7 @@ from udaseg import recipes
 from udaseg.errors import UdasegError
 
 from . import chain, inputs, made
-from .options import DataOption, ScaleOption, SetOption
+from .options import DataOption, ScaleOption, SetOption, recipe_names, shipped_names
 from .session import Session, start
 
 app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def list_() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.")],
+    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.", autocompletion=recipe_names)],
     scale: ScaleOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -49,7 +49,7 @@ def show(
 
 @app.command()
 def copy(
-    name: Annotated[str, typer.Argument(help="A shipped recipe.")],
+    name: Annotated[str, typer.Argument(help="A shipped recipe.", autocompletion=shipped_names)],
     to: Annotated[Path | None, typer.Argument(help="The file to write; default: NAME.yaml.")] = None,
 ) -> None:
     """Copy a shipped recipe to change it.
@@ -68,7 +68,7 @@ def copy(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.")],
+    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.", autocompletion=recipe_names)],
     scale: ScaleOption = None,
     set_: SetOption = None,
     data: DataOption = None,

@@ -74,15 +74,17 @@ def run(session: Session) -> None:
                 model, recipe = todo.inputs["model"], session.recipe
                 found = inputs.prototypes_of(model, todo.inputs["prototypes"])
                 target = inputs.target_images(session)
-                rectify, result.environment = rectifier(
-                    Path(model.path),
-                    found,
-                    predictions,
-                    target,
-                    recipe.target,
-                    prediction_of_round(recipe.predict, session.round),
-                    settings.temperature,
-                )
+                with progress("refine: batch norm", "pictures") as show:
+                    rectify, result.environment = rectifier(
+                        Path(model.path),
+                        found,
+                        predictions,
+                        target,
+                        recipe.target,
+                        prediction_of_round(recipe.predict, session.round),
+                        settings.temperature,
+                        show,
+                    )
             with progress("refine", "pictures") as show:
                 document = refine(
                     labels,

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
@@ -169,19 +169,22 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
     _print_manifest(session, job, results)
 
 
-def staged(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn `f(open_session, own options...)` into a command that takes the shared options too.
+def staged(function: Callable[..., None] | None = None, *, without: Collection[str] = ()) -> Callable[..., Any]:
+    """Turn `f(open_session, own options...)` into a command that takes the shared options too, but for some.
 
     `open_session(changes, paths)` builds the Session; `changes` maps recipe keys to what this command's own flags
     said (None: not given), `paths` maps inputs to the paths that flags named.
     """
+    if function is None:
+        return partial(staged, without=without)
     own = inspect.signature(function).parameters
+    taken = {name: annotation for name, annotation in SHARED.items() if name not in without}
     hints = get_type_hints(function, include_extras=True)
 
     @wraps(function)
     def command(**arguments: Any) -> None:
-        shared = {name: arguments.pop(name) for name in SHARED}
-        name, estimated = function.__module__.rpartition(".")[2], shared.pop("estimate")
+        shared = {name: arguments.pop(name) for name in taken}
+        name, estimated = function.__module__.rpartition(".")[2], shared.pop("estimate", False)
 
         def open_session(
             changes: dict[str, Any] | None = None,
@@ -209,7 +212,7 @@ def staged(function: Callable[..., None]) -> Callable[..., None]:
             say(f"{name}: would run after that")
 
     parameters = [own[name].replace(annotation=hints[name]) for name in own if name != "open_session"]
-    for name, annotation in SHARED.items():
+    for name, annotation in taken.items():
         default = False if annotation in (ForceOption, DryOption, EstimateOption, JsonOption) else None
         parameters.append(inspect.Parameter(name, KEYWORD, default=default, annotation=annotation))
     keyword = [parameter.replace(kind=KEYWORD) for parameter in parameters]
@@ -256,7 +259,7 @@ def start(
     given = {key: path for key, path in (paths or {}).items() if path is not None}
     if (round_ or 1) > resolved.rounds:
         raise UdasegError(f"--round {round_}: recipe {name} has {resolved.rounds}", f"add --set rounds={round_}")
-    origin = {"recipe": recipes.lasting(name), "scale": scale, "data": resolved.data, "seed": resolved.seed}
+    origin = {"recipe": recipes.lasting(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
     place = {"out": out, "paths": given, "round": round_ or 1}
     ways = {"force": force, "dry_run": dry_run, "json": as_json, "said": tuple(said)}
     return Session(resolved, folder, origin, settings, **place, **ways)

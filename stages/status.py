@@ -45,7 +45,7 @@ def _rows(session: Session) -> list[dict[str, Any]]:
     return rows
 
 
-@staged
+@staged(without=("estimate", "round_", "out", "force", "dry_run"))
 def command(
     open_session,
     folder: Annotated[

@@ -35,7 +35,7 @@ def adapt_statistics(session: Session, job: Job, settings: Training, target) -> 
             given.size,
             settings,
             pad=given.pad,
-            progress=lambda done: show(done, len(target)),
+            progress=show,
         )
 
 

@@ -92,16 +92,31 @@ def gather(
     A part is a set of pictures, the reader of their labels (index to uint8 [H, W]) and the settings of its side,
     which say how large the network sees them; with `adabn` it takes batch norm's statistics of each part first.
     Labels are brought to the features' grid, nearest; ignored pixels count nowhere. `digest` is the model's.
+    `progress` gets (done, total) in passes over a picture: one, or with `adabn` two.
     """
     from udaseg.models.inference import Runner
 
     runner = Runner(model, space.classes, settings.precision)
     sums = Centroids(len(space), runner.model.feature_channels)
-    done, total = 0, sum(len(pictures) for pictures, _, _ in parts)
+    done, total = 0, (2 if settings.adabn else 1) * sum(len(pictures) for pictures, _, _ in parts)
+
+    def step(count: int) -> None:
+        if progress is not None:
+            progress(min(count, total), total)
+
     for pictures, label, side in parts:
         if settings.adabn:
             stem = settings.adabn == "stem"
-            runner.adapt_statistics(pictures, len(pictures), side.size, settings.batch, side.pad, stem=stem)
+            runner.adapt_statistics(
+                pictures,
+                len(pictures),
+                side.size,
+                settings.batch,
+                side.pad,
+                lambda count, _, before=done: step(before + count),
+                stem=stem,
+            )
+            done += len(pictures)
         blocks = ranks.blocks(len(pictures), settings.batch)
         sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
         for b in ranks.mine(range(len(blocks))):
@@ -111,8 +126,7 @@ def gather(
                     features_HWD = features_DHW.permute(1, 2, 0).contiguous()
                     block.add(features_HWD.cpu(), resize_label(label(i), tuple(features_HWD.shape[:2])))
                 done += len(indices) * ranks.count()
-                if progress is not None:
-                    progress(min(done, total), total)
+                step(done)
             sums_BCD[b], counts_BC[b] = block.sums, block.counts
         for sums_CD, counts_C in zip(ranks.total(sums_BCD), ranks.total(counts_BC), strict=True):
             sums.sums += sums_CD

@@ -112,8 +112,8 @@ def test_statistics_of_batch_norm_are_those_of_the_pictures_and_nothing_else_cha
     checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
     runner, pictures, read = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4), []
     learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
-    runner.adapt_statistics(pictures, 4, (32, 48), 2, progress=read.append)
-    assert read == [2, 4]
+    runner.adapt_statistics(pictures, 4, (32, 48), 2, progress=lambda done, total: read.append((done, total)))
+    assert read == [(2, 4), (4, 4)]
     assert not any(module.training for module in runner.model.modules())
     changed = {name for name, value in runner.model.state_dict().items() if not torch.equal(value, learnt[name])}
     assert {name.rpartition(".")[2] for name in changed} == {"running_mean", "running_var", "num_batches_tracked"}

@@ -12,6 +12,7 @@ from PIL import Image
 
 from udaseg.errors import UdasegError
 from udaseg.report import collect, render, write
+from udaseg.report.curves import terms
 from udaseg.report.denoising import KINDS
 
 
@@ -116,6 +117,13 @@ def test_only_the_stages_of_the_recipe_can_be_missing(fake_run):
 def test_without_a_refinement_pseudo_labels_are_taken_at_even_distances(demo):
     shutil.rmtree(demo.root / "refine")
     assert [panel.stem for panel in collect(demo.root).pseudo_panels] == [f"train_{i:06d}" for i in (0, 1, 3, 4)]
+
+
+def test_a_loss_of_one_term_is_drawn_once():
+    alone = [{"step": 1, "loss": 0.5, "source": 0.5, "lr": 0.1}, {"step": 2, "loss": 0.4, "source": 0.4}]
+    assert terms(alone) == ["loss"]
+    assert terms([*alone, {"step": 3, "loss": 0.4, "source": 0.3, "target": 0.1}]) == ["loss", "source", "target"]
+    assert terms([*alone, {"step": 3, "loss": 0.4, "source": 0.3}]) == ["loss", "source"]
 
 
 def test_names_commands_and_warnings_cannot_become_markup(fake_run):

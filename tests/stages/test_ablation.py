@@ -79,8 +79,6 @@ def test_a_variant_may_be_a_recipe_of_its_own(workspace, udaseg):
         (["--set", "chain=[warmup]"], "evaluates nothing", "add evaluate to its chain"),
         (["--seeds", "0,0"], "each once", "--seeds 0,1,2"),
         (["--seeds", "a"], "expected whole numbers", "--seeds 0,1,2"),
-        (["--seed", "5"], "ablate takes no --seed", "--seeds lists"),
-        (["--round", "2", "--set", "rounds=2"], "ablate takes no --round", "all rounds"),
     ],
 )
 def test_what_cannot_be_ablated_is_said_before_anything_runs(rendered, udaseg, arguments, message, hint):

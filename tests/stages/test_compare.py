@@ -30,6 +30,11 @@ def test_a_run_beside_its_own_start(workspace, udaseg):
     assert "\\begin{tabular}" in udaseg(f"{words} --latex", tiny=False).out
 
 
+def test_a_run_of_a_recipe_that_is_always_small_is_marked_beside_what_was_published(workspace, udaseg):
+    assert "runs at toy scale" not in udaseg("compare runs/tiny", tiny=False).out
+    assert "runs at toy scale are of small networks" in udaseg("compare runs/tiny --published gta2city", tiny=False).out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

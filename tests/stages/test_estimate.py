@@ -72,9 +72,3 @@ def test_a_stage_that_another_one_needs_is_planned(workspace, udaseg, hurried):
     assert (outcome.code, outcome.out) == (0, "")
     assert "stylize: would run into runs/tiny/stylize: stylize.beta: " in outcome.err
     assert outcome.err.endswith("retrain: would run after that\n")
-
-
-def test_commands_that_are_no_stages_have_nothing_to_estimate(workspace, udaseg):
-    outcome = udaseg("status --estimate")
-    assert outcome.code == 1
-    assert "status is no stage" in outcome.err

@@ -17,7 +17,10 @@ def took(folder, seconds):
 
 def test_a_training_says_its_steps_and_in_the_end_its_loss(rendered, udaseg, manifest):
     outcome = udaseg("warmup")
-    assert first(outcome, "warmup") == "warmup: runs in runs/tiny/warmup: it has not been run; 4 steps"
+    assert (
+        first(outcome, "warmup")
+        == "warmup: runs in runs/tiny/warmup: it has not been run; 4 steps (--estimate tells how long they take)"
+    )
     loss = manifest("runs/tiny/warmup")["metrics"]["loss"]
     last = outcome.err.splitlines()[-1]
     assert last == f"warmup: 4 steps on 6 pictures, the last loss is {loss:.3g}; the model is runs/tiny/warmup/model.pt"
@@ -52,4 +55,4 @@ def test_a_neighbour_that_is_damaged_is_no_witness_and_no_trouble(workspace, uda
 def test_what_took_another_amount_of_work_is_no_witness(workspace, udaseg):
     for words in ("--batch 3", "--set source.size=[64,128]", "--set source.limit=2"):
         said = first(udaseg(f"warmup {words} --dry-run"), "warmup")
-        assert re.search(r"; 4 steps$", said), said
+        assert re.search(r"; 4 steps \(--estimate", said), said

@@ -15,6 +15,9 @@ from udaseg import recipes
         (["warmpu"], 2, "Did you mean 'warmup'"),
         (["recipe", "shw"], 2, "Did you mean 'show'"),
         (["predict", "--modle", "x"], 2, "--model"),
+        (["ablate", "--seed", "5"], 2, "--seeds"),
+        (["ablate", "--round", "2"], 2, "No such option: --round"),
+        (["status", "--estimate"], 2, "No such option: --estimate"),
         (["warmup", "--recipe", "gta2citi"], 1, "did you mean 'gta2city'? `udaseg recipe list` shows all"),
         (["recipe", "copy", "dmeo"], 1, "did you mean 'demo'?"),
         (["warmup", "--set", "warmup.stepz=3"], 1, "did you mean 'steps'?"),
@@ -31,6 +34,28 @@ def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(tmp_path, monke
     outcome = udaseg(arguments[0], *arguments[1:], tiny=False)
     assert outcome.code == code
     assert meant in re.sub(r"[│\s]+", " ", outcome.err)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["warmup", "--recipe", "oracle-"], ["oracle-gta2city", "oracle-realtime-gta2city"]),
+        (["warmup", "--recipe", "mi"], ["mine.yaml"]),
+        (["warmup", "-r", "recipes/"], ["recipes/other.yaml"]),
+        (["recipe", "copy", "dem"], ["demo"]),
+        (["recipe", "copy", "mi"], []),
+        (["compare", "--published", "realtime"], ["realtime-gta2city"]),
+    ],
+)
+def test_recipes_and_tables_complete(tmp_path, monkeypatch, udaseg, words, expected):
+    monkeypatch.chdir(tmp_path)
+    for path in (Path("mine.yaml"), Path("mine.txt"), Path("recipes", "other.yaml")):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.setenv("_UDASEG_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(["udaseg", *words]))
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    assert udaseg("", tiny=False).out.split() == expected
 
 
 def test_a_word_like_none_that_is_known_is_answered_with_all_of_them(udaseg):

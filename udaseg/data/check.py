@@ -65,7 +65,10 @@ def check(
             done += 1
             if progress:
                 progress(done, total)
-        found = [Finding(severity, name, what, tuple(files)) for (severity, what), files in problems.items()]
+        found = [
+            Finding(severity, name, what, tuple(files), _hint(what, dataset) if severity == "error" else None)
+            for (severity, what), files in problems.items()
+        ]
         expected = DATASETS[dataset].TOTALS.get(name)
         if expected and dataset == "crosscity":
             expected *= max(1, len(crosscity.cities(root)))
@@ -113,10 +116,22 @@ def _list_labels(dataset: str, root: Path, split: str, coding: str | None, image
     partners = {"label": labels.files} | ({"depth map": labels.depth} if labels.depth else {})
     for what, files in partners.items():
         if missing := [path.name for stem, path in images.items() if stem not in files]:
-            findings.append(Finding("error", split, f"images without a {what}", tuple(missing)))
+            finding = f"images without a {what}"
+            findings.append(Finding("error", split, finding, tuple(missing), _hint(finding, dataset)))
         if spare := [path.name for stem, path in files.items() if stem not in images]:
             findings.append(Finding("warning", split, f"{what}s without an image", tuple(spare)))
     return _Listed(images, labels, findings)
+
+
+def _hint(what: str, dataset: str) -> str:
+    """Say how to mend what is an error about some files of a split."""
+    if dataset != "folder":
+        mended = f"get these files again: {DATASETS[dataset].GET}"
+    elif what.startswith("ids unknown"):
+        mended = "list these ids in classes.yaml, under `ignore` those without a class, or name the right --coding"
+    else:
+        mended = "add these files, or export them again"
+    return f"{mended}; or leave the pictures out: `list` in the recipe names a text file of those to take"
 
 
 def _look(stem: str, split: _Listed, root: Path) -> _Seen:

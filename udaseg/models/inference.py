@@ -17,6 +17,7 @@ from udaseg.models.averaging import averaged
 from udaseg.models.heads import Heads
 from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
+from udaseg.parallel import Progress
 from udaseg.recipe import HxW, Views
 
 
@@ -81,7 +82,7 @@ class Runner:
         size: HxW | None,
         batch: int,
         pad: bool = False,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
         *,
         stem: bool = False,
     ) -> None:
@@ -95,7 +96,7 @@ class Runner:
             for indices, _, input_N3HW in self.run(pictures, range(count), size, batch, self._input, pad):
                 yield input_N3HW
                 if progress is not None:
-                    progress(indices[-1] + 1)
+                    progress(indices[-1] + 1, count)
 
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             update_bn(inputs(), self.model.stem() if stem else self.model)

@@ -1,6 +1,6 @@
 """The scores of a network for every picture of the target, stored at the network's stride."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from udaseg import ranks
 from udaseg.data.records import ImageSet
 from udaseg.labels import ClassSpace
 from udaseg.models.inference import Runner
+from udaseg.parallel import Progress
 from udaseg.predictions import PredictionsWriter
 from udaseg.recipe import HxW, Predict
 
@@ -23,7 +24,7 @@ def predict(
     out: Path,
     *,
     pad: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write `predictions.h5`: float16 logits [C, h, w] of every picture, seen at `size` (with `pad` at the
     largest size of its aspect within it), with its own size beside them.
@@ -31,7 +32,8 @@ def predict(
     Several scales and the mirror image are averaged at the network's stride: `average=logits` stores their mean,
     `probs` the logarithm of the mean probabilities, whose upsampling is not quite the mean of the upsampled ones.
     With `adabn` the network first takes its batch norm's statistics from the pictures, at `size`.
-    Batches that are there already are not computed again. Returns the manifest's environment.
+    Batches that are there already are not computed again. `progress` gets (done, total) in passes over a picture:
+    one, or with `adabn` two. Returns the manifest's environment.
     """
     runner = Runner(model, space.classes, settings.precision)
     with PredictionsWriter(out, space.classes, runner.model.align_corners) as writer:
@@ -43,7 +45,7 @@ def predict(
         ranks.wait()  # all have looked before the first of them writes
         if settings.adabn and todo:
             done, total = done + len(target), 2 * len(target)
-            read = None if progress is None else lambda count: progress(count, total)
+            read = None if progress is None else lambda count, _: progress(count, total)
             runner.adapt_statistics(target, len(target), size, settings.batch, pad, read, stem=settings.adabn == "stem")
 
         def infer(images: Sequence[np.ndarray], seen: HxW | None) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 from udaseg.data.records import ImageSet
 from udaseg.errors import UdasegError
 from udaseg.models.inference import Runner
+from udaseg.parallel import Progress
 from udaseg.predictions import Predictions
 from udaseg.prototypes import Prototypes, distances, rectified
 from udaseg.recipe import Predict, Target
@@ -27,11 +28,12 @@ def rectifier(
     side: Target,
     settings: Predict,
     temperature: float,
+    progress: Progress | None = None,
 ) -> tuple[Rectify, dict[str, Any]]:
     """Load the network whose prototypes these are; return what rectifies, and the manifest's environment.
 
     The pictures are seen once, at the size of `side`, however many views the stored scores are the mean of; with
-    `adabn` once more before, for batch norm's statistics, as when the scores were made. Raises
+    `adabn` once more before, for batch norm's statistics, as when the scores were made (`progress`). Raises
     UdasegError for prototypes of other classes or of features of another dimension, and for a stem without a picture.
     """
     runner = Runner(model, predictions.classes, settings.precision)
@@ -42,7 +44,8 @@ def rectifier(
             "compute the prototypes with this recipe (`udaseg prototypes`)",
         )
     if settings.adabn:
-        runner.adapt_statistics(target, len(target), side.size, settings.batch, side.pad, stem=settings.adabn == "stem")
+        stem = settings.adabn == "stem"
+        runner.adapt_statistics(target, len(target), side.size, settings.batch, side.pad, progress, stem=stem)
     place = {record.stem: i for i, record in enumerate(target.records)}
     centroids_CD = torch.from_numpy(prototypes.centroids)
 

@@ -32,7 +32,7 @@ class Run:
     settings: dict[str, Any]  # by dotted key
     metrics: dict[str, Any]
     miou: float  # the one the run is read by
-    scale: str | None = None  # of its recipe, where one was asked for
+    scale: str | None = None  # full or toy
 
 
 @dataclass(frozen=True)
@@ -230,5 +230,5 @@ def doubts(rows: Sequence[Row], table: Published | None = None) -> list[str]:
     elif count != table.mean_of:
         found.append(f"the runs score {count} classes, the published means are over {table.mean_of}")
     if any(run.scale == "toy" for run in runs):
-        found.append("runs at --scale toy are of toytown and small networks, what is published is of real data")
+        found.append("runs at toy scale are of small networks and few small pictures, what is published is not")
     return found

@@ -17,10 +17,14 @@ POINTS = 200  # points a curve; longer logs are averaged over equal stretches
 
 
 def terms(log: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what a training log follows besides step, learning rate and time: the loss first."""
+    """Return what a training log follows besides step, learning rate and time: the loss first.
+
+    A loss of a single term is that term, which is left out.
+    """
     names = dict.fromkeys(key for record in log for key, value in record.items() if isinstance(value, int | float))
     losses = (name for name in names if name not in NOT_LOSSES and not name.startswith(ACCURACY))
-    return sorted(losses, key=lambda name: name != "loss")
+    found = sorted(losses, key=lambda name: name != "loss")
+    return found[:1] if len(found) == 2 and all(_same(record, *found) for record in log) else found
 
 
 def accuracies(log: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -104,6 +108,10 @@ def ellipses(mixtures: Mixtures, c: int) -> Markup:
         shapes.append(element("ellipse", title, cx=x, cy=y, rx=rx, ry=ry, fill_opacity=opacity, class_="gauss"))
     frame = element("rect", x=0.5, y=0.5, width=99, height=height * scale - 1, class_="frame")
     return svg(100, height * scale, f"where {mixtures.classes[c]} lies in the picture", *shapes, frame)
+
+
+def _same(record: Mapping[str, Any], one: str, other: str) -> bool:
+    return record.get(one) == record.get(other)
 
 
 def _path(log: Sequence[Mapping[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:

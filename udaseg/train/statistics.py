@@ -1,11 +1,11 @@
 """Batch norm's statistics of a trained network, which are those of the pictures it was trained on."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from udaseg.data.records import ImageSet
 from udaseg.models import checkpoint
 from udaseg.models.inference import Runner
+from udaseg.parallel import Progress
 from udaseg.recipe import HxW, Model, Training
 
 
@@ -16,7 +16,7 @@ def take(
     settings: Training,
     *,
     pad: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write `model` again with the statistics of the target's pictures, in batches of `settings.batch`, at `size`.
 
