@@ -203,6 +203,8 @@ def test_a_stylised_warm_up_is_not_passed_off_as_plain_source_training(demo):
     assert "stylised source pictures" not in plain(render(collect(demo.root)))
     demo.training("warmup", source="runs/demo/stylize")
     assert "stylised source pictures" in plain(render(collect(demo.root)))
+    demo.evaluate("evaluate-pretrain", [0.2] * 19)
+    assert "stylised source pictures" not in plain(render(collect(demo.root)))
 
 
 def test_runs_that_differ_only_in_their_seed_get_a_mean_and_a_deviation(fake_run):

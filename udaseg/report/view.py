@@ -25,6 +25,7 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
     found = scores.evaluations(run)
     labelling = [shown for number in _rounds(run) if (shown := _labelling(run, number))]
     names = _class_names(run)
+    warmed_up = run.evaluation("source") is run.last("evaluate-warmup") is not None
     return {
         "run": run,
         "prefix": prefix,
@@ -40,8 +41,8 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
         "roles": {role: run.evaluation(role) for role in ROLES},
         "evaluations": (evaluations := _evaluations(run)),
         "conventions": list(dict.fromkeys(str(one["convention"]) for one in evaluations if one["convention"])),
-        "stylised_baseline": "source" not in run.bounds and _uses_stylised(run.last("warmup")),
-        "aligned_baseline": run.aligned and run.evaluation("source") is run.last("evaluate-warmup") is not None,
+        "stylised_baseline": warmed_up and _uses_stylised(run.last("warmup")),
+        "aligned_baseline": warmed_up and run.aligned,
         "warned": {name for part in labelling for name, _ in part["warnings"]},  # those shown beside their labels
         "labelling": labelling,
         "rounds": across(labelling),
