@@ -101,7 +101,7 @@ def run(session: Session) -> None:
         for name, was, now in zip(document["classes"], document["before"], document["after"], strict=True):
             if was and not now:
                 result.warnings.append(f"no pseudo-label of {name} is left of {was} pixels")
-        result.metrics = {"before": before, "after": after, "flipped": flipped}
+        result.metrics = {"after": after, "before": before, "flipped": flipped}
         say(
             f"refine: {order}: {before} labelled pixels became {after} ({after / max(before, 1):.1%}), {flipped} of "
             f"them another class, in {todo.out / 'labels'}"
