@@ -34,7 +34,8 @@ def command(
     out = out or runs[0].parent / "tensorboard"
     every = [Events(run, out / name) for run, name in zip(runs, names, strict=True)]
     written = sum(events.update() for events in every)
-    say(f"tensorboard: {written} numbers of {len(runs)} runs in {out}; look at them with: tensorboard --logdir {out}")
+    of = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    say(f"tensorboard: {written} numbers of {of} in {out}; look at them with: tensorboard --logdir {out}")
     try:
         while follow:
             time.sleep(SECONDS)
