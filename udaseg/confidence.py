@@ -141,7 +141,7 @@ def _normalise(block, best, n, own):
         own[x] = exp(own[x] - best[x]) / total[x]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")  # a division that may raise is no vector code
 def _decide(logits_CHW, rows, columns, bias, thresholds, label, confidence):
     """Write argmax(logit + bias) and its softmax probability; IGNORE where that is below the class's threshold.
 
@@ -178,7 +178,7 @@ def _decide(logits_CHW, rows, columns, bias, thresholds, label, confidence):
                 confidence[y, start : start + n] = own[:n]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _softmax(logits_CHW, rows, columns, probabilities_CHW):
     classes, height, width = probabilities_CHW.shape
     rows_2CW = np.empty((2, classes, width), np.float32)

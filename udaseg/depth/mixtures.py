@@ -229,7 +229,7 @@ def _extent(counts_HWB):
     return extent_HW2
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc"})  # lanes for the sums over bins; they differ in the last bits
+@njit(cache=True, nogil=True, fastmath={"reassoc"}, error_model="numpy")  # lanes for sums; they differ in the last bits
 def _expect(counts_HWB, extent_HW2, log_column, log_row, log_bin, look):
     """Sum the responsibilities of each component by column, row and bin; with `look` also the log-likelihood.
 

@@ -14,7 +14,7 @@ from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")  # a division that may raise is no vector code
 def _decide(logits_CHW, rows, columns, prior_CHW, prior_rows, prior_columns, weight, thresholds, label, confidence):
     """Write argmax(weight * prior * p) and its prior * p; IGNORE where that is 0 or below the class's threshold."""
     classes = logits_CHW.shape[0]
