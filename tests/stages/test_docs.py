@@ -37,7 +37,7 @@ def commands(name, word):
 
 
 @pytest.fixture
-def place(workspace):
+def place(workspace, sound):
     """Give the runs that the documents name, pictures of one's own, and the recipes that are shown."""
     for name in ("demo", "demo-1", "oracle", "source"):
         shutil.copytree("runs/tiny", f"runs/{name}", ignore=shutil.ignore_patterns(".lock"))

@@ -8,9 +8,8 @@ from udaseg import doctor, recipes
 
 
 @pytest.fixture(autouse=True)
-def sound(monkeypatch):
+def bare(sound, monkeypatch):
     """Let the machine be sound, whatever it is, and without the weights of ImageNet."""
-    monkeypatch.setattr(doctor, "ROOM", 0)
     monkeypatch.setattr(doctor, "weights", lambda backbone: doctor.Finding(f"no weights of {backbone}", "get them"))
 
 
