@@ -1,6 +1,7 @@
 """The fused kernels against torch: interpolate, softmax, max."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -93,6 +94,33 @@ def test_without_bias_a_pixel_is_kept_exactly_where_its_confidence_reaches_the_t
     expected = np.where(confidence >= thresholds[label], label, 255)
     kept = thresholded_label(logits_CHW, 96, 104, True, np.zeros(5, np.float32), thresholds)
     np.testing.assert_array_equal(kept, expected)
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize(("grid", "size"), [((20, 33), (160, 264)), ((21, 34), (151, 300)), ((9, 9), (37, 90))])
+@pytest.mark.parametrize("scale", [1, 8, 40, 3000])
+def test_regions_that_are_decided_by_their_corners_come_to_what_their_pixels_do(grid, size, align_corners, scale):
+    rng = np.random.default_rng(3)
+    coarse = rng.normal(size=(6, 4, 5))
+    rows, columns = (np.linspace(0, n - 1, m).round().astype(int) for n, m in zip((4, 5), grid, strict=True))
+    logits_CHW = (scale * (coarse[:, rows][:, :, columns] + rng.normal(0, 0.05, (6, *grid)))).astype(np.float32)
+    label, confidence = label_and_confidence(logits_CHW, *size, align_corners)
+    np.testing.assert_array_equal(argmax_label(logits_CHW, *size, align_corners), label)
+    full_1CHW = interpolate(torch.from_numpy(logits_CHW)[None], size, mode="bilinear", align_corners=align_corners)
+    kept, full_CHW = 0, full_1CHW[0].numpy()
+    for share in (0.05, 0.3, 0.9):
+        thresholds = np.array([np.quantile(confidence[label == c], share) for c in range(6)], np.float32)
+        label_of = partial(thresholded_label, logits_CHW, *size, align_corners, thresholds=thresholds)
+        selected = label_of(bias=np.zeros(6, np.float32))
+        np.testing.assert_array_equal(selected, np.where(confidence >= thresholds[label], label, 255))
+        kept += np.count_nonzero(selected != 255)
+        # A bias for all classes alike moves no decision, one for a single class moves some to it.
+        np.testing.assert_array_equal(label_of(bias=np.full(6, 0.5, np.float32)), selected)
+        bias = np.linspace(0, scale, 6, dtype=np.float32)
+        winner = (full_CHW + bias[:, None, None]).argmax(0)
+        own = np.take_along_axis(softmax_by_torch(logits_CHW, *size, align_corners), winner[None], 0)[0]
+        assert (label_of(bias=bias) == np.where(own >= thresholds[winner], winner, 255)).mean() > 0.99
+    assert 0 < kept < 3 * label.size
 
 
 def test_threads_do_not_disturb_each_other():

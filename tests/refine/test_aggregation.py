@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
 from udaseg.errors import UdasegError
-from udaseg.refine.aggregation import aggregate, filter_confidence, size_thresholds
+from udaseg.refine.aggregation import aggregate, size_thresholds
 
 
 def by_class(label, minimum):
@@ -141,14 +141,3 @@ def test_a_class_that_the_source_lacks_gets_the_smallest_size():
 def test_refuses_sizes_without_sense(arguments):
     with pytest.raises(UdasegError):
         size_thresholds(*arguments)
-
-
-def test_confidence_of_exactly_nine_tenths_is_kept():
-    confidence = np.array([[0.9, np.nextafter(np.float32(0.9), np.float32(0)), 1.0, np.nan]], np.float32)
-    label = np.array([[4, 4, 255, 0]], np.uint8)
-    assert filter_confidence(label, confidence, 0.9).tolist() == [[4, 255, 255, 255]]
-
-
-def test_confidence_of_another_picture_is_refused():
-    with pytest.raises(UdasegError, match="one shape"):
-        filter_confidence(np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.float32))

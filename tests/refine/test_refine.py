@@ -91,6 +91,13 @@ def test_confidence_is_that_of_the_rectified_scores(run):
     assert run(rectified=unsure, **settings, out="unsure")[1] == unsure
 
 
+def test_without_prototypes_it_is_that_of_the_prediction(run):
+    settings = {"spatial_prior": True, "base0": 0, "base1": 0}
+    share = float(np.exp(5) / (np.exp(5) + 2))  # of the class that stands out by 5
+    assert run(**settings, confidence=share - 1e-4)[1] == BEFORE
+    assert run(**settings, confidence=share + 1e-4, out="unsure")[1] == (".....",) * 5
+
+
 def test_prototypes_on_all_pixels_come_first(run):
     with pytest.raises(UdasegError, match="label again what the spatial prior has taken out") as caught:
         run(**BOTH, first="spatial_prior", pixels="all")

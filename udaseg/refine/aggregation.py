@@ -139,15 +139,3 @@ def size_thresholds(class_counts: Sequence[float], base0: float, base1: float, a
     spread = np.ptp(counts)
     share = (counts - counts.min()) / spread if spread > 0 else np.zeros_like(counts)
     return np.rint((base0 + share * base1) * area_scale).astype(np.int64)
-
-
-def filter_confidence(label: np.ndarray, confidence: np.ndarray, least: float = 0.9) -> np.ndarray:
-    """Set to 255 every pixel whose confidence is below `least`; uint8 [H, W] and float32 [H, W] to uint8 [H, W].
-
-    The comparison is in float32, so a confidence of exactly 0.9 is kept. Raises UdasegError where the shapes differ.
-    """
-    if label.shape != confidence.shape:
-        raise UdasegError(f"label is {list(label.shape)} and confidence {list(confidence.shape)}, expected one shape")
-    dropped = np.logical_not(confidence >= np.asarray(least, confidence.dtype))
-    # True becomes 255, whose union with any id is 255.
-    return np.bitwise_or(label, np.negative(dropped.view(np.uint8)))

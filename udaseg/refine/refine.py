@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from udaseg import ranks
-from udaseg.confidence import label_and_confidence
+from udaseg.confidence import argmax_label, thresholded_label
 from udaseg.data.pictures import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.files import write_json
@@ -16,7 +16,7 @@ from udaseg.metrics import pairs
 from udaseg.parallel import Progress, counted, ordered
 from udaseg.predictions import Predictions
 from udaseg.recipe import Refine
-from udaseg.refine.aggregation import aggregate, filter_confidence, size_thresholds
+from udaseg.refine.aggregation import aggregate, size_thresholds
 from udaseg.refine.rectification import Rectify
 
 REFERENCE_AREA = 1280 * 760  # pixels of the pictures for which N_base0 and N_base1 were published
@@ -74,19 +74,20 @@ def refine(
         yield from rectify(left) if "prototypes" in chosen else ((stem, None) for stem in left)
 
     def stepwise(label_HW: np.ndarray, stem: str, rectified_Chw: np.ndarray | None) -> np.ndarray:
-        size, confidence_HW = label_HW.shape, None
+        size, align_corners = label_HW.shape, predictions.align_corners
         for step in chosen:
             if step == "prototypes":
-                decided_HW, confidence_HW = label_and_confidence(rectified_Chw, *size, predictions.align_corners)
+                decided_HW = argmax_label(rectified_Chw, *size, align_corners)
                 label_HW = (
                     decided_HW if settings.pixels == "all" else np.where(label_HW == IGNORE, label_HW, decided_HW)
                 )
             else:
-                if settings.confidence > 0:  # the softmax at full size is most of the work
-                    if confidence_HW is None:
-                        logits_Chw = predictions.logits(stem)
-                        _, confidence_HW = label_and_confidence(logits_Chw, *size, predictions.align_corners)
-                    label_HW = filter_confidence(label_HW, confidence_HW, settings.confidence)
+                if settings.confidence > 0:
+                    logits_Chw = rectified_Chw if chosen[0] == "prototypes" else predictions.logits(stem)
+                    least = np.full(classes, settings.confidence, np.float32)
+                    none = np.zeros(classes, np.float32)
+                    sure_HW = thresholded_label(logits_Chw, *size, align_corners, none, least)
+                    label_HW = np.where(sure_HW == IGNORE, sure_HW, label_HW)
                 label_HW = aggregate(label_HW, minimum_of(size))
         return label_HW
 
