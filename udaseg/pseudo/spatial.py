@@ -9,9 +9,9 @@ that is not; `weight` puts the classes back into proportion where they compete.
 import numpy as np
 from numba import njit
 
-from udaseg.confidence import BLOCK, blend, exp, hold, prepared, taps
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
+from udaseg.upsampling import BLOCK, blend, exp, hold, prepared, taps
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # a division that may raise is no vector code

@@ -12,9 +12,9 @@ import numpy as np
 from numba import njit
 
 from udaseg import ranks
-from udaseg.confidence import bits_of
 from udaseg.errors import UdasegError
 from udaseg.metrics import class_counts
+from udaseg.upsampling import bits_of
 
 # The bin of a confidence is the one of its doubt u = 1 - confidence, because softmax saturates: most pixels of an easy
 # class lie within 1e-3 of 1. Below 1/8 the bin is u + 2^-11 as a float with 13 bits of mantissa, which separates all
