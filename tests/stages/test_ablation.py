@@ -69,6 +69,12 @@ def test_a_variant_may_be_a_recipe_of_its_own(workspace, udaseg):
     assert variants["M1"]["miou"] == [json.loads((place / "evaluate-warmup/metrics.json").read_text())["miou"]]
 
 
+def test_null_takes_out_what_the_base_lists(tmp_path):
+    (tmp_path / "base.yaml").write_text("base: demo\nablation: {a: {evaluate.flip: true}, b: {rounds: 2}}\n")
+    (tmp_path / "own.yaml").write_text("base: base.yaml\nablation: {a: null}\n")
+    assert recipes.load(str(tmp_path / "own.yaml")).ablation == {"b": {"rounds": 2}}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [

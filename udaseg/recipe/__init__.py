@@ -77,6 +77,7 @@ class Recipe(Section):
     @field_validator("ablation")
     @classmethod
     def _changes_or_recipes(cls, ablation: dict[str, Any]) -> dict[str, Any]:
+        ablation = {name: without for name, without in ablation.items() if without is not None}
         for name, without in ablation.items():
             if not isinstance(without, dict) and not (isinstance(without, str) and "/" not in without):
                 raise ValueError(

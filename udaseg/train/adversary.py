@@ -142,7 +142,7 @@ def player(settings: Adversary, features: int, classes: int, device: torch.devic
             f"and {settings.loss}",
             "leave out adversary.discriminator and adversary.loss, or set adversary.align to output or entropy",
         )
-    discriminator.to(device)
+    discriminator.to(device, memory_format=torch.channels_last)
     optimizer = Adam(discriminator.parameters(), lr=settings.lr, betas=settings.betas)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -207,8 +207,10 @@ def _alike(seen: dict[str, Seen]) -> dict[str, Seen]:
 
 
 def _blanked(view_NChw: Tensor, valid_NHW: Tensor | None) -> Tensor:
+    """Take the places without a picture out of a view, and lay it out as convolutions read it quickest."""
     valid_Nhw = at_grid(valid_NHW, view_NChw.shape[-2:])
-    return view_NChw if valid_Nhw is None else view_NChw * valid_Nhw[:, None]
+    blanked_NChw = view_NChw if valid_Nhw is None else view_NChw * valid_Nhw[:, None]
+    return blanked_NChw.contiguous(memory_format=torch.channels_last)
 
 
 def _within(values_Nhw: Tensor, valid_NHW: Tensor | None) -> Tensor:
