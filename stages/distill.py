@@ -61,6 +61,7 @@ def run(session: Session) -> None:
                 seed=recipe.seed,
                 pad=(recipe.source.pad, recipe.target.pad),
                 progress=show,
+                note=result.warnings.append,
             )
         training.adapt_statistics(session, todo, settings, target)
         training.ended(todo, result, settings.steps, len(target), "target pictures")

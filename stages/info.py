@@ -66,6 +66,8 @@ def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Mo
     from udaseg.models.discriminators import PATCH
 
     if name in PATCH:
+        if backbone:
+            raise UdasegError(f"the discriminator {name} has no backbone", "leave out --backbone")
         classes = classes or 19
         with torch.device("meta"):
             return PATCH[name](classes), classes, classes
@@ -76,11 +78,12 @@ def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Mo
             raise UdasegError(f"there is no backbone {backbone!r}", f"known: {', '.join(known)}")
         with torch.device("meta"):
             return construct(recipe.Model(name=name, backbone=backbone, weights="none"), classes), 3, classes
-    if not Path(name).is_file():
+    path = Path(name) / "model.pt" if Path(name).is_dir() else Path(name)
+    if not path.is_file():
         raise UdasegError(
-            f"there is no network, discriminator or file {name!r}", f"known: {', '.join([*NETWORKS, *PATCH])}"
+            f"there is no network, discriminator or file {str(path)!r}", f"known: {', '.join([*NETWORKS, *PATCH])}"
         )
     if classes or backbone:
         raise UdasegError(f"{name} has its classes and its backbone", "leave out --classes and --backbone")
-    model, meta = checkpoint.load(Path(name))
+    model, meta = checkpoint.load(path)
     return model, 3, len(meta["classes"])

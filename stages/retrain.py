@@ -83,6 +83,7 @@ def run(session: Session) -> None:
                 thresholds=thresholds,
                 centroids=centroids,
                 progress=show,
+                note=result.warnings.append,
             )
         if not ranks.first():
             return

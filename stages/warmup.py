@@ -1,5 +1,6 @@
 """udaseg warmup: train on the labelled source, and align the target where the recipe has an adversary."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -141,13 +142,29 @@ def run(session: Session, phase: str = "warmup") -> None:
                 depth=recipe.depth,
                 densities=mixtures.densities(session, paths["mixtures"]) if "mixtures" in paths else None,
                 progress=show,
+                note=result.warnings.append,
             )
         if not ranks.first():
             return
         training.adapt_statistics(session, todo, recipe.warmup, target)
+        result.warnings += _colour_alone(recipe)
         if recipe.adversary.align != "none":
             result.warnings += adversary.doubts(todo.out / "log.jsonl")
         training.ended(todo, result, recipe.warmup.steps, len(source), "pictures")
+
+
+def _colour_alone(recipe: Recipe) -> list[str]:
+    """Say where the style that a training draws is too narrow a band to hold more than the mean colour."""
+    from udaseg.fda import half_width
+
+    beta, size = recipe.warmup.fda, recipe.warmup.augment.crop or recipe.source.size
+    if beta is None or size is None or max(half_width(*size, beta)) > 0:
+        return []
+    least = math.ceil(1000 / min(size)) / 1000
+    return [
+        f"warmup.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the pictures take over the "
+        f"target's mean colour and nothing else; {least} and more takes over contrast too"
+    ]
 
 
 @staged

@@ -9,6 +9,8 @@ from udaseg.errors import UdasegError
 from udaseg.models import checkpoint, weights
 from udaseg.models.preprocess import normalise
 
+NAMES = [str(i) for i in range(19)]
+
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
@@ -34,7 +36,7 @@ def test_without_network_the_error_says_which_file_to_put_where(hub, monkeypatch
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
     with pytest.raises(UdasegError, match="cannot download the ImageNet weights of resnet18") as caught:
-        models.build(settings(), 19)
+        models.build(settings(), NAMES)
     assert str(hub / "resnet18-f37072fd.pth") in caught.value.hint
     assert "model.weights=none" in caught.value.hint
 
@@ -44,10 +46,10 @@ def test_imagenet_weights_come_from_the_cache(hub):
     state = pretrained()
     torch.save(state, hub / "resnet18-f37072fd.pth")
     notes = []
-    network = models.build(settings(), 19, notes.append)
+    network = models.build(settings(), NAMES, notes.append)
     assert torch.equal(network.backbone.layer4[1].conv2.weight, state["layer4.1.conv2.weight"])
     assert not network.stride_first
-    assert "classifier.0.weight" in notes[0]
+    assert notes == []  # that ImageNet has other classes goes without saying
 
 
 @pytest.mark.parametrize("color", ["bgr-mean", "rgb"])
@@ -57,7 +59,7 @@ def test_imagenet_weights_are_refitted_to_the_colour_convention(hub, color):
     picture = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     maps = []
     for convention in ("rgb-imagenet", color):
-        backbone = models.build(settings(color=convention), 19).backbone.eval()
+        backbone = models.build(settings(color=convention), NAMES).backbone.eval()
         with torch.no_grad():
             maps.append(backbone.bn1(backbone.conv1(normalise(picture, convention)))[..., 2:-2, 2:-2])
     torch.testing.assert_close(maps[0], maps[1], atol=1e-4, rtol=1e-4)
@@ -67,7 +69,7 @@ def test_a_file_of_backbone_weights(tmp_path):
     path = tmp_path / "body.pth"
     state = pretrained()
     torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
-    network = models.build(settings(name="fpn", weights=str(path)), 7)
+    network = models.build(settings(name="fpn", weights=str(path)), NAMES[:7])
     assert torch.equal(network.backbone.conv1.weight, state["conv1.weight"])
 
 
@@ -84,7 +86,7 @@ def test_a_published_deeplab_brings_its_head_and_its_strides(tmp_path):
     path = tmp_path / "published.pth"
     state = caffe_deeplab(19)
     torch.save(state, path)
-    network = models.build(settings(weights=str(path), color="bgr-mean"), 19)
+    network = models.build(settings(weights=str(path), color="bgr-mean"), NAMES)
     assert network.stride_first
     assert torch.equal(network.classifier[3].weight, state["Scale.layer5.conv2d_list.3.weight"])
     two = models.construct(settings(aspp=(6, 18)), 19)
@@ -98,9 +100,19 @@ def test_a_head_of_other_classes_is_reported_and_left_new(tmp_path):
     path = tmp_path / "published.pth"
     torch.save(caffe_deeplab(21), path)
     notes = []
-    network = models.build(settings(weights=str(path)), 19, notes.append)
+    network = models.build(settings(weights=str(path)), NAMES, notes.append)
     assert network.classifier[0].weight.shape[0] == 19
     assert "8 reshaped (classifier.0.weight" in notes[0]
+    assert notes[0].endswith("published DeepLabs see model.color=bgr-mean, this one rgb-imagenet")
+
+
+def test_a_published_deeplab_that_fits_is_doubted_for_its_colours_alone(tmp_path):
+    path, notes = tmp_path / "published.pth", []
+    torch.save(caffe_deeplab(19), path)
+    models.build(settings(weights=str(path), color="bgr-mean"), NAMES, notes.append)
+    assert notes == []
+    models.build(settings(weights=str(path)), NAMES, notes.append)
+    assert notes[0].startswith(f"model.weights: {path}: 108 tensors; published DeepLabs see model.color=bgr-mean")
 
 
 def test_multi_level_networks_have_their_main_head_in_layer6(tmp_path):
@@ -108,37 +120,75 @@ def test_multi_level_networks_have_their_main_head_in_layer6(tmp_path):
     state = caffe_deeplab(19)
     main = {name.replace("layer5", "layer6"): value + 1 for name, value in state.items() if "layer5" in name}
     torch.save({**state, **main}, path)
-    network = models.build(settings(weights=str(path)), 19)
+    network = models.build(settings(weights=str(path)), NAMES)
     assert torch.equal(network.classifier[1].bias, main["Scale.layer6.conv2d_list.1.bias"])
+    both = models.construct(settings(auxiliary=0.1), 19)
+    inner = {name: torch.full((19, 256, 3, 3), 0.5) for name in state if "layer5" in name and name.endswith("weight")}
+    torch.save({**state, **main, **inner}, path)
+    report = weights.load(both, settings(auxiliary=0.1, weights=str(path), color="bgr-mean"))
+    assert report.plain
+    assert torch.equal(both.auxiliary[2].weight, torch.full((19, 256, 3, 3), 0.5))
+    assert torch.equal(both.auxiliary[1].bias, state["Scale.layer5.conv2d_list.1.bias"])
+
+
+def test_networks_with_the_main_head_alone_in_layer6_stride_first_too(tmp_path):
+    path = tmp_path / "single.pth"
+    state = {name.replace("layer5", "layer6"): value for name, value in caffe_deeplab(19).items()}
+    for part in ("weight", "bias"):
+        for layer, shape in {"enc4_1": (128, 512, 1, 1), "enc4_3": (1, 128, 1, 1), "dec4": (512, 128, 1, 1)}.items():
+            state[f"{layer}.{part}"] = torch.zeros(shape if part == "weight" else shape[:1])
+    torch.save(state, path)
+    network = models.construct(settings(), 19)
+    report = weights.load(network, settings(weights=str(path), color="bgr-mean"))
+    assert network.stride_first
+    assert torch.equal(network.classifier[0].weight, state["Scale.layer6.conv2d_list.0.weight"])
+    assert [name for name in report.unexpected if name.startswith("dec4")] == ["dec4.bias", "dec4.weight"]
+    assert report.missing == ()
+
+
+def test_the_published_depth_head_fills_ours(tmp_path):
+    network = models.construct(settings(heads=("depth",)), 19)
+    own = {name: value + 1 for name, value in network.heads.state_dict().items()}
+    names = {"depth.0": "enc4_1", "depth.2": "enc4_2", "depth.4": "enc4_3"}
+    depth = {f"{names[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value for name, value in own.items()}
+    torch.save({**caffe_deeplab(19), **depth}, tmp_path / "dada.pth")
+    report = weights.load(network, settings(weights=str(tmp_path / "dada.pth"), color="bgr-mean", heads=("depth",)))
+    assert report.plain
+    assert all(torch.equal(value, own[name]) for name, value in network.heads.state_dict().items())
 
 
 def test_our_own_model_can_start_another(tmp_path):
     path = tmp_path / "model.pt"
     first = models.construct(settings(weights="none"), 19)
-    checkpoint.save(path, first, settings(weights="none"), [str(i) for i in range(19)])
-    second = models.build(settings(weights=str(path)), 19)
+    checkpoint.save(path, first, settings(weights="none"), NAMES)
+    second = models.build(settings(weights=str(path)), NAMES)
     assert torch.equal(second.classifier[0].weight, first.classifier[0].weight)
+    notes = []
+    other = models.build(settings(weights=str(path)), [*NAMES[:-1], "another"], notes.append)
+    assert torch.equal(other.backbone.conv1.weight, first.backbone.conv1.weight)
+    assert not torch.equal(other.classifier[0].weight, first.classifier[0].weight)
+    assert notes[0].endswith("its classes are others: 0, 1, 2, 3, ...")
     with pytest.raises(UdasegError, match="trained with color rgb-imagenet, the recipe has bgr-mean"):
-        models.build(settings(weights=str(path), color="bgr-mean"), 19)
+        models.build(settings(weights=str(path), color="bgr-mean"), NAMES)
     with pytest.raises(UdasegError, match=r"trained with aspp \[6, 12, 18, 24\], the recipe has \[6, 12\]"):
-        models.build(settings(weights=str(path), aspp=(6, 12)), 19)
+        models.build(settings(weights=str(path), aspp=(6, 12)), NAMES)
 
 
 def test_files_that_do_not_fit_or_do_not_exist(tmp_path):
     with pytest.raises(UdasegError, match="there is no weights file imagnet"):
-        models.build(settings(weights="imagnet"), 19)
+        models.build(settings(weights="imagnet"), NAMES)
     path = tmp_path / "body.pth"
     torch.save(pretrained(), path)
     with pytest.raises(UdasegError, match=r"does not fit the backbone.*layer1\.0\.conv3\.weight"):
-        models.build(settings(backbone="resnet50", weights=str(path)), 19)
+        models.build(settings(backbone="resnet50", weights=str(path)), NAMES)
     state = pretrained()
     state["layer1.0.conv1.weight"][0] = float("nan")
     torch.save(state, path)
     with pytest.raises(UdasegError, match=r"layer1\.0\.conv1\.weight holds NaN"):
-        models.build(settings(weights=str(path)), 19)
+        models.build(settings(weights=str(path)), NAMES)
     torch.save([1, 2], path)
     with pytest.raises(UdasegError, match="not a dictionary of tensors"):
-        models.build(settings(weights=str(path)), 19)
+        models.build(settings(weights=str(path)), NAMES)
     torch.save(torch.nn.Linear(2, 2), path)
     with pytest.raises(UdasegError, match="could run code"):
-        models.build(settings(weights=str(path)), 19)
+        models.build(settings(weights=str(path)), NAMES)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from udaseg import recipes
+from udaseg import models, recipe, recipes
 
 NAMES = ("adaptseg-gta2city", "adaptseg-multi-gta2city", "advent-gta2city", "realtime-gta2city")
 TINY = ("source.size=[32,64]", "target.size=[32,64]", "warmup.steps=2", "warmup.batch=2", "warmup.log_every=1")
@@ -140,6 +140,27 @@ def test_a_source_is_styled_once_only(rendered, udaseg):
     assert not Path("runs").exists()
 
 
+def test_what_a_file_of_weights_lacks_is_said_and_kept(workspace, udaseg, manifest):
+    state = models.construct(recipe.Model(name="fpn", backbone="resnet18", weights="none"), 5).state_dict()
+    body = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+    torch.save(body, "body.pth")
+    outcome = udaseg("warmup --steps 1 --set model.weights=body.pth --run runs/other")
+    assert outcome.code == 0, outcome.err
+    (warning,) = manifest("runs/other/warmup")["warnings"]
+    assert warning.startswith("model.weights: body.pth: 120 tensors; 15 ")
+    assert "15 missing (laterals.0.weight" in warning
+    assert warning in outcome.err
+
+
+@pytest.mark.parametrize(("beta", "warned"), [(0.02, True), (0.04, False)])
+def test_a_style_of_no_more_than_a_colour_is_warned_of(workspace, udaseg, manifest, beta, warned):
+    outcome = udaseg(f"warmup --steps 1 --set warmup.fda={beta} --run runs/other")
+    assert outcome.code == 0, outcome.err
+    assert [warning.split(":")[0] for warning in manifest("runs/other/warmup")["warnings"]] == [
+        "warmup.fda=0.02 of 32x64 pixels is less than one frequency"
+    ] * warned
+
+
 # --- udaseg info --------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +191,7 @@ def test_info_names_the_rules(udaseg):
 def test_info_reads_a_model(finished, udaseg, monkeypatch):
     monkeypatch.chdir(finished)
     said = udaseg("info runs/tiny/warmup/model.pt --size 64x128 --json", tiny=False).json
+    assert udaseg("info runs/tiny/warmup --size 64x128 --json", tiny=False).json["classes"] == 19
     assert (said["classes"], said["input"]) == (19, [3, 64, 128])
     assert said["parameters"] == udaseg("info fpn --size 64x128 --json", tiny=False).json["parameters"]
 
@@ -181,9 +203,13 @@ def test_info_reads_a_model(finished, udaseg, monkeypatch):
         ("full --size big", "expected HEIGHTxWIDTH"),
         ("light --size 16x64", "32x32 or more"),
         ("fpn --backbone vgg", "known: resnet18, resnet50, resnet101"),
+        ("light --backbone resnet18", "the discriminator light has no backbone"),
+        ("docs", "file 'docs/model.pt'"),
     ],
 )
-def test_info_says_what_it_does_not_know(udaseg, words, message):
+def test_info_says_what_it_does_not_know(udaseg, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
     outcome = udaseg(f"info {words}", tiny=False)
     assert outcome.code == 1
     assert message in outcome.err

@@ -1,6 +1,6 @@
 """The segmentation networks: built from a recipe's `model` section, used through `Output`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from udaseg import recipe
 from udaseg.models import weights
@@ -30,14 +30,14 @@ def construct(settings: recipe.Model, classes: int) -> Network:
     return network
 
 
-def build(settings: recipe.Model, classes: int, note: Callable[[str], None] | None = None) -> Network:
-    """Make the network and give it the weights the settings name, in training mode on the CPU.
+def build(settings: recipe.Model, classes: Sequence[str], note: Callable[[str], None] | None = None) -> Network:
+    """Make the network for some classes and give it the weights the settings name, in training mode on the CPU.
 
-    `note` is told, in one line, what a weights file left unset or held in excess. Raises UdasegError where
-    the weights cannot be had or do not fit.
+    `note` is told, in one line, what a weights file left unset or held in excess; that ImageNet has other classes goes
+    without saying. Raises UdasegError where the weights cannot be had or do not fit.
     """
-    network = construct(settings, classes)
-    loaded = weights.load(network, settings)
-    if note is not None and loaded is not None:
-        note(loaded.describe())
+    network = construct(settings, len(classes))
+    loaded = weights.load(network, settings, classes)
+    if note is not None and loaded is not None and not (loaded.plain or settings.weights == "imagenet"):
+        note(f"model.weights: {loaded.describe()}")
     return network

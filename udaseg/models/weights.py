@@ -1,6 +1,7 @@
 """Where a network's first weights come from: ImageNet, nothing, or a file."""
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,16 +24,24 @@ IMAGENET = {
 PATIENCE = 30  # seconds without an answer before a download counts as failed
 BRANCHES = {"0": 6, "1": 12, "2": 18, "3": 24}  # branch of the published DeepLab head: dilation
 BODY = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+CAFFE = ("layer5.", "layer6.")  # the heads of the published DeepLabs: their bottlenecks stride first, as Caffe's
+DEPTH = {"enc4_1": 0, "enc4_2": 2, "enc4_3": 4}  # layer of the published depth head (DADA): of ours
 
 
 class Loaded(NamedTuple):
-    """Which parameters a weights file set, and which it did not."""
+    """Which parameters a weights file set, which it did not, and what else is to be known of it."""
 
     source: str
     loaded: int
     missing: tuple[str, ...]  # in the network, not in the file
     unexpected: tuple[str, ...]  # in the file, not in the network
     reshaped: tuple[str, ...]  # in both, of different shapes
+    caution: str | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether the file and the network hold the same, and there is nothing to say of it."""
+        return not (self.missing or self.unexpected or self.reshaped or self.caution)
 
     def describe(self) -> str:
         """Say it in one line."""
@@ -40,19 +49,22 @@ class Loaded(NamedTuple):
         for what in ("missing", "unexpected", "reshaped"):
             if names := getattr(self, what):
                 parts.append(f"{len(names)} {what} ({listed(names)})")
+        if self.caution:
+            parts.append(self.caution)
         return "; ".join(parts)
 
 
-def listed(names: tuple[str, ...], most: int = 4) -> str:
+def listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def load(network: Network, settings: recipe.Model) -> Loaded | None:
+def load(network: Network, settings: recipe.Model, names: Sequence[str] | None = None) -> Loaded | None:
     """Set the network's weights as `settings.weights` says; None for `none`.
 
     `imagenet`: torchvision's, refitted to the colour convention of the settings. A file: one of ours
     (`model.pt`), a torchvision ResNet, or a published DeepLab-v2 of the AdaptSegNet family. Heads that
-    do not fit stay as they were and are reported; a backbone that does not fit raises UdasegError.
+    do not fit, or of a network of ours whose classes are not `names`, stay as they were and are reported;
+    a backbone that does not fit raises UdasegError.
     """
     if settings.weights == "none":
         return None
@@ -66,11 +78,14 @@ def load(network: Network, settings: recipe.Model) -> Loaded | None:
         raise UdasegError(f"there is no weights file {path}", "give imagenet, none, or the path of a file")
     content = read(path)
     if is_ours(content):
-        return apply_own(network, settings, path, *facts(path, content))
+        return apply_own(network, settings, path, *facts(path, content), names)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise UdasegError(f"{path} is not a dictionary of tensors", "save model.state_dict() with torch.save")
-    return apply(network, published(state, network, settings.aspp), str(path))
+    loaded = apply(network, published(state, network, settings.aspp), str(path))
+    if caffe(state) and settings.color != "bgr-mean":
+        return loaded._replace(caution=f"published DeepLabs see model.color=bgr-mean, this one {settings.color}")
+    return loaded
 
 
 def cached(backbone: str) -> Path:
@@ -101,9 +116,17 @@ def imagenet(backbone: str) -> Path:
 
 
 def apply_own(
-    network: Network, settings: recipe.Model, path: Path, meta: dict[str, Any], tensors: dict[str, Tensor]
+    network: Network,
+    settings: recipe.Model,
+    path: Path,
+    meta: dict[str, Any],
+    tensors: dict[str, Tensor],
+    names: Sequence[str] | None,
 ) -> Loaded:
-    """Copy a network of ours, provided its tensors mean the same here: one colour convention, one set of dilations."""
+    """Copy a network of ours, provided its tensors mean the same here: one colour convention, one set of dilations.
+
+    Of a network of other classes than `names` the backbone is copied.
+    """
     expected = settings.model_dump(mode="json")
     for key in ("color", "aspp"):
         found = meta["model"][key]
@@ -113,27 +136,44 @@ def apply_own(
             )
     if meta["stride_first"]:
         network.move_strides()
+    if names is not None and list(names) != meta["classes"]:
+        body = {name: value for name, value in tensors.items() if name.startswith("backbone.")}
+        return apply(network, body, str(path))._replace(caution=f"its classes are others: {listed(meta['classes'])}")
     return apply(network, tensors, str(path))
+
+
+def bare(key: str) -> str:
+    """Give the name of a tensor without what wrappers put before it."""
+    return key.removeprefix("module.").removeprefix("Scale.")
+
+
+def caffe(state: dict[str, Tensor]) -> bool:
+    """Tell a published DeepLab from a torchvision ResNet."""
+    return any(bare(key).startswith(CAFFE) for key in state)
 
 
 def published(state: dict[str, Tensor], network: Network, aspp: tuple[int, ...]) -> dict[str, Tensor]:
     """Rename the tensors of torchvision's ResNets and of AdaptSegNet-style DeepLabs to ours.
 
-    The latter call their heads layer5 or, where layer5 is an auxiliary one, layer6, with branches for the
-    dilations 6, 12, 18, 24 in that order; their bottlenecks are Caffe's, which stride first.
+    The latter call their head layer5 or, where layer5 is an auxiliary one, layer6, with branches for the
+    dilations 6, 12, 18, 24 in that order; their bottlenecks are Caffe's, which stride first. DADA estimates
+    depth by enc4_1 to enc4_3; what it makes of that for the classifier (dec4) no network here has.
     """
-    names = {key: key.removeprefix("module.").removeprefix("Scale.") for key in state}
-    head = "layer6." if any(name.startswith("layer6.") for name in names.values()) else "layer5."
+    heads = {"layer5": "classifier"}
+    if any(bare(key).startswith("layer6.") for key in state):
+        heads = {"layer5": "auxiliary", "layer6": "classifier"}
     renamed = {}
-    for key, name in names.items():
-        if name.split(".", 1)[0] in BODY:
-            renamed[f"backbone.{name}"] = state[key]
-        elif name.startswith(f"{head}conv2d_list.") and BRANCHES.get(name.split(".")[2]) in aspp:
-            branch, kind = name.split(".")[2:]
-            renamed[f"classifier.{aspp.index(BRANCHES[branch])}.{kind}"] = state[key]
-        elif not name.startswith("fc."):
-            renamed[name] = state[key]
-    if any(name.startswith("layer5.") for name in names.values()):
+    for key, value in state.items():
+        first, *rest = bare(key).split(".")
+        if first in BODY:
+            renamed[f"backbone.{bare(key)}"] = value
+        elif first in heads and rest[0] == "conv2d_list" and BRANCHES.get(rest[1]) in aspp:
+            renamed[f"{heads[first]}.{aspp.index(BRANCHES[rest[1]])}.{rest[2]}"] = value
+        elif first in DEPTH:
+            renamed[f"heads.depth.{DEPTH[first]}.{rest[0]}"] = value
+        elif first != "fc":
+            renamed[bare(key)] = value
+    if caffe(state):
         network.move_strides()
     return renamed
 

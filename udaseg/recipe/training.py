@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from udaseg.recipe.kinds import AdaBN, BnMode, Count, Fraction, HxW, Positive, Section, Share
+from udaseg.recipe.kinds import AdaBN, BnMode, Count, Decay, Fraction, HxW, Positive, Section, Share
 
 
 class Model(Section):
@@ -12,7 +12,7 @@ class Model(Section):
     backbone: Literal["resnet18", "resnet50", "resnet101"] = "resnet101"
     weights: str = "imagenet"  # imagenet, none, or a file
     bn: BnMode = "affine-frozen"
-    aspp: tuple[Count, ...] = (6, 12, 18, 24)
+    aspp: Annotated[tuple[Count, ...], Field(min_length=1)] = (6, 12, 18, 24)  # the dilations of deeplab's branches
     color: Literal["rgb-imagenet", "bgr-mean", "rgb"] = "rgb-imagenet"
     # How much the loss of classifiers on inner layers counts: that of a second one, on layer 3, which this adds to
     # deeplab (AdaptSegNet, multi-level: 0.1) and fpn; those of the two that bisenet has anyway, each 1 when absent.
@@ -72,7 +72,7 @@ class Adversary(Section):
     weight: Positive = 0.001  # of the adversarial term in what the network minimises
     auxiliary: Positive | None = None  # the same on the first inner classifier (AdaptSegNet, multi-level: 0.0002)
     lr: Positive = 1e-4  # of the discriminator, which learns by Adam
-    betas: tuple[Fraction, Fraction] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
 
 
 class Depth(Section):

@@ -36,6 +36,7 @@ def distill(
     seed: int,
     pad: tuple[bool, bool] = (False, False),
     progress: Callable[[int, int], None] | None = None,
+    note: setup.Note | None = None,
 ) -> dict[str, Any]:
     """Train a fresh network on the source and on what the finished model says of the target; write `model.pt`.
 
@@ -45,7 +46,7 @@ def distill(
     device = devices.choose()
     if settings.weights is not None:
         model_settings = model_settings.model_copy(update={"weights": settings.weights})
-    student = setup.network(model_settings, len(space), seed, device)
+    student = setup.network(model_settings, space.classes, seed, device, note)
     teacher, meta = checkpoint.load(finished, map_location="cpu")
     checkpoint.require(meta, classes=space.classes, source=str(finished))
     autocast, environment = setup.number_format(settings, device)

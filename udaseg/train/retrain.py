@@ -42,6 +42,7 @@ def retrain(
     centroids: np.ndarray | None = None,
     pad: tuple[bool, bool] = (False, False),
     progress: Callable[[int, int], None] | None = None,
+    note: setup.Note | None = None,
 ) -> dict[str, Any]:
     """Train on the source and on the pseudo-labelled target, from the model `initial` or from fresh weights.
 
@@ -52,7 +53,7 @@ def retrain(
     """
     require(settings)
     device = devices.choose()
-    model = setup.network(model_settings, len(space), seed, device)
+    model = setup.network(model_settings, space.classes, seed, device, note)
     trained = None
     if initial is not None:
         trained, meta = checkpoint.load(initial, map_location="cpu")

@@ -1,5 +1,6 @@
 """What every training stage starts from: the network, its optimizer, the number format, pictures that fit a batch."""
 
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,11 +14,18 @@ from udaseg.models import build, devices, set_bn_mode
 from udaseg.recipe import Model, Training
 from udaseg.train.objectives import Autocast
 
+Note = Callable[[str], None]
 
-def network(settings: Model, classes: int, seed: int, device: torch.device) -> nn.Module:
-    """Make the network of a recipe with the weights it names, in training mode; its own weights follow the seed."""
+
+def network(
+    settings: Model, classes: Sequence[str], seed: int, device: torch.device, note: Note | None = None
+) -> nn.Module:
+    """Make the network of a recipe with the weights it names, in training mode; its own weights follow the seed.
+
+    `note` is told what a file of weights left unset or held in excess.
+    """
     torch.manual_seed(seed)
-    model = build(settings, classes).to(device, memory_format=torch.channels_last).train()
+    model = build(settings, classes, note).to(device, memory_format=torch.channels_last).train()
     set_bn_mode(model, settings.bn)
     return model
 

@@ -38,6 +38,7 @@ def warmup(
     depth: Depth | None = None,
     densities: Densities | None = None,
     progress: Callable[[int, int], None] | None = None,
+    note: setup.Note | None = None,
 ) -> dict[str, Any]:
     """Train a network on the labelled source and write `model.pt`; return the manifest's environment.
 
@@ -45,7 +46,7 @@ def warmup(
     adversary, `settings.entropy_weight` and the density head need the target, that head the densities of the source.
     """
     device = devices.choose()
-    model = setup.network(model_settings, len(source.space), seed, device)
+    model = setup.network(model_settings, source.space.classes, seed, device, note)
     autocast, environment = setup.number_format(settings, device)
     players = {"model": Player(model, setup.optimizer(model, settings))}
     depth = depth or Depth()
