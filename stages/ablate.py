@@ -15,10 +15,11 @@ from udaseg.files import write_json
 from udaseg.recipe import Recipe
 
 from . import chain, made
-from .session import RUN_FILE, Session, emit, say, staged
+from .session import ROUND, RUN_FILE, Session, emit, say, staged
 from .tables import ablation_table, read_metrics
 
 FULL = "full"  # the recipe as it is, with which the others are compared
+FIRST_ROUND = "round1"  # the directory of the first of several rounds
 
 
 def run(session: Session, seeds: Sequence[int]) -> None:
@@ -98,11 +99,18 @@ def _adopt(session: Session, done: Sequence[Path]) -> None:
                 continue
             with suppress(UdasegError):  # what it reads is not there yet
                 job = plan(inside)
-                places = (other / job.out.relative_to(session.run) for other in done)
+                places = (other / own for other in done for own in _alike(job.out.relative_to(session.run)))
                 taken = next((place for place in places if artifacts.adopt(job, place)), None)
                 if taken is not None:
                     say(f"{name}: taken over from {taken}")
                     adopted = True
+
+
+def _alike(stage: Path) -> list[Path]:
+    """Name a stage's directory in a run, and in one of more rounds or of one, where the first is the same work."""
+    if stage.parts[0] == FIRST_ROUND:
+        return [stage, stage.relative_to(FIRST_ROUND)]
+    return [stage, Path(FIRST_ROUND) / stage] if stage.name in ROUND else [stage]
 
 
 def _document(recipe: Recipe, seeds: Sequence[int], found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

@@ -75,6 +75,7 @@ def gaps(session: Session) -> list[str]:
     retrain = recipe.retrain
     read = {
         "refine": ["pseudolabel"],
+        "prototypes": [] if recipe.prototypes.domain == "source" else [made.prototype_labels(recipe)],
         "retrain": [
             *(["warmup"] if retrain.init == "warmup" else []),
             *(["stylize"] if retrain.source == "stylize" else []),

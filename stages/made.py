@@ -6,6 +6,7 @@ from udaseg import artifacts, ranks
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 from udaseg.pseudo.schedule import prediction_of_round
+from udaseg.recipe import Recipe
 
 from . import inputs
 from .progress import passes, progress
@@ -148,6 +149,13 @@ def predict(session: Session) -> None:
         say(f"predict: {len(target)} pictures in {todo.out / 'predictions.h5'}")
 
 
+def prototype_labels(recipe: Recipe) -> str:
+    """Name the stage whose labels the prototypes are means over: the last before them that makes labels."""
+    earlier = recipe.chain[: recipe.chain.index("prototypes")] if "prototypes" in recipe.chain else recipe.chain
+    refined = recipe.retrain.labels == "refine" and not recipe.refine.prototypes
+    return "refine" if refined and ("refine" in earlier or "refine" not in recipe.chain) else "pseudolabel"
+
+
 def prototypes_job(session: Session) -> Job:
     """Plan the mean feature of every class."""
     recipe = session.recipe
@@ -161,10 +169,7 @@ def prototypes_job(session: Session) -> Job:
     if domain != "source":
         settings["target"] = inputs.seen(recipe.target)
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
-        # Refinement by prototypes comes after them.
-        refined = recipe.retrain.labels == "refine" and not recipe.refine.prototypes
-        stage = "refine" if refined else "pseudolabel"
-        given["labels"] = session.input(inputs.label_folder(session, stage))
+        given["labels"] = session.input(inputs.label_folder(session, prototype_labels(recipe)))
     return Job("prototypes", session.out or session.folder("prototypes"), settings, given)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, get_args
 import typer
 
 from udaseg import recipes
+from udaseg.errors import UdasegError
 
 
 def shipped_names(incomplete: str) -> list[str]:
@@ -22,6 +23,15 @@ def recipe_names(incomplete: str) -> list[str]:
         files = (place / path.name for path in sorted(place.iterdir()) if path.is_dir() or path.suffix == ".yaml")
         found += [name for name in map(str, files) if name.startswith(incomplete)]
     return found
+
+
+def refuse_unread(flags: dict[str, object], because: str, hint: str) -> None:
+    """Raise UdasegError where a flag was given, a value that is not None, that nothing would read."""
+    given = [flag for flag, value in flags.items() if value is not None]
+    if given:
+        raise UdasegError(
+            f"{', '.join(given)}: nothing would read {'it' if len(given) == 1 else 'them'}: {because}", hint
+        )
 
 
 RecipeOption = Annotated[

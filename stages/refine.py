@@ -10,6 +10,7 @@ from udaseg.errors import UdasegError
 from udaseg.pseudo.schedule import prediction_of_round
 
 from . import inputs, made
+from .options import refuse_unread
 from .progress import progress
 from .session import Session, say, staged, working
 
@@ -143,4 +144,14 @@ def command(
     }
     paths = {"labels": labels, "predictions": predictions, "class_counts": class_counts, "model": model}
     paths |= {"prototypes": prototypes_file}
-    run(open_session({f"refine.{key}": value for key, value in changes.items()}, paths))
+    session = open_session({f"refine.{key}": value for key, value in changes.items()}, paths)
+    chosen = session.recipe.refine
+    if not chosen.spatial_prior:
+        unread = {"--confidence": confidence, "--base0": base0, "--base1": base1, "--scale-with-area": scale_with_area}
+        refuse_unread(
+            unread | {"--class-counts": class_counts}, "the spatial prior is not chosen", "add --spatial-prior"
+        )
+    if not chosen.prototypes:
+        unread = {"--pixels": pixels, "--temperature": temperature, "--prototypes-file": prototypes_file}
+        refuse_unread(unread | {"--model": model}, "prototypes are not chosen", "add --prototypes")
+    run(session)

@@ -10,6 +10,7 @@ from udaseg.artifacts import Job
 from udaseg.train.settings import guided, moves_prototypes, require
 
 from . import inputs, made, training
+from .options import refuse_unread
 from .progress import progress
 from .session import Session, staged, working
 
@@ -79,6 +80,7 @@ def run(session: Session) -> None:
                 settings,
                 todo.out,
                 seed=recipe.seed,
+                round=session.round,
                 pad=(recipe.source.pad, recipe.target.pad),
                 thresholds=thresholds,
                 centroids=centroids,
@@ -108,4 +110,15 @@ def command(
     """
     changes = training.changes("retrain", steps, batch, lr)
     paths = {"model": model, "labels": labels, "prototypes": prototypes_file, "thresholds": thresholds}
-    run(open_session(changes, paths))
+    session = open_session(changes, paths)
+    settings = session.recipe.retrain
+    if settings.labels == "none":
+        refuse_unread({"--labels": labels}, "retrain.labels is none", "set retrain.labels=pseudolabel")
+    if settings.init != "warmup":
+        refuse_unread({"--model": model}, f"retrain.init is {settings.init}", "set retrain.init=warmup")
+    if not (settings.mine or settings.regulariser == "lrent"):
+        refuse_unread({"--thresholds": thresholds}, "mining and lrent alone need it", "set retrain.mine=0.8")
+    if not moves_prototypes(settings):
+        why = "retrain.online.rectify and retrain.consistency alone move prototypes"
+        refuse_unread({"--prototypes-file": prototypes_file}, why, "leave it out")
+    run(session)

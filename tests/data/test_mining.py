@@ -4,15 +4,24 @@ import numpy as np
 import torch
 
 from udaseg.data.loading import Batches, Samples, Stream, batches
-from udaseg.data.mining import Mining, rare_classes
+from udaseg.data.mining import Mining, mining
 from udaseg.data.transforms import Pair
 from udaseg.recipe import Augment
 
 
 def test_rare_classes_come_rarest_first():
-    assert rare_classes([100_000, 5, 0, 99, 101, 100], 1e-3) == (2, 1, 3, 5)
-    assert rare_classes([10, 10], 1e-3) == ()
-    assert rare_classes([0, 0], 1e-3) == ()
+    assert mining(0.8, [100_000, 5, 0, 99, 101, 100], 1e-3) == Mining(0.8, (2, 1, 3, 5), (1, 3, 5))
+    assert mining(0.8, [10, 9], 1e-3) == Mining(0.8, (), (1, 0))
+    assert mining(0.8, [0, 0], 1e-3) == Mining(0.8, (), ())
+
+
+def test_the_rarest_stand_in_where_no_class_is_rare():
+    rng = np.random.default_rng(0)
+    assert Mining(1.0, (7,), (8,)).corner(some_label(), (20, 30), rng) == Mining(1.0, (7,)).corner(
+        some_label(), (20, 30), np.random.default_rng(0)
+    )
+    place = Mining(1.0, (3,), (7,)).corner(some_label(), (20, 30), np.random.default_rng(0))
+    assert place == Mining(1.0, (7,)).corner(some_label(), (20, 30), np.random.default_rng(0))
 
 
 def some_label():

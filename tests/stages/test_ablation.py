@@ -69,6 +69,19 @@ def test_a_variant_may_be_a_recipe_of_its_own(workspace, udaseg):
     assert variants["M1"]["miou"] == [json.loads((place / "evaluate-warmup/metrics.json").read_text())["miou"]]
 
 
+def test_one_round_is_the_first_of_several_and_prototypes_can_be_left_out(workspace, udaseg, manifest):
+    words = ["--set", "rounds=2", "--set", "refine.prototypes=true", "--set"]
+    words += ["chain=[warmup,stylize,predict,pseudolabel,prototypes,refine,retrain,evaluate]", "--set"]
+    words += ["ablation={rounds: {rounds: 1}, prototypes: {refine.prototypes: false}}"]
+    outcome = udaseg("ablate --seeds 0", *words)
+    assert outcome.code == 0, outcome.err
+    for stage in ("prototypes", "refine", "retrain"):  # what comes before is that of the finished run
+        assert f"{stage}: taken over from runs/tiny/ablation/seed0/full/round1/{stage}" in outcome.err
+    assert done(outcome.err, "retrain", "runs") == 3  # two rounds with prototypes, and the second without
+    read = manifest("runs/tiny/ablation/seed0/prototypes/round1/prototypes")["inputs"]["labels"]["path"]
+    assert Path(read).parent.name == "pseudolabel"
+
+
 def test_null_takes_out_what_the_base_lists(tmp_path):
     (tmp_path / "base.yaml").write_text("base: demo\nablation: {a: {evaluate.flip: true}, b: {rounds: 2}}\n")
     (tmp_path / "own.yaml").write_text("base: base.yaml\nablation: {a: null}\n")

@@ -96,3 +96,20 @@ def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace
         labels[out] = [path.read_bytes() for path in sorted(Path(out, "labels").iterdir())]
     assert labels["a"] == labels["b"]
     assert "adabn: true -> false" in " ".join(udaseg("refine --prototypes --out a --dry-run", *plain).err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("refine --prototypes --no-spatial-prior --confidence 0.5", "--confidence: nothing would read it", "--spatial"),
+        ("refine --temperature 5 --pixels all", "--pixels, --temperature: nothing would read them", "add --prototypes"),
+        ("retrain --thresholds none.json", "--thresholds: nothing would read it: mining and lrent", "retrain.mine=0.8"),
+        ("retrain --prototypes-file none.h5", "--prototypes-file: nothing would read it", "leave it out"),
+        ("retrain --set retrain.init=weights --model warmup", "--model: nothing would read it", "retrain.init=warmup"),
+    ],
+)
+def test_a_flag_that_nothing_would_read_is_refused(workspace, udaseg, words, message, hint):
+    outcome = udaseg(words)
+    assert outcome.code == 1
+    assert message in outcome.err
+    assert hint in outcome.err

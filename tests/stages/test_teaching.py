@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from udaseg import recipes
@@ -75,7 +76,8 @@ def test_a_light_student_of_a_finished_network(workspace, udaseg):
 
 
 @pytest.mark.parametrize(
-    ("stage", "adabn"), [("warmup", "true"), ("retrain", "true"), ("distill", "true"), ("retrain", "stem")]
+    ("stage", "adabn"),
+    [("warmup", "true"), ("retrain", "true"), ("distill", "true"), ("retrain", "stem"), ("retrain", "after")],
 )
 def test_a_training_can_end_with_batch_norms_statistics_of_the_target(workspace, udaseg, manifest, stage, adabn):
     settings = ("--set", f"{stage}.adabn={adabn}", *(DISTILL if stage == "distill" else ()))
@@ -90,3 +92,19 @@ def test_a_training_can_end_with_batch_norms_statistics_of_the_target(workspace,
     assert Path("taken/model.pt").read_bytes() == said
     assert udaseg(f"{stage} --out learnt", *settings[2:]).code == 0
     assert Path("learnt/model.pt").read_bytes() != said
+
+
+def test_after_training_takes_the_targets_statistics_of_a_model_that_was_trained_without(workspace, udaseg):
+    assert udaseg("retrain --out plain").code == 0
+    assert udaseg("retrain --out after --set retrain.adabn=after").code == 0
+    plain, after = (torch.load(f"{out}/model.pt", weights_only=True)["model"] for out in ("plain", "after"))
+    differing = {name.rpartition(".")[2] for name in plain if not torch.equal(plain[name], after[name])}
+    assert differing == {"running_mean", "running_var", "num_batches_tracked"}
+
+
+def test_each_round_draws_its_own_crops(workspace, udaseg):
+    words = "--set rounds=2 --model warmup --labels runs/tiny/refine/labels --set retrain.source=source"
+    for number in (1, 2):
+        assert udaseg(f"retrain --round {number} --out round{number} {words}").code == 0
+    first, second = (torch.load(f"round{number}/model.pt", weights_only=True)["model"] for number in (1, 2))
+    assert not torch.equal(first["backbone.conv1.weight"], second["backbone.conv1.weight"])

@@ -51,8 +51,14 @@ class Training(Section):
     log_every: Count = 50
     augment: Augment = Augment()
     # Batch norm's statistics for each domain by itself, while it trains; in the end those of the target's pictures.
-    # `stem`: in the layer that pictures meet first, where colour and contrast are, and in no other.
-    adabn: AdaBN = False
+    # `stem`: in the layer that pictures meet first, where colour and contrast are, and in no other. `after`: those of
+    # the target's pictures in the end, in all layers, and of both domains together while it trains.
+    adabn: AdaBN | Literal["after"] = False
+
+    @property
+    def apart(self) -> AdaBN:
+        """The layers in which the domains have statistics of their own while it trains."""
+        return False if self.adabn == "after" else self.adabn
 
 
 class Warmup(Training):

@@ -56,7 +56,7 @@ def distill(
     said = guide(settings, setup.frozen(teacher, device), meta["model"]["color"], autocast, seed)
     fit(
         {"model": Player(student, setup.optimizer(student, settings))},
-        self_training(student, model_settings, autocast, settings.target_weight, guide=said, apart=settings.adabn),
+        self_training(student, model_settings, autocast, settings.target_weight, guide=said, apart=settings.apart),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
         settings,
         out,

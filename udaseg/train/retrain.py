@@ -10,7 +10,7 @@ from torch import nn
 
 from udaseg import ranks
 from udaseg.data.loading import Stream, labelled, pseudo_labelled, subset, unlabelled
-from udaseg.data.mining import Mining, rare_classes
+from udaseg.data.mining import Mining, mining
 from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace
@@ -23,6 +23,8 @@ from udaseg.train.objectives import self_training
 from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
 from udaseg.train.settings import guided, moves_prototypes, require
+
+ROUNDS_APART = 1_000_003  # between the seeds of two rounds: no seed that anybody gives is another's second round
 
 
 def retrain(
@@ -38,6 +40,7 @@ def retrain(
     out: Path,
     *,
     seed: int,
+    round: int = 1,
     thresholds: dict[str, Any] | None = None,
     centroids: np.ndarray | None = None,
     pad: tuple[bool, bool] = (False, False),
@@ -48,11 +51,11 @@ def retrain(
 
     `pseudo_label(stem)` gives uint8 train ids [H, W]; thresholds is the content of their thresholds.json, for mining
     and the regulariser lrent; centroids, float32 [C, D], are the prototypes of `initial`, for settings that move
-    them; pad keeps the aspect of the pictures of (source, target). Writes `model.pt`; returns the manifest's
-    environment.
+    them; pad keeps the aspect of the pictures of (source, target). Each round draws other crops and colours, in
+    another order, from a subset of the source that only grows. Writes `model.pt`; returns the manifest's environment.
     """
     require(settings)
-    device = devices.choose()
+    device, drawn = devices.choose(), seed + ROUNDS_APART * (round - 1)
     model = setup.network(model_settings, space.classes, seed, device, note)
     trained = None
     if initial is not None:
@@ -79,14 +82,14 @@ def retrain(
         trained = setup.frozen(trained, device)
     guide = None
     if guided(settings):
-        guide = teachers.guide(settings, model, model_settings.color, autocast, seed, initial=trained, **followers)
+        guide = teachers.guide(settings, model, model_settings.color, autocast, drawn, initial=trained, **followers)
     fit(
         {"model": Player(model, setup.optimizer(model, settings))},
-        self_training(model, model_settings, autocast, settings.target_weight, regularised, guide, settings.adabn),
+        self_training(model, model_settings, autocast, settings.target_weight, regularised, guide, settings.apart),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
         settings,
         out,
-        seed=seed,
+        seed=drawn,
         device=device,
         followers=followers,
         watched=(teachers.CONFIDENT,),
@@ -113,4 +116,4 @@ def _mining(settings: Retrain, thresholds: dict[str, Any] | None) -> Mining | No
             f"mine={settings.mine} needs the pixel counts of the predictions, and there are none",
             "name the thresholds.json of udaseg pseudolabel with --thresholds",
         )
-    return Mining(settings.mine, rare_classes(thresholds["predicted"], settings.mine_below))
+    return mining(settings.mine, thresholds["predicted"], settings.mine_below)

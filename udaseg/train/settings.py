@@ -32,6 +32,16 @@ def require(settings: Retrain) -> None:
             "retrain.labels is none, and the labels that are made online do not cover all pixels",
             "set retrain.online.pixels=all, or retrain.labels=pseudolabel",
         )
+    if settings.labels == "none" and settings.mine:
+        raise UdasegError(
+            f"retrain.mine={settings.mine} places crops by the stored labels, and retrain.labels is none",
+            "set retrain.mine=0, or retrain.labels=pseudolabel",
+        )
+    if settings.teacher is not None and not asked:
+        raise UdasegError(
+            f"retrain.teacher={settings.teacher} would follow the student, and nothing would ask it",
+            "set retrain.keep=teacher, retrain.online={} or retrain.consistency=1, or retrain.teacher=null",
+        )
     if settings.classmix and settings.source == "none":
         raise UdasegError(
             "retrain.classmix pastes classes of the source, and retrain.source is none",

@@ -73,7 +73,7 @@ def warmup(
     weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=device)
     fit(
         players,
-        adaptation(model, model_settings, autocast, asked, temperature, weights, settings.adabn),
+        adaptation(model, model_settings, autocast, asked, temperature, weights, settings.apart),
         [setup.croppable(stream) for stream in streams],
         settings,
         out,
