@@ -46,9 +46,9 @@ def test_pixel_discriminator_scores_each_class_in_each_domain():
 
 
 def test_pixel_discriminator_is_as_published_on_wide_features_and_narrower_on_narrow_ones():
-    """3x3 convolutions with biases: D to 512, to 256, to twice the classes."""
+    """3x3 convolutions with biases: D to 256, to 128, to twice the classes."""
     wide, narrow = (sum(value.numel() for value in PixelDiscriminator(d, 19).parameters()) for d in (2048, 64))
-    assert wide == (2048 * 512 + 512 * 256 + 256 * 38) * 9 + 512 + 256 + 38
+    assert wide == (2048 * 256 + 256 * 128 + 128 * 38) * 9 + 256 + 128 + 38
     assert narrow == (64 * 256 + 256 * 128 + 128 * 38) * 9 + 256 + 128 + 38
 
 
