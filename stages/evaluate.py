@@ -1,10 +1,14 @@
 """udaseg evaluate: score a model on the labelled split of the target."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from udaseg.artifacts import Job, read_manifest
 
 from . import inputs, views
+from .options import refuse_unread
 from .progress import progress
 from .session import Session, emit, say, staged, working
 from .tables import depth_table, percent, read_metrics, scores_table
@@ -18,6 +22,14 @@ def _model(session: Session) -> Path:
     stages = (inputs.adapted(session), "retrain")
     default = next((stage for stage in stages if read_manifest(session.folder(stage)) is not None), "warmup")
     return inputs.model_file(session, default, f"udaseg {default}")
+
+
+def _stored(session: Session) -> Path | None:
+    """Find the stored scores that --predictions names: a predictions.h5, or the directory that holds one."""
+    given = session.given("predictions")
+    if given is None:
+        return None
+    return given / "predictions.h5" if given.is_dir() else given
 
 
 def _folder(session: Session, model: Path) -> Path:
@@ -35,7 +47,17 @@ def _folder(session: Session, model: Path) -> Path:
 def job(session: Session) -> Job:
     if "--round" not in session.said:
         session = session.of_round(session.recipe.rounds)
-    recipe, model = session.recipe, _model(session)
+    recipe, stored = session.recipe, _stored(session)
+    if stored is not None:
+        settings = {
+            "space": recipe.space,
+            "target": recipe.target.model_dump(include={"dataset", "val"}),
+            "evaluate": {"average": recipe.evaluate.average},
+        }
+        out = session.out or session.folder(f"evaluate-{stored.resolve().parent.name}")
+        given = {"predictions": session.input(stored), "val": inputs.fingerprinted(inputs.target_val(session))}
+        return Job("evaluate", out, settings, given)
+    model = _model(session)
     settings = {
         "space": recipe.space,
         "target": recipe.target.model_dump(include={"dataset", "val", "size", "pad"}),
@@ -50,25 +72,30 @@ def run(session: Session) -> None:
     recipe, todo = session.recipe, job(session)
     with working(session, todo, results=True, shared=True) as result:
         if result is not None:
-            from udaseg.evaluation import evaluate
+            from udaseg.evaluation import evaluate, evaluate_predictions
 
             pictures = inputs.target_val(session)
             with progress(todo.stage, "pictures") as show:
-                metrics, result.environment = evaluate(
-                    Path(todo.inputs["model"].path),
-                    pictures,
-                    recipe.evaluate.size or recipe.target.size,
-                    recipe.evaluate,
-                    todo.out,
-                    pad=recipe.target.pad,
-                    progress=show,
-                )
+                if "predictions" in todo.inputs:
+                    stored, average = Path(todo.inputs["predictions"].path), recipe.evaluate.average
+                    metrics = evaluate_predictions(stored, pictures, average, todo.out, progress=show)
+                else:
+                    metrics, result.environment = evaluate(
+                        Path(todo.inputs["model"].path),
+                        pictures,
+                        recipe.evaluate.size or recipe.target.size,
+                        recipe.evaluate,
+                        todo.out,
+                        pad=recipe.target.pad,
+                        progress=show,
+                    )
             result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
     metrics = None if session.dry_run else read_metrics(todo.out)
     if metrics is not None:
         before = next(filter(None, (read_metrics(session.folder(one)) for one in BEFORE.get(todo.stage, ()))), None)
         emit(session, metrics, scores_table(before, metrics), depth_table(before, metrics))
-        say(f"{todo.stage}: mIoU {percent(metrics['miou'])} of {todo.inputs['model'].path}")
+        of = todo.inputs["predictions" if "predictions" in todo.inputs else "model"].path
+        say(f"{todo.stage}: mIoU {percent(metrics['miou'])} of {of}")
 
 
 @staged
@@ -78,9 +105,14 @@ def command(
     scales: views.ScalesOption = None,
     flip: views.FlipOption = None,
     average: views.AverageOption = None,
+    predictions: Annotated[Path | None, typer.Option(help="Score these predictions instead of a model.")] = None,
 ) -> None:
-    """Score a model on the labelled split of the target.
+    """Score a model, or stored predictions such as those of an ensemble, on the labelled split of the target.
 
     Example: udaseg evaluate --model warmup
     """
-    run(open_session(views.changes("evaluate", scales, flip, average), {"model": model}))
+    if predictions is not None:
+        why = "predictions have been made already"
+        refuse_unread({"--model": model, "--scales": scales, "--flip": flip}, why, "leave it out, or --predictions")
+    changes = views.changes("evaluate", scales, flip, average)
+    run(open_session(changes, {"model": model, "predictions": predictions}))

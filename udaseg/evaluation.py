@@ -9,14 +9,17 @@ import torch
 from PIL import Image as Pillow
 
 from udaseg import ranks
+from udaseg.confidence import argmax_label
 from udaseg.data.inverse_depth import metres
 from udaseg.data.records import LabelledSet
 from udaseg.depth_errors import NAMES, DepthErrors
+from udaseg.errors import UdasegError
 from udaseg.files import atomic, write_json
 from udaseg.labels import ClassSpace
 from udaseg.metrics import confusion, scores
 from udaseg.models.averaging import averaged
 from udaseg.models.inference import Runner
+from udaseg.predictions import Predictions
 from udaseg.recipe import Evaluate, HxW
 
 PANELS = 24  # pictures, of which a report shows those on which models differ most
@@ -40,11 +43,9 @@ def evaluate(
     those of several scales and of the mirror image, before they are averaged. Where the network estimates depth and
     the pictures have it, the metrics hold its errors, as `depth`.
     """
-    space = pictures.space
-    runner = Runner(model, space.classes, settings.precision, heads=("depth",) if pictures.has_depth else ())
+    runner = Runner(model, pictures.space.classes, settings.precision, heads=("depth",) if pictures.has_depth else ())
     errors = np.zeros((len(pictures), 1 + len(NAMES))) if runner.model.heads else None
-    counts = np.zeros((len(space), len(space)), np.int64)
-    shown = set(np.linspace(0, len(pictures) - 1, min(PANELS, len(pictures))).astype(int).tolist())
+    tally = Tally(pictures, out)
     own, done = ranks.mine(range(len(pictures)), settings.batch), 0
 
     def infer(images: Sequence[np.ndarray], seen: HxW | None) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
@@ -54,20 +55,16 @@ def evaluate(
         views, depths = zip(*given, strict=True)
         for place, (i, image) in enumerate(zip(indices, images, strict=True)):
             truth = pictures.label(i)
-            predicted = runner.label(views, place, truth.shape, settings.average)
-            confusion(truth, predicted, len(space), out=counts)
+            tally.add(i, image, truth, runner.label(views, place, truth.shape, settings.average))
             if errors is not None:
                 each = [depth_N1hw[place : place + 1] for depth_N1hw in depths]
                 found = DepthErrors()
                 found.add(*_metres(pictures, i, averaged(each, truth.shape, "logits", runner.model.align_corners)))
                 errors[i] = found.pixels, *found.sums
-            if i in shown:
-                _write_panel(out / "panels", pictures.records[i].stem, image, truth, predicted, space)
         done += len(indices)
         if progress is not None:
             progress(done, len(own))
-    counts = ranks.total(counts)
-    metrics = scores(counts, space.classes).document(counts, len(pictures))
+    metrics = tally.document()
     if errors is not None:
         every = DepthErrors()
         for pixels, *sums in ranks.total(errors):  # picture by picture, in order: sums of fractions depend on it
@@ -77,6 +74,70 @@ def evaluate(
     if ranks.first():
         write_json(out / "metrics.json", metrics)
     return metrics, runner.environment
+
+
+def evaluate_predictions(
+    file: Path,
+    pictures: LabelledSet,
+    average: str,
+    out: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Write `metrics.json` and a few panels, as `evaluate`, of the scores in a predictions.h5; return the metrics.
+
+    `average=logits` brings them to the size of each label as they are, `probs` their softmax, as several networks are
+    averaged (multi-band transfer of FDA, section 3.3). Raises UdasegError where the file has other classes, or lacks a
+    picture.
+    """
+    tally = Tally(pictures, out)
+    own = ranks.mine(range(len(pictures)))
+    with Predictions(file) as store:
+        if store.classes != tuple(pictures.space.classes):
+            raise UdasegError(
+                f"{file} has the classes {', '.join(store.classes)}; expected {', '.join(pictures.space.classes)}",
+                "predict with a model of the classes that are scored",
+            )
+        lacking = [record.stem for record in pictures.records if record.stem not in store.stems]
+        if lacking:
+            raise UdasegError(
+                f"{file} lacks {len(lacking)} of the {len(pictures)} labelled pictures, the first is {lacking[0]}",
+                f"predict these: udaseg predict --set target.split={pictures.split} --out FOLDER",
+            )
+        for done, i in enumerate(own, 1):
+            truth, scores_CHW = pictures.label(i), store.logits(pictures.records[i].stem).astype(np.float32)
+            if average == "probs":
+                scores_CHW = torch.from_numpy(scores_CHW).softmax(0).numpy()
+            predicted = argmax_label(scores_CHW, *truth.shape, store.align_corners)
+            tally.add(i, pictures.image(i) if i in tally.shown else None, truth, predicted)
+            if progress is not None:
+                progress(done, len(own))
+    metrics = tally.document()
+    if ranks.first():
+        write_json(out / "metrics.json", metrics)
+    return metrics
+
+
+class Tally:
+    """Count what is predicted of labelled pictures, and draw a panel of some of them."""
+
+    def __init__(self, pictures: LabelledSet, out: Path):
+        self._pictures, self._out = pictures, out
+        classes = len(pictures.space)
+        self._counts = np.zeros((classes, classes), np.int64)
+        self.shown = set(np.linspace(0, len(pictures) - 1, min(PANELS, len(pictures))).astype(int).tolist())
+
+    def add(self, i: int, image: np.ndarray | None, truth: np.ndarray, predicted: np.ndarray) -> None:
+        """Count picture i, uint8 [H, W] each; its image is needed where i is to be shown."""
+        space = self._pictures.space
+        confusion(truth, predicted, len(space), out=self._counts)
+        if i in self.shown:
+            _write_panel(self._out / "panels", self._pictures.records[i].stem, image, truth, predicted, space)
+
+    def document(self) -> dict[str, Any]:
+        """Return what metrics.json holds, of the pictures of all processes."""
+        counts = ranks.total(self._counts)
+        return scores(counts, self._pictures.space.classes).document(counts, len(self._pictures))
 
 
 def _metres(pictures: LabelledSet, i: int, depth_11HW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -251,3 +251,34 @@ def test_ensemble_says_what_it_needs(rendered, udaseg, words, message):
     outcome = udaseg(f"ensemble {words}")
     assert outcome.code == 1
     assert message in outcome.err
+
+
+def test_stored_predictions_are_scored_as_their_model_is(workspace, udaseg, manifest):
+    for stage in ("warmup", "retrain"):
+        outcome = udaseg(f"predict --model {stage} --out {stage}-val --set target.split=val --set predict.adabn=false")
+        assert outcome.code == 0, outcome.err
+    scored = udaseg("evaluate --predictions retrain-val --json")
+    assert scored.code == 0, scored.err
+    assert {"predictions", "val"} == manifest("runs/tiny/evaluate-retrain-val")["inputs"].keys()
+    direct = udaseg("evaluate --model retrain --json").json
+    assert (scored.json["images"], scored.json["miou"]) == (3, pytest.approx(direct["miou"], abs=2e-3))
+    panels = [
+        {path.name for path in Path(f"runs/tiny/{name}/panels").iterdir()}
+        for name in ("evaluate", "evaluate-retrain-val")
+    ]
+    assert panels[0] == panels[1]
+    both = "ensemble --predictions warmup-val --predictions retrain-val/predictions.h5 --out both"
+    assert udaseg(both).code == 0
+    logits, probs = (
+        udaseg(f"evaluate --predictions both --average {way} --out by-{way} --json") for way in ("logits", "probs")
+    )
+    assert (logits.code, probs.code) == (0, 0)
+    assert logits.json["miou"] != probs.json["miou"]
+    for words, message in (
+        ("--predictions runs/tiny/predict", "lacks 3 of the 3 labelled pictures"),
+        ("--predictions none.h5", "none.h5"),
+        ("--predictions both --model warmup --flip", "--model, --flip: nothing would read them"),
+    ):
+        outcome = udaseg(f"evaluate {words} --out x")
+        assert outcome.code == 1
+        assert message in outcome.err
