@@ -52,7 +52,7 @@ def _fma(context, a, b, c):
 
 @njit(inline="always")
 def exp2(power):
-    """Return 2^power for -126 <= power <= 0 to 2e-7; written out so that loops over it become vector code."""
+    """Return 2^power for -126 <= power <= 126 to 2e-7; written out so that loops over it become vector code."""
     rounded = power + _ROUNDING
     f = power - (rounded - _ROUNDING)
     mantissa = _fma(f, _fma(f, _fma(f, _fma(f, _fma(f, _P5, _P4), _P3), _P2), _P1), _ONE)
@@ -61,7 +61,7 @@ def exp2(power):
 
 @njit(inline="always")
 def exp(t):
-    """Return e^t for t <= 0 to 2e-7."""
+    """Return e^t for t <= 87, and that of -87 for less; to 2e-7 near 0, to 4e-6 far from it."""
     return exp2(max(t, _LOWEST) * _LOG2E)
 
 
