@@ -147,11 +147,9 @@ def command(
     session = open_session({f"refine.{key}": value for key, value in changes.items()}, paths)
     chosen = session.recipe.refine
     if not chosen.spatial_prior:
-        unread = {"--confidence": confidence, "--base0": base0, "--base1": base1, "--scale-with-area": scale_with_area}
-        refuse_unread(
-            unread | {"--class-counts": class_counts}, "the spatial prior is not chosen", "add --spatial-prior"
-        )
+        refuse_unread({"--class-counts": class_counts}, "the spatial prior is not chosen", "add --spatial-prior")
     if not chosen.prototypes:
-        unread = {"--pixels": pixels, "--temperature": temperature, "--prototypes-file": prototypes_file}
-        refuse_unread(unread | {"--model": model}, "prototypes are not chosen", "add --prototypes")
+        refuse_unread(
+            {"--prototypes-file": prototypes_file, "--model": model}, "prototypes are not chosen", "add --prototypes"
+        )
     run(session)

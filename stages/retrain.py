@@ -7,7 +7,7 @@ import typer
 
 from udaseg import ranks
 from udaseg.artifacts import Job
-from udaseg.train.settings import guided, moves_prototypes, require
+from udaseg.train.settings import guided, require
 
 from . import inputs, made, training
 from .options import refuse_unread
@@ -35,7 +35,7 @@ def job(session: Session) -> Job:
         given["model"] = session.input(inputs.last_model(session))
     if recipe.retrain.mine or recipe.retrain.regulariser == "lrent":
         given["thresholds"] = session.input(inputs.thresholds_file(session))
-    if moves_prototypes(recipe.retrain):
+    if recipe.retrain.moves_prototypes:
         given["prototypes"] = session.input(inputs.prototypes_file(session))
     return Job("retrain", session.out or session.folder("retrain"), settings, given, recipe.seed)
 
@@ -47,7 +47,7 @@ def run(session: Session) -> None:
         inputs.label_folder(session)  # what it lacks is said before anything is made
     if recipe.retrain.source == "stylize":
         made.stylize(session.inside())
-    if moves_prototypes(recipe.retrain) and session.given("prototypes") is None:
+    if recipe.retrain.moves_prototypes and session.given("prototypes") is None:
         made.prototypes(session.inside())
     todo = job(session)
     with working(session, todo, shared=not guided(recipe.retrain)) as result:
@@ -118,7 +118,7 @@ def command(
         refuse_unread({"--model": model}, f"retrain.init is {settings.init}", "set retrain.init=warmup")
     if not (settings.mine or settings.regulariser == "lrent"):
         refuse_unread({"--thresholds": thresholds}, "mining and lrent alone need it", "set retrain.mine=0.8")
-    if not moves_prototypes(settings):
+    if not settings.moves_prototypes:
         why = "retrain.online.rectify and retrain.consistency alone move prototypes"
         refuse_unread({"--prototypes-file": prototypes_file}, why, "leave it out")
     run(session)

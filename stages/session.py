@@ -17,6 +17,7 @@ from udaseg.artifacts import Input, Job, Result
 from udaseg.errors import UdasegError
 from udaseg.files import read_json, write_json
 from udaseg.recipe import Recipe
+from udaseg.recipe.unread import require_read
 
 from .options import SHARED, DryOption, EstimateOption, ForceOption, JsonOption
 from .pace import plan
@@ -245,6 +246,8 @@ def start(
     before = (read_json(run / RUN_FILE) or {}) if run is not None and recipe_name is None else {}
     name = recipe_name or before.get("recipe") or "demo"
     settings = dict(recipes.parse_change(text) for text in set_ or [])
+    named = {key: key for key in settings}  # by which name the user asked for a setting
+    named |= {key: f"--{_flag(key)}" for key, value in (changes or {}).items() if value is not None}
     flags = {"data": data, "target.list": target_list, "seed": seed, **(changes or {})}
     settings |= {key: value for key, value in flags.items() if value is not None}
     for key in ("data", "seed"):
@@ -254,6 +257,7 @@ def start(
     if scale not in (None, "full", "toy"):
         raise UdasegError(f"--scale {scale}: expected full or toy", "--scale toy is the small twin of a recipe")
     resolved = recipes.load(name, scale=scale, changes=settings)
+    require_read(resolved, named)
     toy_twin = scale == "toy" and recipes.load(name).scale != "toy"
     folder = run or Path("runs", f"{resolved.name}-toy" if toy_twin else resolved.name)
     given = {key: path for key, path in (paths or {}).items() if path is not None}
@@ -263,6 +267,10 @@ def start(
     place = {"out": out, "paths": given, "round": round_ or 1}
     ways = {"force": force, "dry_run": dry_run, "json": as_json, "said": tuple(said)}
     return Session(resolved, folder, origin, settings, **place, **ways)
+
+
+def _flag(key: str) -> str:
+    return key.rpartition(".")[2].replace("_", "-")
 
 
 def _remember(session: Session, job: Job) -> None:

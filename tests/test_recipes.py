@@ -3,6 +3,7 @@ import yaml
 
 from udaseg import recipes
 from udaseg.errors import UdasegError
+from udaseg.recipe import unread
 
 
 @pytest.mark.parametrize("name", recipes.shipped())
@@ -101,3 +102,32 @@ def test_changes_are_yaml(text, expected):
 def test_changes_that_are_none_are_refused(text):
     with pytest.raises(UdasegError, match="--set"):
         recipes.parse_change(text)
+
+
+@pytest.mark.parametrize("key", [key for reader in unread.READERS for key in reader.settings])
+def test_what_has_a_reader_is_a_setting(key):
+    with pytest.raises(UdasegError) as wrong:
+        recipes.load("demo", changes={key: "no value of any setting"})
+    assert f"{key}: " in str(wrong.value)
+    assert "unknown setting" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"retrain.mine_below": 0.01}, "retrain.mine_below"),
+        ({"retrain.mine_below": 0.01, "retrain.mine": 0.5}, None),
+        ({"retrain.momentum": 0.5, "retrain.optimizer": "adamw"}, "retrain.momentum"),
+        ({"depth.balance": 0.1, "model.heads": ["depth"]}, "depth.balance"),
+        ({"retrain.prototype_momentum": 0.5, "retrain.consistency": 1.0}, None),
+        ({"adversary.weight": 0.1, "adversary.betas": [0.5, 0.9]}, "adversary.weight, adversary.betas"),
+    ],
+)
+def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):
+    recipe = recipes.load("selftraining-gta2city", changes=changes)
+    asked = {key: key for key in changes}
+    if refused is None:
+        unread.require_read(recipe, asked)
+        return
+    with pytest.raises(UdasegError, match=f"^{refused}: nothing would read"):
+        unread.require_read(recipe, asked)

@@ -101,11 +101,12 @@ def blend(upper_CW, lower_CW, upper_weight, lower_weight, start, n, block, best,
     for c in range(block.shape[0]):
         upper, lower, logit = upper_CW[c, start : start + n], lower_CW[c, start : start + n], block[c]
         for x in range(n):
-            value = upper[x] * upper_weight + lower[x] * lower_weight
+            value, before, first = upper[x] * upper_weight + lower[x] * lower_weight, best[x], winner[x]
             logit[x] = value
             # Strictly greater: of equal logits the lowest class wins, as in torch.argmax.
-            winner[x] = c if value > best[x] else winner[x]
-            best[x] = value if value > best[x] else best[x]
+            wins = value > before
+            winner[x] = c if wins else first
+            best[x] = value if wins else before
 
 
 def prepared(logits_CHW, height, width, align_corners):

@@ -106,6 +106,10 @@ def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace
         ("retrain --thresholds none.json", "--thresholds: nothing would read it: mining and lrent", "retrain.mine=0.8"),
         ("retrain --prototypes-file none.h5", "--prototypes-file: nothing would read it", "leave it out"),
         ("retrain --set retrain.init=weights --model warmup", "--model: nothing would read it", "retrain.init=warmup"),
+        ("retrain --set retrain.temperature=2", "retrain.temperature: nothing would read it", "retrain.consistency"),
+        ("warmup --set adversary.weight=0.1", "adversary.weight: nothing would read it", "adversary.align=output"),
+        ("pseudolabel --policy iast --p 0.3", "--p: nothing would read it: the thresholds of iast", "iast.alpha"),
+        ("pseudolabel --set pseudolabel.iast.gamma=1", "pseudolabel.iast.gamma: nothing", "pseudolabel.policy=iast"),
     ],
 )
 def test_a_flag_that_nothing_would_read_is_refused(workspace, udaseg, words, message, hint):

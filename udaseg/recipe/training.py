@@ -135,6 +135,11 @@ class Retrain(Training):
     temperature: Positive = 1.0  # of the softmax over the distances to the prototypes
     prototype_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9999
 
+    @property
+    def moves_prototypes(self) -> bool:
+        """Whether there are prototypes that move with a teacher."""
+        return self.consistency is not None or (self.online is not None and self.online.rectify)
+
 
 class Distill(Training):
     """What a fresh student learns: the source, and what the finished model says of the target (ProDA)."""

@@ -22,7 +22,7 @@ from udaseg.train.loop import Player, fit
 from udaseg.train.objectives import self_training
 from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
-from udaseg.train.settings import guided, moves_prototypes, require
+from udaseg.train.settings import guided, require
 
 ROUNDS_APART = 1_000_003  # between the seeds of two rounds: no seed that anybody gives is another's second round
 
@@ -74,7 +74,7 @@ def retrain(
     followers: dict[str, nn.Module] = {}
     if settings.teacher is not None:
         followers["teacher"] = teachers.average(model, settings.teacher)
-    if moves_prototypes(settings):
+    if settings.moves_prototypes:
         assert centroids is not None
         moving = MovingPrototypes(torch.from_numpy(centroids), settings.prototype_momentum)
         followers["prototypes"] = moving.to(device)

@@ -4,15 +4,10 @@ from udaseg.errors import UdasegError
 from udaseg.recipe import Retrain
 
 
-def moves_prototypes(settings: Retrain) -> bool:
-    """Tell whether these settings ask for prototypes that move with a teacher."""
-    return settings.consistency is not None or (settings.online is not None and settings.online.rectify)
-
-
 def guided(settings: Retrain) -> bool:
     """Tell whether something labels or changes whole batches before the student sees them: one process does it."""
     asked = (settings.teacher, settings.online, settings.strong)
-    return any(one is not None for one in asked) or settings.classmix or moves_prototypes(settings)
+    return any(one is not None for one in asked) or settings.classmix or settings.moves_prototypes
 
 
 def require(settings: Retrain) -> None:
@@ -47,7 +42,7 @@ def require(settings: Retrain) -> None:
             "retrain.classmix pastes classes of the source, and retrain.source is none",
             "set retrain.source=source, or retrain.classmix=false",
         )
-    starts = moves_prototypes(settings) or (online is not None and online.scores == "initial")
+    starts = settings.moves_prototypes or (online is not None and online.scores == "initial")
     if starts and settings.init == "weights":
         raise UdasegError(
             "prototypes and retrain.online.scores=initial are of the model that retraining starts from, and with "
