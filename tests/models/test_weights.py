@@ -187,8 +187,25 @@ def test_files_that_do_not_fit_or_do_not_exist(tmp_path):
     with pytest.raises(UdasegError, match=r"layer1\.0\.conv1\.weight holds NaN"):
         models.build(settings(weights=str(path)), NAMES)
     torch.save([1, 2], path)
-    with pytest.raises(UdasegError, match="not a dictionary of tensors"):
+    with pytest.raises(UdasegError, match="not a dictionary of named tensors"):
         models.build(settings(weights=str(path)), NAMES)
     torch.save(torch.nn.Linear(2, 2), path)
     with pytest.raises(UdasegError, match="could run code"):
         models.build(settings(weights=str(path)), NAMES)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        (0, "is not a dictionary of named tensors"),
+        ("layer5", "does not fit the backbone"),
+        ("layer5.conv2d_list", "does not fit the backbone"),
+        ("layer5.conv2d_list.0", "does not fit the backbone"),
+        ("enc4_1", "does not fit the backbone"),
+    ],
+)
+def test_names_that_are_cut_short_or_none_are_an_error(tmp_path, key, message):
+    torch.save({key: torch.zeros(3)}, tmp_path / "cut.pth")
+    settings = recipe.Model(name="fpn", backbone="resnet18", weights=str(tmp_path / "cut.pth"))
+    with pytest.raises(UdasegError, match=message):
+        weights.load(models.construct(settings, 2), settings)

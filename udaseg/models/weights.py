@@ -80,8 +80,9 @@ def load(network: Network, settings: recipe.Model, names: Sequence[str] | None =
     if is_ours(content):
         return apply_own(network, settings, path, *facts(path, content), names)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UdasegError(f"{path} is not a dictionary of tensors", "save model.state_dict() with torch.save")
+    named = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+    if not named or not state:
+        raise UdasegError(f"{path} is not a dictionary of named tensors", "save model.state_dict() with torch.save")
     loaded = apply(network, published(state, network, settings.aspp), str(path))
     if caffe(state) and settings.color != "bgr-mean":
         return loaded._replace(caution=f"published DeepLabs see model.color=bgr-mean, this one {settings.color}")
@@ -164,15 +165,15 @@ def published(state: dict[str, Tensor], network: Network, aspp: tuple[int, ...])
         heads = {"layer5": "auxiliary", "layer6": "classifier"}
     renamed = {}
     for key, value in state.items():
-        first, *rest = bare(key).split(".")
-        if first in BODY:
-            renamed[f"backbone.{bare(key)}"] = value
-        elif first in heads and rest[0] == "conv2d_list" and BRANCHES.get(rest[1]) in aspp:
-            renamed[f"{heads[first]}.{aspp.index(BRANCHES[rest[1]])}.{rest[2]}"] = value
-        elif first in DEPTH:
-            renamed[f"heads.depth.{DEPTH[first]}.{rest[0]}"] = value
-        elif first != "fc":
-            renamed[bare(key)] = value
+        match bare(key).split("."):
+            case [first, *_] if first in BODY:
+                renamed[f"backbone.{bare(key)}"] = value
+            case [first, "conv2d_list", branch, part] if first in heads and BRANCHES.get(branch) in aspp:
+                renamed[f"{heads[first]}.{aspp.index(BRANCHES[branch])}.{part}"] = value
+            case [first, part] if first in DEPTH:
+                renamed[f"heads.depth.{DEPTH[first]}.{part}"] = value
+            case [first, *_] if first != "fc":
+                renamed[bare(key)] = value
     if caffe(state):
         network.move_strides()
     return renamed
