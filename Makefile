@@ -63,10 +63,13 @@ FLAGS = --recipe $(RECIPE) $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data '
         $(if $(RUN),--run $(RUN)) $(if $(ROUNDS),--set rounds=$(ROUNDS)) $(foreach setting,$(SET),--set $(setting))
 
 # One process looks at the whole chain. It prints the manifests in order and those to be made again as stale:PATH.
+# An ablation plans its own: a setting may be one that only a variant reads.
+ifneq ($(MAKECMDGOALS),ablation)
 PLAN := $(shell $(UDASEG) status $(FLAGS) --make)
 $(if $(PLAN),,$(error the chain of $(RECIPE) cannot be planned, see above))
 CHAIN := $(filter-out stale:%,$(PLAN))
 STALE := $(patsubst stale:%,%,$(filter stale:%,$(PLAN)))
+endif
 endif
 
 command-pretrain = warmup --pretrain

@@ -13,6 +13,7 @@ from udaseg import artifacts, recipes
 from udaseg.errors import UdasegError
 from udaseg.files import write_json
 from udaseg.recipe import Recipe
+from udaseg.recipe.unread import require_read
 
 from . import chain, made
 from .session import ROUND, RUN_FILE, Session, emit, say, staged
@@ -24,6 +25,7 @@ FIRST_ROUND = "round1"  # the directory of the first of several rounds
 
 def run(session: Session, seeds: Sequence[int]) -> None:
     variants, folder = _variants(session), session.out or session.run / "ablation"
+    require_read(session.asked, *(recipe for _, recipe in variants.values()))
     if session.dry_run:
         for seed in seeds:
             for name, (_, recipe) in variants.items():
@@ -155,4 +157,4 @@ def command(
 
     Example: udaseg ablate --recipe gta2city --scale toy --seeds 0,1,2
     """
-    run(open_session(), _seeds(seeds))
+    run(open_session(variants=True), _seeds(seeds))

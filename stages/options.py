@@ -25,6 +25,11 @@ def recipe_names(incomplete: str) -> list[str]:
     return found
 
 
+def as_flag(key: str) -> str:
+    """Name the flag that stands for the setting at a dotted key."""
+    return f"--{key.rpartition('.')[2].replace('_', '-')}"
+
+
 def refuse_unread(flags: dict[str, object], because: str, hint: str) -> None:
     """Raise UdasegError where a flag was given, a value that is not None, that nothing would read."""
     given = [flag for flag, value in flags.items() if value is not None]

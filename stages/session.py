@@ -19,7 +19,7 @@ from udaseg.files import read_json, write_json
 from udaseg.recipe import Recipe
 from udaseg.recipe.unread import require_read
 
-from .options import SHARED, DryOption, EstimateOption, ForceOption, JsonOption
+from .options import SHARED, DryOption, EstimateOption, ForceOption, JsonOption, as_flag
 from .pace import plan
 from .sample import Sample
 
@@ -41,6 +41,7 @@ class Session:
     run: Path
     origin: dict[str, Any]  # what run.json remembers: the recipe's name or path, scale, data, seed
     changes: dict[str, Any] = field(default_factory=dict)  # what flags said of the recipe, by dotted key
+    asked: dict[str, str] = field(default_factory=dict)  # by which name the user asked for a setting
     out: Path | None = None
     paths: dict[str, Path] = field(default_factory=dict)
     force: bool = False
@@ -192,11 +193,14 @@ def staged(function: Callable[..., None] | None = None, *, without: Collection[s
             paths: dict[str, Path | None] | None = None,
             run: Path | None = None,
             sample: Sample | None = None,
+            variants: bool = False,  # whether it runs others beside the recipe, and looks itself what they read
         ) -> Session:
             # What UDASEG_RUN says is a default, which a run that is named comes over.
             if run is not None and shared["run"] not in (None, run) and "UDASEG_RUN" not in os.environ:
                 raise UdasegError(f"both {run} and --run {shared['run']} were given", "name the run once")
             session = start(changes=changes or {}, paths=paths or {}, **shared | ({} if run is None else {"run": run}))
+            if not variants:
+                require_read(session.asked, session.recipe)
             return session if sample is None else session.sampled(sample)
 
         try:
@@ -246,8 +250,8 @@ def start(
     before = (read_json(run / RUN_FILE) or {}) if run is not None and recipe_name is None else {}
     name = recipe_name or before.get("recipe") or "demo"
     settings = dict(recipes.parse_change(text) for text in set_ or [])
-    named = {key: key for key in settings}  # by which name the user asked for a setting
-    named |= {key: f"--{_flag(key)}" for key, value in (changes or {}).items() if value is not None}
+    said_by_flag = [key for key, value in (changes or {}).items() if value is not None]
+    asked_for = {key: key for key in settings} | {key: as_flag(key) for key in said_by_flag}
     flags = {"data": data, "target.list": target_list, "seed": seed, **(changes or {})}
     settings |= {key: value for key, value in flags.items() if value is not None}
     for key in ("data", "seed"):
@@ -257,7 +261,6 @@ def start(
     if scale not in (None, "full", "toy"):
         raise UdasegError(f"--scale {scale}: expected full or toy", "--scale toy is the small twin of a recipe")
     resolved = recipes.load(name, scale=scale, changes=settings)
-    require_read(resolved, named)
     toy_twin = scale == "toy" and recipes.load(name).scale != "toy"
     folder = run or Path("runs", f"{resolved.name}-toy" if toy_twin else resolved.name)
     given = {key: path for key, path in (paths or {}).items() if path is not None}
@@ -266,11 +269,7 @@ def start(
     origin = {"recipe": recipes.lasting(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
     place = {"out": out, "paths": given, "round": round_ or 1}
     ways = {"force": force, "dry_run": dry_run, "json": as_json, "said": tuple(said)}
-    return Session(resolved, folder, origin, settings, **place, **ways)
-
-
-def _flag(key: str) -> str:
-    return key.rpartition(".")[2].replace("_", "-")
+    return Session(resolved, folder, origin, settings, asked_for, **place, **ways)
 
 
 def _remember(session: Session, job: Job) -> None:

@@ -127,7 +127,13 @@ def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):
     recipe = recipes.load("selftraining-gta2city", changes=changes)
     asked = {key: key for key in changes}
     if refused is None:
-        unread.require_read(recipe, asked)
+        unread.require_read(asked, recipe)
         return
     with pytest.raises(UdasegError, match=f"^{refused}: nothing would read"):
-        unread.require_read(recipe, asked)
+        unread.require_read(asked, recipe)
+
+
+def test_what_one_of_several_recipes_reads_is_read():
+    changes = {"adversary.weight": 0.1}
+    without, with_one = (recipes.load(name, changes=changes) for name in ("demo", "adaptseg-gta2city"))
+    unread.require_read({"adversary.weight": "adversary.weight"}, without, with_one)

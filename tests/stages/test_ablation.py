@@ -136,3 +136,11 @@ def test_shipped_ablations_change_something_and_can_be_run(name, scale):
         require(variant.retrain)
         steps(variant.refine)
         assert chain.gaps(session) == [], without
+
+
+def test_a_setting_that_a_variant_alone_reads_is_taken(rendered, udaseg):
+    mining = ("--set", "ablation={mining: {retrain.mine: 0.5}}", "--dry-run")
+    assert udaseg("ablate --seeds 0 --set retrain.mine_below=0.01", *mining).code == 0
+    outcome = udaseg("ablate --seeds 0 --set retrain.prototype_momentum=0.5", *mining)
+    assert outcome.code == 1
+    assert "retrain.prototype_momentum: nothing would read it" in outcome.err

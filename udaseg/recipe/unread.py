@@ -103,11 +103,11 @@ READERS = (
 )
 
 
-def require_read(recipe: Recipe, asked: Mapping[str, str]) -> None:
-    """Raise UdasegError where one of the settings asked for, dotted key to what the user called it, is never read."""
+def require_read(asked: Mapping[str, str], *recipes: Recipe) -> None:
+    """Raise UdasegError where none of the recipes reads a setting asked for (dotted key to the name it was given)."""
     for reader in READERS:
         given = [name for key, name in asked.items() if any(f"{key}.".startswith(f"{own}.") for own in reader.settings)]
-        if given and not reader.reads(recipe):
+        if given and not any(map(reader.reads, recipes)):
             raise UdasegError(
                 f"{', '.join(given)}: nothing would read {'it' if len(given) == 1 else 'them'}: {reader.unless}",
                 reader.hint,
