@@ -36,6 +36,16 @@ def test_patches_are_a_32nd_rounded_down_at_each_halving(name):
     assert not isinstance(network[-1], nn.LeakyReLU)
 
 
+@pytest.mark.parametrize("name", ["full", "light"])
+def test_a_new_discriminator_sends_a_gradient_back(name):
+    """With PyTorch's own weights that of the light one is 1e-4, a fifteenth of the full one's."""
+    torch.manual_seed(0)
+    discriminator = PATCH[name](19)
+    maps = torch.randn(4, 19, 96, 192).mul(3).softmax(1).requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(maps).mean(), maps)
+    assert gradient.norm() > 1e-3
+
+
 def test_pixel_discriminator_scores_each_class_in_each_domain():
     network = PixelDiscriminator(16, 5)
     features = torch.randn(2, 16, 9, 7, requires_grad=True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 WIDTHS = (64, 128, 256, 512, 1)
+SLOPE = 0.2  # of the leaky ReLUs
 
 
 def conv(inputs: int, outputs: int) -> nn.Module:
@@ -30,10 +31,24 @@ def separable(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(Depthwise(inputs), nn.Conv2d(inputs, outputs, 1))
 
 
+def keep_scale(stack: nn.Sequential) -> nn.Sequential:
+    """Draw the weights anew so that maps and gradients keep their scale from layer to layer (He et al., 2015).
+
+    PyTorch's own initialisation takes a third of the variance in each convolution. A split one shrinks it twice: five
+    of them say nearly the same of every map, and the gradient they send back is a thousandth of what it is so.
+    """
+    for module in stack.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, a=1.0 if isinstance(module, Depthwise) else SLOPE)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    return stack
+
+
 def patches(channels: int, layer: Callable[[int, int], nn.Module]) -> nn.Sequential:
     stack: list[nn.Module] = []
     for inputs, outputs in zip((channels, *WIDTHS), WIDTHS, strict=False):
-        stack += [layer(inputs, outputs), nn.LeakyReLU(0.2, inplace=True)]
+        stack += [layer(inputs, outputs), nn.LeakyReLU(SLOPE, inplace=True)]
     return nn.Sequential(*stack[:-1])
 
 
@@ -51,7 +66,7 @@ def light(channels: int) -> nn.Sequential:
 
     Same input and output as `full`; all five convolutions are split, with biases.
     """
-    return patches(channels, separable)
+    return keep_scale(patches(channels, separable))
 
 
 PATCH = {"full": full, "light": light}
@@ -70,9 +85,9 @@ class PixelDiscriminator(nn.Module):
         width = min(256, 4 * feature_channels)
         self.trunk = nn.Sequential(
             nn.Conv2d(feature_channels, width, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
             nn.Conv2d(width, width // 2, 3, padding=1),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.LeakyReLU(SLOPE, inplace=True),
         )
         # One convolution with 2C outputs is two parallel ones of C, concatenated.
         self.classifier = nn.Conv2d(width // 2, 2 * classes, 3, padding=1)
