@@ -124,6 +124,37 @@ def test_statistics_of_batch_norm_are_those_of_the_pictures_and_nothing_else_cha
     torch.testing.assert_close(statistics.running_var, (first[:2].var((0, 2, 3)) + first[2:].var((0, 2, 3))) / 2)
 
 
+def test_statistics_are_taken_of_frozen_layers_too(tmp_path):
+    torch.manual_seed(0)
+    pictures = Pictures(*[(64, 96)] * 4)
+    network, taken = models.construct(SETTINGS, 3), []
+    for mode in ("train", "frozen"):
+        settings = SETTINGS.model_copy(update={"bn": mode})
+        checkpoint.save(tmp_path / "model.pt", network, settings, CLASSES)
+        runner = Runner(tmp_path / "model.pt", CLASSES, "fp32")
+        runner.adapt_statistics(pictures, 4, (32, 48), 2)
+        assert not any(module.training for module in runner.model.modules())
+        taken.append(runner.model.state_dict())
+    assert all(torch.equal(value, taken[1][name]) for name, value in taken[0].items())
+
+
+def test_a_layer_that_sees_one_value_in_each_batch_keeps_its_statistics(tmp_path):
+    """BiSeNet pools a picture to 1x1, and batches of one have no variance there."""
+    network = models.construct(BISENET, 3)
+    for name, value in network.state_dict().items():
+        if name.endswith("running_var"):
+            value.fill_(7)
+    checkpoint.save(tmp_path / "model.pt", network, BISENET, CLASSES)
+    kept = {}
+    for batch in (1, 2):
+        runner = Runner(tmp_path / "model.pt", CLASSES, "fp32")
+        runner.adapt_statistics(Pictures(*[(64, 96)] * 4), 4, (32, 48), batch)
+        variances = {name: v for name, v in runner.model.state_dict().items() if name.endswith("running_var")}
+        kept[batch] = {name.rpartition(".")[0] for name, value in variances.items() if (value == 7).all()}
+    assert {"refine16.bn", "refine32.bn"} <= kept[1]
+    assert not kept[2]
+
+
 @pytest.mark.parametrize(
     ("settings", "norms"), [(SETTINGS, {"backbone.bn1"}), (BISENET, {"backbone.bn1", "spatial.0.1"})]
 )

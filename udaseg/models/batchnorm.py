@@ -69,6 +69,29 @@ def held(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
             norm.momentum = momentum
 
 
+@torch.no_grad()
+def take(network: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Put the mean statistics of these batches in the place of the learnt ones, in frozen layers as well.
+
+    A layer that sees a single value per channel in every batch, which has no variance, keeps what it has learnt. The
+    network is left as for inference.
+    """
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    network.train()
+    for norm in norms:
+        nn.Module.train(norm)  # its own refuses where it is frozen
+        norm.momentum = None  # the mean over all batches; the first takes the place of what was there
+        norm.num_batches_tracked.zero_()
+    try:
+        for batch in inputs:
+            network(batch)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        network.eval()
+
+
 @contextmanager
 def by_domain(norms: Iterable[BatchNorm], domains: Sequence[int]) -> Iterator[None]:
     """Normalise each domain of a batch by itself: so many pictures of each, one after the other."""

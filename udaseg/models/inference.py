@@ -8,11 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import update_bn
 
 from udaseg.confidence import argmax_label
 from udaseg.data.transforms import resize, seen_size
-from udaseg.models import checkpoint, devices
+from udaseg.models import batchnorm, checkpoint, devices
 from udaseg.models.averaging import averaged
 from udaseg.models.heads import Heads
 from udaseg.models.output import Output
@@ -99,7 +98,7 @@ class Runner:
                     progress(indices[-1] + 1, count)
 
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            update_bn(inputs(), self.model.stem() if stem else self.model)
+            batchnorm.take(self.model.stem() if stem else self.model, inputs())
 
     def _input(self, images: Sequence[np.ndarray], size: HxW | None) -> Tensor:
         stacked = np.stack([resize(image, size) if size is not None else image for image in images])
