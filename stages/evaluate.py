@@ -45,7 +45,7 @@ def _folder(session: Session, model: Path) -> Path:
 
 
 def job(session: Session) -> Job:
-    if "--round" not in session.said:
+    if not session.round_asked:
         session = session.of_round(session.recipe.rounds)
     recipe, stored = session.recipe, _stored(session)
     if stored is not None:

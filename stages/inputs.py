@@ -206,8 +206,7 @@ def last_model(session: Session) -> Path:
     """Find the model that this round of self-training starts from: the warm-up's, then that of the round before."""
     if session.round == 1:
         return model_file(session, "warmup", "udaseg warmup")
-    before = session.of_round(session.round - 1)
-    return model_file(before, "retrain", f"udaseg retrain --round {before.round}")
+    return model_file(session.of_round(session.round - 1), "retrain", "udaseg retrain")
 
 
 def adapted(session: Session) -> str:

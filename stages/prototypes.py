@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from . import made, views
+from .options import refuse_unread
 from .session import staged
 
 
@@ -20,4 +21,7 @@ def command(
 
     Example: udaseg prototypes --domain source
     """
-    made.prototypes(open_session({"prototypes.domain": domain}, {"model": model, "labels": labels}))
+    session = open_session({"prototypes.domain": domain}, {"model": model, "labels": labels})
+    if session.recipe.prototypes.domain == "source":
+        refuse_unread({"--labels": labels}, "the source has labels of its own", "add --domain target, or both")
+    made.prototypes(session)

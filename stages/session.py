@@ -47,10 +47,11 @@ class Session:
     force: bool = False
     dry_run: bool = False
     json: bool = False
-    said: tuple[str, ...] = ()  # the flags by which another command means the same run
+    said: tuple[str, ...] = ()  # the flags by which another command means the same run, without --round
     nested: bool = False
     opened: dict[str, Any] = field(default_factory=dict)  # the datasets, which are listed once
     round: int = 1  # of self-training, from 1
+    round_asked: bool = False  # whether a flag named it
     sample: Sample | None = None  # what is to be done of the work, in a place of its own, to see what all of it takes
     whole: "Session | None" = None  # the session that this one is a sample of
 
@@ -86,9 +87,9 @@ class Session:
         folder = self.folder(stage)
         if artifacts.read_manifest(folder) is None:
             state = "is unfinished" if folder.is_dir() else "does not exist"
-            raise UdasegError(
-                f"{folder} {state}, and this stage reads it", f"run first: {shlex.join([*command.split(), *self.said])}"
-            )
+            of_round = ("--round", str(self.round)) if self.round > 1 and stage in ROUND else ()
+            whole = shlex.join([*command.split(), *of_round, *self.said])
+            raise UdasegError(f"{folder} {state}, and this stage reads it", f"run first: {whole}")
         return folder
 
     def input(self, path: Path) -> Input:
@@ -244,7 +245,7 @@ def start(
 ) -> Session:
     """Resolve the recipe: flag over --set over recipe over default. A run remembers which recipe made it."""
     asked = {"--recipe": recipe_name, "--scale": scale, "--data": data, "--target-list": target_list, "--seed": seed}
-    asked |= {"--run": run, "--round": round_}
+    asked |= {"--run": run}
     said = [part for flag, value in asked.items() if value is not None for part in (flag, str(value))]
     said += [part for text in set_ or [] for part in ("--set", text)]
     before = (read_json(run / RUN_FILE) or {}) if run is not None and recipe_name is None else {}
@@ -267,7 +268,7 @@ def start(
     if (round_ or 1) > resolved.rounds:
         raise UdasegError(f"--round {round_}: recipe {name} has {resolved.rounds}", f"add --set rounds={round_}")
     origin = {"recipe": recipes.lasting(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
-    place = {"out": out, "paths": given, "round": round_ or 1}
+    place = {"out": out, "paths": given, "round": round_ or 1, "round_asked": round_ is not None}
     ways = {"force": force, "dry_run": dry_run, "json": as_json, "said": tuple(said)}
     return Session(resolved, folder, origin, settings, asked_for, **place, **ways)
 

@@ -71,6 +71,9 @@ def test_a_file_of_backbone_weights(tmp_path):
     torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
     network = models.build(settings(name="fpn", weights=str(path)), NAMES[:7])
     assert torch.equal(network.backbone.conv1.weight, state["conv1.weight"])
+    notes = []
+    models.build(settings(name="fpn", weights=str(path), color="bgr-mean"), NAMES[:7], notes.append)
+    assert notes[0].endswith("torchvision's ResNets see model.color=rgb-imagenet, this one bgr-mean")
 
 
 def caffe_deeplab(classes: int, backbone: str = "resnet18") -> dict[str, torch.Tensor]:
@@ -187,17 +190,25 @@ def test_files_that_do_not_fit_or_do_not_exist(tmp_path):
     with pytest.raises(UdasegError, match=r"layer1\.0\.conv1\.weight holds NaN"):
         models.build(settings(weights=str(path)), NAMES)
     torch.save([1, 2], path)
-    with pytest.raises(UdasegError, match="not a dictionary of named tensors"):
+    with pytest.raises(UdasegError, match="not a dictionary of dense, real tensors"):
         models.build(settings(weights=str(path)), NAMES)
     torch.save(torch.nn.Linear(2, 2), path)
     with pytest.raises(UdasegError, match="could run code"):
         models.build(settings(weights=str(path)), NAMES)
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize("odd", [torch.eye(3).to_sparse(), torch.zeros(3, dtype=torch.complex64)])
+def test_tensors_that_no_network_has_are_an_error(tmp_path, odd):
+    torch.save({"conv1.weight": odd}, tmp_path / "odd.pth")
+    with pytest.raises(UdasegError, match="is not a dictionary of dense, real tensors"):
+        models.build(settings(weights=str(tmp_path / "odd.pth")), NAMES)
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        (0, "is not a dictionary of named tensors"),
+        (0, "is not a dictionary of dense, real tensors"),
         ("layer5", "does not fit the backbone"),
         ("layer5.conv2d_list", "does not fit the backbone"),
         ("layer5.conv2d_list.0", "does not fit the backbone"),

@@ -69,6 +69,22 @@ def test_distillation_is_a_stage_of_the_chain_and_what_it_makes_is_evaluated(wor
     assert "distill" in Path("runs/tiny/report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "missing", "hint"),
+    [
+        ("distill", "round3/retrain", "udaseg retrain --round 3"),
+        ("predict --round 3", "round2/retrain", "udaseg retrain --round 2"),
+        ("predict --round 2", "round1/retrain", "udaseg retrain"),
+        ("retrain --round 2", "round2/refine", "udaseg refine --spatial-prior --round 2"),
+    ],
+)
+def test_what_is_missing_is_hinted_at_with_its_round(workspace, udaseg, words, missing, hint):
+    outcome = udaseg(words, "--set", "rounds=3", *DISTILL)
+    assert outcome.code == 1
+    assert f"runs/tiny/{missing} does not exist" in outcome.err
+    assert f"hint: run first: {hint} --recipe tiny.yaml --set rounds=3" in " ".join(outcome.err.split())
+
+
 def test_a_light_student_of_a_finished_network(workspace, udaseg):
     outcome = udaseg("distill --out light --set model.name=bisenet", *DISTILL)
     assert outcome.code == 0, outcome.err

@@ -80,13 +80,21 @@ def load(network: Network, settings: recipe.Model, names: Sequence[str] | None =
     if is_ours(content):
         return apply_own(network, settings, path, *facts(path, content), names)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
-    named = isinstance(state, dict) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
-    if not named or not state:
-        raise UdasegError(f"{path} is not a dictionary of named tensors", "save model.state_dict() with torch.save")
+    if not (isinstance(state, dict) and state and all(isinstance(k, str) and _dense_real(v) for k, v in state.items())):
+        raise UdasegError(
+            f"{path} is not a dictionary of dense, real tensors by name", "save model.state_dict() with torch.save"
+        )
     loaded = apply(network, published(state, network, settings.aspp), str(path))
-    if caffe(state) and settings.color != "bgr-mean":
-        return loaded._replace(caution=f"published DeepLabs see model.color=bgr-mean, this one {settings.color}")
+    whose, color = ("published DeepLabs", "bgr-mean") if caffe(state) else ("torchvision's ResNets", "rgb-imagenet")
+    if settings.color != color:
+        return loaded._replace(caution=f"{whose} see model.color={color}, this one {settings.color}")
     return loaded
+
+
+def _dense_real(value: Any) -> bool:
+    return (
+        isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_quantized or value.is_complex())
+    )
 
 
 def cached(backbone: str) -> Path:

@@ -258,5 +258,7 @@ def doubts(log: Path) -> list[str]:
         if mean > OVERPOWERED:
             found.append(f"{told}: it is overpowered, and little is aligned; lower adversary.lr, or raise {weight}")
         elif CHANCE[0] < mean < CHANCE[1]:
-            found.append(f"{told}: it is blind; either nothing is left to align, or {weight} is too high for it")
+            found.append(
+                f"{told}: it is blind; nothing is left to align, {weight} is too high, or adversary.lr too low"
+            )
     return found
