@@ -284,6 +284,20 @@ def test_an_interrupt_before_the_command_is_there_is_no_traceback(monkeypatch, c
     assert (ended.value.code, capsys.readouterr().err) == (130, "stopped before it had begun\n")
 
 
+@pytest.mark.parametrize(("given", "seen"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_leave_the_core_while_they_wait_unless_told_otherwise(monkeypatch, given, seen):
+    """PyTorch looks at it once, when the command imports it."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    found = []
+    monkeypatch.setattr(cli, "run", lambda arguments: found.append(os.environ["OMP_WAIT_POLICY"]) or 0)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # the tests keep theirs
+    with pytest.raises(SystemExit):
+        main()
+    assert found == [seen]
+
+
 def test_a_stage_that_is_interrupted_ends_with_130(workspace, udaseg, monkeypatch):
     from udaseg.pseudo import pseudolabel
 
