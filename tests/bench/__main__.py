@@ -52,6 +52,8 @@ def main() -> None:
     height, width = map(int, given.size.split("x"))
     if height % 32 or width % 32:
         parser.error(f"--size is {given.size}, expected multiples of 32")
+    if given.out.is_dir() or not given.out.parent.is_dir():  # said before an hour's work, not after it
+        parser.error(f"--out is {given.out}, expected a file in a folder that exists")
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "machine": platform.machine(),

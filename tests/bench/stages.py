@@ -32,10 +32,10 @@ from udaseg.pseudo.pseudolabel import pseudolabel
 from udaseg.refine.refine import refine
 from udaseg.stylize import stylize_set
 
-PICTURES, DRAWN, REPEATS = 8, 2, 3
+PICTURES, LABELS, DRAWN, REPEATS = 8, 32, 2, 3  # stages that read no picture are quick, and go through more
 STYLES = 2  # fewer than pictures: GTA5 has 8 pictures for each of Cityscapes
 SPACE = SPACES["cs19"]
-STEMS = [f"picture{i}" for i in range(PICTURES)]
+STEMS = [f"picture{i}" for i in range(LABELS)]
 BETA = 0.01
 
 
@@ -46,6 +46,7 @@ class Job:
     name: str
     stage: Callable[[Path], Any]
     files: Callable[[Path], Any]
+    pictures: int
     peers: dict[str, Callable[[Path], Any]]
 
 
@@ -57,14 +58,16 @@ def world(root: Path, size: tuple[int, int]) -> tuple[LabelledSet, ImageSet, Pat
     palette, label_HW = flat_palette(SPACE), scene.labelled(size)[0]
     with PredictionsWriter(root, SPACE.classes, False) as writer:
         for i, stem in enumerate(STEMS):
-            drawn[i % DRAWN].save(root / "source" / f"{stem}.png")
-            drawn[DRAWN + i % DRAWN].save(root / "target" / f"{stem}.png")
+            if i < PICTURES:
+                drawn[i % DRAWN].save(root / "source" / f"{stem}.png")
+                drawn[DRAWN + i % DRAWN].save(root / "target" / f"{stem}.png")
             write_label(root / "label" / f"{stem}.png", np.roll(label_HW, 32 * i, 1), palette)
             writer.put(stem, np.roll(scene.logits(size), 4 * i, 2), *size)
-    records = [Labelled(stem, root / "source" / f"{stem}.png", root / "label" / f"{stem}.png", None) for stem in STEMS]
+    seen = STEMS[:PICTURES]
+    records = [Labelled(stem, root / "source" / f"{stem}.png", root / "label" / f"{stem}.png", None) for stem in seen]
     everything = np.arange(256, dtype=np.uint8), np.ones(256, bool)
     source = LabelledSet("folder", root, "train", SPACE, tuple(records), "trainids", *everything, ())
-    images = tuple(Image(stem, root / "target" / f"{stem}.png") for stem in STEMS)
+    images = tuple(Image(stem, root / "target" / f"{stem}.png") for stem in seen)
     return source, ImageSet("folder", root, "train", images), root / "predictions.h5"
 
 
@@ -75,8 +78,8 @@ def network(path: Path) -> Path:
     return path
 
 
-def each(function: Callable[[int], Any]) -> None:
-    for _ in ordered(function, range(PICTURES)):
+def each(function: Callable[[int], Any], pictures: int) -> None:
+    for _ in ordered(function, range(pictures)):
         pass
 
 
@@ -108,32 +111,40 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
                 target.image(i)
             (out / f"{i}.png").write_bytes(png.encode(source.image(i), photograph=True))
 
-        each(one)
+        each(one, PICTURES)
 
     def written(out: Path) -> None:
         with PredictionsWriter(out, SPACE.classes, False) as writer:
-            for i, stem in enumerate(STEMS):
+            for i in range(PICTURES):
                 target.image(i)
-                writer.put(stem, seen_CHW, *size)
+                writer.put(STEMS[i], seen_CHW, *size)
 
     def labelled(out: Path) -> None:
-        each(lambda i: (predictions.logits(STEMS[i]), write_label(out / f"{i}.png", label_HW, palette)))
+        each(lambda i: (predictions.logits(STEMS[i]), write_label(out / f"{i}.png", label_HW, palette)), LABELS)
 
     def refined(out: Path, scored: bool) -> None:
         each(
             lambda i: (
                 scored and predictions.logits(STEMS[i]),
                 write_label(out / f"{i}.png", read_train_ids(root / "label" / f"{STEMS[i]}.png", SPACE), palette),
-            )
+            ),
+            LABELS,
         )
 
     yield Job(
         f"stylize, beta {BETA}",
         lambda out: stylize_set(source, styles, None, recipe.Stylize(beta=BETA), out, seed=0),
         restyled,
+        PICTURES,
         {"reference formula, Pillow's defaults, a process a core": reference},
     )
-    yield Job("pseudolabel, cbst", lambda out: pseudolabel(predictions, SPACE, recipe.Pseudolabel(), out), labelled, {})
+    yield Job(
+        "pseudolabel, cbst",
+        lambda out: pseudolabel(predictions, SPACE, recipe.Pseudolabel(), out),
+        labelled,
+        LABELS,
+        {},
+    )
     for confidence, what in ((0.9, "confident"), (0.0, "cbst")):  # the latter needs no scores
         settings = recipe.Refine(spatial_prior=True, confidence=confidence)
         yield Job(
@@ -143,18 +154,21 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
                 source_pixels=np.linspace(1, 100, len(SPACE)).astype(int).tolist(),
             ),
             lambda out, scored=confidence > 0: refined(out, scored),
+            LABELS,
             {},
         )  # fmt: skip
     yield Job(
         f"predict, BiSeNet at {half[0]}x{half[1]}",
         lambda out: predict(model, SPACE, target, half, recipe.Predict(), out),
         written,
+        PICTURES,
         {},
     )
     yield Job(
         f"evaluate, BiSeNet at {half[0]}x{half[1]}",
         lambda out: evaluate(model, source, half, recipe.Evaluate(), out),
-        lambda out: each(lambda i: (source.image(i), source.label(i))),
+        lambda out: each(lambda i: (source.image(i), source.label(i)), PICTURES),
+        PICTURES,
         {},
     )
     predictions.__exit__()
@@ -180,10 +194,11 @@ def measured(job: Job) -> dict[str, Any]:
     for _ in range(REPEATS):
         for name, call in calls.items():
             times[name].append(timed(call))
-    seconds = {name: statistics.median(clock for clock, _ in own) / PICTURES for name, own in times.items()}
-    processor = {name: statistics.median(used for _, used in own) / PICTURES for name, own in times.items()}
+    seconds = {name: statistics.median(clock for clock, _ in own) / job.pictures for name, own in times.items()}
+    processor = {name: statistics.median(used for _, used in own) / job.pictures for name, own in times.items()}
     return {
         "stage": job.name,
+        "pictures": job.pictures,
         "seconds_a_picture": seconds,
         "processor_seconds_a_picture": processor,
         "share_of_files": seconds["files"] / seconds["udaseg"],
@@ -196,7 +211,7 @@ def measured(job: Job) -> dict[str, Any]:
 def main() -> None:
     out, size = Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3]))
     found = []
-    print(f"stages, {size[0]}x{size[1]}, {os.cpu_count()} cores, {PICTURES} pictures; on the clock (processor time)")
+    print(f"stages, {size[0]}x{size[1]}, {os.cpu_count()} cores; on the clock (processor time)")
     with tempfile.TemporaryDirectory() as folder:
         for job in jobs(Path(folder), size):
             found.append(row := measured(job))
