@@ -61,14 +61,19 @@ def main() -> None:
         "load": os.getloadavg(),  # of the machine before it began: other work slows it down
         "size": [height, width],
     }
+
+    def keep() -> None:  # after each part, so that one that fails does not take the others with it
+        given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
     for name in WHOLE:
         if name in given.only:
             found[name] = whole(name, (height, width))
+            keep()
             print(flush=True)
     chosen = [name for name in KERNELS if name in given.only]
     if chosen:
         found |= kernels(chosen, (height, width))
-    given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        keep()
     print(f"\nwritten to {given.out}", file=sys.stderr)
 
 

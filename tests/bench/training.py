@@ -58,7 +58,7 @@ def world(root: Path, size: tuple[int, int]) -> LabelledSet:
 
 def plain(settings: recipe.Model, stream: Stream) -> Callable[[], Any]:
     """Train as a textbook does: float32, memory as it comes, no autocast. The batches are udaseg's."""
-    model = setup.network(settings, len(SPACE), 0, DEVICE).to(memory_format=torch.contiguous_format)
+    model = setup.network(settings, SPACE.classes, 0, DEVICE).to(memory_format=torch.contiguous_format)
     learns = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.SGD(learns, lr=2.5e-4, momentum=0.9, weight_decay=5e-4)
     made = batches([stream], 0, range(10**6), devices.workers(DEVICE))
@@ -84,7 +84,7 @@ def plain(settings: recipe.Model, stream: Stream) -> Callable[[], Any]:
 def steps(settings: recipe.Model, stream: Stream, out: Path) -> dict[str, list[float]]:
     """Time steps of `fit`, from one report of progress to the next, and between them those of the plain loop."""
     training = recipe.Warmup(steps=10**6, save_every=10**6, batch=BATCH)
-    model = setup.network(settings, len(SPACE), 0, DEVICE)
+    model = setup.network(settings, SPACE.classes, 0, DEVICE)
     autocast, environment = setup.number_format(training, DEVICE)
     ours, other = f"udaseg, {environment['precision']}", plain(settings, stream)
     times: dict[str, list[float]] = {ours: [], "plain loop, fp32": []}
