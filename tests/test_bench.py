@@ -19,4 +19,5 @@ def test_the_bench_of_training_runs_and_writes_its_table(tmp_path):
 
 def test_an_out_that_cannot_be_written_is_said_before_the_work(tmp_path):
     done = subprocess.run([sys.executable, BENCH, "--out", tmp_path], capture_output=True, text=True)
-    assert done.returncode == 2 and f"--out is {tmp_path}, expected a file in a folder that exists" in done.stderr
+    assert done.returncode == 2
+    assert f"--out is {tmp_path}, expected a file in a folder that exists" in done.stderr
