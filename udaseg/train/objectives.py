@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from udaseg import ranks
 from udaseg.data.loading import DOMAINS, Batch
 from udaseg.models.batchnorm import BatchNorm, by_domain, held
+from udaseg.models.devices import layout
 from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
 from udaseg.recipe import AdaBN, Model
@@ -116,13 +117,13 @@ def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, ap
         if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and apart is not True:
             counts = [len(image_NHWC) for image_NHWC in images.values()]
             with by_domain(norms, counts):
-                whole = model(normalise(torch.cat(list(images.values())), settings.color))
+                whole = model(_input(torch.cat(list(images.values())), settings))
             outputs = whole.split(counts)
         else:
             outputs = []
             for domain, image_NHWC in images.items():
                 with held(norms) if domain == "source" else nullcontext():
-                    outputs.append(model(normalise(image_NHWC, settings.color)))
+                    outputs.append(model(_input(image_NHWC, settings)))
     return {
         domain: Seen(
             output,
@@ -132,6 +133,11 @@ def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, ap
         )
         for (domain, image_NHWC), output in zip(images.items(), outputs, strict=True)
     }
+
+
+def _input(image_NHWC: Tensor, settings: Model) -> Tensor:
+    """Normalise pictures, and lay them out in memory as the maps that are made of them will be."""
+    return normalise(image_NHWC, settings.color).contiguous(memory_format=layout(image_NHWC.device))
 
 
 def _segmentation(

@@ -25,7 +25,7 @@ def network(
     `note` is told what a file of weights left unset or held in excess.
     """
     torch.manual_seed(seed)
-    model = build(settings, classes, note).to(device, memory_format=torch.channels_last).train()
+    model = build(settings, classes, note).to(device, memory_format=devices.layout(device)).train()
     set_bn_mode(model, settings.bn)
     return model
 
