@@ -66,21 +66,24 @@ def _lines(title: str, unit: str) -> Callable[[int, int], None]:
         if now - last < LINE_SECONDS and (done < total or now - clock.start < QUIET_SECONDS):
             return
         last = now
+        speed = f", {rate:.1f}/s" if rate else ""
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        print(f"{title}: {done}/{total} {unit}, {rate:.1f}/s{left}", file=sys.stderr, flush=True)
+        print(f"{title}: {done}/{total} {unit}{speed}{left}", file=sys.stderr, flush=True)
 
     return show
 
 
 class _Clock:
-    """The rate since the first report, which may stand above zero when work is resumed."""
+    """The rate since the first report: what comes before it waits for kernels to be compiled, or stands resumed."""
 
     def __init__(self) -> None:
         self.start = time.monotonic()
-        self._first: int | None = None
+        self._first: tuple[int, float] | None = None
 
-    def rate(self, done: int) -> float:
+    def rate(self, done: int) -> float | None:
+        """Give the items a second, None as long as there is nothing to tell it by."""
+        now = time.monotonic()
         if self._first is None:
-            # The first item is counted from where a resumed run stood before it.
-            self._first = done - 1
-        return (done - self._first) / max(time.monotonic() - self.start, 1e-9)
+            self._first = done, now
+        before, since = self._first
+        return (done - before) / (now - since) if done > before and now > since else None
