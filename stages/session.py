@@ -93,9 +93,10 @@ class Session:
         return folder
 
     def input(self, path: Path) -> Input:
-        """Name an input by path and content."""
+        """Name an input by path and content; raises UdasegError where a stage has not finished it."""
         if not path.exists():
             raise UdasegError(f"{path} does not exist", "check the path; without its flag, the run's is read")
+        artifacts.require_finished(path)
         return Input(str(path), artifacts.digest(path))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg.artifacts import read_manifest
+from udaseg.artifacts import read_manifest, require_finished
 from udaseg.errors import UdasegError
 
 ModelOption = Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")]
@@ -29,6 +29,7 @@ def model_file(path: Path) -> Path:
     if not found.is_file():
         what = f"{path} holds no model.pt" if path.is_dir() else f"there is no model {path}"
         raise UdasegError(what, "name a model.pt, or the directory of a warmup or retrain stage")
+    require_finished(found)
     return found
 
 

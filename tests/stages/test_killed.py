@@ -38,6 +38,23 @@ def test_training_that_was_killed_ends_in_the_same_weights(rendered, finished, u
     assert [path.name for path in Path("runs/tiny/warmup").iterdir() if "partial" in path.name] == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate --model warmup",
+        "predict --model runs/tiny/warmup/model.pt",
+        "export runs/tiny/warmup --format torch --out m.pt2",
+    ],
+)
+def test_a_model_that_is_named_is_not_read_before_it_is_finished(workspace, udaseg, command):
+    """Its statistics of the target may be missing still: they come last."""
+    stage = Path("runs/tiny/warmup")
+    (stage / "manifest.json").rename(stage / ".unfinished.json")
+    outcome = udaseg(command, tiny=not command.startswith("export"))
+    assert outcome.code == 1
+    assert "runs/tiny/warmup is unfinished, and this reads runs/tiny/warmup/model.pt" in outcome.err
+
+
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_training_that_is_told_to_stop_says_so_and_continues(workspace, finished, udaseg, monkeypatch, sent):
     def stopping(step, settings):
