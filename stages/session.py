@@ -12,7 +12,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from udaseg import artifacts, ranks, recipes
+from udaseg import artifacts, aside, ranks, recipes
 from udaseg.artifacts import Input, Job, Result
 from udaseg.errors import UdasegError
 from udaseg.files import read_json, write_json
@@ -96,7 +96,7 @@ class Session:
         """Name an input by path and content; raises UdasegError where a stage has not finished it."""
         if not path.exists():
             raise UdasegError(f"{path} does not exist", "check the path; without its flag, the run's is read")
-        artifacts.require_finished(path)
+        aside.require_finished(path)
         return Input(str(path), artifacts.digest(path))
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg.artifacts import read_manifest, require_finished
+from udaseg.artifacts import read_manifest
+from udaseg.aside import require_finished
 from udaseg.errors import UdasegError
 
 ModelOption = Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")]

@@ -82,16 +82,6 @@ def conflicts(job: Job) -> list[str]:
     return differences(unfinished, _identity(job))
 
 
-def require_finished(path: Path) -> None:
-    """Raise UdasegError where a stage is at work on a file or directory, or was stopped: it may change yet."""
-    for folder in (path, path.parent):
-        if (folder / UNFINISHED).exists():
-            raise UdasegError(
-                f"{folder} is unfinished, and this reads {path}",
-                "wait for the stage that writes it, or call that again: it goes on where it was stopped",
-            )
-
-
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Read the manifest of a complete stage directory; None where there is none.
 

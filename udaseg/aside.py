@@ -1,8 +1,9 @@
-"""The complete result of a stage that is made again: set aside in its directory, until it is known whether it goes."""
+"""What a stage's directory holds while it is at work: the result of before, set aside, and what is not finished yet."""
 
 import shutil
 from pathlib import Path
 
+from udaseg.errors import UdasegError
 from udaseg.locks import LOCK, OWNER
 
 MANIFEST = "manifest.json"
@@ -49,3 +50,13 @@ def drop(folder: Path) -> None:
 
 def _written(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name not in (UNFINISHED, LOCK, OWNER, BEFORE)]
+
+
+def require_finished(path: Path) -> None:
+    """Raise UdasegError where a stage is at work on a file or directory, or was stopped: it may change yet."""
+    for folder in (path, path.parent):
+        if (folder / UNFINISHED).exists():
+            raise UdasegError(
+                f"{folder} is unfinished, and this reads {path}",
+                "wait for the stage that writes it, or call that again: it goes on where it was stopped",
+            )
