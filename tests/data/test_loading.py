@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from udaseg.data.loading import Batches, Samples, Stream, batches, unlabelled
-from udaseg.data.transforms import Pair
+from udaseg.data.transforms import Pair, recoloured
 from udaseg.recipe import Augment
 
 
@@ -82,6 +82,29 @@ def test_a_batch_says_where_its_pictures_end():
     assert batch["target_valid"][:, :, :8].all()
     assert not batch["target_valid"][:, :, 8:].any()
     assert (batch["target_image"][:, :, 8:] == 0).all()
+
+
+def test_colours_are_changed_where_there_is_a_picture_alone():
+    class Grey(Unlabelled):
+        def image(self, i):
+            return np.tile(np.linspace(60, 180, 16, dtype=np.uint8)[:, None], (12, 1, 3))
+
+    def drawn(pad):
+        seen = []
+        target = unlabelled(Grey(), (6, 12 if pad else 8), pad=pad)
+        settings = Augment(flip=0.0, jitter=0.5)
+        own = Stream("target", target, 3, settings, restyle=lambda image, rng: seen.append(image.shape) or image + 9)
+        return Batches([own], 0)[0]["target_image"], seen
+
+    alone, padded = drawn(False), drawn(True)
+    assert padded[1] == alone[1] == [(6, 8, 3)] * 3
+    assert torch.equal(padded[0][:, :, :8], alone[0])
+    assert not padded[0][:, :, 8:].any()
+
+
+def test_a_crop_that_holds_nothing_of_a_padded_picture_stays_black():
+    nothing = Pair(np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 255, np.uint8), np.zeros((4, 4), bool))
+    assert recoloured(nothing, lambda image: image + 9) is nothing
 
 
 def test_a_second_stream_leaves_the_first_as_it_was():

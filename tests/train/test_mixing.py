@@ -71,6 +71,19 @@ def test_a_strong_view_is_a_function_of_its_generator():
     assert torch.equal(strong_view(images, Strong(jitter=0.0, blur=0.0), rng(7)), images)
 
 
+def test_a_strong_view_of_a_padded_picture_is_that_of_the_picture():
+    images, settings = pictures(1), Strong(jitter=0.5, blur=0.0)
+    height, width = images.shape[1:3]
+    padded = torch.nn.functional.pad(images, (0, 0, 0, 2 * width, 0, height))
+    valid = torch.zeros(padded.shape[:3], dtype=torch.bool)
+    valid[:, :height, :width] = True
+    view = strong_view(padded, settings, rng(7), valid)
+    assert torch.equal(view[:, :height, :width], strong_view(images, settings, rng(7)))
+    assert not view[~valid].any()
+    nothing = strong_view(padded, settings, rng(7), torch.zeros_like(valid))
+    assert not nothing.any()
+
+
 def test_blur_moves_no_colour_and_jitter_no_place():
     flat = torch.full((2, 16, 16, 3), 90, dtype=torch.uint8)
     assert torch.equal(strong_view(flat, Strong(jitter=0.0, blur=1.0), rng()), flat)

@@ -15,7 +15,7 @@ from udaseg.data.inverse_depth import inverse_depth, measured
 from udaseg.data.mining import Mining
 from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.data.sampling import ClassBalance
-from udaseg.data.transforms import Pair, Restyle, augment, distort, fit
+from udaseg.data.transforms import Pair, Restyle, augment, distort, fit, recoloured
 from udaseg.labels import IGNORE
 from udaseg.recipe import Augment
 
@@ -120,8 +120,8 @@ def subset(pictures: LabelledSet, fraction: float, seed: int) -> LabelledSet:
 class Stream:
     """One domain of a training run: what it draws from, how many a batch, and how they are augmented.
 
-    `restyle` is called for every draw, on the crop, before its colours are changed. Without `balance` every picture
-    is drawn once an epoch.
+    `restyle` is called for every draw, on what the crop holds of the picture, before its colours are changed. Without
+    `balance` every picture is drawn once an epoch.
     """
 
     domain: str
@@ -169,10 +169,13 @@ class Batches(Dataset):
         if stream.mining is not None:
             seek = partial(stream.mining.corner, rng=np.random.default_rng((self._seed, 2, code, position)))
         pair = augment(stream.samples[index], stream.augment, rng, seek)
-        image_HWC = pair.image
-        if stream.restyle is not None:
-            image_HWC = stream.restyle(image_HWC, np.random.default_rng((self._seed, 4, code, position)))
-        return pair._replace(image=distort(image_HWC, stream.augment, rng))
+
+        def recolour(image_HWC: np.ndarray) -> np.ndarray:
+            if stream.restyle is not None:
+                image_HWC = stream.restyle(image_HWC, np.random.default_rng((self._seed, 4, code, position)))
+            return distort(image_HWC, stream.augment, rng)
+
+        return recoloured(pair, recolour)
 
 
 def batches(streams: list[Stream], seed: int, steps: range, workers: int) -> Iterator[Batch]:

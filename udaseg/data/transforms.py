@@ -98,6 +98,22 @@ def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
     return Pair(image, label, valid, depth)
 
 
+def recoloured(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
+    """Change the colours of the picture that a pair holds, a rectangle; what lies around it stays black.
+
+    A style or a contrast that took the black for picture would make the rest too bright.
+    """
+    if pair.valid is None:
+        return pair._replace(image=change(pair.image))
+    rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return pair
+    place = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    image_HWC = np.zeros_like(pair.image)
+    image_HWC[place] = change(pair.image[place])
+    return pair._replace(image=image_HWC)
+
+
 def distort(image_HWC: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:
     """Change brightness, contrast, saturation and hue at random, then blur: uint8 in, uint8 out."""
     changes, blurred, sigma = rng.uniform(-1.0, 1.0, 4), rng.random(), rng.uniform(0.15, 1.15)

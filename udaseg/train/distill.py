@@ -90,7 +90,7 @@ def guide(settings: Distill, teacher: nn.Module, color: str, autocast: Autocast,
             batch, share = relabelled(batch, scores_NCHW, labels)
             if settings.strong is not None:
                 rng = np.random.default_rng((seed, 5, step))
-                batch["target_image"] = strong_view(image_NHWC, settings.strong, rng)
+                batch["target_image"] = strong_view(image_NHWC, settings.strong, rng, batch.get("target_valid"))
         asked: list[Ask] = [lambda seen: {CONFIDENT: share}]
         if settings.soft_weight > 0:
             asked.append(_soft(settings.soft_weight, scores_NCHW))

@@ -42,23 +42,35 @@ def mixed(batch: Batch, mask_NHW: Tensor) -> Batch:
     return batch
 
 
-def strong_view(images_NHWC: Tensor, settings: Strong, rng: np.random.Generator) -> Tensor:
+def strong_view(
+    images_NHWC: Tensor, settings: Strong, rng: np.random.Generator, valid_NHW: Tensor | None = None
+) -> Tensor:
     """Change brightness, contrast, saturation and hue of each picture at random, then blur some: uint8 [N, H, W, 3].
 
-    As `transforms.distort`, on the device the pictures are on. Draws the same number of random values whatever the
-    settings.
+    As `transforms.distort`, on the device the pictures are on; where `valid_NHW` (bool) says that there is no picture
+    the black stays and does not count. Draws the same number of random values whatever the settings.
     """
     views = []
-    for image_HWC in images_NHWC:
+    for i, image_HWC in enumerate(images_NHWC):
+        valid_HW = None if valid_NHW is None else valid_NHW[i]
         changes, blurred, sigma = rng.uniform(-1.0, 1.0, 4), rng.random(), rng.uniform(0.15, 1.15)
         image_CHW = image_HWC.permute(2, 0, 1)
         if settings.jitter > 0.0:
             brightness, contrast, saturation, hue = (float(change) for change in changes * settings.jitter)
             image_CHW = functional.adjust_brightness(image_CHW, 1 + brightness)
-            image_CHW = functional.adjust_contrast(image_CHW, 1 + contrast)
+            image_CHW = _with_contrast(image_CHW, 1 + contrast, valid_HW)
             image_CHW = functional.adjust_saturation(image_CHW, 1 + saturation)
             image_CHW = functional.adjust_hue(image_CHW, hue / 4)  # in turns
         if blurred < settings.blur:
             image_CHW = functional.gaussian_blur(image_CHW, [KERNEL, KERNEL], [float(sigma)])
+        if valid_HW is not None:
+            image_CHW = image_CHW * valid_HW
         views.append(image_CHW.permute(1, 2, 0))
     return torch.stack(views)
+
+
+def _with_contrast(image_CHW: Tensor, factor: float, valid_HW: Tensor | None) -> Tensor:
+    """Do what torchvision's adjust_contrast does, around the mean of what is valid."""
+    grey_HW = functional.rgb_to_grayscale(image_CHW)[0]
+    mean = (grey_HW if valid_HW is None else grey_HW[valid_HW]).float().mean()
+    return (mean + factor * (image_CHW - mean)).clamp(0, 255).round().to(torch.uint8)

@@ -87,7 +87,9 @@ def guide(
                 clear_NHW = ~mask_NHW if clear_NHW is None else clear_NHW & ~mask_NHW
                 batch = mixed(batch, mask_NHW)
             if settings.strong is not None:
-                batch["target_image"] = strong_view(batch["target_image"], settings.strong, rng)
+                batch["target_image"] = strong_view(
+                    batch["target_image"], settings.strong, rng, batch.get("target_valid")
+                )
         if settings.consistency is not None:
             asked.append(consistency(settings.consistency, settings.temperature, centroids_CD, near_NChw, clear_NHW))
         return batch, asked
