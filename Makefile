@@ -91,9 +91,10 @@ $(foreach manifest,$(CHAIN),$(eval $(call rule,$(manifest),$(BEFORE)))$(eval BEF
 ablation: .venv/ready
 	@$(UDASEG) ablate $(FLAGS) $(if $(SEEDS),--seeds '$(SEEDS)')
 
-# The rows of the table that the real-time network was published with, and the upper bound they are read against.
-REALTIME = source-realtime-gta2city realtime-full-gta2city realtime-gta2city realtime-fda01-gta2city \
-           realtime-fda05-gta2city realtime-fda10-gta2city realtime-fda10-noblur-gta2city
+# The rows of the table that the real-time network was published with, one of the target's statistics of batch norm
+# alone, and the upper bound they are read against.
+REALTIME = source-realtime-gta2city adabn-realtime-gta2city realtime-full-gta2city realtime-gta2city \
+           realtime-fda01-gta2city realtime-fda05-gta2city realtime-fda10-gta2city realtime-fda10-noblur-gta2city
 BOUND = oracle-realtime-gta2city
 TABLE = runs/realtime-table$(if $(SCALE),-$(SCALE))
 ROW-SEEDS = $(or $(SEEDS),0)

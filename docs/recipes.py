@@ -9,7 +9,8 @@ MARKS = "<!-- recipes: written by docs/recipes.py, run `make docs` -->\n", "<!--
 
 # Whose method a recipe is, by the beginning of its name; the longest that fits.
 METHODS = {
-    "adaptseg": "AdaptSegNet", "advent": "ADVENT", "cbst": "CBST", "fada": "FADA", "realtime": "BiSeNet",
+    "adabn": "AdaBN", "adaptseg": "AdaptSegNet", "advent": "ADVENT", "cbst": "CBST", "fada": "FADA",
+    "realtime": "BiSeNet",
     "synthia2": "depth distribution", "oracle": "bound", "source": "bound", "demo": "plain self-training",
     "selftraining": "plain self-training", "gta2city": "G2L",
 }  # fmt: skip

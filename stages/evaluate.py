@@ -24,14 +24,6 @@ def _model(session: Session) -> Path:
     return inputs.model_file(session, default, f"udaseg {default}")
 
 
-def _stored(session: Session) -> Path | None:
-    """Find the stored scores that --predictions names: a predictions.h5, or the directory that holds one."""
-    given = session.given("predictions")
-    if given is None:
-        return None
-    return given / "predictions.h5" if given.is_dir() else given
-
-
 def _folder(session: Session, model: Path) -> Path:
     """Name the stage after the model: evaluate for the adapted one, evaluate-warmup for the source-only one."""
     if session.out is not None:
@@ -47,7 +39,7 @@ def _folder(session: Session, model: Path) -> Path:
 def job(session: Session) -> Job:
     if not session.round_asked:
         session = session.of_round(session.recipe.rounds)
-    recipe, stored = session.recipe, _stored(session)
+    recipe, stored = session.recipe, inputs.given_predictions(session)
     if stored is not None:
         settings = {
             "space": recipe.space,

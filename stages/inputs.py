@@ -114,8 +114,13 @@ def prior_file(session: Session) -> Path:
 
 def predictions_file(session: Session) -> Path:
     """Find the stored scores: where --predictions says, else in the run."""
-    path = session.given("predictions") or session.finished("predict", "udaseg predict") / "predictions.h5"
-    return few(session, path)
+    return few(session, given_predictions(session) or session.finished("predict", "udaseg predict") / "predictions.h5")
+
+
+def given_predictions(session: Session) -> Path | None:
+    """Find the stored scores that --predictions names: a predictions.h5, or the directory that holds one."""
+    given = session.given("predictions")
+    return given / "predictions.h5" if given is not None and given.is_dir() else given
 
 
 def few(session: Session, path: Path) -> Path:

@@ -202,7 +202,7 @@ def staged(function: Callable[..., None] | None = None, *, without: Collection[s
                 raise UdasegError(f"both {run} and --run {shared['run']} were given", "name the run once")
             session = start(changes=changes or {}, paths=paths or {}, **shared | ({} if run is None else {"run": run}))
             if not variants:
-                require_read(session.asked, session.recipe)
+                require_read(session.asked, session.recipe, command=name)
             return session if sample is None else session.sampled(sample)
 
         try:

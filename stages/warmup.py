@@ -38,7 +38,7 @@ def job(session: Session, phase: str = "warmup") -> Job:
         given["mixtures"] = session.input(mixtures.file(session))
     if _counts_classes(recipe):
         given["class counts"] = session.input(inputs.class_counts_file(session))
-    if _reads_target(recipe):
+    if _reads_target(recipe, phase):
         settings["target"] = inputs.seen(recipe.target)
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
     return Job(phase, session.out or session.folder(phase), settings, given, recipe.seed)
@@ -64,13 +64,13 @@ def _counts_classes(recipe: Recipe) -> bool:
     return recipe.warmup.class_weights or recipe.warmup.class_balanced
 
 
-def _reads_target(recipe: Recipe) -> bool:
-    """Tell whether the recipe's warm-up looks at target pictures."""
+def _reads_target(recipe: Recipe, phase: str) -> bool:
+    """Tell whether the recipe's warm-up, or the phase before it, looks at target pictures."""
     settings = recipe.warmup
     if settings.fda is not None and settings.source == "stylize":
         raise UdasegError(
-            "warmup.fda gives every draw of the source a style, and warmup.source=stylize has given it one already",
-            "set warmup.source=source, or warmup.fda=null",
+            f"{phase}.fda gives every draw of the source a style, and {phase}.source=stylize has given it one already",
+            f"set {phase}.source=source, or {phase}.fda=null",
         )
     aligns = recipe.adversary.align != "none" or "density" in recipe.model.heads
     return aligns or settings.adabn or settings.entropy_weight is not None or settings.fda is not None
@@ -102,7 +102,7 @@ def first_phase(session: Session) -> None:
 
 def run(session: Session, phase: str = "warmup") -> None:
     recipe = session.recipe
-    reads_target = _reads_target(recipe)
+    reads_target = _reads_target(recipe, phase)
     _prepare(session)
     todo = job(session, phase)
     with working(session, todo, shared=True) as result:
@@ -147,13 +147,13 @@ def run(session: Session, phase: str = "warmup") -> None:
         if not ranks.first():
             return
         training.adapt_statistics(session, todo, recipe.warmup, target)
-        result.warnings += _colour_alone(recipe)
+        result.warnings += _colour_alone(recipe, phase)
         if recipe.adversary.align != "none":
             result.warnings += adversary.doubts(todo.out / "log.jsonl")
         training.ended(todo, result, recipe.warmup.steps, len(source), "pictures")
 
 
-def _colour_alone(recipe: Recipe) -> list[str]:
+def _colour_alone(recipe: Recipe, phase: str) -> list[str]:
     """Say where the style that a training draws is too narrow a band to hold more than the mean colour."""
     from udaseg.fda import half_width
 
@@ -162,7 +162,7 @@ def _colour_alone(recipe: Recipe) -> list[str]:
         return []
     least = math.ceil(1000 / min(size)) / 1000
     return [
-        f"warmup.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the pictures take over the "
+        f"{phase}.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the pictures take over the "
         f"target's mean colour and nothing else; {least} and more takes over contrast too"
     ]
 

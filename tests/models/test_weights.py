@@ -118,6 +118,19 @@ def test_a_published_deeplab_that_fits_is_doubted_for_its_colours_alone(tmp_path
     assert notes[0].startswith(f"model.weights: {path}: 108 tensors; published DeepLabs see model.color=bgr-mean")
 
 
+def test_branches_that_were_never_trained_are_named(tmp_path):
+    path, notes, state = tmp_path / "two.pth", [], caffe_deeplab(19)
+    for branch in (0, 1):
+        state[f"Scale.layer5.conv2d_list.{branch}.weight"] *= 3
+    torch.save(state, path)
+    published = {"weights": str(path), "color": "bgr-mean"}
+    models.build(settings(**published), NAMES, notes.append)
+    assert "branches [18, 24] have the weights they began with" in notes[0]
+    assert notes[0].endswith("set model.aspp=[6,12]")
+    models.build(settings(**published, aspp=(6, 12)), NAMES, notes.append)
+    assert "began with" not in notes[1]
+
+
 def test_multi_level_networks_have_their_main_head_in_layer6(tmp_path):
     path = tmp_path / "multi.pth"
     state = caffe_deeplab(19)
@@ -175,6 +188,8 @@ def test_our_own_model_can_start_another(tmp_path):
         models.build(settings(weights=str(path), color="bgr-mean"), NAMES)
     with pytest.raises(UdasegError, match=r"trained with aspp \[6, 12, 18, 24\], the recipe has \[6, 12\]"):
         models.build(settings(weights=str(path), aspp=(6, 12)), NAMES)
+    backbone = models.build(settings(weights=str(path), aspp=(6, 12)), NAMES[:7], notes.append).backbone
+    assert torch.equal(backbone.conv1.weight, first.backbone.conv1.weight)
 
 
 def test_files_that_do_not_fit_or_do_not_exist(tmp_path):

@@ -231,7 +231,7 @@ def test_ensemble_is_a_stage_whose_file_pseudo_labels_are_made_from(workspace, u
     ]  # fmt: skip
     assert said["metrics"] == {"pictures": 5, "networks": 2}
     assert "ensemble: up to date" in udaseg(words).err
-    outcome = udaseg("pseudolabel --predictions runs/tiny/ensemble/predictions.h5 --out labels")
+    outcome = udaseg("pseudolabel --predictions runs/tiny/ensemble --out labels")
     assert outcome.code == 0, outcome.err
     assert len(list(Path("labels/labels").iterdir())) == 5
 

@@ -108,6 +108,11 @@ def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace
         ("retrain --set retrain.init=weights --model warmup", "--model: nothing would read it", "retrain.init=warmup"),
         ("retrain --set retrain.temperature=2", "retrain.temperature: nothing would read it", "retrain.consistency"),
         ("warmup --set adversary.weight=0.1", "adversary.weight: nothing would read it", "adversary.align=output"),
+        (
+            "warmup --set chain=[warmup] --set warmup.fda=0.1 --set stylize.beta=0.1",
+            "stylize.beta: nothing would read it",
+            "set warmup.fda",
+        ),
         ("prototypes --domain source --labels none", "--labels: nothing would read it: the source has", "--domain tar"),
         ("pseudolabel --policy iast --p 0.3", "--p: nothing would read it: the thresholds of iast", "iast.alpha"),
         ("pseudolabel --set pseudolabel.iast.gamma=1", "pseudolabel.iast.gamma: nothing", "pseudolabel.policy=iast"),

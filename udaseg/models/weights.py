@@ -86,9 +86,31 @@ def load(network: Network, settings: recipe.Model, names: Sequence[str] | None =
         )
     loaded = apply(network, published(state, network, settings.aspp), str(path))
     whose, color = ("published DeepLabs", "bgr-mean") if caffe(state) else ("torchvision's ResNets", "rgb-imagenet")
+    cautions = []
     if settings.color != color:
-        return loaded._replace(caution=f"{whose} see model.color={color}, this one {settings.color}")
-    return loaded
+        cautions.append(f"{whose} see model.color={color}, this one {settings.color}")
+    if idle := _never_trained(state) & set(settings.aspp):
+        trained = ",".join(str(dilation) for dilation in settings.aspp if dilation not in idle)
+        cautions.append(
+            f"its ASPP branches {sorted(idle)} have the weights they began with, so it was trained without them: "
+            f"set model.aspp=[{trained}]"
+        )
+    return loaded._replace(caution="; ".join(cautions) or None)
+
+
+def _never_trained(state: dict[str, Tensor]) -> set[int]:
+    """Give the dilations of a published ASPP whose weights are as they were drawn, N(0, 0.01), where others are not.
+
+    AdaptSegNet's forward pass returns after its second branch, and its files hold four.
+    """
+    drawn: dict[int, list[bool]] = {}
+    for key, value in state.items():
+        match bare(key).split("."):
+            case ["layer5" | "layer6", "conv2d_list", branch, "weight"] if branch in BRANCHES:
+                as_drawn = abs(float(value.std()) - 0.01) < 1e-4 and abs(float(value.mean())) < 1e-4
+                drawn.setdefault(BRANCHES[branch], []).append(as_drawn)
+    idle = {dilation for dilation, flags in drawn.items() if all(flags)}
+    return set() if idle == drawn.keys() else idle
 
 
 def _dense_real(value: Any) -> bool:
@@ -136,16 +158,17 @@ def apply_own(
 
     Of a network of other classes than `names` the backbone is copied.
     """
-    expected = settings.model_dump(mode="json")
+    expected, same_classes = settings.model_dump(mode="json"), names is None or list(names) == meta["classes"]
     for key in ("color", "aspp"):
         found = meta["model"][key]
-        if found != expected[key] and (key != "aspp" or meta["model"]["name"] == settings.name == "deeplab"):
+        read_by_both = key != "aspp" or (same_classes and meta["model"]["name"] == settings.name == "deeplab")
+        if found != expected[key] and read_by_both:
             raise UdasegError(
                 f"{path} was trained with {key} {found}, the recipe has {expected[key]}", f"set model.{key}={found}"
             )
     if meta["stride_first"]:
         network.move_strides()
-    if names is not None and list(names) != meta["classes"]:
+    if not same_classes:
         body = {name: value for name, value in tensors.items() if name.startswith("backbone.")}
         return apply(network, body, str(path))._replace(caution=f"its classes are others: {listed(meta['classes'])}")
     return apply(network, tensors, str(path))

@@ -14,6 +14,7 @@ class Reader(NamedTuple):
     reads: Callable[[Recipe], bool]
     unless: str
     hint: str
+    commands: tuple[str, ...] = ()  # that may read them whatever the chain
 
 
 def _optimizer(stage: str) -> Reader:
@@ -25,6 +26,13 @@ def _optimizer(stage: str) -> Reader:
 
 
 READERS = (
+    Reader(
+        ("stylize",),
+        lambda recipe: recipe.warmup.fda is None or recipe.warmup.source == "stylize" or "stylize" in recipe.chain,
+        "warmup.fda styles every draw anew, in a square window",
+        "set warmup.fda to the beta, or warmup.fda=null warmup.source=stylize",
+        commands=("stylize", "retrain", "distill"),
+    ),
     Reader(
         tuple(f"adversary.{name}" for name in ("loss", "discriminator", "weight", "auxiliary", "lr", "betas")),
         lambda recipe: recipe.adversary.align != "none",
@@ -103,9 +111,11 @@ READERS = (
 )
 
 
-def require_read(asked: Mapping[str, str], *recipes: Recipe) -> None:
+def require_read(asked: Mapping[str, str], *recipes: Recipe, command: str | None = None) -> None:
     """Raise UdasegError where none of the recipes reads a setting asked for (dotted key to the name it was given)."""
     for reader in READERS:
+        if command in reader.commands:
+            continue
         given = [name for key, name in asked.items() if any(f"{key}.".startswith(f"{own}.") for own in reader.settings)]
         if given and not any(map(reader.reads, recipes)):
             raise UdasegError(
