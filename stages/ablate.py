@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg import artifacts, recipes
+from udaseg import recipes
+from udaseg.adoption import adopt
 from udaseg.errors import UdasegError
 from udaseg.files import write_json
 from udaseg.recipe import Recipe
@@ -58,6 +59,8 @@ def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
             f"recipe {recipe.name} lists nothing to leave out",
             "add to it what each variant changes, such as  ablation: {teacher: {retrain.teacher: null}}, or its recipe",
         )
+    if FULL in recipe.ablation:
+        raise UdasegError(f"ablation.{FULL} is the name of the recipe as it is", "give that variant another name")
     own = session.origin["recipe"]
     variants = {FULL: (own, recipe)}
     for name, without in recipe.ablation.items():
@@ -97,12 +100,10 @@ def _adopt(session: Session, done: Sequence[Path]) -> None:
     while adopted:  # a stage may wait for one that comes later in the chain, as warmup for stylize
         adopted = False
         for name, plan, inside in planned:
-            if inside.folder(name).exists():
-                continue
             with suppress(UdasegError):  # what it reads is not there yet
                 job = plan(inside)
                 places = (other / own for other in done for own in _alike(job.out.relative_to(session.run)))
-                taken = next((place for place in places if artifacts.adopt(job, place)), None)
+                taken = next((place for place in places if adopt(job, place)), None)
                 if taken is not None:
                     say(f"{name}: taken over from {taken}")
                     adopted = True

@@ -28,9 +28,9 @@ def job(session: Session) -> Job:
 
 
 def _finished(session: Session) -> Path:
-    """Find the model to learn from: where --model says, else that of the last round of retraining."""
-    last = session.of_round(session.recipe.rounds)
-    return inputs.model_file(last, "retrain", "udaseg retrain")
+    """Find the model to learn from: where --model says, else the retrained one of the round asked for, or the last."""
+    whose = session if session.round_asked else session.of_round(session.recipe.rounds)
+    return inputs.model_file(whose, "retrain", "udaseg retrain")
 
 
 def run(session: Session) -> None:

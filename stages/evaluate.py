@@ -18,8 +18,8 @@ BEFORE = {"evaluate": ("evaluate-pretrain", "evaluate-warmup"), "evaluate-warmup
 
 
 def _model(session: Session) -> Path:
-    """Find the model: where --model says, else the last of the run's trainings that is finished."""
-    stages = (inputs.adapted(session), "retrain")
+    """Find the model: where --model says, else the last of the trainings of the run, or the round, that is finished."""
+    stages = ("retrain",) if session.round_asked else (inputs.adapted(session), "retrain")
     default = next((stage for stage in stages if read_manifest(session.folder(stage)) is not None), "warmup")
     return inputs.model_file(session, default, f"udaseg {default}")
 

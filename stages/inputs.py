@@ -5,6 +5,7 @@ Everything that needs NumPy is imported where it is used: the help of every comm
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,7 +141,8 @@ def label_folder(session: Session, stage: str | None = None) -> Path:
 
 def prototypes_file(session: Session) -> Path:
     """Find the prototypes: where --prototypes-file says, else in the run."""
-    return session.given("prototypes") or session.finished("prototypes", "udaseg prototypes") / "prototypes.h5"
+    command = shlex.join(["udaseg", "prototypes", *(f"--model={path}" for path in (session.given("model"),) if path)])
+    return session.given("prototypes") or session.finished("prototypes", command) / "prototypes.h5"
 
 
 def prototypes_of(model: Input, file: Input) -> Prototypes:
@@ -151,7 +153,8 @@ def prototypes_of(model: Input, file: Input) -> Prototypes:
     if found.model != model.digest:
         raise UdasegError(
             f"{file.path} holds the prototypes of another model than {model.path}",
-            f"udaseg prototypes --model {model.path} computes its own",
+            f"udaseg prototypes --model {shlex.quote(model.path)} --out DIR computes its own, "
+            "--prototypes-file DIR/prototypes.h5 names them",
         )
     return found
 

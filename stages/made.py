@@ -5,7 +5,7 @@ from pathlib import Path
 from udaseg import artifacts, ranks
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
-from udaseg.pseudo.schedule import prediction_of_round
+from udaseg.pseudo.schedule import asked_in_round, prediction_of_round
 from udaseg.recipe import Recipe
 
 from . import inputs
@@ -161,7 +161,7 @@ def prototypes_job(session: Session) -> Job:
     recipe = session.recipe
     domain = recipe.prototypes.domain
     settings = {"space": recipe.space, "prototypes": recipe.prototypes.model_dump()}
-    settings["adabn"] = prediction_of_round(recipe.predict, session.round).adabn
+    settings |= asked_in_round(recipe.predict, session.round)
     given = {"model": session.input(inputs.last_model(session))}
     if domain != "target":
         settings["source"] = inputs.seen(recipe.source)
@@ -206,6 +206,12 @@ def prototypes(session: Session) -> None:
             result.warnings.append(f"no pixel of {', '.join(unseen)}: these classes have no prototype")
         result.metrics = {"features": int(found.counts.sum()), "classes": int((found.counts > 0).sum())}
         say(f"prototypes: {result.metrics['classes']} classes in {todo.out / 'prototypes.h5'}")
+
+
+def own_prototypes(session: Session) -> None:
+    """Make the run's prototypes for a stage that reads them: not where flags name others, or another model."""
+    if session.given("prototypes") is None and session.given("model") is None:
+        prototypes(session.inside())
 
 
 def stats_job(session: Session) -> Job:

@@ -7,7 +7,7 @@ import typer
 
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
-from udaseg.pseudo.schedule import prediction_of_round
+from udaseg.pseudo.schedule import asked_in_round, prediction_of_round
 
 from . import inputs, made
 from .options import refuse_unread
@@ -29,7 +29,7 @@ def job(session: Session) -> Job:
         given["class counts"] = session.input(inputs.class_counts_file(session))
     if recipe.refine.prototypes:
         settings["target"] = inputs.seen(recipe.target)
-        settings["adabn"] = prediction_of_round(recipe.predict, session.round).adabn
+        settings |= asked_in_round(recipe.predict, session.round)
         given["prototypes"] = session.input(inputs.prototypes_file(session))
         given["model"] = session.input(inputs.last_model(session))
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
@@ -49,8 +49,8 @@ def _prepare(session: Session) -> None:
     steps(settings), _labels(session), inputs.predictions_file(session)
     if settings.spatial_prior and session.given("class_counts") is None:
         made.stats(session.inside())
-    if settings.prototypes and session.given("prototypes") is None:
-        made.prototypes(session.inside())
+    if settings.prototypes:
+        made.own_prototypes(session)
 
 
 def run(session: Session) -> None:

@@ -7,7 +7,8 @@ import typer
 
 from udaseg import ranks
 from udaseg.artifacts import Job
-from udaseg.train.settings import guided, require
+from udaseg.pseudo.schedule import asked_in_round, prediction_of_round, training_of_round
+from udaseg.train.settings import asked_again, guided, require
 
 from . import inputs, made, training
 from .options import refuse_unread
@@ -26,7 +27,7 @@ def job(session: Session) -> Job:
         "round": session.round,
     }
     given = {}
-    if recipe.retrain.labels != "none":  # first: what they lack is said before data is made
+    if recipe.retrain.reads_labels:  # first: what they lack is said before data is made
         given["labels"] = session.input(inputs.label_folder(session))
     given["target"] = inputs.fingerprinted(inputs.target_images(session))
     if recipe.retrain.source != "none":
@@ -37,24 +38,25 @@ def job(session: Session) -> Job:
         given["thresholds"] = session.input(inputs.thresholds_file(session))
     if recipe.retrain.moves_prototypes:
         given["prototypes"] = session.input(inputs.prototypes_file(session))
+    if "model" in given and asked_again(recipe.retrain):
+        settings |= asked_in_round(recipe.predict, session.round)
     return Job("retrain", session.out or session.folder("retrain"), settings, given, recipe.seed)
 
 
 def run(session: Session) -> None:
     recipe = session.recipe
     require(recipe.retrain)
-    if recipe.retrain.labels != "none":
+    if recipe.retrain.reads_labels:
         inputs.label_folder(session)  # what it lacks is said before anything is made
     if recipe.retrain.source == "stylize":
         made.stylize(session.inside())
-    if recipe.retrain.moves_prototypes and session.given("prototypes") is None:
-        made.prototypes(session.inside())
+    if recipe.retrain.moves_prototypes:
+        made.own_prototypes(session)
     todo = job(session)
     with working(session, todo, shared=not guided(recipe.retrain)) as result:
         if result is None:
             return
         from udaseg.pseudo.labelling import read_thresholds
-        from udaseg.pseudo.schedule import training_of_round
         from udaseg.train.retrain import retrain
 
         settings = training_of_round(recipe.retrain, session.round)
@@ -81,6 +83,7 @@ def run(session: Session) -> None:
                 todo.out,
                 seed=recipe.seed,
                 round=session.round,
+                asked=prediction_of_round(recipe.predict, session.round),
                 pad=(recipe.source.pad, recipe.target.pad),
                 thresholds=thresholds,
                 centroids=centroids,
@@ -114,6 +117,9 @@ def command(
     settings = session.recipe.retrain
     if settings.labels == "none":
         refuse_unread({"--labels": labels}, "retrain.labels is none", "set retrain.labels=pseudolabel")
+    elif not settings.reads_labels:
+        why, hint = "retrain.online labels all pixels anew", "set retrain.online.pixels=unlabelled, or labelled"
+        refuse_unread({"--labels": labels}, why, hint)
     if settings.init != "warmup":
         refuse_unread({"--model": model}, f"retrain.init is {settings.init}", "set retrain.init=warmup")
     if not (settings.mine or settings.regulariser == "lrent"):

@@ -88,7 +88,7 @@ class Session:
         if artifacts.read_manifest(folder) is None:
             state = "is unfinished" if folder.is_dir() else "does not exist"
             of_round = ("--round", str(self.round)) if self.round > 1 and stage in ROUND else ()
-            whole = shlex.join([*command.split(), *of_round, *self.said])
+            whole = shlex.join([*shlex.split(command), *of_round, *self.said])
             raise UdasegError(f"{folder} {state}, and this stage reads it", f"run first: {whole}")
         return folder
 

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/*.py")])
 
 # stages -> methods -> models, data -> what everybody may use. A method is one name here, in one file or several.
-GROUND = {"udaseg", "errors", "files", "parallel", "labels", "geometry", "recipe", "recipes", "metrics", "artifacts",
-          "aside", "depth_errors", "hdf5", "locks", "ranks"}  # fmt: skip
+GROUND = {"udaseg", "errors", "files", "parallel", "labels", "geometry", "recipe", "recipes", "metrics",
+          "adoption", "artifacts", "aside", "depth_errors", "hdf5", "locks", "ranks"}  # fmt: skip
 MIDDLE = {"models", "data", "predictions", "upsampling", "confidence", "prototypes"}
 METHODS = {
     "fda": "fda", "stylize": "fda", "depth": "depth",

@@ -113,6 +113,16 @@ def test_limits_of_the_temperature():
     assert torch.equal(prototypes.rectified(logits, same).argmax(1), logits.argmax(1))
 
 
+def test_no_temperature_makes_a_class_without_a_prototype_more_than_a_number():
+    centroids = torch.tensor([[0.0, 0.0], [3.0, 4.0], [float("nan")] * 2])
+    away = prototypes.distances(torch.tensor([[1.0, 1.0]]).reshape(1, 2, 1, 1), centroids)
+    for temperature in (1e-9, 1.0, 1e9):
+        logits = prototypes.rectified(torch.zeros(1, 3, 1, 1), away, temperature)
+        assert logits.isfinite().all()
+        assert logits.softmax(1)[0, 2, 0, 0] == 0
+        assert logits.abs().max() < 2e4 + 5 / temperature
+
+
 def test_distant_features_do_not_underflow():
     distances = prototypes.distances(torch.full((1, 2, 1, 1), 1e6), torch.eye(2))
     assert weights_of(distances).flatten().tolist() == [0.5, 0.5]

@@ -10,12 +10,10 @@ are no outputs.
 import json
 import os
 import platform
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -153,28 +151,6 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
         write_json(job.out / MANIFEST, manifest)
         (job.out / UNFINISHED).unlink()
         aside.drop(job.out)
-
-
-def adopt(job: Job, done: Path) -> bool:
-    """Take over a complete stage directory that is what the job would make; tell whether it is one.
-
-    The files are linked, not copied, where the file system allows: outputs are replaced, never written into.
-    """
-    if job.out.exists() or not done.is_dir() or reasons(replace(job, out=done)):
-        return False
-    job.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=job.out.parent, prefix=PARTIAL) as folder:
-        shutil.copytree(done, Path(folder, job.stage), copy_function=_link, ignore=shutil.ignore_patterns(".*"))
-        Path(folder, job.stage).rename(job.out)
-    return True
-
-
-def _link(source: str, to: str) -> None:
-    if Path(source).name != MANIFEST:  # whose own time says when the stage was last looked at
-        with suppress(OSError):
-            os.link(source, to)
-            return
-    shutil.copy2(source, to)
 
 
 def digest(path: Path) -> str:

@@ -26,6 +26,7 @@ Part = tuple[ImageSet | LabelledSet, Callable[[int], np.ndarray], Source | Targe
 
 _AGAIN = "write it again with `udaseg prototypes --force`"
 FAR = 1e30  # the distance to the prototype of a class never seen, whose weight is 0
+OUT_OF_REACH = 1e4  # what a class without a prototype is farther than any other, in temperatures
 NEAR = 1e-12  # the least square of a distance
 
 
@@ -187,13 +188,21 @@ def distances(features_NDhw: Tensor, centroids_CD: Tensor) -> Tensor:
     return torch.where(seen_C[:, None, None], squares_NChw.clamp(min=NEAR).sqrt(), FAR)
 
 
+def nearness(distances_NChw: Tensor, temperature: float) -> Tensor:
+    """Give the logits whose softmax is w: -distance / temperature, and OUT_OF_REACH for a class without a prototype."""
+    seen_NChw = distances_NChw < FAR / 2  # interpolated, they are FAR but for the last bits
+    away_NChw = torch.where(seen_NChw, distances_NChw, 0.0) / temperature
+    # Its weight is 0, and it is still a number that others can be added to.
+    return -torch.where(seen_NChw, away_NChw, away_NChw.amax() + OUT_OF_REACH)
+
+
 def rectified(logits_NChw: Tensor, distances_NChw: Tensor, temperature: float = 1.0) -> Tensor:
     """Weigh the class probabilities by nearness: logits, float32 [N, C, h, w], whose softmax is w p renormalised.
 
     w = softmax(-distance / temperature), and log(w p) is a difference but for what all classes of a pixel share, so
     nothing underflows; with all classes equally near, p is left (ProDA, eq. 4).
     """
-    return logits_NChw.float() - distances_NChw / temperature
+    return logits_NChw.float() + nearness(distances_NChw, temperature)
 
 
 def _rows(features: Any) -> np.ndarray:

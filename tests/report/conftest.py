@@ -84,7 +84,7 @@ class FakeRun:
         return folder
 
     def refine(self, name: str, minimum: list[int], before: list[int], after: list[int]) -> Path:
-        folder = self.stage(name, labels="runs/demo/pseudolabel")
+        folder = self.stage(name)
         values = {"minimum": minimum, "before": before, "after": after}
         (folder / "refine.json").write_text(json.dumps({"classes": list(self.classes), **values}))
         self.label_files(folder, 0.6)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from udaseg import artifacts
 from udaseg.errors import UdasegError
 from udaseg.predictions import PredictionsWriter
 from udaseg.report import collect, render
@@ -115,6 +117,29 @@ def test_the_refinement_of_an_earlier_round_is_not_compared_with_later_labels(ru
     assert data.denoising is None
     assert all(panel.refined is None for panel in data.pseudo_panels)
     assert (folder / "labels").is_dir()
+
+
+def test_the_refinement_of_other_labels_is_not_compared_with_these(run):
+    def read_from(digest):
+        path = run.root / "refine/manifest.json"
+        manifest = json.loads(path.read_text()) | {"inputs": {"labels": {"path": "elsewhere", "digest": digest}}}
+        path.write_text(json.dumps(manifest))
+        return collect(run.root).denoising
+
+    assert read_from(artifacts.digest(run.root / "pseudolabel/labels")) is not None
+    assert read_from("ab12" * 8) is None
+
+
+def test_labels_where_there_were_none_are_no_flips(run):
+    label = Image.open(run.root / "refine/labels/a.png")
+    label.putpixel((6, 0), SKY)
+    label.save(run.root / "refine/labels/a.png")
+    kinds = collect(run.root, truth=read).denoising.kinds
+    assert (kinds["new, right"], kinds["flipped, right now"], kinds["unlabelled"]) == (1, 1, 0)
+    assert collect(run.root).denoising.kinds["new"] == 1
+    text = plain(render(collect(run.root, truth=read)))
+    assert "gave another class to 42.9 % of the labelled pixels, 50 % of them to the true one" in text
+    assert "it gave a first one to as many as 14.3 % of the labelled pixels, 100 % of them the true one" in text
 
 
 def test_the_confidence_is_drawn_from_the_scores_that_chose_the_labels(run, tmp_path):

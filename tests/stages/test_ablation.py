@@ -56,6 +56,21 @@ def test_every_variant_is_run_and_shares_what_does_not_differ(workspace, udaseg,
     assert "warmup: up to date" in udaseg("warmup").err
 
 
+def test_what_changed_is_done_once_more_for_all_variants(workspace, udaseg):
+    assert udaseg("ablate --seeds 0", *CHAIN, *ABLATION).code == 0
+    outcome = udaseg("ablate --seeds 0 --set warmup.steps=3", *CHAIN, *ABLATION)
+    assert outcome.code == 0, outcome.err
+    assert [done(outcome.err, stage, "runs") for stage in ("warmup", "predict", "retrain")] == [1, 1, 2]
+    for stage in ("warmup", "predict", "pseudolabel", "refine"):
+        assert f"{stage}: taken over from runs/tiny/ablation/seed0/full/{stage}" in outcome.err
+
+
+def test_no_variant_takes_the_name_of_the_recipe_as_it_is(workspace, udaseg):
+    outcome = udaseg("ablate --seeds 0 --set", "ablation={full: {retrain.source: none}}")
+    assert outcome.code == 1
+    assert "ablation.full is the name of the recipe as it is" in outcome.err
+
+
 def test_a_variant_may_be_a_recipe_of_its_own(workspace, udaseg):
     Path("short.yaml").write_text("base: tiny.yaml\nchain: [warmup, evaluate-warmup]\n")
     outcome = udaseg("ablate --seeds 0 --set evaluate.batch=2", "--set", "ablation={M1: short.yaml}")

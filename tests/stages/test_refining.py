@@ -63,6 +63,22 @@ def test_a_refinement_has_to_be_chosen(workspace, udaseg):
     assert "add --spatial-prior or --prototypes" in outcome.err
 
 
+def test_prototypes_of_a_model_that_a_flag_names_are_those_that_are_there(workspace, udaseg, manifest):
+    shutil.rmtree("runs/tiny/prototypes")
+    named = "refine --prototypes --out made --model retrain"
+    assert "run first: udaseg prototypes --model=retrain" in udaseg(named).err
+    assert udaseg("prototypes").code == 0
+    outcome = udaseg(named)
+    assert outcome.code == 1
+    assert "holds the prototypes of another model than runs/tiny/retrain/model.pt" in outcome.err
+    assert "--out DIR computes its own, --prototypes-file DIR/prototypes.h5 names them" in outcome.err
+    assert udaseg("prototypes --model retrain --out own").code == 0
+    assert udaseg(f"{named} --prototypes-file own/prototypes.h5").code == 0
+    assert manifest("made")["inputs"]["prototypes"]["path"] == "own/prototypes.h5"
+    # Batch norm's statistics are means over batches, so these are others.
+    assert "batch: 8 -> 1" in udaseg("prototypes --set predict.batch=1 --dry-run").err
+
+
 @pytest.mark.parametrize("scales", ["[1.0]", "[0.7, 1.3]"])
 def test_rectified_scores_go_on_after_a_kill(workspace, udaseg, killed, manifest, scales):
     views = ("--set", f"predict.scales={scales}")
@@ -112,6 +128,11 @@ def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace
             "warmup --set chain=[warmup] --set warmup.fda=0.1 --set stylize.beta=0.1",
             "stylize.beta: nothing would read it",
             "set warmup.fda",
+        ),
+        (
+            "retrain --set retrain.teacher=0.9 --set retrain.online={} --labels none",
+            "--labels: nothing would read it: retrain.online labels all pixels anew",
+            "retrain.online.pixels=unlabelled",
         ),
         ("prototypes --domain source --labels none", "--labels: nothing would read it: the source has", "--domain tar"),
         ("pseudolabel --policy iast --p 0.3", "--p: nothing would read it: the thresholds of iast", "iast.alpha"),

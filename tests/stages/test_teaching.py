@@ -66,7 +66,15 @@ def test_distillation_is_a_stage_of_the_chain_and_what_it_makes_is_evaluated(wor
     assert set(states) == {"up to date"}
     page = udaseg("report", *CHAIN, *DISTILL)
     assert page.code == 0, page.err
-    assert "distill" in Path("runs/tiny/report.html").read_text()
+    html = Path("runs/tiny/report.html").read_text()
+    assert "distill: the share of the labels that the teacher makes at every step of which it is sure" in html
+    assert "up to date (runs/tiny/evaluate-retrain)" in udaseg("evaluate --round 1", *CHAIN, *DISTILL).err
+
+
+def test_the_round_that_is_asked_for_is_distilled(workspace, udaseg):
+    two = (*CHAIN, *DISTILL, "--set", "rounds=2")
+    assert "runs/tiny/round1/retrain does not exist" in udaseg("distill --round 1", *two).err
+    assert "runs/tiny/round2/retrain does not exist" in udaseg("distill", *two).err
 
 
 @pytest.mark.parametrize(

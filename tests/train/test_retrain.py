@@ -13,7 +13,8 @@ from udaseg.data.loading import subset
 from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
-from udaseg.recipe import Augment, Model, Retrain
+from udaseg.recipe import Augment, Model, Online, Predict, Retrain
+from udaseg.train import statistics
 from udaseg.train.retrain import retrain
 
 SPACE = class_space(["road", "car", "sky"])
@@ -41,13 +42,14 @@ class Pictures:
         return np.full((64, 96), int(self.records[i].stem) % 3, np.uint8)
 
 
-def train(out, initial=None, thresholds=THRESHOLDS, **settings):
+def train(out, initial=None, thresholds=THRESHOLDS, asked=None, network=NETWORK, **settings):
     chosen = Retrain(**{"steps": 2, "batch": 2, "log_every": 1, "augment": Augment(crop=(32, 32)), **settings})
     out.mkdir()
     label = lambda stem: Pictures().label(int(stem))  # noqa: E731
     sets = (Pictures(), (64, 96), Pictures(), label, (64, 96), SPACE)
-    retrain(*sets, initial, NETWORK, chosen, out, seed=3, thresholds=thresholds)
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    retrain(*sets, initial, network, chosen, out, seed=3, asked=asked, thresholds=thresholds)
+    log = out / "log.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +76,31 @@ def test_mining_needs_a_crop_and_the_counts_of_the_predictions(tmp_path):
     with pytest.raises(UdasegError, match="needs the pixel counts") as caught:
         train(tmp_path / "2", mine=0.8, thresholds=None)
     assert "--thresholds" in caught.value.hint
+
+
+def test_a_network_that_strides_first_goes_on_to(tmp_path):
+    """Whose weights it began with is not asked again: these are published ones, of which there is no file here."""
+    deeplab = Model(name="deeplab", backbone="resnet50", weights="none")
+    first = models.construct(deeplab, 3)
+    first.move_strides()
+    checkpoint.save(tmp_path / "model.pt", first, deeplab, SPACE.classes)
+    train(tmp_path / "1", tmp_path / "model.pt", network=deeplab.model_copy(update={"weights": "none.pth"}), steps=0)
+    again, _ = checkpoint.load(tmp_path / "1/model.pt")
+    assert again.stride_first
+    picture = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(again(picture).logits, first.eval()(picture).logits)
+
+
+def test_what_is_asked_again_has_the_statistics_that_the_labels_were_made_with(tmp_path, initial):
+    (tmp_path / "model.pt").write_bytes(initial.read_bytes())
+    statistics.take(tmp_path / "model.pt", Pictures(), (64, 96), Retrain(batch=4, adabn=True))
+    asked = Predict(batch=4, adabn=True)
+    online = Online(scores="initial", pixels="unlabelled")
+    for name, settings, expected in (("again", {"online": online}, tmp_path / "model.pt"), ("once", {}, initial)):
+        train(tmp_path / name, initial, asked=asked, steps=0, **settings)
+        found, wanted = (checkpoint.load(path)[0].state_dict() for path in (tmp_path / name / "model.pt", expected))
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted if key.endswith("running_mean"))
 
 
 def test_a_larger_part_of_the_source_holds_the_smaller():

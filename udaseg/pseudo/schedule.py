@@ -1,6 +1,7 @@
 """What differs from round to round of self-training: what is kept, what is seen, and how."""
 
 from fractions import Fraction
+from typing import Any
 
 from udaseg.errors import UdasegError
 from udaseg.recipe import Predict, Pseudolabel, Retrain
@@ -26,6 +27,13 @@ def share_of_round(settings: Pseudolabel, round: int) -> float:
 def prediction_of_round(settings: Predict, round: int) -> Predict:
     """Return the settings of one round: whether its model takes batch norm's statistics from the target."""
     return settings.model_copy(update={"adabn": round == 1 if settings.adabn == "first" else settings.adabn})
+
+
+def asked_in_round(settings: Predict, round: int) -> dict[str, Any]:
+    """Name what decides, beside the model and the pictures, what the model of a round says, for manifests."""
+    of_round = prediction_of_round(settings, round)
+    batch = {"batch": of_round.batch} if of_round.adabn else {}  # batch norm's statistics are means over batches
+    return {"adabn": of_round.adabn, "precision": of_round.precision, **batch}
 
 
 def training_of_round(settings: Retrain, round: int) -> Retrain:

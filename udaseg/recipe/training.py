@@ -136,6 +136,12 @@ class Retrain(Training):
     prototype_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9999
 
     @property
+    def reads_labels(self) -> bool:
+        """Whether stored labels count: not where all pixels are labelled online, and no crop is placed by them."""
+        anew = self.online is not None and self.online.pixels == "all" and not self.mine
+        return self.labels != "none" and not anew
+
+    @property
     def moves_prototypes(self) -> bool:
         """Whether there are prototypes that move with a teacher."""
         return self.consistency is not None or (self.online is not None and self.online.rectify)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from udaseg import artifacts
 from udaseg.errors import UdasegError
 from udaseg.files import read_json
 from udaseg.report.denoising import Denoising, PseudoPanel, Truth, denoising, pseudo_panels
@@ -138,9 +139,13 @@ def collect(
 
 
 def _refined(data: RunData, pseudo: Stage | None) -> Stage | None:
-    """Find the refinement of the labels that are shown: an earlier round's is not theirs."""
+    """Find the refinement of the labels that are shown: an earlier round's is not theirs, nor one of other labels."""
     stage = data.last("refine")
-    return None if stage and pseudo and stage.round != pseudo.round else stage
+    if stage is None or pseudo is None:
+        return stage
+    read = ((stage.manifest or {}).get("inputs") or {}).get("labels")
+    of_others = read and pseudo.folder and read.get("digest") != artifacts.digest(pseudo.folder / "labels")
+    return None if stage.round != pseudo.round or of_others else stage
 
 
 def _predictions(pseudo: Stage | None) -> Path | None:

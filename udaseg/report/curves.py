@@ -11,7 +11,8 @@ from udaseg.report.mixtures import Mixtures
 from udaseg.report.svg import WIDTH, element, line, svg, text
 from udaseg.report.wording import number
 
-NOT_LOSSES = ("step", "lr", "seconds")
+CONFIDENT = "confident"  # the share of the labels made online that were sure
+NOT_LOSSES = ("step", "lr", "seconds", CONFIDENT)
 ACCURACY = "discriminator_accuracy"  # begins the names of what the log says of the discriminators
 POINTS = 200  # points a curve; longer logs are averaged over equal stretches
 
@@ -30,6 +31,11 @@ def terms(log: Sequence[Mapping[str, Any]]) -> list[str]:
 def accuracies(log: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the names under which a training log has the accuracies of discriminators."""
     return list(dict.fromkeys(name for record in log for name in record if name.startswith(ACCURACY)))
+
+
+def confident(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the name under which a training log has the share of online labels that were sure, if it has one."""
+    return [CONFIDENT] if any(CONFIDENT in record for record in log) else []
 
 
 def curves(log: Sequence[Mapping[str, Any]], names: Sequence[str], label: str, *, shares: bool = False) -> Markup:

@@ -15,15 +15,19 @@ from udaseg.report.panels import LONGEST, evenly, open_label, open_picture, uri
 SAMPLED = 100  # pictures that are counted, at even distances
 SHOWN = 4
 # What became of a pixel, and the colour that says so: blue is right, orange is wrong, as in all of the page. A label
-# that became another class is strong, one that was taken out is pale; without the truth both are green.
+# that became another class is strong, one where there was none lighter, one that was taken out pale; without the truth
+# all are green.
 KINDS = {
     "unlabelled": (0, 0, 0),
     "kept": (110, 112, 115),
     "flipped, right now": (47, 127, 209),
     "flipped, wrong now": (226, 110, 40),
+    "new, right": (110, 168, 225),
+    "new, wrong": (238, 160, 105),
     "taken out, was wrong": (178, 210, 240),
     "taken out, was right": (250, 205, 170),
     "flipped": (60, 170, 120),
+    "new": (120, 200, 160),
     "taken out": (185, 228, 205),
 }
 _NAMES = list(KINDS)
@@ -142,12 +146,15 @@ def summary(done: Denoising, names: Sequence[str]) -> dict[str, Any]:
     kinds = done.kinds
     parts = {
         "gave another class to": ("flipped", "to the true one", "flipped, right now", "flipped, wrong now"),
+        "gave a first one to as many as": ("new", "the true one", "new, right", "new, wrong"),
         "took the label from": ("taken out", "rightly", "taken out, was wrong", "taken out, was right"),
     }
-    before = sum(count for name, count in kinds.items() if name != "unlabelled")
+    before = sum(count for name, count in kinds.items() if name != "unlabelled" and not name.startswith("new"))
     changes = []
     for what, (unknown, rightly, right, wrong) in parts.items():
         known = kinds[right] + kinds[wrong]
+        if unknown == "new" and not known + kinds[unknown]:
+            continue  # few refinements label what was not labelled
         changes.append((what, _part(known + kinds[unknown], before), rightly, _part(kinds[right], known)))
     rights, totals = (counts.sum(1).tolist() for counts in (done.right, done.labels))
     rows = []
@@ -204,16 +211,17 @@ def _changed(pseudo: Path, refined: Path, stem: str) -> float | None:
 
 
 def _kinds(before_HW: np.ndarray, after_HW: np.ndarray, true_HW: np.ndarray | None) -> np.ndarray:
-    """Name what became of every pixel, by its place in KINDS: uint8 [H, W]. A new label counts as a flipped one."""
-    out = after_HW == IGNORE
+    """Name what became of every pixel, by its place in KINDS: uint8 [H, W]."""
+    out, bare = after_HW == IGNORE, before_HW == IGNORE
     kept = (before_HW == after_HW) & ~out
-    named = [(out & (before_HW == IGNORE), "unlabelled"), (kept, "kept")]
+    named = [(out & bare, "unlabelled"), (kept, "kept")]
     if true_HW is not None:
         known = true_HW != IGNORE
         was, now = known & (before_HW == true_HW), known & (after_HW == true_HW)
         named += [(out & was, "taken out, was right"), (out & known, "taken out, was wrong")]
+        named += [(bare & now, "new, right"), (bare & known, "new, wrong")]
         named += [(now, "flipped, right now"), (known, "flipped, wrong now")]
-    named += [(out, "taken out")]
+    named += [(out, "taken out"), (bare, "new")]
     return np.select(
         [where for where, _ in named], [_NAMES.index(name) for _, name in named], _NAMES.index("flipped")
     ).astype(np.uint8)

@@ -1,6 +1,7 @@
 """Turn a run into what the template shows: tables, charts, captions."""
 
 import json
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -10,7 +11,7 @@ from udaseg.errors import UdasegError
 from udaseg.labels import class_space
 from udaseg.report import scores
 from udaseg.report.collect import ROLES, TRAINING, RunData, Stage
-from udaseg.report.curves import accuracies, curves, ellipses, terms
+from udaseg.report.curves import accuracies, confident, curves, ellipses, terms
 from udaseg.report.denoising import legend, summary
 from udaseg.report.depths import depth_errors, distances
 from udaseg.report.rounds import across
@@ -160,18 +161,17 @@ def _training(stage: Stage) -> dict[str, Any]:
         "chart": curves(stage.log, names, f"losses of {stage.name} over its steps"),
         "legend": list(zip(names, finals, strict=True)),
         "broken": broken,
-        "accuracy": _accuracy(stage),
+        "accuracy": _shares(stage, accuracies(stage.log), "how often the discriminator of {} was right"),
+        "confident": _shares(stage, confident(stage.log), "the share of the labels made online by {} that were sure"),
     }
 
 
-def _accuracy(stage: Stage) -> dict[str, Any] | None:
-    """Draw how often the discriminators of a training were right, where it had any."""
-    names = accuracies(stage.log)
+def _shares(stage: Stage, names: Sequence[str], label: str) -> dict[str, Any] | None:
+    """Draw what of a training's log lies between 0 and 1, where there is any of it."""
     if not names:
         return None
     finals = [next(r[name] for r in reversed(stage.log) if r.get(name) is not None) for name in names]
-    label = f"how often the discriminator of {stage.name} was right, over its steps"
-    chart = curves(stage.log, names, label, shares=True)
+    chart = curves(stage.log, names, f"{label.format(stage.name)}, over its steps", shares=True)
     return {"chart": chart, "legend": list(zip(names, finals, strict=True))}
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from udaseg.labels import IGNORE
-from udaseg.prototypes import distances
+from udaseg.prototypes import distances, nearness
 from udaseg.train.losses import at_grid, kl_consistency
 from udaseg.train.objectives import Ask, Seen
 
@@ -55,7 +55,7 @@ def consistency(
     def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
         strong_NChw = distances(seen["target"].output.features, centroids_CD)
         where_Nhw = None if clear_NHW is None else ~at_grid(~clear_NHW, strong_NChw.shape[-2:])
-        divergence = kl_consistency(-strong_NChw / temperature, -weak_NChw / temperature, where_Nhw)
+        divergence = kl_consistency(nearness(strong_NChw, temperature), nearness(weak_NChw, temperature), where_Nhw)
         return {"consistency": weight * divergence}
 
     return ask

@@ -15,14 +15,16 @@ from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace
 from udaseg.models import checkpoint, devices
-from udaseg.recipe import HxW, Model, Retrain
+from udaseg.models.backbone import Network
+from udaseg.models.inference import Runner
+from udaseg.recipe import HxW, Model, Predict, Retrain
 from udaseg.train import setup
 from udaseg.train import teacher as teachers
 from udaseg.train.loop import Player, fit
 from udaseg.train.objectives import self_training
 from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
-from udaseg.train.settings import guided, require
+from udaseg.train.settings import asked_again, guided, require
 
 ROUNDS_APART = 1_000_003  # between the seeds of two rounds: no seed that anybody gives is another's second round
 
@@ -41,6 +43,7 @@ def retrain(
     *,
     seed: int,
     round: int = 1,
+    asked: Predict | None = None,
     thresholds: dict[str, Any] | None = None,
     centroids: np.ndarray | None = None,
     pad: tuple[bool, bool] = (False, False),
@@ -49,18 +52,26 @@ def retrain(
 ) -> dict[str, Any]:
     """Train on the source and on the pseudo-labelled target, from the model `initial` or from fresh weights.
 
-    `pseudo_label(stem)` gives uint8 train ids [H, W]; thresholds is the content of their thresholds.json, for mining
-    and the regulariser lrent; centroids, float32 [C, D], are the prototypes of `initial`, for settings that move
-    them; pad keeps the aspect of the pictures of (source, target). Each round draws other crops and colours, in
-    another order, from a subset of the source that only grows. Writes `model.pt`; returns the manifest's environment.
+    `pseudo_label(stem)` gives uint8 train ids [H, W]; asked says how `initial` was asked for them: where it is asked
+    again while another learns, it is with the same statistics of batch norm; thresholds is the content of their
+    thresholds.json, for mining and the regulariser lrent; centroids, float32 [C, D], are the prototypes of `initial`,
+    for settings that move them; pad keeps the aspect of the pictures of (source, target). Each round draws other crops
+    and colours, in another order, from a subset of the source that only grows. Writes `model.pt`; returns the
+    manifest's environment.
     """
     require(settings)
     device, drawn = devices.choose(), seed + ROUNDS_APART * (round - 1)
-    model = setup.network(model_settings, space.classes, seed, device, note)
     trained = None
     if initial is not None:
         trained, meta = checkpoint.load(initial, map_location="cpu")
         checkpoint.require(meta, classes=space.classes, model=model_settings)
+        if asked_again(settings) and asked is not None and asked.adabn:
+            trained = _as_asked(initial, target, target_size, asked, pad[1])
+        model_settings = model_settings.model_copy(update={"weights": "none"})
+    model = setup.network(model_settings, space.classes, seed, device, note)
+    if trained is not None:
+        if trained.stride_first:
+            model.move_strides()
         model.load_state_dict(trained.state_dict())
     autocast, environment = setup.number_format(settings, device)
     samples = unlabelled(target, target_size, pad[1])
@@ -101,6 +112,13 @@ def retrain(
     if ranks.first():
         checkpoint.save(out / "model.pt", model, model_settings, space.classes)
     return environment
+
+
+def _as_asked(initial: Path, target: ImageSet, size: HxW | None, asked: Predict, pad: bool) -> Network:
+    """Load the network with batch norm's statistics of the target, as it was when it labelled the target."""
+    runner = Runner(initial, None, asked.precision)
+    runner.adapt_statistics(target, len(target), size, asked.batch, pad, stem=asked.adabn == "stem")
+    return runner.model.cpu()
 
 
 def _mining(settings: Retrain, thresholds: dict[str, Any] | None) -> Mining | None:

@@ -10,6 +10,11 @@ def guided(settings: Retrain) -> bool:
     return any(one is not None for one in asked) or settings.classmix or settings.moves_prototypes
 
 
+def asked_again(settings: Retrain) -> bool:
+    """Tell whether the network that made the labels, or its average, is asked again while the student learns."""
+    return settings.online is not None or settings.moves_prototypes or settings.regulariser == "lrent"
+
+
 def require(settings: Retrain) -> None:
     """Raise UdasegError where a setting needs another one that is not there, or has nothing to act on."""
     online = settings.online
