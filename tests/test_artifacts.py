@@ -1,6 +1,7 @@
 import json
 import multiprocessing
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -248,3 +249,16 @@ def test_unwritable_place_is_one_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UdasegError, match="cannot read or write"):
         run(job(tmp_path / "file" / "s"))
+
+
+def test_a_finished_stage_is_not_cleared_by_another(tmp_path):
+    out = tmp_path / "warmup"
+    run(replace(job(out), stage="warmup"))
+    before = {path: path.read_bytes() for path in out.iterdir() if path.name != ".lock"}
+    for force in (False, True):
+        with pytest.raises(UdasegError, match="holds a finished warmup, which predict would clear") as caught:
+            run(replace(job(out), stage="predict"), force=force)
+        assert "--out" in caught.value.hint
+    assert {path: path.read_bytes() for path in out.iterdir() if path.name != ".lock"} == before
+    run(replace(job(out, p=0.3), stage="warmup-again"))
+    assert (out / "manifest.json").exists()

@@ -192,9 +192,14 @@ def _identity(job: Job) -> dict[str, Any]:
 
 
 def _prepare(job: Job, force: bool) -> bool:
-    identity = _identity(job)
+    identity, manifest = _identity(job), read_manifest(job.out)
     unfinished = read_json(job.out / UNFINISHED)
-    if read_manifest(job.out) is None and unfinished is None and any(_outputs(job.out)):
+    if manifest is not None and _kind(manifest.get("stage", job.stage)) != _kind(job.stage):
+        raise UdasegError(
+            f"{job.out} holds a finished {manifest['stage']}, which {job.stage} would clear",
+            "give another directory with --out, or remove this one",
+        )
+    if manifest is None and unfinished is None and any(_outputs(job.out)):
         raise UdasegError(
             f"{job.out} holds files that no stage has written",
             "give an empty or a new directory, as with --out; what is in this one was not touched",
@@ -215,6 +220,11 @@ def _prepare(job: Job, force: bool) -> bool:
         aside.drop(job.out)  # a kill came while it was set aside: it may be half
     aside.clear(job.out)
     return False
+
+
+def _kind(stage: str) -> str:
+    """Give the stage that evaluate-warmup and the like are of."""
+    return str(stage).partition("-")[0]
 
 
 def _spent(folder: Path) -> float:
