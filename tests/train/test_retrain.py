@@ -103,6 +103,17 @@ def test_what_is_asked_again_has_the_statistics_that_the_labels_were_made_with(t
         assert all(torch.equal(found[key], wanted[key]) for key in wanted if key.endswith("running_mean"))
 
 
+def test_heads_that_only_training_has_are_kept_where_it_is_asked_again(tmp_path):
+    deep = Model(name="fpn", backbone="resnet18", weights="none", heads=("depth",))
+    first = models.construct(deep, 3)
+    checkpoint.save(tmp_path / "model.pt", first, deep, SPACE.classes)
+    again = {"online": Online(scores="initial", pixels="unlabelled"), "asked": Predict(batch=4, adabn=True)}
+    train(tmp_path / "1", tmp_path / "model.pt", network=deep, steps=0, **again)
+    found, own = checkpoint.load(tmp_path / "1/model.pt")[0].heads.state_dict(), first.heads.state_dict()
+    assert found
+    assert all(torch.equal(found[name], own[name]) for name in own)
+
+
 def test_a_larger_part_of_the_source_holds_the_smaller():
     pictures = replace(Pictures(), records=tuple(Record(f"{i}") for i in range(200)))
     parts = [subset(pictures, fraction, 7).records for fraction in (0.001, 0.03, 0.035, 0.29, 1.0)]

@@ -66,7 +66,9 @@ def retrain(
         trained, meta = checkpoint.load(initial, map_location="cpu")
         checkpoint.require(meta, classes=space.classes, model=model_settings)
         if asked_again(settings) and asked is not None and asked.adabn:
-            trained = _as_asked(initial, target, target_size, asked, pad[1])
+            # It is asked without the heads that only training has: those stay as they are.
+            said_by = _as_asked(initial, target, target_size, asked, pad[1])
+            trained.load_state_dict(said_by.state_dict(), strict=False)
         model_settings = model_settings.model_copy(update={"weights": "none"})
     model = setup.network(model_settings, space.classes, seed, device, note)
     if trained is not None:
