@@ -16,8 +16,8 @@ from udaseg.files import write_json
 from udaseg.recipe import Recipe
 from udaseg.recipe.unread import require_read
 
-from . import chain, made
-from .session import ROUND, RUN_FILE, Session, emit, say, staged
+from . import chain, made, origin
+from .session import ROUND, Session, emit, say, staged
 from .tables import ablation_table, read_metrics
 
 FULL = "full"  # the recipe as it is, with which the others are compared
@@ -79,7 +79,7 @@ def _scored(session: Session, done: Sequence[Path]) -> dict[str, Any]:
     """Run the chain, but for what is finished in another run and would come out the same; read its last score."""
     if not session.force:
         _adopt(session, done)
-    write_json(session.run / RUN_FILE, session.origin)  # all stages may be taken over, and none of them writes it
+    origin.write(session.run, session.origin)  # all stages may be taken over, and none of them writes it
     scores: Path | None = None
     for name, inside in chain.jobs(session):
         stage = chain.STAGES[name]

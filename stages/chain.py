@@ -7,7 +7,7 @@ from typing import NamedTuple
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError, meant
 
-from . import distill, evaluate, inputs, made, mixtures, pseudolabel, refine, report, retrain, warmup
+from . import distill, evaluate, made, mixtures, products, pseudolabel, refine, report, retrain, warmup
 from .session import ROUND, Session
 
 
@@ -22,7 +22,7 @@ def _evaluation(of: str | None = None) -> Stage:
     """Evaluate the model of a stage, by default the one that the recipe results in."""
 
     def reading(session: Session) -> Session:
-        return session.reading("model", Path(of or inputs.adapted(session)))
+        return session.reading("model", Path(of or products.adapted(session)))
 
     return Stage(lambda session: evaluate.job(reading(session)), lambda session: evaluate.run(reading(session)))
 
@@ -82,7 +82,7 @@ def gaps(session: Session) -> list[str]:
             *([retrain.labels] if retrain.labels != "none" else []),
         ],
         "distill": ["retrain"],
-        "evaluate": [inputs.adapted(session)],
+        "evaluate": [products.adapted(session)],
         **{f"evaluate-{stage}": [stage] for stage in ("pretrain", "warmup", "retrain")},
     }
     for i, stage in enumerate(recipe.chain):

@@ -7,7 +7,7 @@ import typer
 
 from udaseg.artifacts import Job
 
-from . import inputs, made, training
+from . import inputs, made, products, training
 from .progress import progress
 from .session import Session, staged, working
 
@@ -30,7 +30,7 @@ def job(session: Session) -> Job:
 def _finished(session: Session) -> Path:
     """Find the model to learn from: where --model says, else the retrained one of the round asked for, or the last."""
     whose = session if session.round_asked else session.of_round(session.recipe.rounds)
-    return inputs.model_file(whose, "retrain", "udaseg retrain")
+    return products.model_file(whose, "retrain", "udaseg retrain")
 
 
 def run(session: Session) -> None:

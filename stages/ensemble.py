@@ -8,13 +8,15 @@ import typer
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 
-from . import inputs
+from . import products
 from .progress import progress
 from .session import Session, say, staged, working
 
 
 def job(session: Session, files: list[Path], weights: list[float]) -> Job:
-    given = {f"predictions {number}": session.input(inputs.few(session, path)) for number, path in enumerate(files, 1)}
+    given = {
+        f"predictions {number}": session.input(products.few(session, path)) for number, path in enumerate(files, 1)
+    }
     return Job("ensemble", session.out or session.folder("ensemble"), {"ensemble": {"weights": weights}}, given)
 
 

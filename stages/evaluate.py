@@ -1,13 +1,14 @@
 """udaseg evaluate: score a model on the labelled split of the target."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from udaseg.artifacts import Job, read_manifest
 
-from . import inputs, views
+from . import inputs, products, views
 from .options import refuse_unread
 from .progress import progress
 from .session import Session, emit, say, staged, working
@@ -19,9 +20,9 @@ BEFORE = {"evaluate": ("evaluate-pretrain", "evaluate-warmup"), "evaluate-warmup
 
 def _model(session: Session) -> Path:
     """Find the model: where --model says, else the last of the trainings of the run, or the round, that is finished."""
-    stages = ("retrain",) if session.round_asked else (inputs.adapted(session), "retrain")
+    stages = ("retrain",) if session.round_asked else (products.adapted(session), "retrain")
     default = next((stage for stage in stages if read_manifest(session.folder(stage)) is not None), "warmup")
-    return inputs.model_file(session, default, f"udaseg {default}")
+    return products.model_file(session, default, f"udaseg {default}")
 
 
 def _folder(session: Session, model: Path) -> Path:
@@ -31,7 +32,7 @@ def _folder(session: Session, model: Path) -> Path:
     folder = model.resolve().parent
     if folder == session.folder("retrain").resolve() and session.round < session.recipe.rounds:
         return session.folder(f"evaluate-round{session.round}")
-    if folder == session.folder(inputs.adapted(session)).resolve():
+    if folder == session.folder(products.adapted(session)).resolve():
         return session.folder("evaluate")
     return session.folder(f"evaluate-{folder.name}")
 
@@ -39,7 +40,7 @@ def _folder(session: Session, model: Path) -> Path:
 def job(session: Session) -> Job:
     if not session.round_asked:
         session = session.of_round(session.recipe.rounds)
-    recipe, stored = session.recipe, inputs.given_predictions(session)
+    recipe, stored = session.recipe, products.given_predictions(session)
     if stored is not None:
         settings = {
             "space": recipe.space,
@@ -84,10 +85,25 @@ def run(session: Session) -> None:
             result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
     metrics = None if session.dry_run else read_metrics(todo.out)
     if metrics is not None:
-        before = next(filter(None, (read_metrics(session.folder(one)) for one in BEFORE.get(todo.stage, ()))), None)
+        before = _before(session, todo)
         emit(session, metrics, scores_table(before, metrics), depth_table(before, metrics))
         of = todo.inputs["predictions" if "predictions" in todo.inputs else "model"].path
         say(f"{todo.stage}: mIoU {percent(metrics['miou'])} of {of}")
+
+
+def _before(session: Session, todo: Job) -> dict[str, Any] | None:
+    """Find the scores to show beside those of a model: of the same pictures, before the run came to it."""
+    if "predictions" in todo.inputs:
+        return None
+    own = _folder(replace(session, out=None), Path(todo.inputs["model"].path)).name
+    for stage in BEFORE.get(own, ()):
+        manifest = read_manifest(session.folder(stage))
+        if manifest is None:
+            continue
+        if manifest["inputs"].get("val", {}).get("digest") == todo.inputs["val"].digest:
+            return read_metrics(session.folder(stage))
+        say(f"{todo.stage}: {session.folder(stage)} scores other pictures, or classes, and is not shown beside it")
+    return None
 
 
 @staged

@@ -8,7 +8,7 @@ from udaseg.errors import UdasegError
 from udaseg.pseudo.schedule import asked_in_round, prediction_of_round
 from udaseg.recipe import Recipe
 
-from . import inputs
+from . import inputs, products
 from .progress import passes, progress
 from .session import Session, say, working
 
@@ -119,7 +119,7 @@ def predict_job(session: Session) -> Job:
         "predict": prediction_of_round(recipe.predict, session.round).model_dump(),
     }
     given = {
-        "model": session.input(inputs.last_model(session)),
+        "model": session.input(products.last_model(session)),
         "target": inputs.fingerprinted(inputs.target_images(session)),
     }
     return Job("predict", session.out or session.folder("predict"), settings, given)
@@ -162,14 +162,14 @@ def prototypes_job(session: Session) -> Job:
     domain = recipe.prototypes.domain
     settings = {"space": recipe.space, "prototypes": recipe.prototypes.model_dump()}
     settings |= asked_in_round(recipe.predict, session.round)
-    given = {"model": session.input(inputs.last_model(session))}
+    given = {"model": session.input(products.last_model(session))}
     if domain != "target":
         settings["source"] = inputs.seen(recipe.source)
         given["source"] = inputs.fingerprinted(inputs.source(session))
     if domain != "source":
         settings["target"] = inputs.seen(recipe.target)
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
-        given["labels"] = session.input(inputs.label_folder(session, prototype_labels(recipe)))
+        given["labels"] = session.input(products.label_folder(session, prototype_labels(recipe)))
     return Job("prototypes", session.out or session.folder("prototypes"), settings, given)
 
 
@@ -187,7 +187,7 @@ def prototypes(session: Session) -> None:
             parts.append((source, source.label, recipe.source))
         if "target" in todo.inputs:
             target = inputs.target_images(session)
-            read = inputs.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
+            read = products.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
             parts.append((target, lambda i: read(target.records[i].stem), recipe.target))
         with progress("prototypes", passes(twice=bool(settings.adabn))) as show:
             found, result.environment = gather(

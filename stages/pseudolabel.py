@@ -7,16 +7,16 @@ import typer
 
 from udaseg.artifacts import Job
 
-from . import inputs, made
+from . import made, products
+from .options import refuse_unread
 from .progress import passes, progress
 from .session import Session, say, staged, working
 
-
 def job(session: Session) -> Job:
     settings = {"pseudolabel": session.recipe.pseudolabel.model_dump(), "round": session.round}
-    given = {"predictions": session.input(inputs.predictions_file(session))}
+    given = {"predictions": session.input(products.predictions_file(session))}
     if session.recipe.pseudolabel.policy == "cbst-sp":
-        given["prior"] = session.input(inputs.prior_file(session))
+        given["prior"] = session.input(products.prior_file(session))
     before = session.given("before")
     if before is None and session.round > 1:
         before = session.of_round(session.round - 1).folder("pseudolabel") / "thresholds.json"
@@ -44,6 +44,7 @@ def run(session: Session) -> None:
         paths = {name: Path(given.path) for name, given in todo.inputs.items()}
         with Predictions(paths["predictions"]) as predictions:
             names = predictions.classes
+            products.require_scores(session, paths["predictions"], names)
             maps = prior.read(paths["prior"], names) if "prior" in paths else None
             before = read_thresholds(paths["before"], names) if "before" in paths else None
             with progress("pseudolabel", passes(twice=settings.policy != "iast")) as show:
@@ -78,4 +79,7 @@ def command(
     """
     changes = {"policy": policy, "p": p, "p_step": p_step, "p_max": p_max, "stride": stride}
     paths = {"predictions": predictions, "prior": prior, "before": before}
-    run(open_session({f"pseudolabel.{key}": value for key, value in changes.items()}, paths))
+    session = open_session({f"pseudolabel.{key}": value for key, value in changes.items()}, paths)
+    if session.recipe.pseudolabel.policy != "cbst-sp":
+        refuse_unread({"--prior": prior}, "cbst-sp alone has a prior", "add --policy cbst-sp")
+    run(session)

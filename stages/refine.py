@@ -9,7 +9,7 @@ from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 from udaseg.pseudo.schedule import asked_in_round, prediction_of_round
 
-from . import inputs, made
+from . import inputs, made, products
 from .options import refuse_unread
 from .progress import progress
 from .session import Session, say, staged, working
@@ -23,15 +23,15 @@ def job(session: Session) -> Job:
     recipe, settings = session.recipe, {"refine": session.recipe.refine.model_dump()}
     given = {
         "labels": session.input(_labels(session)),
-        "predictions": session.input(inputs.predictions_file(session)),
+        "predictions": session.input(products.predictions_file(session)),
     }
     if recipe.refine.spatial_prior:
-        given["class counts"] = session.input(inputs.class_counts_file(session))
+        given["class counts"] = session.input(products.class_counts_file(session))
     if recipe.refine.prototypes:
         settings["target"] = inputs.seen(recipe.target)
         settings |= asked_in_round(recipe.predict, session.round)
-        given["prototypes"] = session.input(inputs.prototypes_file(session))
-        given["model"] = session.input(inputs.last_model(session))
+        given["prototypes"] = session.input(products.prototypes_file(session))
+        given["model"] = session.input(products.last_model(session))
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
     return Job("refine", session.out or session.folder("refine"), settings, given)
 
@@ -46,7 +46,7 @@ def _prepare(session: Session) -> None:
         )
     from udaseg.refine.refine import steps
 
-    steps(settings), _labels(session), inputs.predictions_file(session)
+    steps(settings), _labels(session), products.predictions_file(session)
     if settings.spatial_prior and session.given("class_counts") is None:
         made.stats(session.inside())
     if settings.prototypes:
@@ -69,11 +69,13 @@ def run(session: Session) -> None:
         labels, pixels, rectify = Path(todo.inputs["labels"].path), None, None
         with Predictions(Path(todo.inputs["predictions"].path)) as predictions:
             space = class_space(predictions.classes)
+            products.require_scores(session, predictions.path, space.classes)
+            products.require_labels(session, labels, space.classes)
             if "class counts" in todo.inputs:
                 pixels = read_pixels(Path(todo.inputs["class counts"].path), space.classes)
             if "prototypes" in todo.inputs:
                 model, recipe = todo.inputs["model"], session.recipe
-                found = inputs.prototypes_of(model, todo.inputs["prototypes"])
+                found = products.prototypes_of(model, todo.inputs["prototypes"])
                 target = inputs.target_images(session)
                 with progress("refine: batch norm", "pictures") as show:
                     rectify, result.environment = rectifier(

@@ -37,7 +37,9 @@ def _job(sessions: Sequence[Session], out: Path, bounds: dict[str, list[Path]]) 
             # The page does not report on itself, nor on the page of the run alone.
             if manifest.parent not in (out, session.run / "report"):
                 stage = manifest.parent.relative_to(session.run) if len(sessions) == 1 else manifest.parent
-                given[str(stage)] = Input(str(manifest.parent), artifacts.digest(manifest))
+                # What a stage has left may have been taken away since, and its manifest still be there.
+                state = f"{artifacts.digest(manifest)} {artifacts.digest(manifest.parent)}"
+                given[str(stage)] = Input(str(manifest.parent), state)
         if not any(Path(one.path).is_relative_to(session.run) for one in given.values()):
             raise UdasegError(f"{session.run} holds no finished stage to report on", "run a stage first, or name a run")
     for role, paths in bounds.items():

@@ -10,7 +10,7 @@ from udaseg.artifacts import Job
 from udaseg.pseudo.schedule import asked_in_round, prediction_of_round, training_of_round
 from udaseg.train.settings import asked_again, guided, require
 
-from . import inputs, made, training
+from . import inputs, made, products, training
 from .options import refuse_unread
 from .progress import progress
 from .session import Session, staged, working
@@ -28,16 +28,16 @@ def job(session: Session) -> Job:
     }
     given = {}
     if recipe.retrain.reads_labels:  # first: what they lack is said before data is made
-        given["labels"] = session.input(inputs.label_folder(session))
+        given["labels"] = session.input(products.label_folder(session))
     given["target"] = inputs.fingerprinted(inputs.target_images(session))
     if recipe.retrain.source != "none":
         given |= inputs.training_source(session, recipe.retrain.source)
     if recipe.retrain.init == "warmup":
-        given["model"] = session.input(inputs.last_model(session))
+        given["model"] = session.input(products.last_model(session))
     if recipe.retrain.mine or recipe.retrain.regulariser == "lrent":
-        given["thresholds"] = session.input(inputs.thresholds_file(session))
+        given["thresholds"] = session.input(products.thresholds_file(session))
     if recipe.retrain.moves_prototypes:
-        given["prototypes"] = session.input(inputs.prototypes_file(session))
+        given["prototypes"] = session.input(products.prototypes_file(session))
     if "model" in given and asked_again(recipe.retrain):
         settings |= asked_in_round(recipe.predict, session.round)
     return Job("retrain", session.out or session.folder("retrain"), settings, given, recipe.seed)
@@ -47,7 +47,7 @@ def run(session: Session) -> None:
     recipe = session.recipe
     require(recipe.retrain)
     if recipe.retrain.reads_labels:
-        inputs.label_folder(session)  # what it lacks is said before anything is made
+        products.label_folder(session)  # what it lacks is said before anything is made
     if recipe.retrain.source == "stylize":
         made.stylize(session.inside())
     if recipe.retrain.moves_prototypes:
@@ -64,9 +64,9 @@ def run(session: Session) -> None:
         target = inputs.target_images(session)
         pseudo_label = centroids = None
         if "labels" in todo.inputs:
-            pseudo_label = inputs.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
+            pseudo_label = products.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
         if "prototypes" in todo.inputs:
-            centroids = inputs.prototypes_of(todo.inputs["model"], todo.inputs["prototypes"]).centroids
+            centroids = products.prototypes_of(todo.inputs["model"], todo.inputs["prototypes"]).centroids
         given = todo.inputs.get("thresholds")
         thresholds = None if given is None else read_thresholds(Path(given.path), inputs.space(session).classes)
         with progress("retrain", "steps") as show:

@@ -15,15 +15,14 @@ from typing import Any, get_type_hints
 from udaseg import artifacts, aside, ranks, recipes
 from udaseg.artifacts import Input, Job, Result
 from udaseg.errors import UdasegError
-from udaseg.files import read_json, write_json
 from udaseg.recipe import Recipe
 from udaseg.recipe.unread import require_read
 
+from . import origin
 from .options import SHARED, DryOption, EstimateOption, ForceOption, JsonOption, as_flag
 from .pace import plan
 from .sample import Sample
 
-RUN_FILE = "run.json"
 ROUND = ("predict", "pseudolabel", "refine", "prototypes", "retrain")  # the stages of a round of self-training
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 RUNS, NOTHING, PLANNED = "runs", "nothing", "planned"  # verdicts on a job
@@ -133,6 +132,8 @@ def _agreed(verdict: str | None = None) -> str:
 
 @contextmanager
 def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator[Result | None]:
+    if not (session.force or session.dry_run) and artifacts.put_back(job):
+        say(f"{job.stage}: what was finished before is put back")
     why = ["--force was given"] if session.force else artifacts.reasons(job)
     if not why:
         say(f"{job.stage}: up to date ({job.out})")
@@ -141,6 +142,8 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
             # may be read-only.
             with suppress(OSError):
                 (job.out / artifacts.MANIFEST).touch()
+            if session.out is None:
+                origin.complete(session.run, session.origin)
         _agreed(NOTHING)
         yield None
         _print_manifest(session, job, results)
@@ -154,20 +157,22 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
         yield None
         return
     command = shlex.join(["udaseg", *sys.argv[1:]])
-    with artifacts.stage(job, command=command, force=session.force) as result:
-        say(f"{job.stage}: {'continues' if result.resumed else 'runs'} in {job.out}: {work}")
-        _remember(session, job)
-        if ranks.count() > 1 and not shared:
-            say(f"{job.stage}: one process does it, and the other {ranks.count() - 1} wait")
-        _agreed(RUNS)
-        try:
+    try:
+        with artifacts.stage(job, command=command, force=session.force) as result:
+            say(f"{job.stage}: {'continues' if result.resumed else 'runs'} in {job.out}: {work}")
+            if session.out is None and job.out.is_relative_to(session.run):
+                origin.write(session.run, session.origin)
+            if ranks.count() > 1 and not shared:
+                say(f"{job.stage}: one process does it, and the other {ranks.count() - 1} wait")
+            _agreed(RUNS)
             with nullcontext() if shared else ranks.alone():
                 yield result
-        except KeyboardInterrupt as stop:
-            say(f"{job.stage}: {str(stop) or 'interrupted'}; the same command continues")
-            raise
-        if ranks.count() > 1:
-            result.environment["processes"] = ranks.count() if shared else 1
+            if ranks.count() > 1:
+                result.environment["processes"] = ranks.count() if shared else 1
+    except KeyboardInterrupt as stop:
+        notes = getattr(stop, "__notes__", ())
+        say("; ".join([f"{job.stage}: {str(stop) or 'interrupted'}", "the same command continues", *notes]))
+        raise
     for warning in result.warnings:
         say(f"{job.stage}: warning: {warning}")
     _print_manifest(session, job, results)
@@ -249,8 +254,8 @@ def start(
     asked |= {"--run": run}
     said = [part for flag, value in asked.items() if value is not None for part in (flag, str(value))]
     said += [part for text in set_ or [] for part in ("--set", text)]
-    before = (read_json(run / RUN_FILE) or {}) if run is not None and recipe_name is None else {}
-    name = recipe_name or before.get("recipe") or "demo"
+    before = origin.read(run) if run is not None and recipe_name is None else {}
+    name = recipe_name if recipe_name is not None else before.get("recipe", "demo")
     settings = dict(recipes.parse_change(text) for text in set_ or [])
     said_by_flag = [key for key, value in (changes or {}).items() if value is not None]
     asked_for = {key: key for key in settings} | {key: as_flag(key) for key in said_by_flag}
@@ -268,16 +273,10 @@ def start(
     given = {key: path for key, path in (paths or {}).items() if path is not None}
     if (round_ or 1) > resolved.rounds:
         raise UdasegError(f"--round {round_}: recipe {name} has {resolved.rounds}", f"add --set rounds={round_}")
-    origin = {"recipe": recipes.lasting(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
+    own = {"recipe": recipes.lasting(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
     place = {"out": out, "paths": given, "round": round_ or 1, "round_asked": round_ is not None}
     ways = {"force": force, "dry_run": dry_run, "json": as_json, "said": tuple(said)}
-    return Session(resolved, folder, origin, settings, asked_for, **place, **ways)
-
-
-def _remember(session: Session, job: Job) -> None:
-    """Write down which recipe a run belongs to, for later commands that name the run alone."""
-    if session.out is None and job.out.is_relative_to(session.run):
-        write_json(session.run / RUN_FILE, session.origin)
+    return Session(resolved, folder, own, settings, asked_for, **place, **ways)
 
 
 def _print_manifest(session: Session, job: Job, results: bool) -> None:

@@ -11,7 +11,8 @@ from udaseg import artifacts
 from udaseg.errors import UdasegError
 
 from . import chain, inputs, made
-from .session import RUN_FILE, Session, emit, staged
+from .origin import RUN_FILE
+from .session import Session, emit, staged
 
 SHOWN = 3  # reasons to run a stage again
 

@@ -1,6 +1,7 @@
 """The tables on the terminal."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from udaseg.files import read_json
-
 DEPTH = {
     "rel": "Rel", "rel2": "Rel²", "rms": "RMS", "lrms": "LRMS", "delta1": "δ1", "delta2": "δ2", "delta3": "δ3"
 }  # fmt: skip
 
+NARROWEST = 72
 UNBROKEN = 1000  # columns: no table is as wide
 
 
 def console() -> Console:
     """Give what prints tables on stdout: as wide as the terminal, in a pipe or a file as wide as they are."""
-    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBROKEN)
+    limited = sys.stdout.isatty() or "COLUMNS" in os.environ
+    # Where there is too little room the terminal breaks lines: cut off, numbers would be others.
+    return Console(width=max(NARROWEST, shutil.get_terminal_size().columns) if limited else UNBROKEN)
 
 
 def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table:
@@ -56,8 +58,12 @@ def depth_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table
 
 
 def read_metrics(stage: Path) -> dict[str, Any] | None:
-    """Read the metrics of an evaluate stage; None where it has none."""
-    return read_json(stage / "metrics.json")
+    """Read the metrics of an evaluate stage; None where it has none. Raises UdasegError for damaged ones."""
+    if not (stage / "metrics.json").exists():
+        return None
+    from udaseg.report.results import read_result
+
+    return dict(read_result(stage, "evaluate"))
 
 
 def percent(value: float | None) -> str:

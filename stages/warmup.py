@@ -12,7 +12,8 @@ from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 from udaseg.recipe import Adversary, Recipe
 
-from . import inputs, made, mixtures, training
+from . import inputs, made, mixtures, products, training
+from .options import refuse_unread
 from .progress import progress
 from .session import Session, staged, working
 
@@ -37,7 +38,7 @@ def job(session: Session, phase: str = "warmup") -> Job:
     if "density" in recipe.model.heads:
         given["mixtures"] = session.input(mixtures.file(session))
     if _counts_classes(recipe):
-        given["class counts"] = session.input(inputs.class_counts_file(session))
+        given["class counts"] = session.input(products.class_counts_file(session))
     if _reads_target(recipe, phase):
         settings["target"] = inputs.seen(recipe.target)
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
@@ -184,4 +185,11 @@ def command(
     phase = PRETRAIN if pretrain else "warmup"
     changes = training.changes(phase, steps, batch, lr)
     session = open_session(changes, {"mixtures": mixtures, "class_counts": class_counts})
+    recipe = _alone(session).recipe if pretrain else session.recipe
+    if "density" not in recipe.model.heads:
+        why, hint = "the network estimates no density", "set model.heads=[depth,density]"
+        refuse_unread({"--mixtures": mixtures}, why, hint)
+    if not _counts_classes(recipe):
+        why = f"{phase}.class_weights and {phase}.class_balanced are off"
+        refuse_unread({"--class-counts": class_counts}, why, f"set {phase}.class_weights=true")
     (first_phase if pretrain else run)(session)

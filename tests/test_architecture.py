@@ -12,7 +12,7 @@ FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/*.py")])
 
 # stages -> methods -> models, data -> what everybody may use. A method is one name here, in one file or several.
 GROUND = {"udaseg", "errors", "files", "parallel", "labels", "geometry", "recipe", "recipes", "metrics",
-          "adoption", "artifacts", "aside", "depth_errors", "hdf5", "locks", "ranks"}  # fmt: skip
+          "adoption", "artifacts", "aside", "depth_errors", "hdf5", "locks", "outputs", "ranks"}  # fmt: skip
 MIDDLE = {"models", "data", "predictions", "upsampling", "confidence", "prototypes"}
 METHODS = {
     "fda": "fda", "stylize": "fda", "depth": "depth",
@@ -21,8 +21,8 @@ METHODS = {
 }  # fmt: skip
 # What the commands share.
 SHARED = {
-    "estimate", "session", "inputs", "made", "mixtures", "options", "pace", "progress", "sample", "tables", "training",
-    "views",
+    "estimate", "session", "inputs", "made", "mixtures", "options", "origin", "pace", "products", "progress",
+    "sample", "tables", "training", "views",
 }  # fmt: skip
 ASSEMBLERS = {"cli", "chain"}
 SLOW = {"torch", "torchvision", "sklearn", "scipy", "h5py", "numba", "matplotlib", "PIL", "numpy"}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from udaseg import artifacts, aside
+from udaseg import artifacts, aside, outputs
 from udaseg.artifacts import Input, Job
 from udaseg.errors import UdasegError
 from udaseg.files import atomic
@@ -34,7 +34,7 @@ def test_manifest_describes_the_stage(tmp_path):
     assert (manifest["outputs"]["count"], manifest["outputs"]["bytes"]) == (2, 6)
     assert manifest["metrics"] == {"kept": 0.5}
     assert manifest["command"] == "udaseg pseudolabel"
-    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [".lock", "labels", "manifest.json"]
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [".lock", ".outputs", "labels", "manifest.json"]
 
 
 def test_reasons_name_what_changed(tmp_path):
@@ -148,13 +148,13 @@ def test_work_that_fails_before_it_writes_gives_the_complete_result_back(tmp_pat
     before = run(job(out))
     again = job(out, p=0.2 if force else 0.3)
     with pytest.raises(RuntimeError) as failed, artifacts.stage(again, force=force):
-        assert list(artifacts._outputs(out)) == []  # what it finds is an empty directory all the same
+        assert outputs.every(out) == []  # what it finds is an empty directory all the same
         (out / "log.jsonl").touch()
         raise RuntimeError
     assert failed.value.__notes__ == [f"nothing was written: {out} is as it was before"]
     assert artifacts.read_manifest(out) == before
     assert artifacts.reasons(job(out)) == []
-    assert sorted(path.name for path in out.iterdir()) == [".lock", "labels", "manifest.json"]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", ".outputs", "labels", "manifest.json"]
 
 
 def test_a_result_that_was_half_set_aside_is_not_given_back(tmp_path):
@@ -174,10 +174,71 @@ def test_work_that_fails_later_keeps_what_it_has_written(tmp_path):
     run(job(out))
     stop_in_the_middle(job(out, p=0.3))
     assert (out / "half.png").exists()
-    assert not (out / aside.BEFORE).exists()
     assert artifacts.reasons(job(out, p=0.3)) == ["it is unfinished"]
-    changed = ["it is unfinished, and what is there was begun otherwise: it starts over", "pseudolabel.p: 0.3 -> 0.2"]
-    assert artifacts.reasons(job(out)) == changed
+    changed = ["it is unfinished, and what is there was begun otherwise: it starts over", "pseudolabel.p: 0.3 -> 0.4"]
+    assert artifacts.reasons(job(out, p=0.4)) == changed
+
+
+def test_work_that_is_stopped_leaves_what_was_finished_before_to_the_command_that_made_it(tmp_path):
+    out = tmp_path / "s"
+    before = run(job(out))
+    for p in (0.3, 0.4):
+        with pytest.raises(KeyboardInterrupt) as stopped, artifacts.stage(job(out, p=p)):
+            (out / "half.png").write_text("half")
+            raise KeyboardInterrupt
+        assert stopped.value.__notes__ == ["what was finished before is kept: the command that made it puts it back"]
+    (why,) = artifacts.reasons(job(out))
+    assert why == "it is unfinished, and what is asked for was finished before: that is put back"
+    assert not artifacts.put_back(job(out, p=0.4))  # whose own work goes on
+    assert artifacts.put_back(job(out))
+    assert artifacts.read_manifest(out) == before
+    assert artifacts.reasons(job(out)) == []
+    assert not (out / "half.png").exists()
+
+
+def test_a_forced_start_that_was_stopped_goes_on(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    with pytest.raises(KeyboardInterrupt), artifacts.stage(job(out), force=True):
+        (out / "half.png").write_text("half")
+        raise KeyboardInterrupt
+    assert not artifacts.put_back(job(out))
+    with artifacts.stage(job(out)) as result:
+        assert result.resumed
+
+
+def test_what_was_finished_before_and_is_damaged_is_not_put_back(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    stop_in_the_middle(job(out, p=0.3))
+    (out / aside.BEFORE / "labels" / "a.png").unlink()
+    assert not artifacts.put_back(job(out))
+    assert artifacts.reasons(job(out))[0] == "it is unfinished, and what is there was begun otherwise: it starts over"
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "labels/notes.txt"])
+def test_a_users_file_beside_the_outputs_is_no_damage_and_is_never_removed(tmp_path, place):
+    out = tmp_path / "s"
+    run(job(out))
+    digests = artifacts.digest(out), artifacts.digest(out / "labels")
+    (out / place).write_text("mine")
+    assert artifacts.reasons(job(out)) == []
+    assert (artifacts.digest(out), artifacts.digest(out / "labels")) == digests
+    for again in ({"todo": job(out, p=0.3)}, {"todo": job(out), "force": True}):
+        with pytest.raises(UdasegError, match=f"holds what its stage has not written: {place}"):
+            run(**again)
+    assert (out / place).read_text() == "mine"
+    (out / place).unlink()
+    run(job(out, p=0.3))
+
+
+def test_a_stage_from_before_names_were_noted_counts_every_file(tmp_path):
+    out = tmp_path / "s"
+    run(job(out))
+    (out / outputs.NAMES).unlink()
+    assert artifacts.reasons(job(out)) == []
+    (out / "notes.txt").write_text("mine")
+    assert artifacts.reasons(job(out)) == ["its outputs have changed: 2 files written, 3 found"]
 
 
 def test_a_complete_result_goes_when_the_new_one_is_there(tmp_path):
@@ -213,7 +274,7 @@ def test_files_of_somebody_else_are_not_touched(tmp_path):
     with pytest.raises(UdasegError, match="files that no stage has written"):
         run(job(out))
     assert (out / "me.jpg").read_text() == "precious"
-    assert not (out / artifacts.MANIFEST).exists()
+    assert [path.name for path in out.iterdir()] == ["me.jpg"]
 
 
 def hold(out, ready, release):

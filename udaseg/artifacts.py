@@ -3,12 +3,12 @@
 A stage directory holds the stage's files and, once it is complete, `manifest.json`. While work is under way it
 holds `.unfinished.json` instead: the settings and inputs of that work, so that a later start knows whether what
 is there can be continued. A complete result that is made again stays in `.before` until the new one is there: work
-that fails before it has written anything gives it back. `.lock` keeps two processes apart. Names that start with a dot
-are no outputs.
+that fails before it has written anything gives it back, and so does the command that made it. `.outputs` lists the
+files of a complete stage, and what else is there is its user's. `.lock` keeps two processes apart. Names that start
+with a dot are no outputs.
 """
 
 import json
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from udaseg import __version__, aside
+from udaseg import __version__, aside, outputs
 from udaseg.aside import MANIFEST, UNFINISHED
-from udaseg.errors import UdasegError
-from udaseg.files import PARTIAL, content, read_json, signature, write_json
+from udaseg.errors import UdasegError, some
+from udaseg.files import PARTIAL, content, read_json, write_json
 from udaseg.locks import locked
 
 SCHEMA = 1
@@ -63,19 +63,21 @@ def reasons(job: Job) -> list[str]:
     if manifest is None:
         if not job.out.is_dir() or not any(job.out.iterdir()):
             return ["it has not been run"]
-        unfinished = read_json(job.out / UNFINISHED)
+        if _set_aside(job):
+            return ["it is unfinished, and what is asked for was finished before: that is put back"]
+        unfinished = _unfinished(job.out)
         changed = [] if unfinished is None else differences(unfinished, _identity(job))
         over = ["it is unfinished, and what is there was begun otherwise: it starts over"]
         return [*over, *changed] if changed else ["it is unfinished"]
-    return [*differences(manifest, _identity(job)), *_damage(job.out, manifest)]
+    return [*differences(manifest, _identity(job)), *outputs.damage(job.out, manifest["outputs"])]
 
 
 def conflicts(job: Job) -> list[str]:
     """Say in what the work in a directory, complete or not, is not that of the job, which would clear it."""
-    unfinished = read_json(job.out / UNFINISHED)
+    unfinished = _unfinished(job.out)
     if read_manifest(job.out) is not None:
         return reasons(job)
-    if unfinished is None or not any(_outputs(job.out)):
+    if unfinished is None or not outputs.every(job.out):
         return []
     return differences(unfinished, _identity(job))
 
@@ -85,13 +87,16 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
     Raises UdasegError where it lacks what tells whether the stage is up to date.
     """
-    manifest = read_json(folder / MANIFEST)
+    hint = f"restore the file from a copy, or move {folder} away; the stage then runs again"
+    manifest = read_json(folder / MANIFEST, hint)
     if manifest is not None and not _is_whole(manifest):
-        raise UdasegError(
-            f"{folder / MANIFEST} does not hold the settings, inputs and outputs of a stage",
-            f"remove {folder}; the stage then runs again",
-        )
+        raise UdasegError(f"{folder / MANIFEST} does not hold the settings, inputs and outputs of a stage", hint)
     return manifest
+
+
+def _unfinished(folder: Path) -> dict[str, Any] | None:
+    """Read what the unfinished work in a directory is; None where there is none."""
+    return read_json(folder / UNFINISHED, f"remove {folder}; the stage then runs again")
 
 
 def _is_whole(manifest: dict[str, Any]) -> bool:
@@ -116,6 +121,7 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
     another process holds the directory, where it holds files of somebody else's, or where it cannot be written.
     """
     started = time.time()
+    _require_ours(job.out)  # before anything is put into it
     with _os_errors(job.out), locked(job.out, command):
         resumed = _prepare(job, force)
         before = _spent(job.out) if resumed else 0.0
@@ -124,24 +130,21 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
         try:
             yield result
         except BaseException as error:
-            if aside.given_back(job.out, written=any(path.stat().st_size for path in _outputs(job.out))):
+            if any(path.stat().st_size for path in outputs.every(job.out)):
+                if aside.holds(job.out):
+                    error.add_note("what was finished before is kept: the command that made it puts it back")
+            elif aside.given_back(job.out):
                 error.add_note(f"nothing was written: {job.out} is as it was before")
             raise
         for leftover in job.out.rglob(PARTIAL + "*"):
             leftover.unlink()
-        files = list(_outputs(job.out))
         manifest = {
             "schema": SCHEMA,
             "stage": job.stage,
             "version": __version__,
             "command": command,
             **_identity(job),
-            "outputs": {
-                "count": len(files),
-                "bytes": sum(path.stat().st_size for path in files),
-                "digest": content(job.out, files),
-                "signature": signature(job.out, files),
-            },
+            "outputs": outputs.described(job.out),
             "metrics": result.metrics,
             "warnings": result.warnings,
             "environment": {"python": platform.python_version(), "torch": _version("torch"), **result.environment},
@@ -153,6 +156,17 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
         aside.drop(job.out)
 
 
+def put_back(job: Job) -> bool:
+    """Put back what was finished before other work began that is unfinished, where it is what the job would make.
+
+    Tells whether it was. Raises UdasegError where another process holds the directory.
+    """
+    if not _set_aside(job):
+        return False
+    with _os_errors(job.out), locked(job.out, ""):
+        return aside.given_back(job.out)
+
+
 def digest(path: Path) -> str:
     """Digest what a stage directory, a file or any other directory holds, by content.
 
@@ -160,11 +174,8 @@ def digest(path: Path) -> str:
     """
     if path.is_file():
         return content(path.parent, [path])
-    files = list(_outputs(path))
     manifest = read_manifest(path)
-    if manifest is not None and manifest["outputs"]["signature"] == signature(path, files):
-        return manifest["outputs"]["digest"]
-    return content(path, files)
+    return outputs.digest(path, None if manifest is None else manifest["outputs"])
 
 
 def differences(manifest: dict[str, Any], identity: dict[str, Any]) -> list[str]:
@@ -193,17 +204,13 @@ def _identity(job: Job) -> dict[str, Any]:
 
 def _prepare(job: Job, force: bool) -> bool:
     identity, manifest = _identity(job), read_manifest(job.out)
-    unfinished = read_json(job.out / UNFINISHED)
+    unfinished = _unfinished(job.out)
     if manifest is not None and _kind(manifest.get("stage", job.stage)) != _kind(job.stage):
         raise UdasegError(
             f"{job.out} holds a finished {manifest['stage']}, which {job.stage} would clear",
             "give another directory with --out, or remove this one",
         )
-    if manifest is None and unfinished is None and any(_outputs(job.out)):
-        raise UdasegError(
-            f"{job.out} holds files that no stage has written",
-            "give an empty or a new directory, as with --out; what is in this one was not touched",
-        )
+    _require_ours(job.out)
     if (
         unfinished is not None
         and not force
@@ -222,6 +229,30 @@ def _prepare(job: Job, force: bool) -> bool:
     return False
 
 
+def _require_ours(folder: Path) -> None:
+    """Raise UdasegError where a directory holds files that the work in it would remove, and no stage has written."""
+    if read_manifest(folder) is not None:
+        found = [path.relative_to(folder).as_posix() for path in outputs.others(folder)]
+        if found:
+            raise UdasegError(
+                f"{folder} is to be made again, and holds what its stage has not written: {some(found)}",
+                "move that elsewhere, then run the same command again; nothing was touched",
+            )
+    elif not (folder / UNFINISHED).exists() and outputs.every(folder):
+        raise UdasegError(
+            f"{folder} holds files that no stage has written",
+            "give an empty or a new directory, as with --out; what is in this one was not touched",
+        )
+
+
+def _set_aside(job: Job) -> bool:
+    """Tell whether the result that was set aside for other work, which is unfinished, is the one of the job."""
+    begun, folder, identity = _unfinished(job.out), job.out / aside.BEFORE, _identity(job)
+    before = None if begun is None or not differences(begun, identity) else read_manifest(folder)
+    same = before is not None and before.get("stage") == job.stage and not differences(before, identity)
+    return same and not outputs.damage(folder, before["outputs"])
+
+
 def _kind(stage: str) -> str:
     """Give the stage that evaluate-warmup and the like are of."""
     return str(stage).partition("-")[0]
@@ -229,21 +260,11 @@ def _kind(stage: str) -> str:
 
 def _spent(folder: Path) -> float:
     """Tell how many seconds of work are in an unfinished directory: a killed process could say nothing at its end."""
-    unfinished = read_json(folder / UNFINISHED) or {}
+    unfinished = _unfinished(folder) or {}
     since, before = unfinished.get("since"), unfinished.get("seconds")
     if not isinstance(since, int | float) or not isinstance(before, int | float):
         return 0.0
-    return before + max([0.0, *(path.stat().st_mtime - since for path in _outputs(folder))])
-
-
-def _damage(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    files = list(_outputs(folder))
-    outputs = manifest["outputs"]
-    if signature(folder, files) == outputs["signature"]:
-        return []
-    if len(files) != outputs["count"]:
-        return [f"its outputs have changed: {outputs['count']} files written, {len(files)} found"]
-    return [] if content(folder, files) == outputs["digest"] else ["its outputs have changed since they were written"]
+    return before + max([0.0, *(path.stat().st_mtime - since for path in outputs.every(folder))])
 
 
 @contextmanager
@@ -256,14 +277,6 @@ def _os_errors(folder: Path) -> Iterator[None]:
             f"cannot read or write {place}: {error.strerror or error}",
             "free some space, or mend the path or its permissions; then run the same command again, it continues",
         ) from error
-
-
-def _outputs(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and not (name == MANIFEST and Path(parent) == folder):
-                yield Path(parent, name)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -25,15 +25,14 @@ def clear(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def given_back(folder: Path, *, written: bool) -> bool:
-    """After work that failed: drop what was set aside where the work has written anything, else put it back.
+def holds(folder: Path) -> bool:
+    """Tell whether a result is set aside in a directory."""
+    return (folder / BEFORE / MANIFEST).exists()
 
-    Tells whether it was put back.
-    """
-    if not (folder / BEFORE / MANIFEST).exists():
-        return False
-    if written:
-        drop(folder)
+
+def given_back(folder: Path) -> bool:
+    """Put what was set aside back in the place of what is there; tells whether there was anything."""
+    if not holds(folder):
         return False
     clear(folder)
     for path in sorted((folder / BEFORE).iterdir(), key=lambda path: path.name == MANIFEST):

@@ -1,6 +1,6 @@
 """The one error that users see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -18,6 +18,11 @@ class UdasegError(Exception):
 
     def __reduce__(self):
         return type(self), (self.message, self.hint)
+
+
+def some(names: Sequence[str], shown: int = 5) -> str:
+    """List the first few of some names, and how many more there are."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def meant(word: str, known: Iterable[str]) -> str:

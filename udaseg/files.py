@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from udaseg.errors import UdasegError
 
 PARTIAL = ".partial-"
@@ -44,18 +46,19 @@ def write_json(path: Path, values: Any) -> None:
         temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object; None where there is no file. Raises UdasegError where it is something else."""
+def read_json(path: Path, hint: str | None = None) -> dict[str, Any] | None:
+    """Read a JSON object; None where there is no file. Raises UdasegError, with the hint, for anything else."""
+    hint = hint or f"remove {path}; the stage then runs again"
     try:
         values = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise UdasegError(f"cannot read {path}: {error.strerror or error}") from None
+        raise UdasegError(f"cannot read {path}: {error.strerror or error}", hint) from None
     except ValueError as error:
-        raise UdasegError(f"cannot read {path}: {error}", f"remove {path}; the stage then runs again") from None
+        raise UdasegError(f"cannot read {path}: {error}", hint) from None
     if not isinstance(values, dict):
-        raise UdasegError(f"{path} is not a JSON object", f"remove {path}; the stage then runs again")
+        raise UdasegError(f"{path} is not a JSON object", hint)
     return values
 
 
@@ -98,6 +101,29 @@ def parse_json(text: str, *, finite: bool = True) -> Any:
 
     try:
         return json.loads(text, parse_int=integer, parse_float=real, parse_constant=real)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain data alone, and no mapping that says a thing twice: YAML would take the last without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return node
+
+
+def parse_yaml(text: str) -> Any:
+    """Read YAML as plain data. Raises ValueError for text that is none, and where a mapping has a key twice."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

@@ -97,7 +97,7 @@ def test_it_continues_where_it_was_stopped_and_then_has_nothing_to_do(photos, ud
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda photos: Path("out/labels/x.png").write_bytes(b""), "7 files written, 9 found"),
+        (lambda photos: next(Path("out/labels").iterdir()).unlink(), "8 files written, 7 found"),
         (lambda photos: Image.new("RGB", (8, 8)).save(photos / "new.png"), "input pictures (photos) has changed"),
     ],
 )
@@ -107,7 +107,7 @@ def test_nothing_is_written_over_without_force(photos, udaseg, change, words):
     files = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.*")}
     outcome = labelled(udaseg)
     assert outcome.code == 1
-    assert words.replace("7 files", f"{2 * 3 + 2} files") in outcome.err
+    assert words in outcome.err
     assert "--force" in outcome.err
     assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.*")} == files
     assert labelled(udaseg, "--force").code == 0

@@ -73,7 +73,7 @@ def test_training_leaves_a_model_a_state_and_a_log(run):
 def test_stylize_writes_a_dataset_of_the_sources_layout(run, finished):
     stems = [f"{i:05d}" for i in range(1, 7)]
     names = [f"{part}/{stem}.png" for part in ("images", "labels") for stem in stems]
-    assert files(run / "stylize") == sorted([".lock", *names, "manifest.json", "pairs.jsonl"])
+    assert files(run / "stylize") == sorted([".lock", ".outputs", *names, "manifest.json", "pairs.jsonl"])
     pairs = [json.loads(line) for line in (run / "stylize" / "pairs.jsonl").read_text().splitlines()]
     assert [pair["source"] for pair in pairs] == stems
     assert {pair["target"] for pair in pairs} <= set(TRAIN)

@@ -227,7 +227,7 @@ def test_a_model_of_another_architecture_is_refused(workspace, udaseg):
 
 def test_a_broken_manifest_is_named(workspace, udaseg):
     replaced(workspace / "runs" / "tiny" / "predict" / "manifest.json", b"{")
-    assert_error(udaseg("predict"), "runs/tiny/predict/manifest.json", "remove")
+    assert_error(udaseg("predict"), "runs/tiny/predict/manifest.json", "move runs/tiny/predict away")
 
 
 def test_files_of_somebody_else_are_left_alone(workspace, udaseg):

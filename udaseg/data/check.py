@@ -119,7 +119,9 @@ def _list_labels(dataset: str, root: Path, split: str, coding: str | None, image
             finding = f"images without a {what}"
             findings.append(Finding("error", split, finding, tuple(missing), _hint(finding, dataset)))
         if spare := [path.name for stem, path in files.items() if stem not in images]:
-            findings.append(Finding("warning", split, f"{what}s without an image", tuple(spare)))
+            severity = "error" if dataset == "folder" and what == "label" else "warning"
+            hint = "add them as png or jpg, or move these labels elsewhere" if severity == "error" else None
+            findings.append(Finding(severity, split, f"{what}s without an image", tuple(spare), hint))
     return _Listed(images, labels, findings)
 
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from udaseg.data.layout import IMAGES, Labels, find_folder, is_folder, list_files, scan
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, some
+from udaseg.files import parse_yaml
 from udaseg.labels import IGNORE, ClassSpace, Coding, class_space, find_coding
 
 TOTALS: dict[str, int] = {}
@@ -16,12 +15,20 @@ names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
 ignore: [255]                # ids without a class
 palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # optional
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
+UNREAD = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".heic", ".heif", ".avif", ".apng")
 KEYS = ("names", "palette", "ignore", "ids")
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
     """List the images of a split by stem."""
-    return list_files(find_folder(root, [f"{split}/images"], f"the {split} images", GET), IMAGES)
+    place = find_folder(root, [f"{split}/images"], f"the {split} images", GET)
+    unread = sorted(entry.name for entry in scan(place) if Path(entry.name).suffix.lower() in UNREAD)
+    if unread:
+        raise UdasegError(
+            f"{place} holds {len(unread)} pictures that are not read: {some(unread)}; expected png or jpg",
+            "convert them, or move them elsewhere",
+        )
+    return list_files(place, IMAGES)
 
 
 def labels(root: Path, split: str, coding: str | None = None) -> Labels:
@@ -59,14 +66,16 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
     if not path.is_file():
         raise UdasegError(f"{root}: expected a classes.yaml, found none", HINT)
     try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        said = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise UdasegError(f"{path}: expected YAML, found: {error}", HINT) from None
     if not isinstance(said, dict) or not isinstance(said.get("names"), list | dict):
         raise UdasegError(f"{path}: expected `names` as a list or a mapping, found {said!r}", HINT)
     if unknown := [key for key in said if key not in KEYS]:
         raise UdasegError(f"{path}: expected the keys {', '.join(KEYS)}, found {unknown}", HINT)
     names = said["names"]
+    if isinstance(names, list) and len(set(map(str, names))) < len(names):
+        raise UdasegError(f"{path}: expected each name once in a list, found {names!r}", HINT)
     if not all(isinstance(name, str) for name in (names.values() if isinstance(names, dict) else names)):
         raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", HINT)
     space = class_space(list(dict.fromkeys(names.values() if isinstance(names, dict) else names)))

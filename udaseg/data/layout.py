@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.data import pictures
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, some
 from udaseg.labels import Coding, find_coding
 
 IMAGES = (".png", ".jpg", ".jpeg")
@@ -76,8 +76,7 @@ def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: 
         found[stem] = folder / entry.name
     if twice:
         raise UdasegError(
-            f"{folder}: expected one file for each stem, found {', '.join(twice[:10])}"
-            + (f" and {len(twice) - 10} more" if len(twice) > 10 else ""),
+            f"{folder}: expected one file for each stem, found {some(twice)}",
             "remove or rename one of each",
         )
     return found

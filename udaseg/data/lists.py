@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, some
 
 
 def choose(files: Mapping[str, Path], list_file: Path) -> dict[str, Path]:
@@ -23,10 +23,9 @@ def choose(files: Mapping[str, Path], list_file: Path) -> dict[str, Path]:
     found = [next((known[name] for name in _names(line) if name in known), None) for line in lines]
     missing = [line for line, stem in zip(lines, found, strict=True) if stem is None]
     if missing or not lines:
-        names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         raise UdasegError(
             f"{list_file}: expected names of the {len(files)} pictures of the split, found "
-            + (f"{len(missing)} others: {names}" if missing else "no name"),
+            + (f"{len(missing)} others: {some(missing)}" if missing else "no name"),
             f"a line is a stem or a file name, such as {next(iter(files))}",
         )
     chosen = set(found)

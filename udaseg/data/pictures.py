@@ -22,25 +22,46 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
 _BOMB = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 _END = b"IEND\xaeB`\x82"
+_ORIENTATION = 0x0112  # EXIF: how a camera was held
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LYING = (5, 6, 7, 8)  # of these, height and width change places
 _COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 def read_image(path: Path) -> np.ndarray:
     """Read an image as RGB: uint8 [H, W, 3].
 
-    Grey and palette pictures are converted, alpha is dropped. Raises UdasegError for a missing, damaged or
-    oversized file and for modes that are not a photograph (16-bit grey, CMYK, float).
+    Grey and palette pictures are converted, alpha is dropped, and what was taken with a turned camera is turned
+    upright, as viewers and labelling tools show it. Raises UdasegError for a missing, damaged or oversized file and
+    for modes that are not a photograph (16-bit grey, CMYK, float).
     """
     with _named(path, "an image"), Image.open(io.BytesIO(_bytes(path))) as picture:
         if picture.mode not in ("RGB", "L", "P", "RGBA", "LA", "1"):
-            raise UdasegError(f"{path}: expected an RGB image, found Pillow mode {picture.mode}")
-        return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+            found = f"{path}: expected an RGB image, found Pillow mode {picture.mode}"
+            raise UdasegError(found, "convert it to 8-bit RGB, or leave it out")
+        turn = _UPRIGHT.get(_orientation(picture))
+        upright = picture if turn is None else picture.transpose(turn)
+        return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Read the size of a picture, (height, width), from its header alone."""
+    """Read the size of a picture as `read_image` gives it, (height, width), from its header alone."""
     with _named(path, "a picture"), Image.open(path) as picture:
-        return picture.height, picture.width
+        sides = picture.height, picture.width
+        return sides[::-1] if _orientation(picture) in _LYING else sides
+
+
+def _orientation(picture: Image.Image) -> int:
+    # A PNG without EXIF in its header would be decoded in search of it.
+    return picture.getexif().get(_ORIENTATION, 1) if "exif" in picture.info else 1
 
 
 def read_label_ids(path: Path, coding: str) -> np.ndarray:

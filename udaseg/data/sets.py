@@ -8,7 +8,7 @@ import numpy as np
 from udaseg.data import bdd100k, cityscapes, crosscity, folder, gta5, mapillary, synthia
 from udaseg.data.lists import choose
 from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
-from udaseg.errors import UdasegError, meant
+from udaseg.errors import UdasegError, meant, some
 from udaseg.labels import ClassSpace, Coding, fill, table, train_ids
 
 DATASETS = {
@@ -47,8 +47,8 @@ def open_labelled(
     """Open the images of a split with their labels, in a class space.
 
     `coding` names what the ids of a `folder` dataset mean where it has no classes.yaml; every other dataset finds its
-    own out. Raises UdasegError as `open_images` does, for images without a label, for labels whose encoding cannot
-    be told, and for classes that the labels do not have.
+    own out. Raises UdasegError as `open_images` does, for images without a label, for labels of a `folder` dataset
+    without an image, for labels whose encoding cannot be told, and for classes that the labels do not have.
     """
     root = Path(root)
     files = _images(dataset, root, split, listed)
@@ -59,6 +59,8 @@ def open_labelled(
     if found.depth:
         _expect_all(files, found.depth, "depth map", root)
     notes = list(found.notes)
+    if dataset == "folder" and listed is None:
+        _expect_no_more(files, found.files, root / split)
     if spare := len(found.files.keys() - files.keys()):
         notes.append(f"{spare} labels have no image and are not used")
     ids = train_ids(found.coding, space)
@@ -114,8 +116,17 @@ def _images(dataset: str, root: Path, split: str, listed: Path | None) -> dict[s
 
 def _expect_all(images: Mapping[str, Path], partners: Mapping[str, Path], what: str, root: Path) -> None:
     if missing := [path.name for stem, path in images.items() if stem not in partners]:
-        names = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        found = f"found none for {len(missing)}: {some(missing)}"
         raise UdasegError(
-            f"{root}: expected a {what} for each of {len(images)} images, found none for {len(missing)}: {names}",
+            f"{root}: expected a {what} for each of {len(images)} images, {found}",
             f"complete the download or remove these images; `udaseg data check {root}` lists them all",
+        )
+
+
+def _expect_no_more(images: Mapping[str, Path], labels: Mapping[str, Path], place: Path) -> None:
+    """Raise UdasegError for labels without an image: their pictures would be missed without a word."""
+    if spare := [path.name for stem, path in labels.items() if stem not in images]:
+        raise UdasegError(
+            f"{place}: expected an image for each of {len(labels)} labels, found none for {len(spare)}: {some(spare)}",
+            f"add them as png or jpg in {place / 'images'}, or move these labels elsewhere",
         )

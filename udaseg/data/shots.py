@@ -16,17 +16,6 @@ from udaseg.errors import UdasegError
 
 ANIMATIONS = (".gif", ".webp", ".apng")
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".ts", ".wmv", ".flv", ".y4m")
-_ORIENTATION = 0x0112  # EXIF: how a camera was held
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_LYING = (5, 6, 7, 8)  # of these, height and width change places
 
 
 @dataclass
@@ -47,16 +36,13 @@ class Shots:
             with _read(self.files[0]):
                 self._animation.seek(i)
                 return np.array(self._animation.convert("RGB"))
-        image_HWC = read_image(self.files[i])
-        turn = _UPRIGHT.get(_orientation(self.files[i]))
-        return image_HWC if turn is None else np.array(Image.fromarray(image_HWC).transpose(turn))
+        return read_image(self.files[i])
 
     def size(self, i: int) -> tuple[int, int]:
         """Read the (height, width) of a picture from its header."""
         if self._animation is not None:
             return self._animation.height, self._animation.width
-        height, width = picture_size(self.files[i])
-        return (width, height) if _orientation(self.files[i]) in _LYING else (height, width)
+        return picture_size(self.files[i])
 
 
 def open_shots(place: Path) -> Shots:
@@ -107,11 +93,6 @@ def _frames(video: Path) -> str:
     folder = shlex.quote(f"{video.with_suffix('')}-frames")
     taken = f"ffmpeg -i {shlex.quote(str(video))} -q:v 2 {folder}/%06d.jpg"
     return f"make pictures of it first: mkdir {folder} && {taken}; then name {folder} instead"
-
-
-def _orientation(path: Path) -> int:
-    with _read(path), Image.open(path) as picture:
-        return picture.getexif().get(_ORIENTATION, 1)
 
 
 @contextlib.contextmanager

@@ -99,5 +99,32 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> dict[str, Any]:
     return document
 
 
+def require_same(what: Path, found: Sequence[str] | None, classes: Sequence[str], hint: str) -> None:
+    """Raise UdasegError where something is not of these classes, in their order; None is not known to be of others."""
+    if found is None or list(found) == list(classes):
+        return
+    missing = [name for name in classes if name not in found]
+    more = [name for name in found if name not in classes]
+    unlike = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(more)}"] * bool(more)
+    differ = " and ".join(unlike) or "in another order"
+    raise UdasegError(f"{what} is of {len(found)} classes, expected {len(classes)}: it is {differ}", hint)
+
+
+def classes_of(labels: Path) -> list[str] | None:
+    """Read which classes the pseudo-labels in a folder are of; None where their stage's result is not beside them.
+
+    Raises UdasegError where that says nothing of classes.
+    """
+    for name in ("refine.json", "thresholds.json"):
+        path = labels.resolve().parent / name
+        document = read_json(path)
+        if document is not None:
+            classes = document.get("classes")
+            if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+                raise UdasegError(f"{path} should list its classes by name, found {classes!r}", "make the labels again")
+            return classes
+    return None
+
+
 def _is_count(value: Any) -> bool:
     return isinstance(value, int | float) and 0 <= value < math.inf

@@ -1,15 +1,16 @@
 """The recipe: one frozen, checked description of an experiment, a section for each stage."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from udaseg.recipe.kinds import AdaBN, BnMode, Count, HxW, Name, Section
+from udaseg.recipe.kinds import LONGEST, AdaBN, BnMode, Count, HxW, Name, Section, Seed
 from udaseg.recipe.sides import Side, Source, Target, Toytown
 from udaseg.recipe.stages import Evaluate, Gmm, Iast, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize, Views
 from udaseg.recipe.training import Adversary, Augment, Depth, Distill, Model, Online, Retrain, Strong, Training, Warmup
 
 __all__ = [
+    "LONGEST",
     "AdaBN",
     "Adversary",
     "Augment",
@@ -48,7 +49,7 @@ class Recipe(Section):
     name: Name  # of the run's directory
     description: str = ""
     scale: Literal["full", "toy"] = "full"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     data: str = "data"  # the directory that holds the datasets
     space: str | tuple[str, ...] = "cs19"  # a named class space, or class names
     chain: tuple[str, ...] = ()

@@ -1,10 +1,10 @@
 """The two sides of an experiment: the labelled source, the target, and the embedded world that can be both."""
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from udaseg.recipe.kinds import Count, HxW, Section
+from udaseg.recipe.kinds import Count, HxW, Section, Seed
 
 
 class Toytown(Section):
@@ -14,7 +14,7 @@ class Toytown(Section):
     train: Count = 300
     val: Count = 100
     size: HxW = (256, 512)
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class Side(Section):

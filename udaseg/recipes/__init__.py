@@ -5,10 +5,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from udaseg.errors import UdasegError, meant
+from udaseg.files import parse_yaml
 from udaseg.geometry import PRESETS
 from udaseg.recipe import Recipe
 
@@ -58,6 +58,8 @@ def changed(recipe: Recipe, changes: dict[str, Any], where: str) -> Recipe:
 
 def _checked(values: dict[str, Any], changes: dict[str, Any], where: str) -> Recipe:
     for key, value in changes.items():
+        if inner := [one for one in changes if one.startswith(f"{key}.") and not isinstance(value, dict)]:
+            raise UdasegError(f"recipe {where}: {key} is set to {value!r}, and {inner[0]} too", "leave one of them out")
         values = merge(values, _nest(key, value))
     try:
         return Recipe(**values)
@@ -80,9 +82,10 @@ def parse_change(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise UdasegError(f"--set {text!r} is not KEY=VALUE", "for example --set warmup.steps=2000")
     try:
-        return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UdasegError(f"--set {text!r}: the value is not YAML ({error})") from None
+        return key.strip(), parse_yaml(value)
+    except ValueError as error:
+        hint = "quote it for the shell: --set 'source.size=[128, 256]'"
+        raise UdasegError(f"--set {text!r}: the value is not YAML ({error})", hint) from None
 
 
 def _layers(name: str, seen: tuple[str, ...]) -> tuple[list[dict[str, Any]], str]:
@@ -105,15 +108,16 @@ def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
     if name not in known and path.suffix not in (".yaml", ".yml"):
         raise UdasegError(f"there is no recipe named {name!r}", f"{shipped_or(name)}; or give a .yaml file of your own")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UdasegError(f"cannot read recipe {path}: {error}", "udaseg recipe list shows the shipped ones") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UdasegError(f"recipe {path} is not YAML: {error}") from None
+    except ValueError as error:
+        hint = "mend that line; `udaseg recipe show demo` prints an example"
+        raise UdasegError(f"recipe {path} is not YAML: {error}", hint) from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise UdasegError(f"recipe {path} is not a mapping of sections", "udaseg recipe show demo prints an example")
     if not isinstance(values.get("toy", {}), dict):
-        raise UdasegError(f"recipe {path}: toy: is not a mapping of sections")
+        raise UdasegError(f"recipe {path}: toy: is not a mapping of sections", "write the settings below it, indented")
     return {"name": path.stem, **values}
 
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-import yaml
-
 from udaseg.errors import UdasegError, meant
+from udaseg.files import parse_yaml
 from udaseg.metrics import SYNTHIA13
 
 TOLERANCE = 0.0006  # printed to a tenth of a percent, a mean and the mean of its classes may differ by so much
@@ -61,7 +60,7 @@ def published(name: str) -> Published:
     known = tables()
     if name not in known:
         raise UdasegError(f"there is no published table {name!r}", f"{meant(name, known)}known: {', '.join(known)}")
-    values = yaml.safe_load(known[name].read_text(encoding="utf-8"))
+    values = parse_yaml(known[name].read_text(encoding="utf-8"))
     classes = tuple(values["classes"])
     rows = tuple(
         PublishedRow(

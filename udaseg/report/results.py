@@ -43,6 +43,8 @@ def read_result(folder: Path, kind: str) -> dict[str, Any]:
     if kind == "evaluate":
         for key in ("miou", "miou16", "miou13", "pixel_accuracy"):
             _check_number(path, key, result.get(key), 1.0)
+        if not isinstance(result.get("images"), int):
+            raise UdasegError(f"{path}: images should be their number, found {result.get('images')!r}", _again(path))
         _check_depth(path, result.get("depth"))
     return result
 

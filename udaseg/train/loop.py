@@ -143,9 +143,11 @@ def _require_finite(loss: Tensor, terms: dict[str, Tensor], step: int, out: Path
     if torch.isfinite(loss):
         return
     bad = [f"{name} = {float(term)}" for name, term in terms.items() if not torch.isfinite(term)]
+    state = out / "state.pt"
+    kept = f"the state in {state} is from before; " if state.exists() else ""
     raise UdasegError(
         f"the loss is not finite at step {step + 1}: {', '.join(bad) or 'the sum overflows'}",
-        f"the state in {out / 'state.pt'} is from before; lower the learning rate (lr) or set precision=fp32",
+        f"{kept}lower the learning rate (lr), or train in fp32, as with --set warmup.precision=fp32",
     )
 
 

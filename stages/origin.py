@@ -1,0 +1,48 @@
+"""run.json: which recipe a run is of, for the commands that name the run alone."""
+
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from udaseg.artifacts import MANIFEST
+from udaseg.errors import UdasegError
+from udaseg.files import read_json, write_json
+
+RUN_FILE = "run.json"
+KINDS = {"recipe": str, "scale": str, "data": str, "seed": int}
+
+
+def read(run: Path) -> dict[str, Any]:
+    """Read what a run remembers, nothing of one that has not begun.
+
+    Raises UdasegError where the file is damaged, or not there although stages are.
+    """
+    path = run / RUN_FILE
+    hint = f"name its recipe, which writes the file again: --run {shlex.quote(str(run))} --recipe NAME"
+    origin = read_json(path, hint)
+    if origin is None:
+        if any(run.glob(f"*/{MANIFEST}")):
+            raise UdasegError(f"{run} holds stages and no {RUN_FILE}, which says of what recipe they are", hint)
+        return {}
+    wrong = [key for key, kind in KINDS.items() if not isinstance(origin.get(key), kind)]
+    if wrong or origin["scale"] not in ("full", "toy"):
+        key = (wrong or ["scale"])[0]
+        raise UdasegError(f"{path}: {key} is {origin.get(key)!r}, which is none", hint)
+    return origin
+
+
+def write(run: Path, origin: dict[str, Any]) -> None:
+    """Write down of which recipe a run is."""
+    write_json(run / RUN_FILE, origin)
+
+
+def complete(run: Path, origin: dict[str, Any]) -> None:
+    """Write that down where it is missing or damaged; a run of somebody else's may be read-only."""
+    with suppress(OSError):
+        try:
+            if read(run):
+                return
+        except UdasegError:
+            pass
+        write(run, origin)

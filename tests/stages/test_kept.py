@@ -1,0 +1,89 @@
+"""What is finished, and what a user has put beside it, is still there after a mistake."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from udaseg.train import loop
+
+RUN = Path("runs/tiny")
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """Let a training be told to stop after its second step, when it has saved a state."""
+    step_of, poly = 1, loop.poly
+
+    def stopped(step, settings):
+        if step == step_of:
+            raise loop.Interrupted("stopped")
+        return poly(step, settings)
+
+    def patch():
+        monkeypatch.setattr(loop, "poly", stopped)
+        return lambda: monkeypatch.setattr(loop, "poly", poly)
+
+    return patch
+
+
+def test_a_model_outlives_a_mistaken_start_of_its_training(workspace, udaseg, stopping, monkeypatch):
+    before = (RUN / "warmup" / "model.pt").read_bytes()
+    going_on = stopping()
+    outcome = udaseg("warmup --lr 0.5 --set warmup.save_every=1")
+    assert outcome.code == 130
+    assert "the same command continues; what was finished before is kept" in outcome.err
+    going_on()
+    assert "what is asked for was finished before: that is put back" in udaseg("warmup --dry-run").err
+    assert not (RUN / "warmup" / "model.pt").exists()
+    outcome = udaseg("warmup")
+    assert "warmup: what was finished before is put back" in outcome.err
+    assert "warmup: up to date" in outcome.err
+    assert (RUN / "warmup" / "model.pt").read_bytes() == before
+    assert "predict: up to date" in udaseg("predict").err
+
+
+def test_notes_in_a_stage_are_the_users(workspace, udaseg):
+    notes = RUN / "warmup" / "notes.txt"
+    notes.write_text("the best so far")
+    model = (RUN / "warmup" / "model.pt").stat().st_mtime_ns
+    assert "warmup: up to date" in udaseg("warmup").err
+    assert "predict: up to date" in udaseg("predict").err
+    outcome = udaseg("warmup --steps 5")
+    assert outcome.code == 1
+    assert "is to be made again, and holds what its stage has not written: notes.txt" in outcome.err
+    assert notes.read_text() == "the best so far"
+    assert (RUN / "warmup" / "model.pt").stat().st_mtime_ns == model
+
+
+def test_curves_for_tensorboard_in_a_stage_do_no_harm(workspace, udaseg):
+    pytest.importorskip("tensorboard")
+    assert udaseg("tensorboard runs/tiny --out runs/tiny/warmup", tiny=False).code == 0
+    assert "warmup: up to date" in udaseg("warmup").err
+
+
+@pytest.mark.parametrize(
+    "damage", [None, "{", "[]", '{"recipe": 5, "scale": "toy", "data": "data/toytown", "seed": 0}']
+)
+def test_a_run_that_has_forgotten_its_recipe_asks_for_it(workspace, udaseg, damage):
+    (RUN / "run.json").unlink()
+    if damage is not None:
+        (RUN / "run.json").write_text(damage)
+    for command in ("predict", "status", "report"):
+        outcome = udaseg(f"{command} --run runs/tiny", tiny=False)
+        assert outcome.code == 1
+        assert "run.json" in outcome.err
+        assert "--run runs/tiny --recipe NAME" in outcome.err
+    outcome = udaseg("predict --run runs/tiny")
+    assert outcome.code == 0, outcome.err
+    assert "predict: up to date" in outcome.err
+    assert json.loads((RUN / "run.json").read_text())["recipe"].endswith("tiny.yaml")
+    assert udaseg("predict --run runs/tiny", tiny=False).code == 0
+
+
+def test_a_lost_manifest_is_asked_for_and_nothing_is_touched(workspace, udaseg):
+    (RUN / "warmup" / "manifest.json").write_text("{")
+    outcome = udaseg("warmup")
+    assert outcome.code == 1
+    assert "restore the file from a copy, or move runs/tiny/warmup away" in outcome.err
+    assert (RUN / "warmup" / "model.pt").exists()

@@ -1,0 +1,177 @@
+"""What does not fit together is refused with a word, and nothing that was asked for is ignored."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+RUN = Path("runs/tiny")
+FEW = "--set space=[road,sky,car]"
+
+
+def assert_refused(outcome, *parts):
+    assert outcome.code == 1, outcome
+    assert "Traceback" not in outcome.err
+    assert "hint:" in outcome.err
+    for part in parts:
+        assert part in outcome.err
+
+
+def test_labels_of_other_classes_are_refused(workspace, udaseg):
+    shutil.copytree(RUN / "pseudolabel", "theirs")
+    document = json.loads(Path("theirs/thresholds.json").read_text())
+    document["classes"] = document["classes"][::-1]
+    Path("theirs/thresholds.json").unlink()
+    Path("theirs/thresholds.json").write_text(json.dumps(document))
+    Path("theirs/manifest.json").unlink()
+    for command in ("retrain", "refine", "prototypes"):
+        outcome = udaseg(f"{command} --labels theirs/labels --out made")
+        assert_refused(outcome, "theirs/labels is of 19 classes, expected 19: it is in another order", "--recipe")
+    outcome = udaseg(f"retrain {FEW} --model runs/tiny/warmup/model.pt --out made")
+    assert_refused(outcome, "runs/tiny/refine/labels is of 19 classes, expected 3: it is with sidewalk, building")
+
+
+def test_scores_of_other_classes_are_refused_in_a_run(workspace, udaseg):
+    shutil.copy(RUN / "predict" / "predictions.h5", "scores.h5")
+    for command in ("pseudolabel --predictions scores.h5", "refine --predictions scores.h5"):
+        assert_refused(udaseg(f"{command} {FEW}"), "scores.h5 is of 19 classes, expected 3")
+    assert (
+        udaseg(f"pseudolabel --predictions scores.h5 {FEW} --out made").code == 0
+    )  # on their own they are what they are
+
+
+def test_scores_of_other_pictures_are_not_shown_beside(workspace, udaseg):
+    assert "adapted" in udaseg("evaluate").out
+    outcome = udaseg("evaluate --set target.val=train")
+    assert outcome.code == 0, outcome.err
+    assert "adapted" not in outcome.out
+    assert "runs/tiny/evaluate-warmup scores other pictures, or classes, and is not shown beside it" in outcome.err
+
+
+def test_a_source_only_model_is_not_called_adapted_elsewhere(workspace, udaseg):
+    outcome = udaseg("evaluate --model warmup --out scores")
+    assert outcome.code == 0, outcome.err
+    assert "adapted" not in outcome.out
+    assert "adapted" in udaseg("evaluate --model retrain --out others").out
+
+
+@pytest.mark.parametrize("damage", [None, "{}", '{"images": "two"}'])
+def test_a_report_does_not_pass_over_scores_that_are_gone(workspace, udaseg, damage):
+    assert "report: up to date" in udaseg("report").err
+    path = RUN / "evaluate" / "metrics.json"
+    path.unlink()
+    if damage is not None:
+        path.write_text(damage)
+    assert_refused(udaseg("report"), "runs/tiny/evaluate", "metrics.json")
+
+
+def test_a_broken_log_is_seen_by_the_report(workspace, udaseg):
+    log = RUN / "retrain" / "log.jsonl"
+    text = log.read_text()
+    log.unlink()
+    log.write_text(text + "half a li")
+    assert_refused(udaseg("report"), "runs/tiny/retrain/log.jsonl")
+
+
+def test_metrics_without_their_pictures_are_no_traceback(workspace, udaseg):
+    path = RUN / "evaluate-warmup" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    del metrics["images"]
+    path.unlink()
+    path.write_text(json.dumps(metrics))
+    assert_refused(udaseg("evaluate"), "evaluate-warmup/metrics.json: images should be their number, found None")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("warmup --mixtures x.h5", "--mixtures: nothing would read it: the network estimates no density"),
+        ("warmup --class-counts x.json", "--class-counts: nothing would read it: warmup.class_weights and"),
+        ("pseudolabel --prior x.h5", "--prior: nothing would read it: cbst-sp alone has a prior"),
+        ("warmup --steps 5 --set warmup=7", "warmup is set to 7, and warmup.steps too"),
+        ("warmup --seed 9223372036854775808", "seed: Input should be less than 9223372036854775808"),
+        ("warmup --set target.size=[90000,90000]", "target.size.0: Input should be less than or equal to 16384"),
+    ],
+)
+def test_what_nothing_would_read_or_hold_is_refused(workspace, udaseg, command, words):
+    assert_refused(udaseg(command), words)
+
+
+def test_a_recipe_without_a_name_is_none(workspace, udaseg):
+    assert_refused(udaseg("status", "--recipe", "", tiny=False), "there is no recipe named ''")
+
+
+def test_a_size_that_no_memory_holds_is_refused(workspace, udaseg):
+    Image.new("RGB", (8, 8)).save("one.png")
+    outcome = udaseg("apply runs/tiny/warmup one.png --out made --size 90000x90000", tiny=False)
+    assert_refused(outcome, "--size 90000x90000: expected HEIGHTxWIDTH, up to 16384 each")
+
+
+def test_a_setting_that_is_given_twice_is_named_with_its_line(workspace, udaseg):
+    Path("twice.yaml").write_text("base: demo\nwarmup: {lr: 0.1}\nseed: 1\nwarmup: {lr: 0.2}\n")
+    outcome = udaseg("status --recipe twice.yaml", tiny=False)
+    assert_refused(outcome, "recipe twice.yaml is not YAML: 'warmup' is given twice", "line 4")
+
+
+def split(place: Path, stems: list[str], labelled: bool = True) -> None:
+    for kind in ("images", "labels")[: 1 + labelled]:
+        (place / kind).mkdir(parents=True)
+    for stem in stems:
+        Image.new("RGB", (16, 16)).save(place / "images" / f"{stem}.png")
+        if labelled:
+            Image.fromarray(np.zeros((16, 16), np.uint8)).save(place / "labels" / f"{stem}.png")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    split(Path("mine/train"), ["a", "b"])
+    split(Path("mine/val"), ["c"])
+    Path("mine/classes.yaml").write_text("names: [road, sky, car]\n")
+    side = "{dataset: folder, root: mine, size: [16, 16]}"
+    Path("mine.yaml").write_text(
+        f"base: demo\nspace: [road, sky, car]\ndata: .\ntoytown: null\nsource: {side}\ntarget: {side}\n"
+    )
+
+
+def test_pictures_that_cannot_be_read_are_not_left_out_without_a_word(own, udaseg):
+    assert udaseg("data stats --recipe mine.yaml", tiny=False).code == 0
+    Image.new("RGB", (16, 16)).save("mine/train/images/d.bmp")
+    for command in ("data stats --recipe mine.yaml", "warmup --recipe mine.yaml"):
+        assert_refused(udaseg(command, tiny=False), "mine/train/images holds 1 pictures that are not read: d.bmp")
+    outcome = udaseg("data check mine", tiny=False)
+    assert outcome.code == 1
+    assert "d.bmp" in outcome.out
+
+
+def test_labels_without_a_picture_are_not_left_out_without_a_word(own, udaseg):
+    Path("mine/train/images/b.png").unlink()
+    outcome = udaseg("data stats --recipe mine.yaml", tiny=False)
+    assert_refused(outcome, "expected an image for each of 2 labels, found none for 1: b.png")
+    assert udaseg("data check mine", tiny=False).code == 1
+
+
+def test_classes_named_twice_in_a_list_are_refused(own, udaseg):
+    Path("mine/classes.yaml").write_text("names: [road, road, car, person]\n")
+    assert_refused(udaseg("data stats --recipe mine.yaml", tiny=False), "expected each name once")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_is_no_traceback_and_takes_no_file(tmp_path, closed):
+    command = f"{sys.executable} -m udaseg recipe show demo {closed}"
+    ended = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_terminal_of_few_signs_prints_what_it_can(workspace):
+    command = [sys.executable, "-m", "udaseg", "status", "--run", "runs/tiny", "--recipe", "tiny.yaml"]
+    for name, value in (("PYTHONIOENCODING", "ascii"), ("COLUMNS", "0"), ("COLUMNS", "20")):
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "", name: value})
+        assert ended.returncode == 0, ended.stderr
+        assert "pseudolabel" in ended.stdout
+        assert "mIoU" in ended.stdout
