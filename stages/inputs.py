@@ -74,8 +74,14 @@ def at_hand(session: Session, what: str) -> ImageSet | LabelledSet | None:
 
 
 def styled_source(session: Session, stage: str) -> LabelledSet:
-    """Open the pictures to train on: the source, or the source in the style of the target."""
+    """Open the pictures to train on: the source, or the source in the style of the target.
+
+    Raises UdasegError where their labels have nothing to teach.
+    """
+    from udaseg.data.sets import require_labelled
+
     plain = source(session)
+    require_labelled(plain)
     if stage == "source":
         return plain
     from udaseg.stylize import styled

@@ -12,6 +12,7 @@ from .options import refuse_unread
 from .progress import passes, progress
 from .session import Session, say, staged, working
 
+
 def job(session: Session) -> Job:
     settings = {"pseudolabel": session.recipe.pseudolabel.model_dump(), "round": session.round}
     given = {"predictions": session.input(products.predictions_file(session))}

@@ -186,7 +186,9 @@ def class_space(spec: str | Sequence[str]) -> ClassSpace:
     twice = sorted({name for name in names if names.count(name) > 1 and name not in wrong})
     if not names or wrong or twice or len(names) > 254:
         found = f"empty names {wrong}" if wrong else f"given twice: {', '.join(twice)}" if twice else len(names)
-        raise UdasegError(f"a class space needs 1 to 254 different names, found: {found}")
+        raise UdasegError(
+            f"a class space needs 1 to 254 different names, found: {found}", f"or name one: space={', '.join(SPACES)}"
+        )
     for space in (SPACES["cs19"], SPACES["syn16"], SPACES["syn13"]):
         if names == space.classes:
             return space

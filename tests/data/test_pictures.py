@@ -193,3 +193,15 @@ def test_the_original_synthia_label_agrees_with_its_rendering():
     assert np.unique(ids).tolist() == [0, 1, 2, 3, 5, 6, 7, 8, 9, 12]
     assert (colours[ids == 1] == (128, 128, 128)).all()  # sky
     assert (colours[ids == 3] == (128, 64, 128)).all()  # road
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_pictures_of_a_turned_camera_are_upright(tmp_path, suffix):
+    path, held = tmp_path / f"held{suffix}", Image.new("RGB", (24, 16), (10, 10, 10))
+    held.paste((250, 250, 250), (0, 0, 24, 4))  # bright above, where the camera thinks
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned: above is to the right
+    held.save(path, exif=exif)
+    assert read_image(path).shape == (24, 16, 3)
+    assert picture_size(path) == (24, 16)
+    assert read_image(path)[:, -1].min() > 200 > 50 > read_image(path)[:, 0].max()

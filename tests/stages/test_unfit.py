@@ -175,3 +175,14 @@ def test_a_terminal_of_few_signs_prints_what_it_can(workspace):
         assert ended.returncode == 0, ended.stderr
         assert "pseudolabel" in ended.stdout
         assert "mIoU" in ended.stdout
+
+
+def test_a_source_with_nothing_to_learn_is_refused(own, udaseg):
+    """A training on it would go on for days at a loss of 0."""
+    for label in Path("mine/train/labels").iterdir():
+        Image.fromarray(np.full((16, 16), 255, np.uint8)).save(label)
+    outcome = udaseg("warmup --recipe mine.yaml", tiny=False)
+    assert_refused(
+        outcome, "mine: every pixel is ignored in all of 2 labels of 2 looked at; expected some of road, sky"
+    )
+    assert not Path("runs/mine/warmup/model.pt").exists()

@@ -54,7 +54,7 @@ def is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
     except OSError as error:
-        raise UdasegError(f"{path}: cannot read it: {error.strerror or error}") from None
+        raise UdasegError(f"{path}: cannot read it: {error.strerror or error}", "mend its permissions") from None
 
 
 def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: str = "") -> dict[str, Path]:
@@ -97,7 +97,8 @@ def scan(folder: Path) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        raise UdasegError(f"{folder}: cannot list the directory: {error.strerror or error}") from None
+        found = f"{folder}: cannot list the directory: {error.strerror or error}"
+        raise UdasegError(found, "mend its permissions, or the path") from None
 
 
 def choose_split(split: str, names: Mapping[str, str], dataset: str) -> str:

@@ -16,7 +16,8 @@ def choose(files: Mapping[str, Path], list_file: Path) -> dict[str, Path]:
     try:
         lines = [line.strip() for line in list_file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UdasegError(f"cannot read the list of pictures {list_file}: {error}") from None
+        hint = "a list is a text file, a stem or file name a line; its path is relative to where udaseg is called"
+        raise UdasegError(f"cannot read the list of pictures {list_file}: {error}", hint) from None
     lines = [line for line in lines if line and not line.startswith("#")]
     known = {path.stem: stem for stem, path in files.items()} | {path.name: stem for stem, path in files.items()}
     known |= {stem: stem for stem in files}

@@ -76,7 +76,8 @@ def read_label_ids(path: Path, coding: str) -> np.ndarray:
         if (depth, colour) == (16, 2) and coding == "synthia":
             ids = _channel(data)
             if ids.max() > 255:
-                raise UdasegError(f"{path}: expected class ids up to 22 in the red channel, found {ids.max()}")
+                found = f"{path}: expected class ids up to 22 in the red channel, found {ids.max()}"
+                raise UdasegError(found, "labels of SYNTHIA are in GT/LABELS")
             return ids.astype(np.uint8)
         if depth > 8 or colour not in (0, 3):
             raise UdasegError(
@@ -103,7 +104,8 @@ def read_depth(path: Path) -> np.ndarray:
             return _channel(data)
         if (depth, colour) != (16, 0):
             raise UdasegError(
-                f"{path}: expected a 16-bit depth map, found {depth}-bit {_COLOUR_TYPES.get(colour, colour)}"
+                f"{path}: expected a 16-bit depth map, found {depth}-bit {_COLOUR_TYPES.get(colour, colour)}",
+                "depth is stored in centimetres, as grey or RGB of 16 bits",
             )
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             return np.array(picture).astype(np.uint16)
@@ -142,7 +144,7 @@ def _bytes(path: Path) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise UdasegError(f"{path}: cannot read it: {error.strerror or error}") from None
+        raise UdasegError(f"{path}: cannot read it: {error.strerror or error}", "mend it, or leave it out") from None
     if not data:
         raise UdasegError(f"{path}: the file is empty (0 bytes)", "copy or unpack it again")
     if data[:8] == SIGNATURE and data.rfind(_END) < 0:  # Pillow does not miss the end once it has all rows
@@ -155,10 +157,11 @@ def _bytes(path: Path) -> bytes:
 def _kind(path: Path, data: bytes) -> tuple[int, int]:
     if data[:8] != SIGNATURE or len(data) < 29:
         found = f"bytes that begin {data[:8]!r}" if data[:8] != SIGNATURE else f"{len(data)} bytes, a cut-off PNG"
-        raise UdasegError(f"{path}: expected a PNG file, found {found}")
+        raise UdasegError(f"{path}: expected a PNG file, found {found}", "save it as PNG, or copy it again")
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if width * height > Image.MAX_IMAGE_PIXELS:
-        raise UdasegError(f"{path}: expected a picture, found one of {height}x{width} pixels: a decompression bomb")
+        found = f"{path}: expected a picture, found one of {height}x{width} pixels: a decompression bomb"
+        raise UdasegError(found, "scale it down, or leave it out")
     return depth, colour
 
 
@@ -173,9 +176,10 @@ def _named(path: Path, expected: str) -> Iterator[None]:
     try:
         yield
     except _BOMB as error:
-        raise UdasegError(f"{path}: expected {expected}, found a decompression bomb: {error}") from None
+        found = f"{path}: expected {expected}, found a decompression bomb: {error}"
+        raise UdasegError(found, "scale it down, or leave it out") from None
     except FileNotFoundError:
-        raise UdasegError(f"{path}: expected {expected}, found no such file") from None
+        raise UdasegError(f"{path}: expected {expected}, found no such file", "check the path") from None
     except _DAMAGE as error:
         raise UdasegError(
             f"{path}: expected {expected}, found a damaged or unreadable file: {error}", "copy or unpack it again"

@@ -113,7 +113,9 @@ class LabelledSet:
         """
         record = self.records[i]
         if record.depth is None:
-            raise UdasegError(f"{record.image}: there is no depth for it in {self.root}")
+            raise UdasegError(
+                f"{record.image}: there is no depth for it in {self.root}", "add the depth, or set model.heads=[]"
+            )
         return self._fitted(record, record.depth, self.read_depth(record.depth))
 
     def _fitted(self, record: Labelled, path: Path, values_HW: np.ndarray) -> np.ndarray:

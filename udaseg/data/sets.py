@@ -9,7 +9,7 @@ from udaseg.data import bdd100k, cityscapes, crosscity, folder, gta5, mapillary,
 from udaseg.data.lists import choose
 from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, meant, some
-from udaseg.labels import ClassSpace, Coding, fill, table, train_ids
+from udaseg.labels import IGNORE, ClassSpace, Coding, fill, table, train_ids
 
 DATASETS = {
     "gta5": gta5,
@@ -129,4 +129,15 @@ def _expect_no_more(images: Mapping[str, Path], labels: Mapping[str, Path], plac
         raise UdasegError(
             f"{place}: expected an image for each of {len(labels)} labels, found none for {len(spare)}: {some(spare)}",
             f"add them as png or jpg in {place / 'images'}, or move these labels elsewhere",
+        )
+
+
+def require_labelled(pictures: LabelledSet) -> None:
+    """Raise UdasegError where no label, of up to 100 spread over the set, shows a class: there is nothing to learn."""
+    looked = np.unique(np.linspace(0, len(pictures) - 1, 100).astype(int))
+    if not any((pictures.label(i) != IGNORE).any() for i in looked):
+        raise UdasegError(
+            f"{pictures.root}: every pixel is ignored in all of {len(looked)} labels of {len(pictures)} looked at; "
+            f"expected some of {some(pictures.space.classes)}",
+            f"udaseg data check {pictures.root} says which ids occur; the recipe's coding and space what they mean",
         )

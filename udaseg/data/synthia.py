@@ -88,5 +88,8 @@ def _encoding(folder: Path, files: dict[str, Path]) -> tuple[str, str]:
             "low byte of the 16-bit labels",
         )
     if _EXPLICIT.get(folder.name, coding) != coding:
-        raise UdasegError(f"{folder}: expected {_EXPLICIT[folder.name]} ids by its name, found {what}")
+        raise UdasegError(
+            f"{folder}: expected {_EXPLICIT[folder.name]} ids by its name, found {what}",
+            "rename it GT/LABELS, whose ids tell what they are",
+        )
     return coding, what

@@ -95,7 +95,8 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> dict[str, Any]:
     for key in ("threshold", "predicted", "kept"):
         values = document.get(key)
         if not isinstance(values, list) or len(values) != len(classes) or not all(map(_is_count, values)):
-            raise UdasegError(f"{path}: {key} should be {len(classes)} numbers of at least 0, found {values}")
+            found = f"{path}: {key} should be {len(classes)} numbers of at least 0, found {values}"
+            raise UdasegError(found, "run udaseg pseudolabel again")
     return document
 
 

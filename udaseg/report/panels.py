@@ -102,7 +102,9 @@ def open_label(path: Path) -> Image.Image | None:
     except (OSError, SyntaxError) as error:
         raise UdasegError(f"cannot read label {path}: {error}", "remove it and run its stage again") from None
     if picture.mode not in ("P", "L"):
-        raise UdasegError(f"{path} should be a palette PNG of train ids, found mode {picture.mode}")
+        raise UdasegError(
+            f"{path} should be a palette PNG of train ids, found mode {picture.mode}", "make the labels again"
+        )
     return picture
 
 

@@ -82,13 +82,13 @@ def _check(seed: int, size: tuple[int, int], workers: int | None, **counts: int 
         if count is not None and count < 0:
             raise UdasegError(f"{name}: expected a count of frames, found {count}", "use 0 for none")
     if seed < 0:
-        raise UdasegError(f"seed: expected a number from 0, found {seed}")
+        raise UdasegError(f"seed: expected a number from 0, found {seed}", "for example 0")
     if min(size) < 32 or max(size) > 4096:
         raise UdasegError(
             f"size: expected 32 to 4096 pixels each way, found {size[0]}x{size[1]} (height x width)", "try 256x512"
         )
     if workers is not None and workers < 1:
-        raise UdasegError(f"workers: expected at least 1, found {workers}")
+        raise UdasegError(f"workers: expected at least 1, found {workers}", "or leave it out: one for each core")
 
 
 def _claim(out: Path, settings: dict) -> None:
