@@ -96,21 +96,21 @@ def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[
     """Give a reader of the pseudo-labels in a folder, after a look whether every picture has one."""
     from udaseg.data import read_train_ids
 
-    require_labels(session, folder, inputs.space(session).classes)
-    missing = [record.stem for record in target.records if not (folder / f"{record.stem}.png").is_file()]
-    if missing:
-        raise UdasegError(
-            f"{folder} holds no pseudo-label for {len(missing)} of {len(target)} pictures, the first is {missing[0]}",
-            "run udaseg pseudolabel (and refine) for this target again",
-        )
     classes = inputs.space(session)
+    require_labels(session, folder, classes.classes, [record.stem for record in target.records])
     return lambda stem: read_train_ids(folder / f"{stem}.png", classes)
 
 
-def require_labels(session: Session, folder: Path, classes: Sequence[str]) -> None:
-    """Raise UdasegError where the pseudo-labels in a folder are known to be of other classes."""
+def require_labels(session: Session, folder: Path, classes: Sequence[str], stems: Sequence[str]) -> None:
+    """Raise UdasegError where a folder lacks the pseudo-label of a picture, or its labels are known to be of others."""
     from udaseg.pseudo.labelling import classes_of, require_same
 
+    missing = [stem for stem in stems if not (folder / f"{stem}.png").is_file()]
+    if missing:
+        raise UdasegError(
+            f"{folder} holds no pseudo-label for {len(missing)} of {len(stems)} pictures, the first is {missing[0]}",
+            "run udaseg pseudolabel (and refine) for this target again",
+        )
     require_same(folder, classes_of(folder), classes, _made_for(session))
 
 

@@ -70,7 +70,7 @@ def run(session: Session) -> None:
         with Predictions(Path(todo.inputs["predictions"].path)) as predictions:
             space = class_space(predictions.classes)
             products.require_scores(session, predictions.path, space.classes)
-            products.require_labels(session, labels, space.classes)
+            products.require_labels(session, labels, space.classes, predictions.stems)
             if "class counts" in todo.inputs:
                 pixels = read_pixels(Path(todo.inputs["class counts"].path), space.classes)
             if "prototypes" in todo.inputs:

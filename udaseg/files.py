@@ -43,7 +43,9 @@ def atomic(path: Path, *, sync: bool = True) -> Iterator[Path]:
 def write_json(path: Path, values: Any) -> None:
     """Write JSON in one piece: readers see the old file or the new one."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        # A file name that is no UTF-8 becomes JSON's own escapes, and is read back as it was.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: Path, hint: str | None = None) -> dict[str, Any] | None:

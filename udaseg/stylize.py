@@ -79,7 +79,7 @@ def stylize_set(
             json.dumps({"source": source.records[i].stem, "target": target.records[partner].stem}, ensure_ascii=False)
             for i, partner in enumerate(partners)
         ]
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def restyling(target: ImageSet, beta: float) -> Restyle:

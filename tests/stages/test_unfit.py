@@ -1,6 +1,7 @@
 """What does not fit together is refused with a word, and nothing that was asked for is ignored."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -186,3 +187,21 @@ def test_a_source_with_nothing_to_learn_is_refused(own, udaseg):
         outcome, "mine: every pixel is ignored in all of 2 labels of 2 looked at; expected some of road, sky"
     )
     assert not Path("runs/mine/warmup/model.pt").exists()
+
+
+def test_refining_labels_that_are_not_all_there_says_so(workspace, udaseg):
+    Path("empty").mkdir()
+    outcome = udaseg("refine --labels empty --out made")
+    assert_refused(outcome, "empty holds no pseudo-label for 5 of 5 pictures", "run udaseg pseudolabel")
+
+
+def test_a_place_whose_name_is_no_utf8_is_as_good_as_any(workspace, manifest):
+    place = os.fsdecode(b"caf\xe9")
+    RUN.rename(place)
+    for command in ("predict --flip", "report"):
+        words = [sys.executable, "-m", "udaseg", *command.split(), "--run", place]
+        for said in ("runs in caf\\udce9", "up to date (caf\\udce9"):
+            ended = subprocess.run(words, capture_output=True, text=True, check=False)
+            assert ended.returncode == 0, ended.stderr
+            assert said in ended.stderr
+    assert manifest(Path(place, "predict"))["inputs"]["model"]["path"] == f"{place}/warmup/model.pt"

@@ -77,7 +77,7 @@ def save(data: Sequence[RunData], out: Path) -> Path:
     names = [one.name for one in data]
     html = render([_told_apart(one, names) for one in data], _shared_panels(data))
     with atomic(Path(out)) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
     return Path(out)
 
 
