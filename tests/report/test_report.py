@@ -252,3 +252,12 @@ def test_runs_of_the_same_name_are_told_apart(fake_run, tmp_path):
     text = plain(write(runs, tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "runs/here/demo" in text
     assert "runs/there/demo" in text
+
+
+def test_a_command_that_made_several_stages_is_listed_once(demo):
+    manifests = sorted(demo.root.glob("*/manifest.json"))
+    assert len(manifests) > 2
+    for path in manifests:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"command": "udaseg evaluate --run all"}))
+    listed = re.findall(r"<pre>(.*?)</pre>", render(collect(demo.root)), re.DOTALL)
+    assert listed[-1] == "udaseg evaluate --run all"

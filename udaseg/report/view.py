@@ -52,9 +52,17 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
         "training": [_training(stage) for stage in run.stages if stage.kind in TRAINING and stage.log],
         "mixtures": _mixtures(run),
         "lineage": [_lineage(stage) for stage in run.stages],
-        "commands": [(s.name, s.manifest.get("command") or "") for s in run.stages if s.manifest],
+        "commands": _commands(run),
         "environments": _environments(run),
     }
+
+
+def _commands(run: RunData) -> list[str]:
+    """List the commands that made the stages; one that made several is needed once."""
+    said = [
+        (s.manifest.get("command") or f"# {s.name} has no command in its manifest") for s in run.stages if s.manifest
+    ]
+    return list(dict.fromkeys(map(str, said)))
 
 
 def _scores(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
