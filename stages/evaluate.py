@@ -37,9 +37,13 @@ def _folder(session: Session, model: Path) -> Path:
     return session.folder(f"evaluate-{folder.name}")
 
 
+def _in_round(session: Session) -> Session:
+    """Give the session in the round that was asked for, else in the last."""
+    return session if session.round_asked else session.of_round(session.recipe.rounds)
+
+
 def job(session: Session) -> Job:
-    if not session.round_asked:
-        session = session.of_round(session.recipe.rounds)
+    session = _in_round(session)
     recipe, stored = session.recipe, products.given_predictions(session)
     if stored is not None:
         settings = {
@@ -95,7 +99,7 @@ def _before(session: Session, todo: Job) -> dict[str, Any] | None:
     """Find the scores to show beside those of a model: of the same pictures, before the run came to it."""
     if "predictions" in todo.inputs:
         return None
-    own = _folder(replace(session, out=None), Path(todo.inputs["model"].path)).name
+    own = _folder(replace(_in_round(session), out=None), Path(todo.inputs["model"].path)).name
     for stage in BEFORE.get(own, ()):
         manifest = read_manifest(session.folder(stage))
         if manifest is None:

@@ -77,7 +77,7 @@ def conflicts(job: Job) -> list[str]:
     unfinished = _unfinished(job.out)
     if read_manifest(job.out) is not None:
         return reasons(job)
-    if unfinished is None or not outputs.every(job.out):
+    if unfinished is None or not outputs.every(job.out) or _set_aside(job):
         return []
     return differences(unfinished, _identity(job))
 

@@ -87,3 +87,19 @@ def test_a_lost_manifest_is_asked_for_and_nothing_is_touched(workspace, udaseg):
     assert outcome.code == 1
     assert "restore the file from a copy, or move runs/tiny/warmup away" in outcome.err
     assert (RUN / "warmup" / "model.pt").exists()
+
+
+def test_labels_outlive_a_mistaken_start_of_apply(workspace, udaseg, monkeypatch):
+    def stop(*values):
+        raise KeyboardInterrupt
+
+    photos = next(Path("data/toytown/cityscapes/leftImg8bit/val").iterdir())
+    command = f"apply runs/tiny/warmup {photos} --out labelled"
+    assert udaseg(command, tiny=False).code == 0
+    before = {path: path.read_bytes() for path in Path("labelled/labels").iterdir()}
+    with monkeypatch.context() as patched:
+        patched.setattr("udaseg.apply.write_label", stop)
+        assert udaseg(f"{command} --size own --force", tiny=False).code == 130
+    outcome = udaseg(command, tiny=False)
+    assert (outcome.code, "what was finished before is put back" in outcome.err) == (0, True)
+    assert {path: path.read_bytes() for path in Path("labelled/labels").iterdir()} == before

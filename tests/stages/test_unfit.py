@@ -61,6 +61,14 @@ def test_a_source_only_model_is_not_called_adapted_elsewhere(workspace, udaseg):
     assert "adapted" in udaseg("evaluate --model retrain --out others").out
 
 
+def test_the_model_of_the_last_round_is_shown_beside_the_source_only_one(workspace, udaseg):
+    shutil.copytree(RUN / "retrain", RUN / "round2" / "retrain")
+    outcome = udaseg("evaluate --set rounds=2")
+    assert outcome.code == 0, outcome.err
+    assert "adapted" in outcome.out
+    assert "runs/tiny/round2/retrain/model.pt" in outcome.err
+
+
 @pytest.mark.parametrize("damage", [None, "{}", '{"images": "two"}'])
 def test_a_report_does_not_pass_over_scores_that_are_gone(workspace, udaseg, damage):
     assert "report: up to date" in udaseg("report").err
