@@ -16,8 +16,7 @@ def adopt(job: Job, done: Path) -> bool:
     """Take over a complete stage directory that is what the job would make; tell whether it is one.
 
     It comes in the place of a complete one that is not, but of nothing that a user has put there, and of no unfinished
-    work. The files are linked, not copied,
-    where the file system allows: outputs are replaced, never written into.
+    work. The files are linked, not copied, where the file system allows: outputs are replaced, never written into.
     """
     there = job.out.exists()
     if there and (read_manifest(job.out) is None or not reasons(job) or outputs.others(job.out)):
