@@ -68,14 +68,16 @@ def _aggregate(words, label, minimum, runs):
                     # Runs touch at corners too, so [begin, end] is compared with both its ends.
                     while above < above_end and end[above] < begin[n]:
                         above += 1
-                    touching = above
+                    touching, own = above, n
                     while touching < above_end and begin[touching] <= x:
                         if kind[touching] == last:
-                            a, b = _root(parent, touching), _root(parent, n)
-                            if a < b:
-                                parent[b] = a
-                            else:
-                                parent[a] = b
+                            other = _root(parent, touching)
+                            # The earlier run becomes the root, so a run's parent is never a later one.
+                            if other < own:
+                                parent[own] = other
+                                own = other
+                            elif own < other:
+                                parent[other] = own
                         touching += 1
                     n += 1
                 last = value
@@ -84,13 +86,14 @@ def _aggregate(words, label, minimum, runs):
     first[height] = n
     unknown = 0
     for run in range(n):
-        size[_root(parent, run)] += end[run] - begin[run]
+        parent[run] = parent[parent[run]]  # a root, since those before have theirs
+        size[parent[run]] += end[run] - begin[run]
         unknown += minimum[kind[run]] < 0
     if unknown > 0:
         return unknown
     for y in range(height):
         for run in range(first[y], first[y + 1]):
-            if size[_root(parent, run)] < minimum[kind[run]]:
+            if size[parent[run]] < minimum[kind[run]]:
                 label[y, begin[run] : end[run]] = IGNORE
     return 0
 
