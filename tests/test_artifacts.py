@@ -232,6 +232,16 @@ def test_a_users_file_beside_the_outputs_is_no_damage_and_is_never_removed(tmp_p
     run(job(out, p=0.3))
 
 
+@pytest.mark.parametrize("name", ["a\u2028b.png", "a\x85b.png", "a\rb.png", "a\nb.png", "ä ö.png", "caf\udce9.png"])
+def test_names_of_any_kind_are_known_again(tmp_path, name):
+    out = tmp_path / "s"
+    run(job(out), {name: "one"})
+    assert outputs.others(out) == []
+    assert artifacts.reasons(job(out)) == []
+    run(job(out, p=0.3), {"other.png": "two"})
+    assert not (out / name).exists()
+
+
 def test_a_stage_from_before_names_were_noted_counts_every_file(tmp_path):
     out = tmp_path / "s"
     run(job(out))

@@ -1,27 +1,29 @@
 """The files of a stage directory: those that its stage has written, and those that somebody has put beside them."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from udaseg.aside import MANIFEST
 from udaseg.files import atomic, content, signature
 
-NAMES = ".outputs"  # what a complete stage has written, a path a line
+NAMES = ".outputs"  # what a complete stage has written: paths, a zero byte behind each
 
 
 def every(folder: Path) -> list[Path]:
     """Give the files in a directory in their order, but for those whose name or folder starts with a dot."""
-    return list(_walked(folder))
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
+    return [path for path in found if path != folder / MANIFEST]
 
 
 def described(folder: Path) -> dict[str, Any]:
     """Note the names of the files in a directory as those of its stage, and give what the manifest says of them."""
     files = every(folder)
     with atomic(folder / NAMES) as temporary:
-        names = "".join(f"{_name(path, folder)}\n" for path in files)
-        temporary.write_text(names, encoding="utf-8", errors="surrogateescape")
+        temporary.write_bytes(b"".join(os.fsencode(_name(path, folder)) + b"\0" for path in files))
     return {
         "count": len(files),
         "bytes": sum(path.stat().st_size for path in files),
@@ -67,17 +69,9 @@ def _noted(folder: Path) -> set[str] | None:
     if not (folder / MANIFEST).is_file():
         return None
     try:
-        return set((folder / NAMES).read_text(encoding="utf-8", errors="surrogateescape").splitlines())
+        return {os.fsdecode(name) for name in (folder / NAMES).read_bytes().split(b"\0")}
     except OSError:
         return None  # of a stage that was finished before names were noted, or copied without what is hidden
-
-
-def _walked(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and not (name == MANIFEST and Path(parent) == folder):
-                yield Path(parent, name)
 
 
 def _name(path: Path, folder: Path) -> str:
