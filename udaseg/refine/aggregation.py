@@ -8,7 +8,10 @@ from numba import njit
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
 
-_EVERY_BYTE = np.uint64(0x0101010101010101)
+# Eight pixels are the bytes of a word, the first the lowest: all but the highest bit of each, and their numbers.
+_LOW_BITS = np.uint64(0x7F7F7F7F7F7F7F7F)
+_NUMBERS = np.uint64(0x0001020304050607)
+_NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)  # eight times IGNORE
 
 
 @njit(cache=True, nogil=True)
@@ -37,16 +40,15 @@ def _root(parent, run):
 
 
 @njit(cache=True, nogil=True)
-def _aggregate(words, label, minimum, runs):
+def _aggregate(words, label, minimum, begin, end, kind, parent, size):
     """Overwrite with IGNORE the 8-connected components that are smaller than the minimum of their class.
 
     A component is a set of runs, stretches of one class in one row, joined by union-find where they touch a run of
-    the row above. `words` views the bytes of `label` eight at a time; the columns are padded with IGNORE. Returns the
-    number of runs whose class has no minimum (-1); nothing is overwritten where there are any.
+    the row above. `words` views the bytes of `label` eight at a time; the columns are padded with IGNORE. `begin`,
+    `end`, `kind`, `parent` and `size` have room for all runs, `size` is zero. Returns the number of runs whose class
+    has no minimum (-1); nothing is overwritten where there are any.
     """
-    height, width = label.shape
-    begin, end, kind = np.empty(runs, np.int32), np.empty(runs, np.int32), np.empty(runs, np.uint8)
-    parent, size = np.empty(runs, np.int32), np.zeros(runs, np.int64)
+    height = len(label)
     first = np.empty(height + 1, np.int64)
     n = 0
     for y in range(height):
@@ -55,12 +57,18 @@ def _aggregate(words, label, minimum, runs):
         last = np.uint8(IGNORE)
         # One word more than there are closes the run that reaches the border.
         for i in range(words.shape[1] + 1):
-            if i < words.shape[1] and words[y, i] == np.uint64(last) * _EVERY_BYTE:
+            word = words[y, i] if i < words.shape[1] else _NOTHING
+            differs = word ^ ((word << np.uint64(8)) | np.uint64(last))  # each pixel from the one before
+            if differs == 0:
                 continue
-            for x in range(8 * i, min(8 * i + 8, width + 1)):
-                value = label[y, x] if x < width else np.uint8(IGNORE)
-                if value == last:
-                    continue
+            # The highest bit of each byte that is not zero: only pixels where a run ends or begins are looked at.
+            marks = (((differs & _LOW_BITS) + _LOW_BITS) | differs) & ~_LOW_BITS
+            while marks != 0:
+                lowest = marks & (~marks + np.uint64(1))
+                marks ^= lowest
+                place = (lowest >> np.uint64(7)) * _NUMBERS >> np.uint64(56)
+                x = 8 * i + np.int64(place)
+                value = np.uint8(word >> np.uint64(8) * place)
                 if last != IGNORE:
                     end[n] = x
                     kind[n] = last
@@ -113,12 +121,14 @@ def aggregate(label: np.ndarray, minimum: np.ndarray) -> np.ndarray:
     if (minimum < 0).any():
         raise UdasegError(f"minimum is {minimum.tolist()}, expected pixel counts from 0")
     height, width = label.shape
-    padded = np.full((height, -(-width // 8) * 8), IGNORE, np.uint8)
-    padded[:, :width] = label
+    padded = np.empty((height, -(-width // 8) * 8), np.uint8)
+    padded[:, :width], padded[:, width:] = label, IGNORE
     of_class = np.full(256, -1, np.int64)
     of_class[: len(minimum)] = minimum
     words = padded.view(np.uint64)
-    if _aggregate(words, padded, of_class, _most_runs(words)):
+    runs, column = _most_runs(words), np.uint16 if width < 2**16 else np.int32
+    begin, end, kind = np.empty(runs, column), np.empty(runs, column), np.empty(runs, np.uint8)
+    if _aggregate(words, padded, of_class, begin, end, kind, np.empty(runs, np.int32), np.zeros(runs, np.int32)):
         raise UdasegError(
             f"the label holds classes above {len(minimum) - 1}, and there are {len(minimum)} minima",
             "use the class counts of the same class space as the labels",
