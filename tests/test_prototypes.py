@@ -29,6 +29,18 @@ def test_means_by_class_leave_ignored_pixels_out():
     np.testing.assert_array_equal(running.counts, np.bincount(labels_N, minlength=256)[:5])
 
 
+def test_stretches_of_one_label_are_summed_in_order():
+    lengths = np.tile(np.arange(1, 12), 20)
+    labels_N = np.random.default_rng(1).choice(np.array([0, 1, 2, 255], np.uint8), len(lengths)).repeat(lengths)
+    rows_ND, _ = filled(count=len(labels_N))
+    running = prototypes.Centroids(3, 17)
+    running.add(rows_ND, labels_N)
+    sums = np.zeros((256, 17))
+    np.add.at(sums, labels_N, rows_ND)
+    np.testing.assert_array_equal(running.sums, sums[:3])
+    np.testing.assert_array_equal(running.counts, np.bincount(labels_N, minlength=256)[:3])
+
+
 def test_parts_merge_to_the_whole():
     rows_ND, labels_N = filled()
     whole, left, right = (prototypes.Centroids(5, 17) for _ in range(3))

@@ -86,6 +86,13 @@ def test_properties(label, minimum):
     np.testing.assert_array_equal(aggregate(label, np.ones(3, int)), label)
 
 
+def test_a_row_of_any_length():
+    label = np.zeros((2, 2**16 + 9), np.uint8)
+    label[1, -3:] = 1
+    assert (aggregate(label, np.array([2**17, 3])) == label).all()
+    assert (aggregate(label, np.array([2**17 + 16, 4])) == 255).all()
+
+
 def test_refuses_what_does_not_fit():
     label = np.zeros((4, 4), np.uint8)
     with pytest.raises(UdasegError, match="classes above 1"):
