@@ -214,7 +214,7 @@ MODEL = File(
 STATE = File(
     "state.pt",
     "Beside `model.pt`",
-    "What a training needs to go on; for udaseg alone, and it may change with any version.",
+    "What a training needs to go on, and nothing once it is finished; for udaseg alone, and it may change any time.",
     (
         Entry("step", "integer", "steps done"),
         Entry("modules.<name>", "object", "states of the networks"),

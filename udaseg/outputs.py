@@ -7,6 +7,7 @@ from typing import Any
 from udaseg.aside import MANIFEST
 from udaseg.files import atomic, content, signature
 
+STATE = "state.pt"  # from which an unfinished training goes on; of no use afterwards, and may be removed
 NAMES = ".outputs"  # what a complete stage has written: paths, a zero byte behind each
 
 
@@ -19,9 +20,14 @@ def every(folder: Path) -> list[Path]:
     return [path for path in found if path != folder / MANIFEST]
 
 
+def results(folder: Path) -> list[Path]:
+    """Give the files in a directory that count when its stage is finished."""
+    return [path for path in every(folder) if path != folder / STATE]
+
+
 def described(folder: Path) -> dict[str, Any]:
     """Note the names of the files in a directory as those of its stage, and give what the manifest says of them."""
-    files = every(folder)
+    files = results(folder)
     with atomic(folder / NAMES) as temporary:
         temporary.write_bytes(b"".join(os.fsencode(_name(path, folder)) + b"\0" for path in files))
     return {
@@ -34,7 +40,7 @@ def described(folder: Path) -> dict[str, Any]:
 
 def own(path: Path) -> list[Path]:
     """Give the files in a complete stage directory, or a folder in it, that the stage has written; elsewhere, all."""
-    files = every(path)
+    files = results(path)
     for stage in (path, path.parent):
         names = _noted(stage)
         if names is not None:
@@ -45,7 +51,7 @@ def own(path: Path) -> list[Path]:
 def others(folder: Path) -> list[Path]:
     """Give the files in a complete stage directory that its stage has not written."""
     names = _noted(folder)
-    return [] if names is None else [path for path in every(folder) if _name(path, folder) not in names]
+    return [] if names is None else [path for path in results(folder) if _name(path, folder) not in names]
 
 
 def digest(folder: Path, noted: dict[str, Any] | None) -> str:

@@ -56,6 +56,15 @@ def test_notes_in_a_stage_are_the_users(workspace, udaseg):
     assert (RUN / "warmup" / "model.pt").stat().st_mtime_ns == model
 
 
+def test_the_state_of_a_finished_training_may_be_removed(workspace, udaseg):
+    state = RUN / "warmup" / "state.pt"
+    state.unlink()
+    assert "warmup: up to date" in udaseg("warmup").err
+    assert "predict: up to date" in udaseg("predict").err
+    assert "warmup: runs" in udaseg("warmup --steps 5").err
+    assert state.is_file()
+
+
 def test_curves_for_tensorboard_in_a_stage_do_no_harm(workspace, udaseg):
     pytest.importorskip("tensorboard")
     assert udaseg("tensorboard runs/tiny --out runs/tiny/warmup", tiny=False).code == 0
