@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from udaseg.artifacts import Job
+from udaseg.train.settings import require_own_statistics
 
 from . import inputs, made, products, training
 from .progress import progress
@@ -14,6 +15,7 @@ from .session import Session, staged, working
 
 def job(session: Session) -> Job:
     recipe = session.recipe
+    require_own_statistics("distill", recipe.distill, recipe.model.bn)
     settings = {
         "space": recipe.space,
         "source": inputs.seen(recipe.source),
@@ -22,6 +24,7 @@ def job(session: Session) -> Job:
         "distill": recipe.distill.model_dump(),
     }
     given = {"model": session.input(_finished(session)), "target": inputs.fingerprinted(inputs.target_images(session))}
+    given |= training.first_weights(session, recipe.distill.weights or recipe.model.weights)
     if recipe.distill.source != "none":
         given |= inputs.training_source(session, recipe.distill.source)
     return Job("distill", session.out or session.folder("distill"), settings, given, recipe.seed)

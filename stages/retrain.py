@@ -8,7 +8,7 @@ import typer
 from udaseg import ranks
 from udaseg.artifacts import Job
 from udaseg.pseudo.schedule import asked_in_round, prediction_of_round, training_of_round
-from udaseg.train.settings import asked_again, guided, require
+from udaseg.train.settings import asked_again, guided, require, require_own_statistics
 
 from . import inputs, made, products, training
 from .options import refuse_unread
@@ -18,6 +18,7 @@ from .session import Session, staged, working
 
 def job(session: Session) -> Job:
     recipe = session.recipe
+    require_own_statistics("retrain", recipe.retrain, recipe.retrain.bn or recipe.model.bn)
     settings = {
         "space": recipe.space,
         "source": inputs.seen(recipe.source),
@@ -34,6 +35,8 @@ def job(session: Session) -> Job:
         given |= inputs.training_source(session, recipe.retrain.source)
     if recipe.retrain.init == "warmup":
         given["model"] = session.input(products.last_model(session))
+    else:
+        given |= training.first_weights(session, recipe.model.weights)
     if recipe.retrain.mine or recipe.retrain.regulariser == "lrent":
         given["thresholds"] = session.input(products.thresholds_file(session))
     if recipe.retrain.moves_prototypes:

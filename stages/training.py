@@ -1,10 +1,12 @@
 """What the trainings share: their flags, and how they end."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from udaseg.artifacts import Job, Result
+from udaseg.artifacts import Input, Job, Result
+from udaseg.errors import UdasegError
 from udaseg.recipe import Training
 
 from .progress import progress
@@ -18,6 +20,15 @@ LrOption = Annotated[float | None, typer.Option("--lr", help="The learning rate 
 def changes(section: str, steps: int | None, batch: int | None, lr: float | None) -> dict[str, Any]:
     """Turn the flags into changes of a recipe's section."""
     return {f"{section}.steps": steps, f"{section}.batch": batch, f"{section}.lr": lr}
+
+
+def first_weights(session: Session, weights: str) -> dict[str, Input]:
+    """Name the file of weights that a network begins with; nothing where it begins with ImageNet's or without any."""
+    if weights in ("imagenet", "none"):
+        return {}
+    if not Path(weights).is_file():
+        raise UdasegError(f"there is no weights file {weights}", "give imagenet, none, or the path of a file")
+    return {"weights": session.input(Path(weights))}
 
 
 def adapt_statistics(session: Session, job: Job, settings: Training, target) -> None:

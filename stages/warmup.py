@@ -11,6 +11,7 @@ from udaseg import ranks
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
 from udaseg.recipe import Adversary, Recipe
+from udaseg.train.settings import require_own_statistics
 
 from . import inputs, made, mixtures, products, training
 from .options import refuse_unread
@@ -22,6 +23,7 @@ PRETRAIN = "pretrain"  # the phase before, in a directory of its own
 
 def job(session: Session, phase: str = "warmup") -> Job:
     recipe = session.recipe
+    require_own_statistics(phase, recipe.warmup, recipe.model.bn)
     settings = {
         "space": recipe.space,
         "source": inputs.seen(recipe.source),
@@ -31,6 +33,8 @@ def job(session: Session, phase: str = "warmup") -> Job:
     given = inputs.training_source(session, recipe.warmup.source)
     if recipe.pretrain is not None:
         given[PRETRAIN] = session.input(session.finished(PRETRAIN, "udaseg warmup --pretrain") / "model.pt")
+    else:
+        given |= training.first_weights(session, recipe.model.weights)
     if recipe.adversary.align != "none":
         settings["adversary"] = recipe.adversary.model_dump()
     if recipe.model.heads:

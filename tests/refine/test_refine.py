@@ -84,6 +84,19 @@ def test_the_spatial_prior_alone_knows_no_prototypes(run):
     assert document["flipped"] == [0, 0, 0]
 
 
+def test_least_sizes_are_noted_for_the_largest_picture(tmp_path):
+    label_HW = np.zeros((40, 60), np.uint8)
+    write_label(tmp_path / "wide.png", label_HW, flat_palette(SPACE))
+    write_label(tmp_path / "tall.png", label_HW[:, :4].repeat(2, 0), flat_palette(SPACE))
+    with PredictionsWriter(tmp_path, SPACE.classes, align_corners=False) as writer:
+        writer.put("wide", np.zeros((3, 4, 6), np.float16), 40, 60)
+        writer.put("tall", np.zeros((3, 8, 2), np.float16), 80, 4)
+    settings = Refine(spatial_prior=True, confidence=0.0, base0=1280 * 76, base1=0, scale_with_area=True)
+    with Predictions(tmp_path / "predictions.h5") as predictions:
+        document = refine(tmp_path, predictions, SPACE, settings, tmp_path / "out", source_pixels=[1, 1, 1])
+    assert document["minimum"] == [240, 240, 240]
+
+
 def test_confidence_is_that_of_the_rectified_scores(run):
     settings = BOTH | {"confidence": 0.9, "base0": 0}
     assert run(**settings)[1] == ("rrrr.", "rccc.", "rrrr.", ".....", "sssss")

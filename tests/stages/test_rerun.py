@@ -46,6 +46,29 @@ def test_a_changed_setting_runs_the_stage_and_what_follows_and_is_named(workspac
     assert "stylize: up to date" in udaseg("stylize", *change).err
 
 
+@pytest.mark.parametrize(
+    ("command", "change"),
+    [
+        ("warmup", "model.weights=own.pt"),
+        ("retrain --set retrain.init=weights", "model.weights=own.pt"),
+        ("distill --set distill.steps=1", "distill.weights=own.pt"),
+    ],
+)
+def test_a_changed_file_of_weights_is_noticed(workspace, udaseg, command, change):
+    own = Path("own.pt")
+    first, other = (Path(f"runs/tiny/{stage}/model.pt").read_bytes() for stage in ("warmup", "retrain"))
+    asked = (*command.split(), "--set", change, "--out", "made")
+    stage = command.split()[0]
+    outcome = udaseg(*asked)
+    assert outcome.code == 1
+    assert "error: there is no weights file own.pt" in outcome.err
+    own.write_bytes(first)
+    assert udaseg(*asked).code == 0
+    assert f"{stage}: up to date" in udaseg(*asked).err
+    own.write_bytes(other)
+    assert f"{stage}: would run into made: input weights (own.pt) has changed" in udaseg(*asked, "--dry-run").err
+
+
 def test_flags_go_over_set_and_set_over_the_recipe(rendered, udaseg, manifest):
     assert udaseg("gmm --components 2", "--set", "gmm.components=3", "--set", "gmm.iterations=7").code == 0
     settings = manifest("runs/tiny/gmm")["settings"]["gmm"]

@@ -49,6 +49,16 @@ def test_settings_that_do_not_fit_are_said_before_anything_is_made(rendered, uda
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("words", ["warmup", "retrain", "distill --set distill.steps=1"])
+def test_frozen_statistics_are_not_each_domains_own(workspace, udaseg, words):
+    stage = words.split()[0]
+    outcome = udaseg(words, "--set", "model.bn=frozen", "--set", f"{stage}.adabn=stem")
+    assert outcome.code == 1
+    assert f"error: {stage}.adabn=stem normalises each domain by itself while the network learns, and" in outcome.err
+    assert f"hint: set {stage}.adabn=after, or model.bn=train" in outcome.err
+    assert udaseg(words, "--set", "model.bn=frozen", "--set", f"{stage}.adabn=after", "--dry-run").code == 0
+
+
 def test_distillation_is_a_stage_of_the_chain_and_what_it_makes_is_evaluated(workspace, udaseg, manifest):
     outcome = udaseg("status --json", *CHAIN, *DISTILL)
     rows = outcome.json["stages"]

@@ -10,7 +10,7 @@ class Output(NamedTuple):
     """The class scores at the network's stride, the features they were computed from, and training-only scores."""
 
     logits: Tensor  # [N, C, h, w]
-    features: Tensor  # [N, D, h', w'], the input of the classifier
+    features: Tensor  # [N, D, h', w'], the input of the classifier, or of BiSeNet's fusion
     aux: tuple[Tensor, ...] = ()  # logits of classifiers on inner layers, [N, C, h', w']; empty outside training
     depth: Tensor | None = None  # inverse depth, float32 [N, 1, h', w']; of networks with that head
     density: Tensor | None = None  # density of the depth distribution, 0 to 255, float32 [N, 1, h', w']; likewise

@@ -74,7 +74,7 @@ class Adversary(Section):
 
     align: Literal["none", "output", "entropy", "fine-grained", "fused"] = "none"
     loss: Literal["vanilla", "least-squares"] = "vanilla"
-    discriminator: Literal["full", "light"] = "full"  # of `output` and `entropy`
+    discriminator: Literal["full", "light"] = "full"  # of maps; `fine-grained` has its own
     weight: Positive = 0.001  # of the adversarial term in what the network minimises
     auxiliary: Positive | None = None  # the same on the first inner classifier (AdaptSegNet, multi-level: 0.0002)
     lr: Positive = 1e-4  # of the discriminator, which learns by Adam

@@ -106,7 +106,28 @@ READERS = (
         "it trains without the source",
         "set retrain.source=source",
     ),
-    Reader(("retrain.lr_per_round",), lambda recipe: recipe.rounds > 1, "there is one round", "set rounds=2, or more"),
+    Reader(
+        (
+            *(f"pseudolabel.{name}" for name in ("p_step", "p_max")),
+            *(f"retrain.{name}" for name in ("lr_per_round", "source_fraction_step", "source_fraction_max")),
+        ),
+        lambda recipe: recipe.rounds > 1,
+        "there is one round",
+        "set rounds=2, or more",
+    ),
+    Reader(
+        ("predict.average",),
+        lambda recipe: len(recipe.predict.scales) > 1 or recipe.predict.flip,
+        "every picture is seen once",
+        "add --flip, or --scales 0.75,1,1.25",
+    ),
+    Reader(
+        ("prior",),
+        lambda recipe: recipe.pseudolabel.policy == "cbst-sp" or "prior" in recipe.chain,
+        "no policy is chosen that has a spatial prior",
+        "set pseudolabel.policy=cbst-sp",
+        commands=("prior",),
+    ),
     *map(_optimizer, ("pretrain", "warmup", "retrain", "distill")),
 )
 

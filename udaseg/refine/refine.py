@@ -1,5 +1,6 @@
 """Refine the pseudo-labels of a whole set."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def refine(
     for counts in counted(ordered(refined, scores()), len(stems), progress):
         total += counts
     total = ranks.total(total)
-    largest = max({predictions.size(stem) for stem in predictions.stems})
+    largest = max({predictions.size(stem) for stem in predictions.stems}, key=math.prod)
     document = {
         "classes": list(space.classes),
         "order": list(chosen),

@@ -1,7 +1,7 @@
 """What the settings of retraining ask for, and whether they fit together; for the shell too, so without PyTorch."""
 
 from udaseg.errors import UdasegError
-from udaseg.recipe import Retrain
+from udaseg.recipe import BnMode, Retrain, Training
 
 
 def guided(settings: Retrain) -> bool:
@@ -13,6 +13,16 @@ def guided(settings: Retrain) -> bool:
 def asked_again(settings: Retrain) -> bool:
     """Tell whether the network that made the labels, or its average, is asked again while the student learns."""
     return settings.online is not None or settings.moves_prototypes or settings.regulariser == "lrent"
+
+
+def require_own_statistics(stage: str, settings: Training, bn: BnMode) -> None:
+    """Raise UdasegError where each domain is to be normalised by itself, and batch norm keeps the statistics it has."""
+    if settings.apart and bn == "frozen":
+        raise UdasegError(
+            f"{stage}.adabn={str(settings.adabn).lower()} normalises each domain by itself while the network learns, "
+            "and with bn=frozen it learns with the statistics that it has",
+            f"set {stage}.adabn=after, or model.bn=train",
+        )
 
 
 def require(settings: Retrain) -> None:
