@@ -46,7 +46,7 @@ MANIFEST = File(
         Entry("seed", "integer", "of everything random"),
         Entry("inputs.<name>.path", "text", "what was read"),
         Entry("inputs.<name>.digest", "text", "of its content; of datasets, of names, sizes and times"),
-        Entry("outputs.count", "integer", "files in the directory, without the manifest and names with a dot in front"),
+        Entry("outputs.count", "integer", "files in the directory but manifest, state.pt and names with a leading dot"),
         Entry("outputs.bytes", "integer", "their size"),
         Entry("outputs.digest", "text", "BLAKE2b of their names and content"),
         Entry("outputs.signature", "text", "of names, sizes, times and inodes: as long as it fits, nothing is read"),

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from udaseg import recipes
 from udaseg.artifacts import MANIFEST
 from udaseg.errors import UdasegError
 from udaseg.files import read_json, write_json
@@ -28,8 +29,27 @@ def read(run: Path) -> dict[str, Any]:
     wrong = [key for key, kind in KINDS.items() if not isinstance(origin.get(key), kind)]
     if wrong or origin["scale"] not in ("full", "toy"):
         key = (wrong or ["scale"])[0]
-        raise UdasegError(f"{path}: {key} is {origin.get(key)!r}, which is none", hint)
+        raise UdasegError(f"{path}: {key} is {origin.get(key)!r}, which is no {key}", hint)
     return origin
+
+
+def found(run: Path | None, recipe: str | None, scale: str | None, called: str | None) -> tuple[Path, dict[str, Any]]:
+    """Find the directory of a run, and what it remembers: the recipe, and scale, data and seed where it has begun.
+
+    A run that is not named is `runs/<recipe>`, or `runs/<recipe>-toy` for a toy twin; `called` is another name for the
+    recipe. Raises UdasegError for a damaged run.json, unless the recipe is named: it is then written again. A run of
+    another recipe than the one that is named remembers nothing.
+    """
+    if run is not None and recipe is None:
+        return run, {"recipe": "demo"} | read(run)
+    name = "demo" if recipe is None else recipe
+    if run is None:
+        plain = recipes.load(name)
+        run = Path("runs", f"{called or plain.name}{'-toy' if scale == 'toy' != plain.scale else ''}")
+    before: dict[str, Any] = {}
+    with suppress(UdasegError):
+        before = read(run)
+    return run, (before if before.get("recipe") == recipes.lasting(name) else {}) | {"recipe": name}
 
 
 def write(run: Path, origin: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from .sample import Sample
 
 ROUND = ("predict", "pseudolabel", "refine", "prototypes", "retrain")  # the stages of a round of self-training
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
+LOOKING = ("evaluate", "report")  # how the names of stages begin that make nothing another stage reads
 RUNS, NOTHING, PLANNED = "runs", "nothing", "planned"  # verdicts on a job
 
 
@@ -161,7 +162,8 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
         with artifacts.stage(job, command=command, force=session.force) as result:
             say(f"{job.stage}: {'continues' if result.resumed else 'runs'} in {job.out}: {work}")
             if session.out is None and job.out.is_relative_to(session.run):
-                origin.write(session.run, session.origin)
+                looks = job.stage.startswith(LOOKING)  # what it was told of data and seed says nothing of the run
+                (origin.complete if looks else origin.write)(session.run, session.origin)
             if ranks.count() > 1 and not shared:
                 say(f"{job.stage}: one process does it, and the other {ranks.count() - 1} wait")
             _agreed(RUNS)
@@ -254,22 +256,20 @@ def start(
     asked |= {"--run": run}
     said = [part for flag, value in asked.items() if value is not None for part in (flag, str(value))]
     said += [part for text in set_ or [] for part in ("--set", text)]
-    before = origin.read(run) if run is not None and recipe_name is None else {}
-    name = recipe_name if recipe_name is not None else before.get("recipe", "demo")
     settings = dict(recipes.parse_change(text) for text in set_ or [])
     said_by_flag = [key for key, value in (changes or {}).items() if value is not None]
     asked_for = {key: key for key in settings} | {key: as_flag(key) for key in said_by_flag}
     flags = {"data": data, "target.list": target_list, "seed": seed, **(changes or {})}
     settings |= {key: value for key, value in flags.items() if value is not None}
-    for key in ("data", "seed"):
-        if key in before:
-            settings.setdefault(key, before[key])
-    scale = scale or before.get("scale")
     if scale not in (None, "full", "toy"):
         raise UdasegError(f"--scale {scale}: expected full or toy", "--scale toy is the small twin of a recipe")
+    folder, before = origin.found(run, recipe_name, scale, settings.get("name"))
+    name, scale = before["recipe"], scale or before.get("scale")
+    kept = {key: before[key] for key in ("data", "seed") if key in before and key not in settings}
+    usual, settings = recipes.load(name, scale=scale), kept | settings
+    if run is None and (other := [f"{key} {value}" for key, value in kept.items() if value != getattr(usual, key)]):
+        say(f"{folder} goes on with what it was begun with: {', '.join(other)}")
     resolved = recipes.load(name, scale=scale, changes=settings)
-    toy_twin = scale == "toy" and recipes.load(name).scale != "toy"
-    folder = run or Path("runs", f"{resolved.name}-toy" if toy_twin else resolved.name)
     given = {key: path for key, path in (paths or {}).items() if path is not None}
     if (round_ or 1) > resolved.rounds:
         raise UdasegError(f"--round {round_}: recipe {name} has {resolved.rounds}", f"add --set rounds={round_}")

@@ -71,6 +71,24 @@ def test_curves_for_tensorboard_in_a_stage_do_no_harm(workspace, udaseg):
     assert "warmup: up to date" in udaseg("warmup").err
 
 
+def test_a_run_remembers_data_and_seed_where_the_recipe_alone_is_named(rendered, udaseg):
+    Path("data/toytown").rename("data/own")
+    assert udaseg("warmup --steps 1 --data data/own --seed 3").code == 0
+    outcome = udaseg("warmup --steps 1 --dry-run")
+    assert "runs/tiny goes on with what it was begun with: data data/own, seed 3" in outcome.err
+    assert "warmup: up to date" in outcome.err
+    assert "seed: 3 -> 4" in udaseg("warmup --steps 1 --dry-run --seed 4").err
+    other = Path("tiny.yaml").rename("other.yaml")
+    assert "goes on" not in udaseg(f"status --recipe {other} --run runs/tiny", tiny=False).err
+
+
+@pytest.mark.parametrize("command", ["report", "evaluate"])
+def test_what_looks_at_a_run_does_not_change_what_it_is_of(workspace, udaseg, command):
+    before = (RUN / "run.json").read_text()
+    assert udaseg(f"{command} --seed 7 --force").code == 0
+    assert (RUN / "run.json").read_text() == before
+
+
 @pytest.mark.parametrize(
     "damage", [None, "{", "[]", '{"recipe": 5, "scale": "toy", "data": "data/toytown", "seed": 0}']
 )
