@@ -11,8 +11,8 @@ import typer
 
 from udaseg import recipes
 from udaseg.adoption import adopt
-from udaseg.errors import UdasegError
-from udaseg.files import write_json
+from udaseg.errors import UdasegError, some
+from udaseg.files import read_json, write_json
 from udaseg.recipe import Recipe
 from udaseg.recipe.unread import require_read
 
@@ -20,6 +20,7 @@ from . import chain, made, origin
 from .session import ROUND, Session, emit, say, staged
 from .tables import ablation_table, read_metrics
 
+FIGURES = "ablation.json"
 FULL = "full"  # the recipe as it is, with which the others are compared
 FIRST_ROUND = "round1"  # the directory of the first of several rounds
 
@@ -27,28 +28,38 @@ FIRST_ROUND = "round1"  # the directory of the first of several rounds
 def run(session: Session, seeds: Sequence[int]) -> None:
     variants, folder = _variants(session), session.out or session.run / "ablation"
     require_read(session.asked, *(recipe for _, recipe in variants.values()))
-    if session.dry_run:
-        for seed in seeds:
-            for name, (_, recipe) in variants.items():
-                say(f"ablate: would run {', '.join(recipe.chain)} in {folder / f'seed{seed}' / name}")
-        return
+    before = (read_json(folder / FIGURES) or {}).get("seeds", [])
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     for seed in seeds:
         done = [session.run]
         for name, (kept, recipe) in variants.items():
             place = folder / f"seed{seed}" / name
-            say(f"ablate: {name}, seed {seed}, in {place}")
             origin = session.origin | {"recipe": kept, "seed": seed}
             recipe = recipe.model_copy(update={"seed": seed})
             inner = replace(session.inside(), recipe=recipe, run=place, origin=origin, opened={}, force=session.force)
+            if session.dry_run:
+                todo = [row["stage"] for row in chain.states(inner) if row["state"] != "up to date" or session.force]
+                plan = f"would run {', '.join(todo)}" if todo else "up to date"
+                say(f"ablate: {name}, seed {seed}, in {place}: {plan}")
+                continue
+            say(f"ablate: {name}, seed {seed}, in {place}")
             found[name].append(_scored(inner, done))
             done.append(place)
+    if session.dry_run:
+        say("ablate: stages that would come out the same in several variants run in the first of them")
+        return
     document = _document(session.recipe, seeds, found)
-    write_json(folder / "ablation.json", document)
+    for name, runs in found.items():
+        if name != FULL and runs == found[FULL]:
+            say(f"ablate: warning: {name} scores as {FULL} in every class: what it changes makes no difference")
+    if gone := [str(seed) for seed in before if seed not in seeds]:
+        every = ",".join(map(str, sorted({*before, *seeds})))
+        say(f"ablate: {folder / FIGURES} had seed {some(gone)} too: --seeds {every} shows all, and trains none anew")
+    write_json(folder / FIGURES, document)
     table = ablation_table(document)
     emit(session, document, table)
     over = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
-    say(f"ablate: {len(variants)} variants over {over}; the figures are in {folder / 'ablation.json'}")
+    say(f"ablate: {len(variants)} variants over {over}; the figures are in {folder / FIGURES}")
 
 
 def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
@@ -69,6 +80,11 @@ def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
             variants[name] = recipes.lasting(without), other
         else:
             variants[name] = own, recipes.changed(recipe, without, f"{recipe.name}: ablation: {name}")
+            if variants[name][1] == recipe:
+                raise UdasegError(
+                    f"recipe {recipe.name}: ablation: {name} changes nothing: the recipe has these values already",
+                    f"give it other values, or take {name} out",
+                )
     for _, variant in variants.values():
         if not any(stage.startswith("evaluate") for stage in variant.chain):
             raise UdasegError(f"the chain of recipe {variant.name} evaluates nothing", "add evaluate to its chain")
@@ -88,6 +104,11 @@ def _scored(session: Session, done: Sequence[Path]) -> dict[str, Any]:
             scores = stage.job(inside).out
     metrics = None if scores is None else read_metrics(scores)
     assert metrics is not None
+    if metrics["miou"] is None:
+        raise UdasegError(
+            f"{scores}: none of the classes occurs, so there is no mean",
+            "udaseg data check tells which classes the labels of the target have",
+        )
     return metrics
 
 

@@ -1,9 +1,11 @@
 """The stages by the names that recipes give them in `chain`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from udaseg import artifacts
 from udaseg.artifacts import Job
 from udaseg.errors import UdasegError, meant
 
@@ -67,6 +69,33 @@ def jobs(session: Session) -> list[tuple[str, Session]]:
         return [(stage, session) for stage in chain]
     repeated = [(stage, session.of_round(number)) for number in range(1, rounds + 1) for stage in inner]
     return [*((stage, session) for stage in before), *repeated, *((stage, session) for stage in after)]
+
+
+def states(session: Session) -> list[dict[str, Any]]:
+    """Look at every stage of the chain without running any: is it up to date, has it to run, what is it waiting for?"""
+    session = replace(session, dry_run=True)
+    rendered = made.rendered(session)
+    found = []
+    for stage, inside in jobs(session):
+        folder = inside.folder(stage)
+        manifest = artifacts.read_manifest(folder)
+        try:
+            why = artifacts.reasons(STAGES[stage].job(inside)) if rendered else ["toytown is not rendered yet"]
+            state = "up to date" if not why else "to run"
+        except UdasegError as error:
+            state, why = "waiting", [error.message]
+        found.append(
+            {
+                "stage": folder.relative_to(session.run).as_posix(),
+                "state": state,
+                "why": why,
+                "finished": manifest and manifest["started"],
+                "seconds": manifest and manifest["seconds"],
+                "metrics": manifest and manifest["metrics"],
+                "path": str(folder),
+            }
+        )
+    return found
 
 
 def gaps(session: Session) -> list[str]:

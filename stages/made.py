@@ -45,6 +45,14 @@ def toytown(session: Session) -> None:
         say(f"data: toytown is in {todo.out}")
 
 
+def rendered(session: Session) -> bool:
+    """Tell whether the datasets are there, or toytown still has to be; raises UdasegError where others are lacking."""
+    if on_toytown(session) and artifacts.read_manifest(Path(session.recipe.data)) is None:
+        return False
+    inputs.require(session)
+    return True
+
+
 def on_toytown(session: Session) -> bool:
     """Tell whether the recipe reads any of the datasets that toytown writes."""
     recipe = session.recipe

@@ -1,6 +1,5 @@
 """udaseg status: which stages of a run are done, which have to run, and why."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,40 +9,11 @@ import typer
 from udaseg import artifacts
 from udaseg.errors import UdasegError
 
-from . import chain, inputs, made
+from . import chain
 from .origin import RUN_FILE
-from .session import Session, emit, staged
+from .session import emit, staged
 
 SHOWN = 3  # reasons to run a stage again
-
-
-def _rows(session: Session) -> list[dict[str, Any]]:
-    """Look at every stage of the chain without running any."""
-    session = replace(session, dry_run=True)
-    rendered = not made.on_toytown(session) or artifacts.read_manifest(Path(session.recipe.data)) is not None
-    if rendered:
-        inputs.require(session)
-    rows = []
-    for stage, inside in chain.jobs(session):
-        folder = inside.folder(stage)
-        manifest = artifacts.read_manifest(folder)
-        try:
-            why = artifacts.reasons(chain.STAGES[stage].job(inside)) if rendered else ["toytown is not rendered yet"]
-            state = "up to date" if not why else "to run"
-        except UdasegError as error:
-            state, why = "waiting", [error.message]
-        rows.append(
-            {
-                "stage": folder.relative_to(session.run).as_posix(),
-                "state": state,
-                "why": why,
-                "finished": manifest and manifest["started"],
-                "seconds": manifest and manifest["seconds"],
-                "metrics": manifest and manifest["metrics"],
-                "path": str(folder),
-            }
-        )
-    return rows
 
 
 @staged(without=("estimate", "round_", "out", "force", "dry_run"))
@@ -63,9 +33,9 @@ def command(
     if folder is not None and not (folder / RUN_FILE).is_file():
         raise UdasegError(f"{folder} is no run: it has no {RUN_FILE}", "udaseg status --recipe NAME plans a new one")
     session = open_session() if folder is None else open_session(run=folder)
-    rows = _rows(session)
+    stages = chain.states(session)
     if make:
-        for row in rows:
+        for row in stages:
             print(f"{row['path']}/{artifacts.MANIFEST}")
             if row["state"] != "up to date":
                 print(f"stale:{row['path']}/{artifacts.MANIFEST}")
@@ -75,11 +45,11 @@ def command(
 
     title = f"{session.recipe.name} in {session.run}"
     table = Table("stage", "state", "age", "took", "result", title=title, title_justify="left", box=None)
-    for row in rows:
+    for row in stages:
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f} s"
         number = next((_number(name, value) for name, value in (row["metrics"] or {}).items()), "")
         table.add_row(row["stage"], row["state"], _age(row["finished"]), seconds, number)
-    emit(session, {"run": str(session.run), "stages": rows}, table, Text("\n".join(_reasons(rows))))
+    emit(session, {"run": str(session.run), "stages": stages}, table, Text("\n".join(_reasons(stages))))
 
 
 def _reasons(rows: list[dict[str, Any]]) -> list[str]:

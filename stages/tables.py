@@ -21,7 +21,8 @@ def console() -> Console:
     """Give what prints tables on stdout: as wide as the terminal, in a pipe or a file as wide as they are."""
     limited = sys.stdout.isatty() or "COLUMNS" in os.environ
     # Where there is too little room the terminal breaks lines: cut off, numbers would be others.
-    return Console(width=max(NARROWEST, shutil.get_terminal_size().columns) if limited else UNBROKEN)
+    width = max(NARROWEST, shutil.get_terminal_size().columns) if limited else UNBROKEN
+    return Console(width=width, markup=False, emoji=False)  # names are the user's, brackets in them are no markup
 
 
 def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table:

@@ -49,6 +49,10 @@ def test_every_variant_is_run_and_shares_what_does_not_differ(workspace, udaseg,
     again = udaseg("ablate --seeds 0,1 --json", *CHAIN, *ABLATION)
     assert again.json == document
     assert "runs in" not in again.err
+    again = udaseg("ablate --seeds 0,1 --dry-run", *CHAIN, *ABLATION)
+    assert again.err.count(": up to date") == 4
+    again = udaseg("ablate --seeds 0", *CHAIN, *ABLATION)
+    assert "ablation.json had seed 1 too: --seeds 0,1 shows all, and trains none anew" in again.err
     # What is run again in one place leaves the other as it was.
     before = Path("runs/tiny/warmup/model.pt").read_bytes()
     assert udaseg("warmup --steps 1 --run runs/tiny/ablation/seed0/full").code == 0
@@ -63,6 +67,12 @@ def test_what_changed_is_done_once_more_for_all_variants(workspace, udaseg):
     assert [done(outcome.err, stage, "runs") for stage in ("warmup", "predict", "retrain")] == [1, 1, 2]
     for stage in ("warmup", "predict", "pseudolabel", "refine"):
         assert f"{stage}: taken over from runs/tiny/ablation/seed0/full/{stage}" in outcome.err
+
+
+def test_a_change_that_nothing_reads_is_told(workspace, udaseg):
+    outcome = udaseg("ablate --seeds 0", *CHAIN, "--set", "ablation={student: {distill.steps: 3}}")
+    assert outcome.code == 0, outcome.err
+    assert "warning: student scores as full in every class: what it changes makes no difference" in outcome.err
 
 
 def test_no_variant_takes_the_name_of_the_recipe_as_it_is(workspace, udaseg):
@@ -106,6 +116,7 @@ def test_null_takes_out_what_the_base_lists(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
+        (["--set", "ablation={x: {pseudolabel.p: 0.2}}"], "x changes nothing: the recipe has these", "take x out"),
         (["--set", "ablation={x: 3}"], "ablation: x is 3, expected what to change", "--set ablation.NAME="),
         (["--set", "ablation={x: ../a.yaml}"], "or a recipe's name", "--set ablation.NAME="),
         (["--set", "ablation={x: shorter}"], "there is no recipe named 'shorter'", "give a .yaml file"),
@@ -133,7 +144,7 @@ def test_a_recipe_without_an_ablation_says_how_one_is_written(workspace, udaseg)
 def test_a_dry_run_lists_the_runs(rendered, udaseg):
     outcome = udaseg("ablate --seeds 3 --dry-run", *CHAIN, *ABLATION)
     assert outcome.code == 0
-    assert outcome.err.count("ablate: would run warmup, stylize, predict") == 2
+    assert outcome.err.count(": would run warmup, stylize, predict") == 2
     assert not Path("runs").exists()
 
 

@@ -164,11 +164,21 @@ def _told_apart(run: Run, first: Run, others: Sequence[Run], again: int) -> str:
     is not; by its path where nothing differs."""
     if all(one.evaluation != run.evaluation for one in others):
         return f"{run.recipe}, {run.evaluation}"
-    keys = [key for key in sorted(run.settings) if any(run.settings[key] != one.settings.get(key) for one in others)]
+    differing = [
+        [key for key in sorted({*run.settings, *one.settings}) if run.settings.get(key) != one.settings.get(key)]
+        for one in others
+    ]
+    keys = sorted({key for some in differing for key in some})
     if not keys or again:
         return str(run.path)
-    told = ", ".join(f"{key}={json.dumps(run.settings[key])}" for key in keys[:3])
-    return f"{run.recipe} ({told}{', ...' if len(keys) > 3 else ''})"
+    # Those that tell it from every other, and where there is room the first of the rest.
+    needed: list[str] = []
+    for some in differing:
+        if some and not set(some) & set(needed):
+            needed.append(some[0])
+    shown = sorted([*needed, *[key for key in keys if key not in needed][: max(0, 3 - len(needed))]])
+    told = ", ".join(f"{key}={json.dumps(run.settings.get(key))}" for key in shown)
+    return f"{run.recipe} ({told}{', ...' if len(keys) > len(shown) else ''})"
 
 
 def _spread(values: Sequence[float]) -> Spread:

@@ -74,14 +74,14 @@ def by_class(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
         iou = dict(zip(table.classes, row.iou, strict=False))
         return [*(percent(iou.get(name)) for name in classes), marked.mean(row, "miou")]
 
-    columns = {} if rows else {row.method: of_print(row) for row in table.rows}
+    columns = [] if rows else [(row.method, of_print(row)) for row in table.rows]
     for row in rows:
-        columns[row.label] = [*map(spread, row.iou), spread(row.miou)]
+        columns.append((row.label, [*map(spread, row.iou), spread(row.miou)]))
         if row.printed is not None:
-            columns[f"{row.label}, published"] = of_print(row.printed)
-    lines = zip(*columns.values(), strict=True)
+            columns.append((f"{row.label}, published", of_print(row.printed)))
+    lines = zip(*(cells for _, cells in columns), strict=True)
     named = tuple((name, *line) for name, line in zip((*classes, "mean"), lines, strict=True))
-    return Sheet("IoU in %", ("class", *columns), named, (*notes, *marked.notes))
+    return Sheet("IoU in %", ("class", *(heading for heading, _ in columns)), named, (*notes, *marked.notes))
 
 
 class _Marks:

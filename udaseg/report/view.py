@@ -74,12 +74,14 @@ def _scores(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     present.sort(key=lambda row: -getattr(row, best))
     shown = [role for role in ("source", "adapted") if role in found] or [best]
     named = {"source": "source-only", "adapted": "adapted", "oracle": "oracle"}
-    chart = bars(
-        [(row.name, [getattr(row, role) for role in shown]) for row in present],
-        shown,
-        [row.oracle if shown != ["oracle"] else None for row in present],
-        "IoU of every class, best class first",
-    )
+    chart = Markup("")
+    if present:
+        chart = bars(
+            [(row.name, [getattr(row, role) for role in shown]) for row in present],
+            shown,
+            [row.oracle if shown != ["oracle"] else None for row in present],
+            "IoU of every class, best class first",
+        )
     head = means[0]
     axis = interval(head.source, head.adapted, head.oracle) if head.delta is not None else Markup("")
     absent = [row.name for row in classes if (row.source, row.adapted, row.oracle) == (None, None, None)]
@@ -88,7 +90,7 @@ def _scores(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "means": means,
         "classes": classes,
         "absent": absent,
-        "bars": chart if present else Markup(""),
+        "bars": chart,
         "interval": axis,
         "models": [(role, words) for role, words in named.items() if role in found],
     }
