@@ -4,6 +4,7 @@
 #   make demo                              the whole chain on toytown; needs no data
 #   make gta2city DATA=/datasets           a recipe at full scale, on real data
 #   make gta2city SCALE=toy                its small twin
+#   make demo SEED=1 RUN=runs/demo-1       another seed, in a run of its own
 #   make gta2city ROUNDS=3                 self-training in rounds
 #   make gta2city SET="warmup.steps=500"   with settings changed (several, separated by spaces)
 #   make ablation RECIPE=gta2city SCALE=toy SEEDS="0 1 2"   with each ingredient left out, over seeds
@@ -19,7 +20,7 @@ UDASEG = .venv/bin/udaseg
 .PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table depth-table
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -13
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -14
 	@echo "recipes: $(RECIPES)"
 
 .venv/ready: constraints.txt pyproject.toml

@@ -14,10 +14,10 @@ A run is a directory, `runs/<recipe>` or what `--run` says. A stage writes one d
 a recipe has several rounds of self-training, `<run>/round<k>/<stage>` for those of a round. `--out` writes elsewhere.
 
 A stage directory is complete when it has a `manifest.json`, and is read by nobody before. Names that start with a dot
-(`.unfinished.json`, `.outputs`, `.before`, `.lock`, ...) are no part of its content: they keep unfinished work, the
-names of what the stage has written, the result that is being made again, and two processes apart. Files appear in one
-piece, under their own names, when they are whole. What else lies in the directory is the user's: it is no damage, and
-nothing removes it.
+(`.unfinished.json`, `.outputs`, `.before`, `.lock`, ...) are no part of its content: they hold unfinished work, the
+list of files that the stage has written, the earlier result while a new one is made, and a lock against a second
+process. Files appear in one piece, under their own names, when they are whole. What else lies in the directory is the
+user's: it is no damage, and nothing removes it.
 
 JSON is UTF-8, and its numbers are finite. HDF5 files carry sums of their content; texts in them have a fixed length
 and are read with `name.decode()` in h5py. C is the number of classes, and an ignored pixel is 255 everywhere. What is

@@ -63,7 +63,7 @@ RUN = File(
     "What a later command with `--run` alone needs to mean the same recipe.",
     (
         Entry("recipe", "text", "the name of a shipped recipe, or the path of one's own"),
-        Entry("scale", "text or null", "what `--scale` said"),
+        Entry("scale", "text", "full or toy"),
         Entry("data", "text", "the directory that holds the datasets"),
         Entry("seed", "integer", ""),
     ),

@@ -30,7 +30,9 @@ def command(
     """Compare runs: mean and spread over seeds, the gain over the first row, the share of the gap to an oracle.
 
     Runs that differ in nothing but their seed share a row. A published mean that is not the mean of its published
-    classes is marked. Example: udaseg compare runs/a runs/b --published realtime-gta2city
+    classes is marked.
+
+    Example: udaseg compare runs/a runs/b --published realtime-gta2city
     """
     if as_json + as_csv + as_markdown + as_latex > 1:
         raise UdasegError("--json, --csv, --markdown and --latex each print all there is", "give one of them")
@@ -46,6 +48,11 @@ def command(
     read = [read_run(path) for path in runs or []]
     rows = compare(read, [read_run(path) for path in oracle or []], table) if read else []
     notes = doubts(rows, table)
+    if oracle and len(rows) == 2:
+        notes.append(
+            "there is one row beside the oracle, the one that gains and shares are over: name the source-only models "
+            f"before it, as in {read[0].path / 'evaluate-warmup'}"
+        )
     if as_json:
         print(json.dumps(sheet.document(rows, table, notes), indent=1, ensure_ascii=False))
         return

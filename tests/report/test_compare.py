@@ -70,6 +70,21 @@ def test_runs_of_one_recipe_are_told_apart_by_what_they_are_set_to(write):
     assert [run.seed for run in second.runs] == [0, 1]
 
 
+def test_no_two_rows_have_one_name(write):
+    base = {"a": 1, "b": 1, "c": 1, "d": 1}
+    changed = [base, base | {"d": 2}, base | {"a": 2, "b": 2, "c": 2}]
+    runs = [write(f"run-{i}", [0.2, 0.3], **settings) for i, settings in enumerate(changed)]
+    found = rows(*runs)
+    assert [row.label for row in found] == [
+        "light (warmup.a=1, warmup.b=1, warmup.d=1, ...)",
+        "light (warmup.a=1, warmup.b=1, warmup.d=2, ...)",
+        "light (warmup.a=2, warmup.b=2, warmup.c=2, ...)",
+    ]
+    assert sheet.by_class(found, None, ()).header == ("class", *(row.label for row in found))
+    twice = rows(runs[0], runs[0])
+    assert sheet.by_class(twice, None, ()).header == ("class", str(runs[0]), str(runs[0]))
+
+
 def test_the_same_seed_twice_is_no_further_seed(write):
     runs = [write("a", [0.2, 0.2]), write("b", [0.3, 0.3])]
     found = rows(*runs)

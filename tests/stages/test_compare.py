@@ -30,6 +30,23 @@ def test_a_run_beside_its_own_start(workspace, udaseg):
     assert "\\begin{tabular}" in udaseg(f"{words} --latex", tiny=False).out
 
 
+def test_brackets_in_a_name_are_no_markup(workspace, udaseg):
+    shutil.copytree("runs/tiny", "runs/a[lr]")
+    Path("runs/b[").mkdir()
+    shutil.copytree("runs/tiny", "runs/b[/b]")
+    outcome = udaseg("compare runs/tiny runs/a[lr] runs/b[/b]", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "runs/a[lr]" in outcome.out
+    assert "runs/b[/b]" in outcome.out
+    assert "runs/a[lr]" in udaseg("status --run runs/a[lr]", tiny=False).out
+
+
+def test_what_the_share_of_the_gap_lacks_is_said(workspace, udaseg):
+    words = "runs/tiny --oracle runs/tiny/evaluate-warmup"
+    assert "name the source-only models before it, as in runs/tiny/eval" in udaseg(f"compare {words}", tiny=False).out
+    assert "there is one row" not in udaseg(f"compare runs/tiny/evaluate-warmup {words}", tiny=False).out
+
+
 def test_a_run_of_a_recipe_that_is_always_small_is_marked_beside_what_was_published(workspace, udaseg):
     assert "runs at toy scale" not in udaseg("compare runs/tiny", tiny=False).out
     assert "runs at toy scale are of small networks" in udaseg("compare runs/tiny --published gta2city", tiny=False).out

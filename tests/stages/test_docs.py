@@ -19,7 +19,7 @@ from udaseg.stages import cli
 ROOT = Path(__file__).parent.parent.parent
 RUN = ("models.md", "reports.md", "recipes.md")  # whose commands are run to the letter
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
-TEXTS = {path.name: path.read_text(encoding="utf-8") for path in DOCUMENTS}
+TEXTS = {path.name: path.read_text(encoding="utf-8").replace("\\\n", "") for path in DOCUMENTS}
 BLOCKS = {name: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) for name, text in TEXTS.items()}
 
 

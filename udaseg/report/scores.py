@@ -122,12 +122,11 @@ def label_rows(pseudo: Stage | None, refine: Stage | None) -> list[LabelRow]:
 def spread(runs: Sequence[RunData]) -> list[dict[str, Any]]:
     """Give mean and standard deviation over the seeds of each group of runs.
 
-    The deviation is that of a sample (n - 1). Groups of one are left out; so are runs without both scores.
+    The deviation is that of a sample (n - 1). Groups of one are left out, and a mean that not all of a group have.
     """
     rows = []
     for group in experiments(runs):
-        means = [mean_scores(evaluations(run))[0] for run in group if {"source", "adapted"} <= evaluations(run).keys()]
-        means = [score for score in means if score.delta is not None]
+        means = [mean_scores(found)[0] for run in group if {"source", "adapted"} & (found := evaluations(run)).keys()]
         if len(means) < 2:
             continue
         row: dict[str, Any] = {"names": [run.name for run in group], "count": len(means)}
