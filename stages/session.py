@@ -117,18 +117,11 @@ def working(session: Session, job: Job, *, results: bool = False, shared: bool =
         with _opened(session, job, results, shared) as result:
             yield result
     else:
-        verdict = _agreed()
+        verdict = ranks.agreed(None)
         yield Result() if shared and verdict == RUNS else None
         if verdict == PLANNED:
             raise Planned
     ranks.wait()
-
-
-def _agreed(verdict: str | None = None) -> str:
-    """Give all processes the verdict of the first one, and begin when all have asked for it."""
-    agreed = ranks.by_first(lambda: verdict)
-    ranks.wait()
-    return agreed
 
 
 @contextmanager
@@ -145,14 +138,15 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
                 (job.out / artifacts.MANIFEST).touch()
             if session.out is None:
                 origin.complete(session.run, session.origin)
-        _agreed(NOTHING)
+        ranks.agreed(NOTHING)
         yield None
         _print_manifest(session, job, results)
         return
     work = "; ".join(filter(None, ["; ".join(why), plan(job, session.run)]))
     if session.dry_run:
+        artifacts.require_ours(job.out)
         say(f"{job.stage}: would run into {job.out}: {work}")
-        _agreed(PLANNED if session.nested else NOTHING)
+        ranks.agreed(PLANNED if session.nested else NOTHING)
         if session.nested:
             raise Planned
         yield None
@@ -166,7 +160,7 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
                 (origin.complete if looks else origin.write)(session.run, session.origin)
             if ranks.count() > 1 and not shared:
                 say(f"{job.stage}: one process does it, and the other {ranks.count() - 1} wait")
-            _agreed(RUNS)
+            ranks.agreed(RUNS)
             with nullcontext() if shared else ranks.alone():
                 yield result
             if ranks.count() > 1:
@@ -207,7 +201,8 @@ def staged(function: Callable[..., None] | None = None, *, without: Collection[s
             # What UDASEG_RUN says is a default, which a run that is named comes over.
             if run is not None and shared["run"] not in (None, run) and "UDASEG_RUN" not in os.environ:
                 raise UdasegError(f"both {run} and --run {shared['run']} were given", "name the run once")
-            session = start(changes=changes or {}, paths=paths or {}, **shared | ({} if run is None else {"run": run}))
+            named = {} if run is None else {"run": run}
+            session = start(**shared | named, changes=changes, paths=paths, of_run=True)
             if not variants:
                 require_read(session.asked, session.recipe, command=name)
             return session if sample is None else session.sampled(sample)
@@ -250,8 +245,9 @@ def start(
     as_json: bool = False,
     changes: dict[str, Any] | None = None,
     paths: dict[str, Path | None] | None = None,
+    of_run: bool = False,
 ) -> Session:
-    """Resolve the recipe: flag over --set over recipe over default. A run remembers which recipe made it."""
+    """Resolve the recipe: flag over --set over recipe over default; a command `of_run` goes by what that remembers."""
     asked = {"--recipe": recipe_name, "--scale": scale, "--data": data, "--target-list": target_list, "--seed": seed}
     asked |= {"--run": run}
     said = [part for flag, value in asked.items() if value is not None for part in (flag, str(value))]
@@ -265,7 +261,7 @@ def start(
         raise UdasegError(f"--scale {scale}: expected full or toy", "--scale toy is the small twin of a recipe")
     folder, before = origin.found(run, recipe_name, scale, settings.get("name"))
     name, scale = before["recipe"], scale or before.get("scale")
-    kept = {key: before[key] for key in ("data", "seed") if key in before and key not in settings}
+    kept = {key: before[key] for key in ("data", "seed") if of_run and key in before and key not in settings}
     usual, settings = recipes.load(name, scale=scale), kept | settings
     if run is None and (other := [f"{key} {value}" for key, value in kept.items() if value != getattr(usual, key)]):
         say(f"{folder} goes on with what it was begun with: {', '.join(other)}")

@@ -121,7 +121,7 @@ def stage(job: Job, *, command: str = "", force: bool = False) -> Iterator[Resul
     another process holds the directory, where it holds files of somebody else's, or where it cannot be written.
     """
     started = time.time()
-    _require_ours(job.out)  # before anything is put into it
+    require_ours(job.out)  # before anything is put into it
     with _os_errors(job.out), locked(job.out, command):
         resumed = _prepare(job, force)
         before = _spent(job.out) if resumed else 0.0
@@ -210,7 +210,7 @@ def _prepare(job: Job, force: bool) -> bool:
             f"{job.out} holds a finished {manifest['stage']}, which {job.stage} would clear",
             "give another directory with --out, or remove this one",
         )
-    _require_ours(job.out)
+    require_ours(job.out)
     if (
         unfinished is not None
         and not force
@@ -229,7 +229,7 @@ def _prepare(job: Job, force: bool) -> bool:
     return False
 
 
-def _require_ours(folder: Path) -> None:
+def require_ours(folder: Path) -> None:
     """Raise UdasegError where a directory holds files that the work in it would remove, and no stage has written."""
     if read_manifest(folder) is not None:
         found = [path.relative_to(folder).as_posix() for path in outputs.others(folder)]

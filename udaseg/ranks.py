@@ -140,6 +140,13 @@ def by_first(function: Callable[[], Any]) -> Any:
     return json.loads(tensor.numpy().tobytes())
 
 
+def agreed(value: Any) -> Any:
+    """Give all processes a JSON value of the first one, when all have asked for it."""
+    found = by_first(lambda: value)
+    wait()
+    return found
+
+
 def wait() -> None:
     """Wait until all processes are here."""
     if count() > 1:

@@ -56,6 +56,15 @@ def test_notes_in_a_stage_are_the_users(workspace, udaseg):
     assert (RUN / "warmup" / "model.pt").stat().st_mtime_ns == model
 
 
+def test_a_dry_run_refuses_what_the_run_would(workspace, udaseg):
+    Path("junk").mkdir()
+    Path("junk/notes.txt").write_text("mine")
+    for command in ("data make junk", "stylize --out junk"):
+        for dry in ((), ("--dry-run",)):
+            outcome = udaseg(command, *dry, tiny=command.startswith("stylize"))
+            assert (outcome.code, "junk holds files that no stage has written" in outcome.err) == (1, True)
+
+
 def test_the_state_of_a_finished_training_may_be_removed(workspace, udaseg):
     state = RUN / "warmup" / "state.pt"
     state.unlink()
