@@ -68,7 +68,8 @@ def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
     if not recipe.ablation:
         raise UdasegError(
             f"recipe {recipe.name} lists nothing to leave out",
-            "add to it what each variant changes, such as  ablation: {teacher: {retrain.teacher: null}}, or its recipe",
+            "add to a recipe of yours what each variant changes, such as  ablation: {teacher: {retrain.teacher: null}}, "
+            "or its recipe; --recipe gta2city has a list",
         )
     if FULL in recipe.ablation:
         raise UdasegError(f"ablation.{FULL} is the name of the recipe as it is", "give that variant another name")

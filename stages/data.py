@@ -62,7 +62,8 @@ def check(
 
         print(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     else:
-        console().print(check_table(report), shares_table(report))
+        classes = [shares_table(report)] if any(split.classes for split in report.splits) else []
+        console().print(check_table(report), *classes)
         print_findings(report)
     if not report.ok:
         raise typer.Exit(1)

@@ -81,10 +81,14 @@ def command(
         _print(installed, machine, room, root, there)
         _print_recipes(rows)
         _print_findings(findings)
-        missing = f"{len(lacks)} things are missing for some recipes" if lacks else "nothing is missing"
-        print(f"\n{f'{len(wrong)} things are broken' if wrong else 'nothing is broken'}, {missing}")
+        missing = f"{_things(lacks)} missing for some recipes" if lacks else "nothing is missing"
+        print(f"\n{f'{_things(wrong)} broken' if wrong else 'nothing is broken'}, {missing}")
     if not ok:
         raise typer.Exit(1)
+
+
+def _things(found: list[Any]) -> str:
+    return "1 thing is" if len(found) == 1 else f"{len(found)} things are"
 
 
 def _print(

@@ -5,6 +5,7 @@ Everything that needs NumPy is imported where it is used: the help of every comm
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,10 +165,13 @@ def _require_names(session: Session) -> None:
         require_known(side.dataset)
 
 
-def lacking(session: Session) -> dict[str, UdasegError]:
-    """Say what is wrong with a recipe's data, by message; nothing is rendered for it."""
+def lacking(session: Session, known: Collection[str] = ()) -> dict[str, UdasegError]:
+    """Say what is wrong with a recipe's data, by message, but for `known` roots; nothing is rendered for it."""
     found: dict[str, UdasegError] = {}
     for what in EVERYTHING:
+        side = session.recipe.source if what == "source" else session.recipe.target
+        if (side.root or side.dataset) in known:
+            continue
         try:
             _open(session, what)
         except UdasegError as problem:

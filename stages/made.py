@@ -70,6 +70,7 @@ def ensure_toytown(session: Session) -> None:
     place = Path(session.recipe.data)
     manifest = artifacts.read_manifest(place)
     if manifest is None:
+        require_room(place)
         toytown(session.inside())
         return
     world = session.recipe.toytown.model_dump(mode="json")
@@ -77,6 +78,18 @@ def ensure_toytown(session: Session) -> None:
     other = [f"{key} {there.get(key)}, not {world[key]}" for key in world if there.get(key) != world[key]]
     if other:
         say(f"data: {place} is used as it is: it has {'; '.join(other)} (udaseg data make {place} renders it again)")
+
+
+def require_room(place: Path) -> None:
+    """Raise UdasegError where toytown would be rendered into a directory that holds something else."""
+    try:
+        artifacts.require_ours(place)
+    except UdasegError as error:
+        raise UdasegError(
+            f"toytown would be rendered into {place}: {error.message}",
+            f"render it into a directory of its own, as with `udaseg data make {place / 'toytown'}`, and name that: "
+            "with --data, or as source.root=toytown/gta5 beside data of yours",
+        ) from None
 
 
 def stylize_job(session: Session) -> Job:

@@ -8,6 +8,7 @@ import typer
 import yaml
 
 from udaseg import recipes
+from udaseg.artifacts import read_manifest
 from udaseg.errors import UdasegError
 
 from . import chain, inputs, made
@@ -81,8 +82,14 @@ def check(
     recipe = session.recipe
     chain.jobs(session), inputs.space(session)
     wrong = [(what, f"set chain in {name}") for what in chain.gaps(session)]
-    if not made.on_toytown(session):
-        wrong += [(error.message, error.hint) for error in inputs.lacking(session).values()]
+    to_render = made.on_toytown(session) and read_manifest(Path(recipe.data)) is None
+    absent = list(inputs.lacking(session, made.TOYTOWN if to_render else ()).values())
+    if to_render:
+        try:
+            made.require_room(Path(recipe.data))
+        except UdasegError as error:
+            absent.append(error)
+    wrong += [(error.message, error.hint) for error in absent]
     if wrong:
         hints = "\n       ".join(dict.fromkeys(hint for _, hint in wrong if hint))
         raise UdasegError(f"recipe {name} cannot be run:\n  " + "\n  ".join(what for what, _ in wrong), hints)

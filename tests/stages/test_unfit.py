@@ -215,3 +215,13 @@ def test_a_place_whose_name_is_no_utf8_is_as_good_as_any(workspace, manifest):
             assert ended.returncode == 0, ended.stderr
             assert said in ended.stderr
     assert manifest(Path(place, "predict"))["inputs"]["model"]["path"] == f"{place}/warmup/model.pt"
+
+
+def test_what_stands_in_the_way_of_toytown_is_found_by_the_check(rendered, udaseg):
+    Path("own.yaml").write_text("base: tiny.yaml\ndata: data\ntarget: {dataset: folder, root: real}\n")
+    for command in ("recipe check own.yaml", "warmup --recipe own.yaml"):
+        outcome = udaseg(command, tiny=False)
+        assert_refused(outcome, "toytown would be rendered into data: data holds files that no stage has written")
+        assert "`udaseg data make data/toytown`" in outcome.err
+    Path("own.yaml").write_text("base: tiny.yaml\ntarget: {dataset: folder, root: real}\n")
+    assert_refused(udaseg("recipe check own.yaml", tiny=False), "data/toytown/real")

@@ -161,6 +161,8 @@ def _explain_one(one: Any) -> tuple[str, str]:
     if one["type"] == "value_error":
         name = ".NAME" if isinstance(one.get("input"), dict) else ""  # of a section, or of one setting
         return f"{key}: {one['ctx']['error']}", f"set it with --set {key}{name}=VALUE"
+    if one["type"] == "string_pattern_mismatch":
+        return f"{key}: expected the name of a directory, without / and without a dot in front", "give it another name"
     found, hint = one.get("input"), f"set it with --set {key}=VALUE"
     if one["type"] == "literal_error":
         hint = meant(str(found), re.findall(r"'([^']*)'", one["ctx"]["expected"])) + hint

@@ -58,7 +58,7 @@ def read_run(path: Path) -> Run:
         raise UdasegError(
             f"{folder / stage.name}: none of the classes occurs, so there is no mean", "evaluate it again"
         )
-    origin = read_json(folder / "run.json") or {}
+    origin = read_json(folder / "run.json", f"any stage with --run {folder} --recipe NAME writes it again") or {}
     recipe = Path(str(origin.get("recipe", folder.name))).stem
     own = _lineage(stages, stage) or [one for one in stages.stages if one is stage or _makes_the_model(one)]
     settings: dict[str, Any] = {}
