@@ -68,7 +68,7 @@ def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
     if not recipe.ablation:
         raise UdasegError(
             f"recipe {recipe.name} lists nothing to leave out",
-            "add to a recipe of yours what each variant changes, such as  ablation: {teacher: {retrain.teacher: null}}, "
+            "add to a recipe of yours what each variant changes, as in  ablation: {teacher: {retrain.teacher: null}}, "
             "or its recipe; --recipe gta2city has a list",
         )
     if FULL in recipe.ablation:
