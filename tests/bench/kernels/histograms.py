@@ -71,5 +71,5 @@ def rows(size: tuple[int, int]) -> Iterator[Row]:
         },
         label.nbytes + confidence.nbytes,
         difference,
-        {"NumPy masks (to be sorted)": 2, "lists as in CRST (to be sorted)": 25},
+        {"NumPy masks (to be sorted)": 2, "lists as in CRST, sorted": 25},
     )
