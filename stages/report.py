@@ -101,7 +101,7 @@ def run(session: Session) -> None:
 
 def _write(sessions: Sequence[Session], todo: Job, bounds: dict[str, list[Path]]) -> None:
     session, alone = sessions[0], len(sessions) == 1
-    with working(session, todo, results=alone) as result:
+    with working(session, todo, results=True) as result:
         if result is not None:
             from udaseg.report import save
 
@@ -141,8 +141,10 @@ def _show(sessions: Sequence[Session], page: Path) -> None:
 
 
 def _show_all(sessions: Sequence[Session], page: Path) -> None:
-    scored = {str(session.run): scores[0]["miou"] for session in sessions if (scores := _scores(session))}
-    found = {name: miou for name, miou in scored.items() if miou is not None}
+    scored = {str(session.run): scores[0] for session in sessions if (scores := _scores(session))}
+    if sessions[0].json:
+        emit(sessions[0], {"page": str(page), "runs": scored})
+    found = {name: scores["miou"] for name, scores in scored.items() if scores["miou"] is not None}
     best = max(found, key=found.__getitem__, default=None)
     score = f"the best mIoU is {percent(found[best])}, of {best}; " if best else ""
     say(f"report: {len(sessions)} runs side by side; {score}the page is {page}")

@@ -88,6 +88,9 @@ def test_runs_side_by_side_on_one_page_with_a_bound(workspace, udaseg):
     assert outcome.code == 0, outcome.err
     assert outcome.err.splitlines()[-1].startswith("report: 2 runs side by side; the best mIoU is ")
     assert outcome.err.splitlines()[-1].endswith("the page is runs/report/report.html")
+    said = udaseg(f"{words} --json", tiny=False).json
+    assert said["page"] == "runs/report/report.html"
+    assert said["runs"]["runs/other"] == json.loads(Path("runs/other/evaluate/metrics.json").read_text())
     page = Path("runs/report/report.html").read_text()
     assert "2 runs side by side" in page
     assert "runs/other/evaluate-warmup" in page

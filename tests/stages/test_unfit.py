@@ -217,6 +217,13 @@ def test_a_place_whose_name_is_no_utf8_is_as_good_as_any(workspace, manifest):
     assert manifest(Path(place, "predict"))["inputs"]["model"]["path"] == f"{place}/warmup/model.pt"
 
 
+def test_a_directory_of_datasets_is_none(rendered, udaseg):
+    outcome = udaseg("data check data/toytown", tiny=False)
+    assert_refused(
+        outcome, "data/toytown is no dataset, and holds gta5, synthia, cityscapes", "name one: data/toytown/gta5"
+    )
+
+
 def test_what_stands_in_the_way_of_toytown_is_found_by_the_check(rendered, udaseg):
     Path("own.yaml").write_text("base: tiny.yaml\ndata: data\ntarget: {dataset: folder, root: real}\n")
     for command in ("recipe check own.yaml", "warmup --recipe own.yaml"):

@@ -84,6 +84,13 @@ def detect(root: str | Path) -> str:
             f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"
         )
     names = [name for name, reader in DATASETS.items() if reader.found_in(root)]
+    if names in ([], ["folder"]):  # which any directory of directories looks like
+        places = {root / name: reader for name, reader in DATASETS.items() if (root / name).is_dir()}
+        inside = [place for place, reader in places.items() if reader.found_in(place)]
+        if inside:
+            raise UdasegError(
+                f"{root} is no dataset, and holds {some([child.name for child in inside])}", f"name one: {inside[0]}"
+            )
     if len(names) != 1:
         fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
         raise UdasegError(f"{root}: the layout {fits}", f"name it with --dataset: {', '.join(DATASETS)}")
