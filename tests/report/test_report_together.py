@@ -72,3 +72,14 @@ def test_the_same_seed_twice_is_no_further_seed(fake_run):
     runs = [fake_run(name, seed=4).whole(0.2, 0.3).root for name in ("a", "b")]
     text = plain(render([collect(run) for run in runs]))
     assert "±" not in text
+
+
+def test_seeds_have_a_mean_without_source_only_scores_and_with_a_stage_beside_the_rest(fake_run):
+    runs = [fake_run(f"seed{s}", classes=("road", "sky"), seed=s) for s in range(2)]
+    for s, run in enumerate(runs):
+        run.training("retrain")
+        run.evaluate("evaluate", [0.4 + s / 10, 0.5 + s / 10], panels=0)
+        run.stage("evaluate", model="runs/demo/retrain/model.pt")
+    runs[0].stage("prototypes", {"features": 256}, model="runs/demo/retrain/model.pt")
+    text = plain(render([collect(run.root) for run in runs]))
+    assert "mean ± sd of 2 seeds – 50.0 ± 7.1 –" in text

@@ -4,14 +4,14 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from udaseg.errors import UdasegError
 from udaseg.files import read_json
-from udaseg.report.collect import TRAINING, RunData, Stage, last_evaluation
+from udaseg.report.collect import Stage, last_evaluation
 from udaseg.report.published import Published, PublishedRow
-from udaseg.report.scores import seed, without_places
+from udaseg.report.scores import lineage, seed, without_places
 
 
 class Spread(NamedTuple):
@@ -60,35 +60,12 @@ def read_run(path: Path) -> Run:
         )
     origin = read_json(folder / "run.json", f"any stage with --run {folder} --recipe NAME writes it again") or {}
     recipe = Path(str(origin.get("recipe", folder.name))).stem
-    own = _lineage(stages, stage) or [one for one in stages.stages if one is stage or _makes_the_model(one)]
+    own = lineage(stages, stage) or [one for one in stages.stages if one is stage or _makes_the_model(one)]
     settings: dict[str, Any] = {}
     for one in (one for one in own if one.manifest):
         settings |= _flat(without_places(one.manifest.get("settings") or {}), "" if one.round == 0 else f"{one.name}/")
     result = dict(stage.result)
     return Run(path, recipe, stage.name, seed(stages), settings, result, result["miou"], origin.get("scale"))
-
-
-def _lineage(run: RunData, stage: Stage) -> list[Stage]:
-    """Find the stages of a run that went into a stage, itself the last, by the paths of their inputs.
-
-    Empty where the model is not the run's own: what made it is not known then.
-    """
-    found, todo = [stage], [stage]
-    while todo:
-        for given in (todo.pop().manifest.get("inputs") or {}).values():
-            parts = PurePath(str(given.get("path"))).parts
-            maker = next((one for one in run.stages if one.manifest and _within(parts, one.name)), None)
-            if maker is not None and maker not in found:
-                found.append(maker)
-                todo.append(maker)
-    trained = any(one.kind in TRAINING for one in found)
-    return [one for one in run.stages if one in found] if trained else []
-
-
-def _within(parts: tuple[str, ...], name: str) -> bool:
-    """Tell whether a path, as it was when the stage ran, is that of a stage, of a file in it or of its labels."""
-    own = PurePath(name).parts
-    return any(parts[len(parts) - less - len(own) : len(parts) - less] == own for less in range(2))
 
 
 def _makes_the_model(stage: Stage) -> bool:

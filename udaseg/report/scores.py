@@ -4,6 +4,7 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from udaseg.errors import UdasegError
@@ -168,10 +169,35 @@ def seed(run: RunData) -> Any:
     return next((stage.manifest.get("seed") for stage in run.stages if stage.manifest and stage.kind in TRAINING), None)
 
 
+def lineage(run: RunData, stage: Stage) -> list[Stage]:
+    """Find the stages of a run that went into a stage, itself the last, by the paths of their inputs.
+
+    Empty where the model is not the run's own: what made it is not known then.
+    """
+    found, todo = [stage], [stage]
+    while todo:
+        for given in (todo.pop().manifest.get("inputs") or {}).values():
+            parts = PurePath(str(given.get("path"))).parts
+            maker = next((one for one in run.stages if one.manifest and _within(parts, one.name)), None)
+            if maker is not None and maker not in found:
+                found.append(maker)
+                todo.append(maker)
+    trained = any(one.kind in TRAINING for one in found)
+    return [one for one in run.stages if one in found] if trained else []
+
+
+def _within(parts: tuple[str, ...], name: str) -> bool:
+    """Tell whether a path, as it was when the stage ran, is that of a stage, of a file in it or of its labels."""
+    own = PurePath(name).parts
+    return any(parts[len(parts) - less - len(own) : len(parts) - less] == own for less in range(2))
+
+
 def _settings(run: RunData) -> str:
-    # An upper bound beside the run changes nothing in the run.
-    done = [stage for stage in run.stages if stage.manifest and stage.leaf != "evaluate-oracle"]
-    settings = {stage.name: stage.manifest.get("settings") for stage in done}
+    # What went into the last scores makes the experiment; a stage beside that, or an upper bound, changes nothing.
+    last = run.evaluation("adapted") or run.evaluation("source")
+    own = [] if last is None else lineage(run, last)
+    done = own or [stage for stage in run.stages if stage.leaf != "evaluate-oracle"]
+    settings = {stage.name: stage.manifest.get("settings") for stage in done if stage.manifest}
     return json.dumps(without_places(settings), sort_keys=True)
 
 
