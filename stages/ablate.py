@@ -28,15 +28,19 @@ FIRST_ROUND = "round1"  # the directory of the first of several rounds
 def run(session: Session, seeds: Sequence[int]) -> None:
     variants, folder = _variants(session), session.out or session.run / "ablation"
     require_read(session.asked, *(recipe for _, recipe in variants.values()))
-    before = (read_json(folder / FIGURES) or {}).get("seeds", [])
+    before = _seeds_of(folder / FIGURES)  # before hours of work: a damaged file is said first
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     for seed in seeds:
         done = [session.run]
         for name, (kept, recipe) in variants.items():
             place = folder / f"seed{seed}" / name
-            origin = session.origin | {"recipe": kept, "seed": seed}
-            recipe = recipe.model_copy(update={"seed": seed})
-            inner = replace(session.inside(), recipe=recipe, run=place, origin=origin, opened={}, force=session.force)
+            own = {
+                "recipe": recipe.model_copy(update={"seed": seed}),
+                "run": place,
+                "opened": {},
+                "force": session.force,
+            }
+            inner = replace(session.inside(), **own, origin=session.origin | {"recipe": kept, "seed": seed})
             if session.dry_run:
                 todo = [row["stage"] for row in chain.states(inner) if row["state"] != "up to date" or session.force]
                 plan = f"would run {', '.join(todo)}" if todo else "up to date"
@@ -162,6 +166,16 @@ def _document(recipe: Recipe, seeds: Sequence[int], found: dict[str, list[dict[s
         "classes": classes,
         "variants": variants,
     }
+
+
+def _seeds_of(figures: Path) -> list[int]:
+    """Read the seeds of an ablation that was made here before; none where there was none."""
+    seeds = (read_json(figures) or {}).get("seeds", [])
+    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
+        raise UdasegError(
+            f"{figures}: seeds is {seeds!r}, expected whole numbers", f"remove {figures}; it is made again"
+        )
+    return seeds
 
 
 def _seeds(text: str) -> list[int]:

@@ -69,6 +69,17 @@ def test_what_changed_is_done_once_more_for_all_variants(workspace, udaseg):
         assert f"{stage}: taken over from runs/tiny/ablation/seed0/full/{stage}" in outcome.err
 
 
+@pytest.mark.parametrize("damage", ["{", "[1]", '{"seeds": 3}', '{"seeds": ["a"]}'])
+def test_damaged_figures_are_said_before_anything_runs(workspace, udaseg, damage):
+    figures = Path("runs/tiny/ablation/ablation.json")
+    figures.parent.mkdir()
+    figures.write_text(damage)
+    outcome = udaseg("ablate --seeds 0", *CHAIN, *ABLATION)
+    assert outcome.code == 1
+    assert f"remove {figures}" in outcome.err
+    assert ": runs in" not in outcome.err
+
+
 def test_a_change_that_nothing_reads_is_told(workspace, udaseg):
     outcome = udaseg("ablate --seeds 0", *CHAIN, "--set", "ablation={student: {distill.steps: 3}}")
     assert outcome.code == 0, outcome.err
