@@ -18,10 +18,10 @@ import numpy as np
 from numba import njit
 from scipy import fft
 
+from udaseg.aligned import aligned
 from udaseg.errors import UdasegError
 
 BLOCK = 768  # columns folded at a time: the folded block stays in the cache
-LINE = 16  # numbers in a line of the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def _spectrum(image_HWC: np.ndarray, bu: int, bv: int) -> np.ndarray:
     groups = _groups(height, bu)
     folded = _buffer(groups)
     projected = np.empty((2 * bu + 2, width * channels), np.float32)
-    product = _aligned(2 * bu + 2, BLOCK)
+    product = _zeros(2 * bu + 2, BLOCK)
     for start in range(0, width * channels, BLOCK):
         stop = min(start + BLOCK, width * channels)
         _fold(image[:, start:stop], np.resize(np.roll(mean, -(start % channels)), stop - start), folded)
@@ -145,7 +145,7 @@ def _add(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> 
     image, out = np.ascontiguousarray(image_HWC).reshape(height, -1), out_HWC.reshape(height, -1)
     groups = _groups(height, bu)
     folded = _buffer(groups)
-    chosen = _aligned(2 * bu + 2, BLOCK)
+    chosen = _zeros(2 * bu + 2, BLOCK)
     for start in range(0, width * channels, BLOCK):
         stop = min(start + BLOCK, width * channels)
         for (rows, _, transposed), part in zip(groups, folded, strict=True):
@@ -174,14 +174,13 @@ def _groups(height: int, b: int) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def _buffer(groups: tuple) -> np.ndarray:
-    return _aligned(len(groups), groups[0][1].shape[1], BLOCK)
+    return _zeros(len(groups), groups[0][1].shape[1], BLOCK)
 
 
-def _aligned(*shape: int) -> np.ndarray:
-    """Give float32 zeros that begin with a line of the cache, so that no vector of `_product` lies across two."""
-    values = np.zeros(prod(shape) + LINE, np.float32)
-    skipped = -values.ctypes.data // values.itemsize % LINE
-    return values[skipped : skipped + prod(shape)].reshape(shape)
+def _zeros(*shape: int) -> np.ndarray:
+    values = aligned(prod(shape)).reshape(shape)
+    values[:] = 0
+    return values
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

@@ -15,9 +15,13 @@ from udaseg.labels import IGNORE
 # Columns handled at a time: 19 classes of 512 float32 fit the first-level cache.
 BLOCK = 512
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_LOG2E = np.float32(1.44269504)
+LOG2E = np.float32(1.44269504)
+FIERCE = np.float32(60)  # above it e^t is out of the question for a probability
 _LOWEST = np.float32(-87)  # below it e^t is no normal float32 and changes no sum that starts at 1
 _ROUNDING = np.float32(12582912)  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+# The bits of a float16, and 2 to the power of what its exponent is biased less than that of a float32.
+_NO_BITS, _MAGNITUDE, _SIGN, _INFINITE = (np.int32(bits) for bits in (0, 0x7FFF, 0x8000, 0x7C00))
+_BIASES = np.float32(2.0**112)
 # 2^f = 1 + f * (...), minimax on [-0.5, 0.5], relative error 9e-8; exactly 1 at f = 0.
 _P1, _P2, _P3, _P4, _P5 = (np.float32(c) for c in (0.69314698, 0.24022242, 0.05550734, 0.00967151, 0.00132647))
 
@@ -62,7 +66,7 @@ def exp2(power):
 @njit(inline="always")
 def exp(t):
     """Return e^t for t <= 87, and that of -87 for less; to 2e-7 near 0, to 4e-6 far from it."""
-    return exp2(max(t, _LOWEST) * _LOG2E)
+    return exp2(max(t, _LOWEST) * LOG2E)
 
 
 def taps(size, target, align_corners):
@@ -109,6 +113,20 @@ def blend(upper_CW, lower_CW, upper_weight, lower_weight, start, n, block, best,
             best[x] = value if wins else before
 
 
+@njit(cache=True, nogil=True)
+def _widen(halves, wide):
+    """Write float16, given as its bits, as float32; return whether all are finite. NumPy takes 16 times as long."""
+    largest = _NO_BITS
+    for i in range(halves.size):
+        bits = np.int32(halves[i])
+        magnitude = bits & _MAGNITUDE
+        largest = max(largest, magnitude)
+        # The bits of a half, moved, are the float32 that is smaller by the difference of the exponents' biases.
+        value = _float_of(magnitude << np.int32(13)) * _BIASES
+        wide[i] = _float_of(bits_of(value) | ((bits & _SIGN) << np.int32(16)))
+    return largest < _INFINITE
+
+
 def prepared(logits_CHW, height, width, align_corners):
     """Check the logits; return them as float32 with the taps of the rows and of the columns."""
     logits_CHW = np.asarray(logits_CHW)
@@ -121,8 +139,13 @@ def prepared(logits_CHW, height, width, align_corners):
         raise UdasegError(f"logits have {len(logits_CHW)} classes; labels are uint8 and hold at most {IGNORE - 1}")
     if height < 1 or width < 1:
         raise UdasegError(f"the size asked for is {height}x{width}; height and width are at least 1")
-    logits_CHW = np.ascontiguousarray(logits_CHW, np.float32)
-    if not np.isfinite(logits_CHW).all():
+    logits_CHW = np.ascontiguousarray(logits_CHW)
+    if logits_CHW.dtype == np.float16:
+        halves_CHW, logits_CHW = logits_CHW, np.empty(logits_CHW.shape, np.float32)
+        finite = _widen(halves_CHW.view(np.uint16).reshape(-1), logits_CHW.reshape(-1))
+    else:
+        finite = np.isfinite(logits_CHW).all()
+    if not finite:
         raise UdasegError("logits hold NaN or infinite values", "the network has diverged: train it again")
     _, h, w = logits_CHW.shape
     return logits_CHW, taps(h, height, align_corners), taps(w, width, align_corners)
