@@ -1,6 +1,7 @@
 """The surroundings that every test runs in."""
 
 import os
+from pathlib import Path
 
 # Two test processes share the cores of a small machine: each keeps to one. To be set before NumPy, Numba and PyTorch.
 for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -8,3 +9,10 @@ for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # What the user's shell says of runs is no concern of the tests.
 for _name in ("UDASEG_RUN", "UDASEG_DEBUG"):
     os.environ.pop(_name, None)
+
+# Numba keeps a compiled kernel until its own file changes, also when what it calls in another file has changed.
+_LIBRARY = Path(__file__).parent.parent / "udaseg"
+_changed = max(path.stat().st_mtime for path in _LIBRARY.rglob("*.py") if "import njit" in path.read_text("utf-8"))
+for _kept in _LIBRARY.rglob("*.nbi"):
+    if _kept.stat().st_mtime < _changed:
+        _kept.unlink(missing_ok=True)
