@@ -47,6 +47,7 @@ class Predictions:
 
     def __init__(self, path: Path):
         self.path = path
+        self._sizes: dict[str, tuple[int, int]] = {}
         with self._readable():
             self._file = hdf5.opened(path)
         try:
@@ -105,6 +106,11 @@ class Predictions:
 
     def size(self, stem: str) -> tuple[int, int]:
         """Return the (height, width) of the labels of a picture."""
+        if stem not in self._sizes:
+            self._sizes[stem] = self._size(stem)
+        return self._sizes[stem]
+
+    def _size(self, stem: str) -> tuple[int, int]:
         with self._readable():
             attributes = self._dataset(stem).attrs
             size = tuple(np.asarray(attributes.get(name, 0)) for name in ("height", "width"))

@@ -79,16 +79,14 @@ def refine(
         for step in chosen:
             if step == "prototypes":
                 decided_HW = argmax_label(rectified_Chw, *size, align_corners)
-                label_HW = (
-                    decided_HW if settings.pixels == "all" else np.where(label_HW == IGNORE, label_HW, decided_HW)
-                )
+                label_HW = decided_HW if settings.pixels == "all" else _where_labelled(label_HW, decided_HW)
             else:
                 if settings.confidence > 0:
                     logits_Chw = rectified_Chw if chosen[0] == "prototypes" else predictions.logits(stem)
                     least = np.full(classes, settings.confidence, np.float32)
                     none = np.zeros(classes, np.float32)
                     sure_HW = thresholded_label(logits_Chw, *size, align_corners, none, least)
-                    label_HW = np.where(sure_HW == IGNORE, sure_HW, label_HW)
+                    label_HW = _where_labelled(sure_HW, label_HW)
                 label_HW = aggregate(label_HW, minimum_of(size))
         return label_HW
 
@@ -125,6 +123,12 @@ def refine(
     if ranks.first():
         write_json(out / "refine.json", document)
     return document
+
+
+def _where_labelled(mask_HW: np.ndarray, label_HW: np.ndarray) -> np.ndarray:
+    """Return the label where the other one is not IGNORE, which is the largest of uint8: np.where takes 5 to 30 times
+    as long."""
+    return np.maximum(label_HW, (mask_HW == IGNORE) * np.uint8(IGNORE))
 
 
 def _counts(before_HW: np.ndarray, after_HW: np.ndarray, classes: int) -> np.ndarray:
