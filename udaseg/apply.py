@@ -23,7 +23,7 @@ STRENGTH = 0.55  # of the classes' colours over the picture
 ROW = 28  # of the legend, in pixels
 
 
-class Seen(NamedTuple):
+class Viewed(NamedTuple):
     """A picture and what the network says of it: its place in the set, and in its batch."""
 
     index: int
@@ -58,22 +58,22 @@ def apply(
 
     todo = [i for i in range(len(shots)) if not labels(i).exists()]
 
-    def seen() -> Iterator[Seen]:
+    def viewed() -> Iterator[Viewed]:
         def infer(images, at):
             return runner.views(images, at, settings)
 
-        for indices, images, views in runner.run(shots, todo, size, settings.batch, infer, pad):
-            for place, (i, image) in enumerate(zip(indices, images, strict=True)):
-                yield Seen(i, place, image, views)
+        for seen in runner.run(shots, todo, size, settings.batch, infer, pad, scales=settings.scales):
+            for place, (i, image) in enumerate(zip(seen.indices, seen.images, strict=True)):
+                yield Viewed(i, place, image, seen.output)
 
-    def write(one: Seen) -> None:
+    def write(one: Viewed) -> None:
         label_HW = runner.label(one.views, one.place, one.image.shape[:2], settings.average)
         blend = one.image * np.float32(1 - STRENGTH) + colours[label_HW]
         with atomic(out / "overlays" / f"{shots.stems[one.index]}.jpg", sync=False) as temporary:
             Pillow.fromarray(blend.astype(np.uint8)).save(temporary, format="JPEG", quality=90)
         write_label(labels(one.index), label_HW, palette)  # the last: a picture with a label is done
 
-    for done, _ in enumerate(ordered(write, seen()), len(shots) - len(todo) + 1):
+    for done, _ in enumerate(ordered(write, viewed()), len(shots) - len(todo) + 1):
         if progress is not None:
             progress(done, len(shots))
     _write_legend(out, space)

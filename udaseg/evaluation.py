@@ -48,20 +48,21 @@ def evaluate(
     tally = Tally(pictures, out)
     own, done = ranks.mine(range(len(pictures)), settings.batch), 0
 
-    def infer(images: Sequence[np.ndarray], seen: HxW | None) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-        return runner.views_with_depth(images, seen, settings)
+    def infer(images: Sequence[np.ndarray], at: HxW) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        return runner.views_with_depth(images, at, settings)
 
-    for indices, images, given in runner.run(pictures, own, size, settings.batch, infer, pad):
-        views, depths = zip(*given, strict=True)
-        for place, (i, image) in enumerate(zip(indices, images, strict=True)):
-            truth = pictures.label(i)
+    for seen in runner.run(
+        pictures, own, size, settings.batch, infer, pad, scales=settings.scales, beside=pictures.label
+    ):
+        views, depths = zip(*seen.output, strict=True)
+        for place, (i, image, truth) in enumerate(zip(seen.indices, seen.images, seen.beside, strict=True)):
             tally.add(i, image, truth, runner.label(views, place, truth.shape, settings.average))
             if errors is not None:
                 each = [depth_N1hw[place : place + 1] for depth_N1hw in depths]
                 found = DepthErrors()
                 found.add(*_metres(pictures, i, averaged(each, truth.shape, "logits", runner.model.align_corners)))
                 errors[i] = found.pixels, *found.sums
-        done += len(indices)
+        done += len(seen.indices)
         if progress is not None:
             progress(done, len(own))
     metrics = tally.document()

@@ -1,6 +1,7 @@
 """Work over many pictures at once, with results in order and a bounded number of them in memory."""
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,13 +12,13 @@ Outcome = TypeVar("Outcome")
 Progress = Callable[[int, int], None]
 
 
-def ordered(function: Callable[[Item], Outcome], items: Iterable[Item]) -> Iterator[Outcome]:
-    """Give function(item) for each item, in order, computed by a thread for each core.
+def ordered(function: Callable[[Item], Outcome], items: Iterable[Item], most: int | None = None) -> Iterator[Outcome]:
+    """Give function(item) for each item, in order, computed by a thread for each core, at most `most`.
 
     The work is decoding, encoding and compiled kernels, which all let other threads run meanwhile. At most twice as
     many results wait as there are threads. The first error ends it; what has not begun by then is not begun.
     """
-    workers = os.cpu_count() or 1
+    workers = min(os.cpu_count() or 1, most or sys.maxsize)
     pool = ThreadPoolExecutor(workers)
     waiting: deque[Future[Outcome]] = deque()
     try:

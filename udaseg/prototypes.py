@@ -122,11 +122,11 @@ def gather(
         sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
         for b in ranks.mine(range(len(blocks))):
             block = Centroids(len(space), runner.model.feature_channels)
-            for indices, _, output in runner.run(pictures, blocks[b], side.size, settings.batch, pad=side.pad):
-                for i, features_DHW in zip(indices, output.features, strict=True):
+            for seen in runner.run(pictures, blocks[b], side.size, settings.batch, pad=side.pad, beside=label):
+                for label_HW, features_DHW in zip(seen.beside, seen.output.features, strict=True):
                     features_HWD = features_DHW.permute(1, 2, 0).contiguous()
-                    block.add(features_HWD.cpu(), resize_label(label(i), tuple(features_HWD.shape[:2])))
-                done += len(indices) * ranks.count()
+                    block.add(features_HWD.cpu(), resize_label(label_HW, tuple(features_HWD.shape[:2])))
+                done += len(seen.indices) * ranks.count()
                 step(done)
             sums_BCD[b], counts_BC[b] = block.sums, block.counts
         for sums_CD, counts_C in zip(ranks.total(sums_BCD), ranks.total(counts_BC), strict=True):

@@ -92,13 +92,11 @@ class Pictures:
 
 def test_padded_pictures_are_seen_at_their_own_aspect_without_the_padding(runner):
     pictures = Pictures((80, 120), (80, 120), (120, 60))
-    found = [
-        (list(indices), output.logits) for indices, _, output in runner.run(pictures, range(3), (64, 96), 3, pad=True)
-    ]
+    found = [(list(seen.indices), seen.output.logits) for seen in runner.run(pictures, range(3), (64, 96), 3, pad=True)]
     assert [indices for indices, _ in found] == [[0], [1], [2]]
     for i, (height, width) in enumerate([(64, 96), (64, 96), (64, 32)]):
         assert torch.equal(found[i][1], runner.infer([pictures.image(i)], (height, width)).logits)
-    together = [list(indices) for indices, *_ in runner.run(pictures, range(2), (64, 96), 2, pad=True)]
+    together = [list(seen.indices) for seen in runner.run(pictures, range(2), (64, 96), 2, pad=True)]
     assert together == [[0, 1]]
 
 

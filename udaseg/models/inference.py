@@ -1,9 +1,9 @@
 """Run a trained network over pictures."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,12 +16,24 @@ from udaseg.models.averaging import averaged
 from udaseg.models.heads import Heads
 from udaseg.models.output import Output
 from udaseg.models.preprocess import normalise
-from udaseg.parallel import Progress
+from udaseg.parallel import Progress, ordered
 from udaseg.recipe import HxW, Views
 
 
 class Pictures(Protocol):
     def image(self, i: int) -> np.ndarray: ...
+
+
+READERS = 8  # threads that read ahead, two pictures each: a network on a GPU is faster than one of them
+
+
+class Seen(NamedTuple):
+    """Pictures of one size, by their place in the set, and what the network gave for them."""
+
+    indices: Sequence[int]
+    images: list[np.ndarray]  # uint8 [H, W, 3], at their own size
+    beside: list[Any]  # what was read beside each
+    output: Any
 
 
 class Runner:
@@ -50,29 +62,30 @@ class Runner:
         batch: int,
         infer: Callable[[Sequence[np.ndarray], HxW | None], Any] | None = None,
         pad: bool = False,
-    ) -> Iterator[tuple[Sequence[int], list[np.ndarray], Any]]:
-        """Give (indices, uint8 images [H, W, 3] at their own size, what `infer` gives for them), batch by batch.
+        *,
+        scales: Sequence[float] = (1.0,),
+        beside: Callable[[int], Any] | None = None,
+    ) -> Iterator[Seen]:
+        """Give the pictures and what `infer` gives for them, batch by batch.
 
-        Pictures of one size share a batch; the next batch is read while the network works on this one. Without
-        `infer` the network is run once: `self.infer`. With `pad` pictures keep their aspect within `size`; padding is
-        for batches in training, so the network is not shown any.
+        Pictures of one size share a batch. Those that follow are read, and brought to `size`, while the network works;
+        for other `scales` than 1 infer is given them at their own size. `beside` is read with each, such as its label.
+        Without `infer` the network is run once: `self.infer`. With `pad` pictures keep their aspect within `size`;
+        padding is for batches in training, so the network is not shown any.
         """
-        infer = infer or self.infer
-        with ThreadPoolExecutor(1) as ahead:
+        infer, once = infer or self.infer, set(scales) == {1.0}
 
-            def read(start: int) -> list[np.ndarray]:
-                return [pictures.image(i) for i in indices[start : start + batch]]
+        def read(i: int) -> tuple[np.ndarray, HxW, np.ndarray, Any]:
+            image = pictures.image(i)
+            at = seen_size(image.shape, size, pad) or image.shape[:2]
+            return image, at, resize(image, at) if once else image, beside(i) if beside is not None else None
 
-            waiting = ahead.submit(read, 0)
-            for start in range(0, len(indices), batch):
-                images = waiting.result()
-                waiting = ahead.submit(read, start + batch)
-                own = [seen_size(image.shape, size, pad) or image.shape[:2] for image in images]
-                if len(set(own)) > 1:
-                    for i, image, seen in zip(indices[start : start + batch], images, own, strict=True):
-                        yield [i], [image], infer([image], seen)
-                else:
-                    yield indices[start : start + batch], images, infer(images, own[0])
+        ahead = ordered(read, indices, READERS)
+        for start in range(0, len(indices), batch):
+            images, sizes, given, others = map(list, zip(*islice(ahead, batch), strict=True))
+            own = indices[start : start + batch]
+            for part in [slice(i, i + 1) for i in range(len(own))] if len(set(sizes)) > 1 else [slice(None)]:
+                yield Seen(own[part], images[part], others[part], infer(given[part], sizes[part][0]))
 
     def adapt_statistics(
         self,
@@ -92,10 +105,10 @@ class Runner:
         """
 
         def inputs() -> Iterator[Tensor]:
-            for indices, _, input_N3HW in self.run(pictures, range(count), size, batch, self._input, pad):
-                yield input_N3HW
+            for seen in self.run(pictures, range(count), size, batch, self._input, pad):
+                yield seen.output
                 if progress is not None:
-                    progress(indices[-1] + 1, count)
+                    progress(seen.indices[-1] + 1, count)
 
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             batchnorm.take(self.model.stem() if stem else self.model, inputs())

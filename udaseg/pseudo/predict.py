@@ -48,14 +48,14 @@ def predict(
             read = None if progress is None else lambda count, _: progress(count, total)
             runner.adapt_statistics(target, len(target), size, settings.batch, pad, read, stem=settings.adabn == "stem")
 
-        def infer(images: Sequence[np.ndarray], seen: HxW | None) -> np.ndarray:
-            return runner.scores(images, seen, settings).half().cpu().numpy()
+        def infer(images: Sequence[np.ndarray], at: HxW) -> np.ndarray:
+            return runner.scores(images, at, settings).half().cpu().numpy()
 
         own = ranks.mine(todo, settings.batch)
-        for indices, images, logits_NCHW in runner.run(target, own, size, settings.batch, infer, pad):
-            for i, image, logits_CHW in zip(indices, images, logits_NCHW, strict=True):
+        for seen in runner.run(target, own, size, settings.batch, infer, pad, scales=settings.scales):
+            for i, image, logits_CHW in zip(seen.indices, seen.images, seen.output, strict=True):
                 writer.put(target.records[i].stem, logits_CHW, *image.shape[:2])
-            done += len(indices) * ranks.count()
+            done += len(seen.indices) * ranks.count()
             if progress is not None:
                 progress(min(done, total), total)
     return runner.environment

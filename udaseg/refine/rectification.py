@@ -56,9 +56,10 @@ def rectifier(
                 "make the pseudo-labels from the pictures of this recipe's target",
             )
         indices = [place[stem] for stem in stems]
-        for batch, _, output in runner.run(target, indices, side.size, settings.batch, pad=side.pad):
-            distances_NChw = distances(output.features, centroids_CD.to(output.features.device))
-            for i, distances_Chw in zip(batch, distances_NChw, strict=True):
+        for seen in runner.run(target, indices, side.size, settings.batch, pad=side.pad):
+            features_NDhw = seen.output.features
+            distances_NChw = distances(features_NDhw, centroids_CD.to(features_NDhw.device))
+            for i, distances_Chw in zip(seen.indices, distances_NChw, strict=True):
                 stem = target.records[i].stem
                 logits_Chw = torch.from_numpy(predictions.logits(stem)).to(distances_Chw.device)
                 at_grid_Chw = distances_Chw[None]
