@@ -57,14 +57,15 @@ def test_gives_torchs_labels_and_confidences(shape, size, dtype, align_corners):
     assert (label == expected_CHW.argmax(0)).mean() > 0.999
 
 
+@pytest.mark.parametrize("stride", [4, 8, 16, 64])
 @pytest.mark.parametrize("scale", [0.3, 1.5, 6, 30])
-def test_confidence_is_exact_to_a_millionth_at_stride_8(scale):
-    logits_CHW = some_logits((19, 32, 64), scale=scale)
+def test_confidence_is_exact_to_a_millionth(scale, stride):
+    logits_CHW, size = some_logits((19, 16, 16), scale=scale), (16 * stride, 16 * stride)
     logits_1CHW = torch.from_numpy(logits_CHW.astype(np.float64))[None]
-    exact = interpolate(logits_1CHW, size=(256, 512), mode="bilinear", align_corners=False).softmax(1)[0].amax(0)
+    exact = interpolate(logits_1CHW, size=size, mode="bilinear", align_corners=False).softmax(1)[0].amax(0)
     # What single precision loses grows with the logits; torch, in it, is off by as much.
     tolerance = 1e-6 * max(1, scale / 6)
-    assert np.abs(label_and_confidence(logits_CHW, 256, 512, False)[1] - exact.numpy()).max() < tolerance
+    assert np.abs(label_and_confidence(logits_CHW, *size, False)[1] - exact.numpy()).max() < tolerance
 
 
 def test_every_half_is_read_as_the_number_that_it_is():
@@ -134,6 +135,24 @@ def test_regions_that_are_decided_by_their_corners_come_to_what_their_pixels_do(
         own = np.take_along_axis(softmax_by_torch(logits_CHW, *size, align_corners), winner[None], 0)[0]
         assert (label_of(bias=bias) == np.where(own >= thresholds[winner], winner, 255)).mean() > 0.99
     assert 0 < kept < 3 * label.size
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_shape_comes_to_what_its_pixels_do(seed):
+    rng = np.random.default_rng(seed)
+    classes, height, width = rng.choice([1, 2, 5, 19, 60]), *rng.integers(1, 14, 2)
+    size = tuple(max(1, int(side * rng.choice([1, 3, 4, 7.5, 8, 9.3, 16, 33]))) for side in (height, width))
+    align_corners, scale = bool(rng.integers(2)), rng.choice([0.01, 0.5, 2, 5, 20])
+    logits_CHW = (rng.normal(size=(classes, height, width)) * scale).astype(np.float16)
+    label, confidence = label_and_confidence(logits_CHW, *size, align_corners)
+    np.testing.assert_array_equal(argmax_label(logits_CHW, *size, align_corners), label)
+    p_CHW = softmax_by_torch(logits_CHW, *size, align_corners)
+    np.testing.assert_allclose(confidence, p_CHW.max(0), atol=1e-4)
+    np.testing.assert_allclose(np.take_along_axis(p_CHW, label[None].astype(int), 0)[0], p_CHW.max(0), atol=1e-4)
+    thresholds = np.array([np.quantile(confidence[label == c], 0.6) if c in label else 1 for c in range(classes)])
+    thresholds = thresholds.astype(np.float32)
+    kept = thresholded_label(logits_CHW, *size, align_corners, np.zeros(classes, np.float32), thresholds)
+    np.testing.assert_array_equal(kept, np.where(confidence >= thresholds[label], label, 255))
 
 
 def test_threads_do_not_disturb_each_other():

@@ -1,8 +1,8 @@
 """What four neighbouring logits tell of the pixels between them, so that hardly a pixel has to be looked at by itself.
 
-A cell is the pixels between four neighbouring logits, and a band the rows of cells between two rows of logits. In a
-cell the upsampled logits are bilinear, and evenly spaced: its corners bound what lies between them, they leave few
-classes that can win, and exponentials follow from one another by multiplication.
+A cell is the pixels between four neighbouring logits, or a part of them where they are many, and a band is the rows of
+pixels of a row of cells. In a cell the upsampled logits are bilinear, and evenly spaced: its corners bound what lies
+between them, they leave few classes that can win, and exponentials follow from one another by multiplication.
 """
 
 from typing import NamedTuple
@@ -11,14 +11,14 @@ import numpy as np
 from numba import njit
 
 from udaseg.labels import IGNORE
-from udaseg.upsampling import BLOCK, FIERCE, exp
+from udaseg.upsampling import FIERCE, exp
 
 ROUNDED = np.float32(1e-5)  # more than interpolation is off by, as a part of the largest logit
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _LAST_BITS = np.float32(3e-7)  # more than a confidence is off by
-# What is steeper than this between two corners of a cell loses bits when its exponential is multiplied from pixel to
-# pixel: up to it, probabilities are off by 3e-7 at most.
-_STEEP = np.float32(8)
+# An exponential that is multiplied from pixel to pixel loses bits with every pixel, and the steeper it is. Within these
+# bounds, on the pixels of a side and on what a logit differs by between two corners, probabilities are good to 1e-6.
+_LONGEST, _STEEP = 8, np.float32(8)
 _OPEN = -1  # the verdict on a cell whose corners do not tell
 
 
@@ -41,12 +41,12 @@ Taps = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def bands_and_cells(rows: Taps, columns: Taps, classes: int) -> tuple[np.ndarray, Cells]:
     """Return the first row of every band and the height, int64, and cells yet to be judged.
 
-    rows and columns are as `upsampling.taps` returns them. There are no cells where few pixels lie between four logits
-    (a cell takes as long to judge as some eight pixels), or more than BLOCK side by side.
+    rows and columns are as `upsampling.taps` returns them. There are no cells where few pixels lie between four logits:
+    a cell takes as long to judge as some eight pixels.
     """
     bands, firsts = _begins(rows), _begins(columns)
     pixels = len(rows[0]) * len(columns[0]) / ((len(bands) - 1) * (len(firsts) - 1))
-    if pixels < 16 or np.diff(firsts).max() > BLOCK:
+    if pixels < 16:
         firsts = firsts[:1]
     n = len(firsts) - 1
     logits = (np.empty(shape, np.float32) for shape in ((classes, 4 * n), (classes, n), n))
@@ -57,7 +57,11 @@ def _begins(taps):
     """Return where the weights begin anew, and the end: between two logits they grow evenly, before the first not."""
     low, _, _, weight = taps
     anew = (np.diff(low) != 0) | ((weight[:-1] == 0) & (weight[1:] != 0))
-    return np.concatenate(([0], np.flatnonzero(anew) + 1, [len(low)]))
+    begins = np.concatenate(([0], np.flatnonzero(anew) + 1, [len(low)]))
+    length = np.diff(begins)
+    parts = -(-length // _LONGEST)
+    within = np.arange(len(low)) - np.repeat(begins[:-1], length)
+    return np.append(np.flatnonzero(within % np.repeat(-(-length // parts), length) == 0), len(low))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # a division that may raise is no vector code
