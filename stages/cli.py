@@ -86,6 +86,13 @@ def run(arguments: list[str]) -> int:
     except OSError as error:  # the machine's: permissions, a full disk, a share that is gone
         place = f" {error.filename}" if error.filename else ""
         return _failed(error, f"cannot read or write{place}: {error.strerror or error}", "mend it, then run it again")
+    except RuntimeError as error:  # PyTorch's OutOfMemoryError is one
+        torch = sys.modules.get("torch")
+        if torch is None or not isinstance(error, torch.OutOfMemoryError):
+            raise
+        said = str(error).partition(". ")[2].partition(". ")[0]  # how much it wanted
+        hint = "give the stage smaller batches, such as --set warmup.batch=1, smaller crops (augment.crop) or pictures"
+        return _failed(error, f"the GPU has not enough memory: {said[:200]}", hint)
     return 0
 
 

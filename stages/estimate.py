@@ -75,7 +75,7 @@ def _memory() -> tuple[int, int]:
     """Give the most bytes that this process ever held in memory, and on a GPU."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     torch = sys.modules.get("torch")
-    on_gpu = torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_available() else 0
+    on_gpu = torch.cuda.max_memory_reserved() if torch is not None and torch.cuda.is_available() else 0
     return most if sys.platform == "darwin" else 1024 * most, on_gpu
 
 

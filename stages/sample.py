@@ -49,8 +49,9 @@ class Sample:
         if not self.trains:
             return self.pictures(whole)
         from udaseg.data.loading import kept
+        from udaseg.models import devices
 
-        self.kept += kept(len(whole), size)
+        self.kept += kept(len(whole), size, workers=devices.workers(devices.choose()))
         return whole
 
     def predictions(self, path: Path) -> Path:

@@ -1,5 +1,6 @@
 """The surroundings that every test runs in."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -14,5 +15,6 @@ for _name in ("UDASEG_RUN", "UDASEG_DEBUG"):
 _LIBRARY = Path(__file__).parent.parent / "udaseg"
 _changed = max(path.stat().st_mtime for path in _LIBRARY.rglob("*.py") if "import njit" in path.read_text("utf-8"))
 for _kept in _LIBRARY.rglob("*.nbi"):
-    if _kept.stat().st_mtime < _changed:
-        _kept.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # of several test processes, one removes it
+        if _kept.stat().st_mtime < _changed:
+            _kept.unlink()

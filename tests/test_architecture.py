@@ -13,7 +13,7 @@ FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/*.py")])
 # stages -> methods -> models, data -> what everybody may use. A method is one name here, in one file or several.
 GROUND = {"udaseg", "errors", "files", "parallel", "labels", "geometry", "recipe", "recipes", "metrics",
           "adoption", "aligned", "artifacts", "aside", "depth_errors", "hdf5", "locks", "outputs", "ranks"}  # fmt: skip
-MIDDLE = {"models", "data", "predictions", "upsampling", "cells", "pixels", "confidence", "prototypes"}
+MIDDLE = {"models", "data", "predictions", "upsampling", "cells", "confidence", "prototypes"}
 METHODS = {
     "fda": "fda", "stylize": "fda", "depth": "depth",
     "evaluation": "evaluation", "pseudo": "pseudo", "refine": "refine", "train": "train",

@@ -110,6 +110,20 @@ def test_without_bias_a_pixel_is_kept_exactly_where_its_confidence_reaches_the_t
     np.testing.assert_array_equal(kept, expected)
 
 
+def test_a_bias_may_put_a_class_first_whose_probability_is_nothing():
+    logits_CHW = np.empty((3, 4, 4), np.float32)
+    logits_CHW[:] = np.array([0, 100, 95])[:, None, None] + np.random.default_rng(0).normal(size=(3, 4, 4))
+    bias = np.array([100, 0, 5], np.float32)
+    p_CHW = softmax_by_torch(logits_CHW, 32, 32, False)
+    full_1CHW = interpolate(torch.from_numpy(logits_CHW)[None], (32, 32), mode="bilinear")
+    winner = (full_1CHW[0].numpy() + bias[:, None, None]).argmax(0)
+    own = np.take_along_axis(p_CHW, winner[None], 0)[0]
+    for threshold in (0.1, 0.9):
+        expected = np.where(own >= threshold, winner, 255)
+        kept = thresholded_label(logits_CHW, 32, 32, False, bias, np.full(3, threshold, np.float32))
+        assert (kept == expected).mean() > 0.99
+
+
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize(("grid", "size"), [((20, 33), (160, 264)), ((21, 34), (151, 300)), ((9, 9), (37, 90))])
 @pytest.mark.parametrize("scale", [1, 8, 40, 3000])

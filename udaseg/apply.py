@@ -9,7 +9,6 @@ import numpy as np
 import yaml
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
-from torch import Tensor
 
 from udaseg.data.pictures import write_label
 from udaseg.data.shots import Shots
@@ -23,13 +22,12 @@ STRENGTH = 0.55  # of the classes' colours over the picture
 ROW = 28  # of the legend, in pixels
 
 
-class Viewed(NamedTuple):
-    """A picture and what the network says of it: its place in the set, and in its batch."""
+class Decided(NamedTuple):
+    """A picture and its label, and its place in the set."""
 
     index: int
-    place: int
     image: np.ndarray
-    views: list[Tensor]
+    label: np.ndarray
 
 
 def apply(
@@ -58,22 +56,22 @@ def apply(
 
     todo = [i for i in range(len(shots)) if not labels(i).exists()]
 
-    def viewed() -> Iterator[Viewed]:
+    def decided() -> Iterator[Decided]:
         def infer(images, at):
             return runner.views(images, at, settings)
 
         for seen in runner.run(shots, todo, size, settings.batch, infer, pad, scales=settings.scales):
             for place, (i, image) in enumerate(zip(seen.indices, seen.images, strict=True)):
-                yield Viewed(i, place, image, seen.output)
+                # One at a time: all classes of a large picture take gigabytes on a GPU.
+                yield Decided(i, image, runner.label(seen.output, place, image.shape[:2], settings.average))
 
-    def write(one: Viewed) -> None:
-        label_HW = runner.label(one.views, one.place, one.image.shape[:2], settings.average)
-        blend = one.image * np.float32(1 - STRENGTH) + colours[label_HW]
+    def write(one: Decided) -> None:
+        blend = one.image * np.float32(1 - STRENGTH) + colours[one.label]
         with atomic(out / "overlays" / f"{shots.stems[one.index]}.jpg", sync=False) as temporary:
             Pillow.fromarray(blend.astype(np.uint8)).save(temporary, format="JPEG", quality=90)
-        write_label(labels(one.index), label_HW, palette)  # the last: a picture with a label is done
+        write_label(labels(one.index), one.label, palette)  # the last: a picture with a label is done
 
-    for done, _ in enumerate(ordered(write, viewed()), len(shots) - len(todo) + 1):
+    for done, _ in enumerate(ordered(write, decided()), len(shots) - len(todo) + 1):
         if progress is not None:
             progress(done, len(shots))
     _write_legend(out, space)

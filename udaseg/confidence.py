@@ -6,61 +6,114 @@ pixel the winning class and its softmax probability. Few pixels are looked at by
 tells what holds between four neighbouring logits.
 The kernels hold no global state and release the GIL, so a stage may run one in each of its threads.
 
-Only additions and multiplications in a fixed order are used (no fused multiply-add, no reassociation), so the
-label and the confidence of a pixel are the same bits on every machine and in every function of this file. The
+All is done in a fixed order, and the compiler may neither reorder nor fuse it, so the label and the confidence of a
+pixel are the same bits on every machine, whether the confidence is asked for or compared with a threshold. The
 self-training threshold is the confidence of a pixel, so the comparison with it has to be exact.
 """
 
 import numpy as np
 from numba import njit
 
-from udaseg.cells import ROUNDED, bands_and_cells, judge, sort
-from udaseg.pixels import contend, drop, look, reference_probability
-from udaseg.upsampling import exp, hold, prepared
+from udaseg.cells import ROUNDED, bands_and_cells, divide, judge, weigh
+from udaseg.labels import IGNORE
+from udaseg.upsampling import BLOCK, blend, exp, hold, prepared
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _NO_CONFIDENCE = np.empty((0, 0), np.float32)
+
+
+@njit(inline="always")
+def _rebias(block, bias, n, own, score, winner):
+    """Let the class of the highest logit + bias win instead; own is the logit of the winner."""
+    score[:] = -np.inf
+    for c in range(block.shape[0]):
+        logit = block[c]
+        for x in range(n):
+            value, biased = logit[x], logit[x] + bias[c]
+            before, held, first = score[x], own[x], winner[x]
+            wins = biased > before
+            winner[x] = c if wins else first
+            own[x] = value if wins else held
+            score[x] = biased if wins else before
+
+
+@njit(inline="always")
+def _normalise(block, best, n, own):
+    """Turn own, the logit of the winner, into its softmax probability."""
+    total = np.zeros(BLOCK, np.float32)
+    for c in range(block.shape[0]):
+        logit = block[c]
+        for x in range(n):
+            total[x] += exp(logit[x] - best[x])
+    for x in range(n):
+        own[x] = exp(own[x] - best[x]) / total[x]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # a division that may raise is no vector code
+def _look(upper_CW, lower_CW, rows, first, columns, bias, thresholds, label, confidence):
+    """Decide the pixels in the columns given, one by one; label and confidence are of the band that begins with first.
+
+    An empty confidence is not written.
+    """
+    biased, selects, confides = np.any(bias != _ZERO), np.any(thresholds > _ZERO), confidence.size > 0
+    block = np.empty((len(bias), BLOCK), np.float32)
+    best, own, score = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    winner = np.empty(BLOCK, np.uint32)
+    for k in range(label.shape[0]):
+        for start in range(0, len(columns), BLOCK):
+            at = columns[start : start + BLOCK]
+            n = len(at)
+            blend(upper_CW, lower_CW, rows[2][first + k], rows[3][first + k], start, n, block, best, winner)
+            own[:n] = best[:n]
+            if biased:
+                _rebias(block, bias, n, own, score, winner)
+            if selects or confides:
+                _normalise(block, best, n, own)
+            if selects:
+                for x in range(n):
+                    if own[x] < thresholds[winner[x]]:
+                        winner[x] = IGNORE
+            for x in range(n):
+                label[k, at[x]] = winner[x]
+            if confides:
+                for x in range(n):
+                    confidence[k, at[x]] = own[x]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _decide(logits_CHW, rows, columns, bands, cells, bias, thresholds, label, confidence):
     """Write argmax(logit + bias) and its softmax probability; IGNORE where that is below the class's threshold.
 
-    An empty confidence is not written, and no softmax taken where there are no thresholds either (all zero). bands and
+    An empty confidence is not written; thresholds of 0 are none. At most one of the two is asked for. bands and
     cells are those of `bands_and_cells`; without cells all pixels are looked at one by one.
     """
     classes, width, n = logits_CHW.shape[0], label.shape[1], len(cells.firsts) - 1
-    selects, confides = np.any(thresholds > _ZERO), confidence.size > 0
-    asked = 2 if confides else 1 if selects else 0
     low, high, low_weight, high_weight = columns
     ends = np.append(cells.firsts[:-1], cells.firsts[1:] - 1)
     corners = low[ends], high[ends], low_weight[ends], high_weight[ends]
     corners_2CM, corners_held = np.empty((2, classes, 2 * n), np.float32), np.full(2, -1)
     weights, slack = np.empty((2, 2), np.float32), ROUNDED * max(_ONE, np.abs(logits_CHW).max())
-    contested, weighed = np.empty(n, np.int64), np.empty(n, np.int64)
-    scratch = np.empty(((bands[1:] - bands[:-1]).max() if asked == 1 else 0, width), np.float32)
     rows_2CW, held = np.empty((2, classes, width), np.float32), np.full(2, -1)
-    looked, looks = np.arange(width), width
+    led, looked, looks = np.empty(n, np.int64), np.arange(width), width
     for band in range(len(bands) - 1):
         first, last = bands[band], bands[band + 1]
-        above, below, label_hW = rows[0][first], rows[1][first], label[first:last]
+        above, below, label_hW, confidence_hW = (
+            rows[0][first],
+            rows[1][first],
+            label[first:last],
+            confidence[first:last],
+        )
         if n:
             for end, row in enumerate((first, last - 1)):
                 weights[end, 0], weights[end, 1] = rows[2][row], rows[3][row]
             hold(logits_CHW, above, corners, corners_held, corners_2CM)
             hold(logits_CHW, below, corners, corners_held, corners_2CM)
             judge(cells, corners_2CM[above % 2], corners_2CM[below % 2], weights, bias, thresholds, slack)
-            contests, weighs, looks = sort(cells, asked, label_hW[0], contested, weighed, looked)
+            leds, looks = divide(cells, confidence.size > 0, label_hW[0], led, looked)
             for k in range(1, last - first):
                 label_hW[k] = label_hW[0]
-            probability_hW = confidence[first:last] if confides else scratch[: last - first]
-            if weighs:
-                reference_probability(cells, weighed[:weighs], probability_hW)
-            if contests:
-                own = contested[:contests]
-                contend(cells, own, logits_CHW, rows, columns, first, bias, label_hW, probability_hW)
-            if weighs and selects:
-                drop(cells, weighed[:weighs], thresholds, probability_hW, label_hW)
+            if leds:
+                weigh(cells, led[:leds], thresholds, label_hW, confidence_hW)
         if looks:
             at, taken = looked[:looks], columns
             if n:
@@ -68,7 +121,7 @@ def _decide(logits_CHW, rows, columns, bands, cells, bias, thresholds, label, co
             hold(logits_CHW, above, taken, held, rows_2CW)
             hold(logits_CHW, below, taken, held, rows_2CW)
             upper_CW, lower_CW = rows_2CW[above % 2], rows_2CW[below % 2]
-            look(upper_CW, lower_CW, rows, first, at, bias, thresholds, label_hW, confidence[first:last])
+            _look(upper_CW, lower_CW, rows, first, at, bias, thresholds, label_hW, confidence_hW)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -99,6 +152,15 @@ def _softmax(logits_CHW, rows, columns, probabilities_CHW):
                 probabilities_CHW[c, y, x] /= total[x]
 
 
+def _decided(logits_CHW, height, width, align_corners, bias=None, thresholds=None, confidence=_NO_CONFIDENCE):
+    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
+    label, none = np.empty((height, width), np.uint8), np.zeros(len(logits_CHW), np.float32)
+    bias, thresholds = none if bias is None else bias, none if thresholds is None else thresholds
+    bands, cells = bands_and_cells(rows, columns, len(logits_CHW))
+    _decide(logits_CHW, rows, columns, bands, cells, bias, thresholds, label, confidence)
+    return label
+
+
 def label_and_confidence(
     logits_CHW: np.ndarray, height: int, width: int, align_corners: bool
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -106,25 +168,17 @@ def label_and_confidence(
 
     logits_CHW is float16 or float32 [C, h, w], C at most 254; (height, width) is the size asked for. The logits are
     upsampled bilinearly before the softmax. Returns uint8 [H, W] (of equal logits the lowest class) and float32
-    [H, W], within 1e-6 of the exact softmax. Raises UdasegError for other ranks and dtypes and for logits that are
-    not finite.
+    [H, W], within 1e-6 of the exact softmax where a logit stands for a power of 2 of pixels; elsewhere their places
+    are rounded, as torch rounds them, and may change it by 1e-4. Raises UdasegError for other ranks and dtypes and for
+    logits that are not finite.
     """
-    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
-    label, confidence = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
-    none = np.zeros(len(logits_CHW), np.float32)
-    _decide(logits_CHW, rows, columns, *bands_and_cells(rows, columns, len(logits_CHW)), none, none, label, confidence)
-    return label, confidence
+    confidence = np.empty((max(0, height), max(0, width)), np.float32)
+    return _decided(logits_CHW, height, width, align_corners, confidence=confidence), confidence
 
 
 def argmax_label(logits_CHW: np.ndarray, height: int, width: int, align_corners: bool) -> np.ndarray:
-    """Return only the label of label_and_confidence, uint8 [H, W], in a third of its time: enough to evaluate."""
-    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
-    label = np.empty((height, width), np.uint8)
-    none = np.zeros(len(logits_CHW), np.float32)
-    _decide(
-        logits_CHW, rows, columns, *bands_and_cells(rows, columns, len(logits_CHW)), none, none, label, _NO_CONFIDENCE
-    )
-    return label
+    """Return only the label of label_and_confidence, uint8 [H, W], in half of its time: enough to evaluate."""
+    return _decided(logits_CHW, height, width, align_corners)
 
 
 def thresholded_label(
@@ -136,19 +190,7 @@ def thresholded_label(
     With a bias of zero a pixel is kept exactly where label_and_confidence's confidence is >= thresholds[label]. This
     takes two thirds of the time of that.
     """
-    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
-    label = np.empty((height, width), np.uint8)
-    _decide(
-        logits_CHW,
-        rows,
-        columns,
-        *bands_and_cells(rows, columns, len(logits_CHW)),
-        bias,
-        thresholds,
-        label,
-        _NO_CONFIDENCE,
-    )
-    return label
+    return _decided(logits_CHW, height, width, align_corners, bias, thresholds)
 
 
 def probabilities(logits_CHW: np.ndarray, height: int, width: int, align_corners: bool) -> np.ndarray:

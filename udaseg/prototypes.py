@@ -125,7 +125,7 @@ def gather(
             for seen in runner.run(pictures, blocks[b], side.size, settings.batch, pad=side.pad, beside=label):
                 for label_HW, features_DHW in zip(seen.beside, seen.output.features, strict=True):
                     features_HWD = features_DHW.permute(1, 2, 0).contiguous()
-                    block.add(features_HWD.cpu(), resize_label(label_HW, tuple(features_HWD.shape[:2])))
+                    block.add(features_HWD.cpu().float(), resize_label(label_HW, tuple(features_HWD.shape[:2])))
                 done += len(seen.indices) * ranks.count()
                 step(done)
             sums_BCD[b], counts_BC[b] = block.sums, block.counts

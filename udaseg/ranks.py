@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 BLOCKS = 64
-PATIENCE = timedelta(days=7)  # with a process that works: one that has ended is noticed at once
+PATIENCE = timedelta(days=7)  # with a process that works: gloo notices at once that one has ended
+STEP = timedelta(minutes=30)  # the same within a step of training: NCCL notices nothing, and gives up after that time
 _now = {"alone": False, "learning": False}  # plain values: PyTorch asks in threads of its own
 
 
@@ -90,8 +91,12 @@ def _reduced(tensor: "Tensor", how: str) -> "Tensor":
     import torch
 
     whole = tensor.detach().clone(memory_format=torch.contiguous_format)
-    among = _of_devices() if whole.is_cuda else None
-    _together(lambda group: group.all_reduce(whole, getattr(group.ReduceOp, how), group=among))
+
+    def reduce(group: Any) -> None:
+        among = _of_devices() if whole.is_cuda else None
+        group.all_reduce(whole, getattr(group.ReduceOp, how), group=among)
+
+    _together(reduce)
     return whole
 
 
@@ -180,4 +185,4 @@ def _of_devices() -> Any:
     own = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if total(np.array([own], np.int64))[0] < count():
         return None
-    return _group().new_group(backend="nccl", timeout=PATIENCE)
+    return _group().new_group(backend="nccl", timeout=STEP)

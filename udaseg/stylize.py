@@ -18,6 +18,7 @@ from udaseg.data.records import ImageSet, Labelled, LabelledSet
 from udaseg.data.transforms import Restyle, resize, seen_size
 from udaseg.errors import UdasegError
 from udaseg.files import atomic
+from udaseg.parallel import cores
 from udaseg.recipe import HxW, Stylize
 
 PAIRS = "pairs.jsonl"
@@ -69,7 +70,7 @@ def stylize_set(
         return len(indices)
 
     done = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for count in pool.map(make_all, _of_one_style(partners)):
             done += count
             if progress is not None:

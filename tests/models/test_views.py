@@ -1,5 +1,7 @@
 """Several views of a picture: scales and the mirror image, averaged as logits or as probabilities."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -98,6 +100,49 @@ def test_padded_pictures_are_seen_at_their_own_aspect_without_the_padding(runner
         assert torch.equal(found[i][1], runner.infer([pictures.image(i)], (height, width)).logits)
     together = [list(seen.indices) for seen in runner.run(pictures, range(2), (64, 96), 2, pad=True)]
     assert together == [[0, 1]]
+
+
+def test_pictures_are_read_with_what_is_beside_them_at_the_size_of_the_network(runner):
+    pictures, shapes = Pictures(*[(80, 120)] * 5), []
+
+    def infer(images, size):
+        shapes.extend((image.shape[:2], size) for image in images)
+        return len(images)
+
+    found = list(runner.run(pictures, range(5), (64, 96), 2, infer, beside=lambda i: 10 * i))
+    assert [(list(seen.indices), seen.beside, seen.output) for seen in found] == [
+        ([0, 1], [0, 10], 2),
+        ([2, 3], [20, 30], 2),
+        ([4], [40], 1),
+    ]
+    assert all(
+        np.array_equal(image, pictures.image(i))
+        for seen in found
+        for i, image in zip(seen.indices, seen.images, strict=True)
+    )
+    assert shapes == [((64, 96), (64, 96))] * 5
+    shapes.clear()
+    list(runner.run(pictures, range(5), (64, 96), 2, infer, scales=(0.5, 1.0)))
+    assert shapes == [((80, 120), (64, 96))] * 5
+
+
+def test_no_more_is_read_once_the_network_has_failed(runner):
+    begun = []
+
+    class Slow(Pictures):
+        def image(self, i):
+            begun.append(i)
+            return super().image(i)
+
+    def infer(images, size):
+        raise ValueError("the network failed")
+
+    with pytest.raises(ValueError, match="failed") as failure:
+        next(runner.run(Slow(*[(64, 96)] * 500), range(500), None, 1, infer))
+    count = len(begun)
+    time.sleep(0.2)
+    assert failure.value.__traceback__ is not None
+    assert len(begun) == count < 100
 
 
 def test_scales_are_of_the_size_that_is_asked_for(runner):

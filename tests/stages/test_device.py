@@ -13,10 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from udaseg.models import devices
+from udaseg.models.inference import Runner
 
 CUDA = torch.device("cuda", 0)
 aten = torch.ops.aten
-CROSSING = {aten.copy_.default, aten._to_copy.default, aten.index.Tensor, aten._index_put_impl_.default}
+CROSSING = {aten.copy_.default, aten._to_copy.default}
+INDEXING = {aten.index.Tensor, aten._index_put_impl_.default}  # a tensor on CUDA takes indices from the CPU
+JOINING = {aten.cat.default, aten.stack.default}  # other functions take single numbers from the CPU
 
 
 class Far(torch.Tensor):
@@ -74,11 +77,20 @@ def is_cuda(device):
 
 
 def computed(function, arguments, options, inside):
-    """Compute on the CPU what is asked of tensors of one device; `inside` of a call on far ones new ones are far."""
+    """Compute on the CPU what is asked of tensors of one device.
+
+    `inside` of a function that was called with far tensors, what it makes out of nothing is far too.
+    """
     tensors = [leaf for leaf in tree_leaves((arguments, options)) if isinstance(leaf, torch.Tensor)]
     far = [tensor for tensor in tensors if isinstance(tensor, Far)]
-    left = [tensor for tensor in tensors if not isinstance(tensor, Far) and tensor.dim()]
-    if far and left and function not in CROSSING:
+    written = arguments[0] if arguments and function._schema.is_mutable else None
+    left = [
+        tensor
+        for tensor in tensors
+        if not isinstance(tensor, Far) and (tensor.dim() or tensor is written or function in JOINING)
+    ]
+    crosses = function in CROSSING or (function in INDEXING and isinstance(arguments[0], Far))
+    if far and left and not crosses:
         raise RuntimeError(f"expected all tensors on one device, found two in {function}")
     stays = bool(far) or is_cuda(options.get("device")) or (not tensors and inside)
     if function is aten.copy_.default:
@@ -162,6 +174,14 @@ def test_what_a_device_refuses_is_refused(far):
         tensor + near
     with pytest.raises(TypeError, match="numpy"):
         (tensor + near.to("cuda")).numpy()
+    for refused in (
+        lambda: near[tensor > 0],
+        lambda: torch.zeros(()).add_(tensor.sum()),
+        lambda: torch.stack([near.sum(), tensor.sum()]),
+    ):
+        with pytest.raises(RuntimeError, match="expected all tensors on one device"):
+            refused()
+    assert (tensor[near > 0] * near.sum()).device == CUDA
     assert (tensor + near.to("cuda")).cpu().numpy().sum() == 6
 
 
@@ -209,3 +229,18 @@ def test_depth_is_learnt_on_a_device(rendered, udaseg, far):
     outcome = udaseg("evaluate --model warmup --recipe synthia2city --scale toy", *settings, tiny=False)
     assert outcome.code == 0, outcome.err
     assert "far from cuda:0" in Path("runs/synthia2city-toy/warmup/manifest.json").read_text()
+
+
+def test_a_gpu_without_enough_memory_is_one_error_with_a_way_out(workspace, udaseg, monkeypatch):
+    def infer(self, images, size):
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.19 GiB "
+            "is free. Process 1 has 77.90 GiB memory in use. If reserved but unallocated memory is large try ..."
+        )
+
+    monkeypatch.setattr(Runner, "infer", infer)
+    outcome = udaseg("predict --force")
+    assert outcome.code == 1
+    assert "error: the GPU has not enough memory: Tried to allocate 2.50 GiB\n" in outcome.err
+    assert "hint: give the stage smaller batches" in outcome.err
+    assert "Traceback" not in outcome.err

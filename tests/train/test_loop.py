@@ -1,6 +1,9 @@
 import json
+import multiprocessing
 import os
 import signal
+import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +13,9 @@ from torch import nn
 from udaseg.data.loading import Samples, Stream
 from udaseg.data.transforms import Pair
 from udaseg.errors import UdasegError
+from udaseg.models import devices
 from udaseg.recipe import Augment, Training
+from udaseg.train import state
 from udaseg.train.loop import Interrupted, Player, fit
 from udaseg.train.schedule import poly
 
@@ -22,7 +27,7 @@ def read(i):
     return Pair(rng.integers(0, 255, (8, 8, 3), np.uint8), rng.integers(0, 3, (8, 8), np.uint8))
 
 
-def train(out, settings=SETTINGS, stop_at=None, bad_at=None):
+def train(out, settings=SETTINGS, stop_at=None, bad_at=None, tell_all=False):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout2d(0.2), nn.Conv2d(4, 3, 1))
     optimizer = torch.optim.SGD([{"params": model.parameters(), "initial_lr": 0.1}], lr=0.1, momentum=0.9)
@@ -30,6 +35,9 @@ def train(out, settings=SETTINGS, stop_at=None, bad_at=None):
 
     def objective(step, batch):
         if step + 1 == stop_at:
+            for process in multiprocessing.active_children() if tell_all else ():
+                subprocess.run(["kill", str(process.pid)], check=True)  # PyTorch lets a signal of the parent's pass
+                process.join(0.2)  # it would end in this time
             os.kill(os.getpid(), signal.SIGTERM)
         logits = model(batch["source_image"].permute(0, 3, 1, 2) / 255)
         term = nn.functional.cross_entropy(logits, batch["source_label"].long())
@@ -53,6 +61,46 @@ def test_a_stopped_run_goes_on_to_the_same_weights_and_log(tmp_path, stop_at):
     assert equal(alone, train(tmp_path / "stopped"))
     assert (tmp_path / "alone" / "log.jsonl").read_bytes() == (tmp_path / "stopped" / "log.jsonl").read_bytes()
     assert (tmp_path / "alone" / "state.pt").read_bytes() == (tmp_path / "stopped" / "state.pt").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_signal_to_all_processes_saves_the_state_too(tmp_path, monkeypatch):
+    alone = train(tmp_path / "alone")
+    monkeypatch.setattr(devices, "workers", lambda device: 2)  # as torchrun does it, and on a GPU
+    with pytest.raises(Interrupted, match="step 7 of 12"):
+        train(tmp_path / "stopped", stop_at=7, tell_all=True)
+    assert equal(alone, train(tmp_path / "stopped"))
+    assert (tmp_path / "alone" / "state.pt").read_bytes() == (tmp_path / "stopped" / "state.pt").read_bytes()
+
+
+LAYOUTS = [(torch.channels_last, torch.contiguous_format), (torch.contiguous_format, torch.channels_last)]
+
+
+@pytest.mark.parametrize("kind", [partial(torch.optim.SGD, momentum=0.9), torch.optim.AdamW])
+@pytest.mark.parametrize("layouts", LAYOUTS)
+def test_a_state_of_a_machine_with_another_layout_goes_on_alike(tmp_path, kind, layouts):
+    images = torch.rand(2, 8, 6, 6, generator=torch.Generator().manual_seed(0))
+
+    def made(layout):
+        torch.manual_seed(0)
+        model = nn.Conv2d(8, 4, 3).to(memory_format=layout)
+        return model, kind(model.parameters(), lr=0.1, fused=True)
+
+    def stepped(model, optimizer):
+        optimizer.zero_grad()
+        model(images).square().mean().backward()
+        optimizer.step()
+        return model
+
+    one, other = layouts
+    model, optimizer = made(one)
+    stepped(model, optimizer)
+    state.save(tmp_path / "state.pt", 1, {"model": model}, {"model": optimizer})
+    expected = stepped(model, optimizer)
+    model, optimizer = made(other)
+    state.restore(tmp_path / "state.pt", {"model": model}, {"model": optimizer})
+    for a, b in zip(stepped(model, optimizer).parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_a_killed_run_goes_on_from_its_last_state(tmp_path):

@@ -1,6 +1,7 @@
 """Training batches as a pure function of (seed, step): the same after a resume, and for any number of workers."""
 
 import math
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -34,9 +35,12 @@ class Batch(dict[str, torch.Tensor]):
         return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
 
 
-def kept(count: int, size: tuple[int, int] | None, pixel: int = 4) -> int:
-    """Give the bytes that pictures with labels take in memory, `pixel` each pixel; 0 where they are not kept there."""
-    taken = 0 if size is None else count * size[0] * size[1] * pixel
+def kept(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
+    """Give the bytes that pictures with labels take in memory, `pixel` each pixel; 0 where they are not kept there.
+
+    Each of the processes that load keeps its own.
+    """
+    taken = 0 if size is None else count * size[0] * size[1] * pixel * max(1, workers)
     return taken if taken <= CACHE_BYTES else 0
 
 
@@ -57,11 +61,15 @@ class Samples:
         pixel: int = 4,  # bytes of one
     ):
         self._read, self._count, self.size, self.labels, self._pad = read, count, size, labels, pad
-        self._kept: dict[int, Pair] = {}
-        self._keep = kept(count, size, pixel) > 0
+        self._pixel, self._kept = pixel, dict[int, Pair]()
+        self.loaded_by(0)
 
     def __len__(self) -> int:
         return self._count
+
+    def loaded_by(self, workers: int) -> None:
+        """Decide again whether all pictures fit, when so many processes are to load them."""
+        self._keep = kept(self._count, self.size, self._pixel, workers) > 0
 
     def __getitem__(self, index: int) -> Pair:
         if index in self._kept:
@@ -180,7 +188,25 @@ class Batches(Dataset):
 
 def batches(streams: list[Stream], seed: int, steps: range, workers: int) -> Iterator[Batch]:
     """Give the batches of `steps` in order, made ahead by `workers` processes (0: in this one)."""
-    return iter(DataLoader(Batches(streams, seed), batch_size=None, sampler=steps, num_workers=workers))
+    for stream in streams:
+        stream.samples.loaded_by(workers)
+    loader = DataLoader(
+        Batches(streams, seed),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        # They are given closures, which no other way of starting them can pass on, and leave the GPU alone.
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_leave_stopping_to_the_parent,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)
+
+
+def _leave_stopping_to_the_parent(_: int) -> None:
+    """Let a signal to all processes of a training pass: the parent saves the state, and then ends its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @lru_cache(maxsize=8)

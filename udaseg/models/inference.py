@@ -1,6 +1,7 @@
 """Run a trained network over pictures."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -60,7 +61,7 @@ class Runner:
         indices: Sequence[int],
         size: HxW | None,
         batch: int,
-        infer: Callable[[Sequence[np.ndarray], HxW | None], Any] | None = None,
+        infer: Callable[[Sequence[np.ndarray], HxW], Any] | None = None,
         pad: bool = False,
         *,
         scales: Sequence[float] = (1.0,),
@@ -73,19 +74,19 @@ class Runner:
         Without `infer` the network is run once: `self.infer`. With `pad` pictures keep their aspect within `size`;
         padding is for batches in training, so the network is not shown any.
         """
-        infer, once = infer or self.infer, set(scales) == {1.0}
+        infer, at_size = infer or self.infer, set(scales) == {1.0}
 
         def read(i: int) -> tuple[np.ndarray, HxW, np.ndarray, Any]:
             image = pictures.image(i)
             at = seen_size(image.shape, size, pad) or image.shape[:2]
-            return image, at, resize(image, at) if once else image, beside(i) if beside is not None else None
+            return image, at, resize(image, at) if at_size else image, beside(i) if beside is not None else None
 
-        ahead = ordered(read, indices, READERS)
-        for start in range(0, len(indices), batch):
-            images, sizes, given, others = map(list, zip(*islice(ahead, batch), strict=True))
-            own = indices[start : start + batch]
-            for part in [slice(i, i + 1) for i in range(len(own))] if len(set(sizes)) > 1 else [slice(None)]:
-                yield Seen(own[part], images[part], others[part], infer(given[part], sizes[part][0]))
+        with closing(ordered(read, indices, READERS, batch)) as ahead:
+            for start in range(0, len(indices), batch):
+                images, sizes, given, others = map(list, zip(*islice(ahead, batch), strict=True))
+                own = indices[start : start + batch]
+                for part in [slice(i, i + 1) for i in range(len(own))] if len(set(sizes)) > 1 else [slice(None)]:
+                    yield Seen(own[part], images[part], others[part], infer(given[part], sizes[part][0]))
 
     def adapt_statistics(
         self,
@@ -119,10 +120,13 @@ class Runner:
 
     @torch.inference_mode()
     def infer(self, images: Sequence[np.ndarray], size: HxW | None) -> Output:
-        """Give float32 logits, features and maps at the network's stride, of pictures of one size or seen at `size`."""
+        """Give logits and maps at the network's stride, float32, of pictures of one size or seen at `size`.
+
+        The features, which few ask for, are in the precision that the network computes in.
+        """
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             output = self.model(self._input(images, size))
-        return Output(output.logits.float(), output.features.float(), (), output.depth, output.density)
+        return Output(output.logits.float(), output.features, (), output.depth, output.density)
 
     def views(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:
         """Give the logits at every scale of `settings`, float32 [N, C, h, w]; with `flip` also of the mirror image.

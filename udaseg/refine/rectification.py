@@ -57,7 +57,7 @@ def rectifier(
             )
         indices = [place[stem] for stem in stems]
         for seen in runner.run(target, indices, side.size, settings.batch, pad=side.pad):
-            features_NDhw = seen.output.features
+            features_NDhw = seen.output.features.float()
             distances_NChw = distances(features_NDhw, centroids_CD.to(features_NDhw.device))
             for i, distances_Chw in zip(seen.indices, distances_NChw, strict=True):
                 stem = target.records[i].stem

@@ -1,6 +1,5 @@
 """Write the whole of toytown: two synthetic datasets and a real one, each in its own format."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from udaseg.errors import UdasegError
 from udaseg.files import PARTIAL, read_json, write_json
+from udaseg.parallel import cores
 
 from .formats import cityscapes_files, gta5_files, synthia_files, write_cityscapes, write_gta5, write_synthia
 from .render import Frame, frame
@@ -56,7 +56,7 @@ def make_toytown(
     todo = [job for job in jobs if not all(file.exists() for file in job.files.values())]
     _report(progress, len(jobs) - len(todo), len(jobs))
     # The kernels, zlib and NumPy work outside the interpreter's lock, so threads fill the cores.
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
         futures = [pool.submit(partial(_make, job, seed, size)) for job in todo]
         try:
             for done, future in enumerate(as_completed(futures), len(jobs) - len(todo) + 1):

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from udaseg.errors import UdasegError
@@ -48,10 +49,22 @@ def restore(path: Path, modules: dict[str, nn.Module], optimizers: dict[str, Opt
             module.load_state_dict(state["modules"][name])
         for name, optimizer in optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+            _lay_out(optimizer)
         return int(state["step"])
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UdasegError(f"cannot continue from {path}: {reason[:500]}", AGAIN) from error
+
+
+def _lay_out(optimizer: Optimizer) -> None:
+    """Lay averages of gradients out in memory as their parameters lie there, whatever machine they come from.
+
+    A fused optimizer walks through all of them side by side.
+    """
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def last_loss(log: Path) -> dict[str, float]:
