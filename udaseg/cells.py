@@ -182,7 +182,8 @@ def weigh(cells, led, thresholds, label, confidence):
     size, by_four = BLOCK // widest, height // 4 * 4
     pixels = size * widest
     # A pixel's place in a row of BLOCK is its column in the cell, then the cell: what is done to all cells alike is
-    # vector code then. Rows have a length that the compiler knows, so that it sees that they do not overlap.
+    # vector code then. Rows have a length that the compiler knows, so that it sees that they do not overlap. What is
+    # computed beyond the columns of a narrower cell, and beyond the last of the cells, is not used.
     total, value, factor = aligned(height * BLOCK), aligned(BLOCK), aligned(BLOCK)
     leading, power = aligned(4 * BLOCK), aligned(4 * BLOCK)
     right, down = aligned(BLOCK), _ONE / np.float32(max(height - 1, 1))

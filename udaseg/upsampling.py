@@ -1,8 +1,7 @@
 """Bilinear upsampling of logits row by row, and the exponentials of a softmax: what kernels over pixels are made of.
 
-The positions and weights are those of torch.nn.functional.interpolate. All is done in a
-fixed order, with the fused multiply-adds that are written down and no other, so that a logit is the same bits in every
-kernel.
+The positions and weights are those of torch.nn.functional.interpolate. All is done in a fixed order, with the fused
+multiply-adds that are written down and no other, so that a logit is the same bits in every kernel.
 """
 
 import numpy as np
