@@ -11,7 +11,7 @@ BENCH = Path(__file__).parent / "bench"
 def test_the_bench_of_training_runs_and_writes_its_table(tmp_path):
     """This part knows the most of udaseg from within, and needs no peer that has to be installed."""
     out = tmp_path / "bench.json"
-    subprocess.run([sys.executable, BENCH, "--size", "64x128", "--only", "training", "--out", out], check=True)
+    subprocess.run([sys.executable, BENCH, "--size", "256x512", "--only", "training", "--out", out], check=True)
     found = json.loads(out.read_text(encoding="utf-8"))
     assert [row["network"] for row in found["training"]] == ["BiSeNet, ResNet-18", "DeepLab-v2, ResNet-101"]
     assert all(min(row["seconds_a_step"].values()) > 0 for row in found["training"])

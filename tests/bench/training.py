@@ -1,5 +1,6 @@
 """Training: udaseg's own step beside a plain loop in float32, and whether the pictures come as fast as the steps go."""
 
+import itertools
 import json
 import statistics
 import sys
@@ -17,19 +18,22 @@ from torch.nn.functional import cross_entropy, interpolate
 from turns import CLOCK, DEVICE, alone, now, seconds
 
 from udaseg import recipe
-from udaseg.data.loading import Stream, batches, labelled
+from udaseg.data.loading import Stream, batches, labelled, unlabelled
 from udaseg.data.pictures import write_label
 from udaseg.data.records import Labelled, LabelledSet
 from udaseg.labels import SPACES, flat_palette
-from udaseg.models import devices
+from udaseg.models import build, devices
+from udaseg.models.complexity import complexity
+from udaseg.train import adversary as adversaries
 from udaseg.train import setup
 from udaseg.train.loop import Player, fit
 from udaseg.train.objectives import adaptation
 
 SPACE = SPACES["cs19"]
 FILES, PICTURES = 4, 2975  # files, in turns, stand for as many pictures as Cityscapes has: too many to keep in memory
-REPEATS, LOADED = 3, 24
 GPU = DEVICE.type == "cuda"
+REPEATS, LOADED = 20 if GPU else 3, 24
+SIDE = 8192 if GPU else 2048  # of the matrices whose product tells what the machine can do at most
 # By the name of the network: its settings, and by how much smaller than the files its pictures are, on a CPU and on
 # a GPU.
 NETWORKS = {
@@ -62,6 +66,8 @@ def plain(settings: recipe.Model, stream: Stream) -> Callable[[], Any]:
     learns = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.SGD(learns, lr=2.5e-4, momentum=0.9, weight_decay=5e-4)
     made = batches([stream], 0, range(10**6), devices.workers(DEVICE))
+    if GPU:  # two loaders would share the cores
+        made = itertools.cycle([next(made) for _ in range(FILES)])
     mean, std = MEAN.to(DEVICE), STD.to(DEVICE)
 
     def step() -> None:
@@ -81,35 +87,59 @@ def plain(settings: recipe.Model, stream: Stream) -> Callable[[], Any]:
     return step
 
 
-def steps(settings: recipe.Model, stream: Stream, out: Path) -> dict[str, list[float]]:
-    """Time steps of `fit`, from one report of progress to the next, and between them those of the plain loop."""
+def steps(
+    settings: recipe.Model, stream: Stream, out: Path, target: Stream | None = None
+) -> tuple[dict[str, list[float]], int]:
+    """Time steps of `fit`, from one report of progress to the next, and between them those of the plain loop.
+
+    With a target its output maps are aligned, and there is no plain loop. Also gives the most bytes held on a GPU.
+    """
     training = recipe.Warmup(steps=10**6, save_every=10**6, batch=BATCH)
     model = setup.network(settings, SPACE.classes, 0, DEVICE)
     autocast, environment = setup.number_format(training, DEVICE)
-    ours, other = f"udaseg, {environment['precision']}", plain(settings, stream)
-    times: dict[str, list[float]] = {ours: [], "plain loop, fp32": []}
+    players, asked, streams = {"model": Player(model, setup.optimizer(model, training))}, [], [stream]
+    ours, calls = f"udaseg, {environment['precision']}", {}
+    if target is None:
+        calls["plain loop, fp32"] = plain(settings, stream)
+    else:
+        opponents, asked = adversaries.games(recipe.Adversary(align="output"), model, len(SPACE), DEVICE, autocast)
+        players, streams = players | opponents, [stream, target]
+    times: dict[str, list[float]] = {ours: [], **{name: [] for name in calls}}
+    held = 0
     begun = now()
 
     def between(done: int, _: int) -> None:
-        nonlocal begun
+        nonlocal begun, held
         times[ours].append(now() - begun)
-        times["plain loop, fp32"].append(seconds(other))
+        held = max(held, torch.cuda.max_memory_allocated() if GPU else 0)
+        for name, call in calls.items():
+            times[name].append(seconds(call))
         if done > REPEATS:
             raise Enough
+        if GPU:
+            torch.cuda.reset_peak_memory_stats()
         begun = now()
 
     with suppress(Enough):
         fit(
-            {"model": Player(model, setup.optimizer(model, training))},
-            adaptation(model, settings, autocast, []),
-            [stream],
+            players,
+            adaptation(model, settings, autocast, asked),
+            streams,
             training,
             out,
             seed=0,
             device=DEVICE,
+            watched=adversaries.WATCHED,
             progress=between,
         )
-    return {name: own[1:] for name, own in times.items()}
+    return {name: own[1:] for name, own in times.items()}, held
+
+
+def most() -> float:
+    """Measure how many operations a second the machine does in a product of large matrices, in udaseg's format."""
+    kind = torch.bfloat16 if devices.bfloat16("auto", DEVICE) else torch.float32
+    one, other = torch.rand(2, SIDE, SIDE, device=DEVICE, dtype=kind)
+    return 2 * SIDE**3 / statistics.median([seconds(lambda: one @ other) for _ in range(8)][1:])
 
 
 def given(stream: Stream) -> float:
@@ -124,17 +154,29 @@ def row(name: str, files: LabelledSet, size: tuple[int, int], out: Path) -> dict
     settings, smaller = NETWORKS[name]
     height, width = (side // smaller[GPU] for side in size)
     stream = Stream("source", labelled(files, (height, width)), BATCH, recipe.Augment())
-    taken = {loop: statistics.median(own) for loop, own in steps(settings, stream, out).items()}
+    times, held = steps(settings, stream, out)
+    taken = {loop: statistics.median(own) for loop, own in times.items()}
     (ours, own), (_, other) = taken.items()
     rate, need = given(stream), BATCH / own
+    target = Stream("target", unlabelled(files, (height, width)), BATCH, recipe.Augment(jitter=0.0, blur=0.0))
+    aligned, aligned_held = steps(settings, stream, out / "aligned", target)
+    # A step is three passes: forward, and the gradients of the maps and of the weights.
+    operations = 3 * complexity(build(settings, SPACE.classes), (height, width)).operations("2*MAC") * BATCH
     return {
         "network": name,
         "size": [height, width],
         "batch": BATCH,
         "seconds_a_step": taken,
+        "seconds_a_step_with_adversary": statistics.median(aligned[ours]),
+        "gpu_memory_bytes": [held, aligned_held],
+        "share_of_matrix_product": operations / own / most(),
         "ratio": {ours: other / own},
         "loader": {"workers": devices.workers(DEVICE), "pictures_per_second": rate, "needed": need},
     }
+
+
+def on_gpu(held: list[int]) -> str:
+    return f"; {held[0] / 2**30:.1f} and {held[1] / 2**30:.1f} GiB on the GPU" if GPU else ""
 
 
 def main() -> None:
@@ -146,13 +188,16 @@ def main() -> None:
         files = world(Path(folder), size)
         for name in NETWORKS:
             own = Path(folder, name)
-            own.mkdir()
+            (own / "aligned").mkdir(parents=True)
             found.append(one := row(name, files, size, own))
             (ours, taken), (other, slower) = one["seconds_a_step"].items()
             loader = one["loader"]
             print(
-                f"{name} at {one['size'][0]}x{one['size'][1]}: {ours} {taken:.2f} s a step, {other} {slower:.2f} s:"
-                f" x{one['ratio'][ours]:.2f}\n  the loader gives {loader['pictures_per_second']:.1f} pictures/s"
+                f"{name} at {one['size'][0]}x{one['size'][1]}: {ours} {1e3 * taken:.0f} ms a step, {other}"
+                f" {1e3 * slower:.0f} ms: x{one['ratio'][ours]:.2f}\n  with an adversary on the output maps"
+                f" {1e3 * one['seconds_a_step_with_adversary']:.0f} ms, of two domains; without it"
+                f" {100 * one['share_of_matrix_product']:.0f}% of what a product of matrices reaches"
+                f"{on_gpu(one['gpu_memory_bytes'])}\n  the loader gives {loader['pictures_per_second']:.1f} pictures/s"
                 f" ({loader['workers']} processes beside), the steps take {loader['needed']:.1f}:"
                 f" x{loader['pictures_per_second'] / loader['needed']:.1f}",
                 flush=True,
