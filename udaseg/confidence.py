@@ -97,12 +97,8 @@ def _decide(logits_CHW, rows, columns, bands, cells, bias, thresholds, label, co
     led, looked, looks = np.empty(n, np.int64), np.arange(width), width
     for band in range(len(bands) - 1):
         first, last = bands[band], bands[band + 1]
-        above, below, label_hW, confidence_hW = (
-            rows[0][first],
-            rows[1][first],
-            label[first:last],
-            confidence[first:last],
-        )
+        above, below = rows[0][first], rows[1][first]
+        label_hW, confidence_hW = label[first:last], confidence[first:last]
         if n:
             for end, row in enumerate((first, last - 1)):
                 weights[end, 0], weights[end, 1] = rows[2][row], rows[3][row]
