@@ -14,7 +14,7 @@
 #   make bench ONLY="fda density"          some of it; OUT=FILE instead of bench.json
 
 PYTHON ?= python3.11
-RECIPES = $(patsubst udaseg/recipes/%.yaml,%,$(wildcard udaseg/recipes/*.yaml))
+RECIPES = $(patsubst udaseg/config/recipes/%.yaml,%,$(wildcard udaseg/config/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
 .PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table depth-table

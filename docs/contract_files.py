@@ -5,10 +5,10 @@ A test holds this table against files that the stages have written, entry by ent
 
 from typing import NamedTuple
 
-from udaseg import artifacts
-from udaseg.data import folder
-from udaseg.depth_errors import NAMES
+from udaseg.data.datasets import folder
+from udaseg.metrics import DEPTH_ERRORS
 from udaseg.models.tensorfile import SCHEMA
+from udaseg.pipeline import artifacts
 
 
 class Entry(NamedTuple):
@@ -183,7 +183,7 @@ METRICS = File(
         *(
             Entry(f"depth.{name}", "number or null", meaning, "the network estimates depth, and the pictures have it")
             for name, meaning in zip(
-                NAMES,
+                DEPTH_ERRORS,
                 (
                     "mean of |e| / z", "mean of e² / z", "root of the mean of e², in metres",
                     "the same of the natural logarithms", "share of pixels within a factor of 1.25", "of 1.25²",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from udaseg import recipes
+from udaseg.config.load import load_recipe, shipped_recipes
 
 DOCUMENT = Path(__file__).with_suffix(".md")
 MARKS = "<!-- recipes: written by docs/recipes.py, run `make docs` -->\n", "<!-- end of recipes -->\n"
@@ -24,8 +24,8 @@ def method(recipe: str) -> str:
 def table() -> str:
     """List the recipes with what they train, in order; evaluation and the report are in all of them."""
     rows = ["| recipe | method | based on | stages |", "|---|---|---|---|"]
-    for name, path in recipes.shipped().items():
-        recipe = recipes.load(name)
+    for name, path in shipped_recipes().items():
+        recipe = load_recipe(name)
         stages = [stage for stage in recipe.chain if not stage.startswith(("evaluate", "report"))]
         chain = ", ".join(stages) + (f"; {recipe.rounds} rounds" if recipe.rounds > 1 else "")
         rows.append(f"| `{name}` | {method(name)} | {_base(path)} | {chain} |")

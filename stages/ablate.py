@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg import recipes
-from udaseg.adoption import adopt
+from udaseg.config import Recipe
+from udaseg.config.load import change_recipe, lasting_name, load_recipe
+from udaseg.config.unread import require_read
 from udaseg.errors import UdasegError, some
-from udaseg.files import read_json, write_json
-from udaseg.recipe import Recipe
-from udaseg.recipe.unread import require_read
+from udaseg.io.files import read_json, write_json
+from udaseg.pipeline.reuse import adopt
 
 from . import chain, made, origin
 from .session import ROUND, Session, emit, say, staged
@@ -81,10 +81,10 @@ def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
     variants = {FULL: (own, recipe)}
     for name, without in recipe.ablation.items():
         if isinstance(without, str):
-            other = recipes.load(without, scale=recipe.scale, changes=session.changes)
-            variants[name] = recipes.lasting(without), other
+            other = load_recipe(without, scale=recipe.scale, changes=session.changes)
+            variants[name] = lasting_name(without), other
         else:
-            variants[name] = own, recipes.changed(recipe, without, f"{recipe.name}: ablation: {name}")
+            variants[name] = own, change_recipe(recipe, without, f"{recipe.name}: ablation: {name}")
             if variants[name][1] == recipe:
                 raise UdasegError(
                     f"recipe {recipe.name}: ablation: {name} changes nothing: the recipe has these values already",

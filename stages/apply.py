@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from udaseg import artifacts
-from udaseg.artifacts import Input, Job
+from udaseg.config import Views
 from udaseg.errors import UdasegError
-from udaseg.files import fingerprint
-from udaseg.recipe import Views
+from udaseg.io.files import fingerprint
+from udaseg.pipeline import artifacts
+from udaseg.pipeline.artifacts import Input, Job
 
 from . import inputs, views
 from .progress import progress
 from .session import Session, say, start, working
 
 if TYPE_CHECKING:
-    from udaseg.data.shots import Shots
+    from udaseg.data.images.loose import Shots
 
 OWN = "own"
 STRETCHED = 1.25  # from this change of the aspect on, a word about it
@@ -53,7 +53,7 @@ def _job(session: Session, pictures: Path, plan: Plan, look: Views) -> Job:
 
 
 def _plan(model: Path, pictures: Path, size: str | None, pad: bool | None) -> Plan:
-    from udaseg.data.shots import open_shots
+    from udaseg.data.images.loose import open_shots
 
     model, shots = views.model_file(model), open_shots(pictures)
     trained, kept = views.trained_at(model)
@@ -122,7 +122,7 @@ def command(
         if result is None:
             return
         _warn_of_stretching(plan)
-        from udaseg.apply import apply
+        from udaseg.inference.apply import apply
 
         with progress("apply", "pictures") as show:
             space, result.environment = apply(

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from udaseg import artifacts
-from udaseg.artifacts import Job
 from udaseg.errors import UdasegError, meant
+from udaseg.pipeline import artifacts
+from udaseg.pipeline.artifacts import Job
 
 from . import distill, evaluate, made, mixtures, products, pseudolabel, refine, report, retrain, warmup
 from .session import ROUND, Session

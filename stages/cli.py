@@ -6,8 +6,9 @@ import traceback
 
 import typer
 
-from udaseg import __version__, ranks
+from udaseg import __version__
 from udaseg.errors import UdasegError
+from udaseg.parallel import processes
 
 from . import (
     ablate,
@@ -99,7 +100,7 @@ def run(arguments: list[str]) -> int:
 def _failed(error: Exception, message: str, hint: str | None) -> int:
     if os.environ.get("UDASEG_DEBUG"):
         traceback.print_exception(error)
-    who = "" if ranks.count() == 1 else f" (process {ranks.rank() + 1} of {ranks.count()})"
+    who = "" if processes.count() == 1 else f" (process {processes.rank() + 1} of {processes.count()})"
     print(f"error{who}: {message}", file=sys.stderr)
     if hint:
         print(f" hint: {hint}", file=sys.stderr)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from udaseg.artifacts import Job
-from udaseg.train.settings import require_own_statistics
+from udaseg.config.training_rules import require_own_statistics
+from udaseg.pipeline.artifacts import Job
 
 from . import inputs, made, products, training
 from .progress import progress

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udaseg import recipes
+from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.errors import UdasegError
 
 from . import inputs, made
 from .session import start
 
 if TYPE_CHECKING:
-    from udaseg.doctor import Finding
+    from udaseg.pipeline.doctor import Finding
 
 
 def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], "list[Finding]"]:
     """Say of each recipe what it lacks, by the numbers of the findings, from 0; one finding for one way to mend it."""
-    from udaseg.doctor import Finding, weights
+    from udaseg.pipeline.doctor import Finding, weights
 
     known: dict[tuple, dict[str, UdasegError]] = {}
     findings: dict[str, Finding] = {}
@@ -45,7 +45,7 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
 
 def _has_toy(name: str) -> bool:
     try:
-        return recipes.load(name, scale="toy").scale == "toy"
+        return load_recipe(name, scale="toy").scale == "toy"
     except UdasegError:
         return False
 
@@ -61,14 +61,14 @@ def command(
 
     Example: udaseg doctor --data /datasets
     """
-    from udaseg import doctor
+    from udaseg.pipeline import doctor
 
     installed, broken = doctor.versions()
     machine, idle = doctor.devices() if installed.get("torch") else ({}, [])
     root = Path(data or "data")
     room, full = doctor.disk({"data": root, "run": Path("runs")})
     there = doctor.datasets(root)
-    rows, lacks = _lacking([recipe] if recipe else list(recipes.shipped()), data)
+    rows, lacks = _lacking([recipe] if recipe else list(shipped_recipes()), data)
     wrong = [*broken, *idle, *full]
     for row in rows:
         row["lacks"] = [number + len(wrong) + 1 for number in row["lacks"]]

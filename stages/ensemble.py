@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
+from udaseg.pipeline.artifacts import Job
 
 from . import products
 from .progress import progress
@@ -25,7 +25,7 @@ def run(session: Session, files: list[Path], weights: list[float]) -> None:
     with working(session, todo) as result:
         if result is None:
             return
-        from udaseg.pseudo.ensemble import ensemble
+        from udaseg.inference.ensemble import ensemble
 
         with progress("ensemble", "pictures") as show:
             read = [Path(given.path) for given in todo.inputs.values()]

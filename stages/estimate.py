@@ -11,8 +11,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
-from udaseg import ranks
 from udaseg.errors import UdasegError
+from udaseg.parallel import processes
 
 from .sample import Sample
 from .session import Planned, Session, emit, say
@@ -32,7 +32,7 @@ def estimate(phase: str, session: Session, run: Callable[[Sample], None]) -> Non
     The first sample, of one picture or step, shows what it costs to begin; how much longer a larger one takes than
     the same one again tells what each further picture or step costs.
     """
-    if ranks.count() > 1:
+    if processes.count() > 1:
         raise UdasegError("--estimate looks at what one process takes", "run it without torchrun")
     began = time.monotonic()
     first, sample = _sampled(phase, run, {})
@@ -82,7 +82,7 @@ def _memory() -> tuple[int, int]:
 def _tell(sample: Sample, session: Session, cost: Cost, seen: dict[str, int]) -> None:
     from rich.text import Text
 
-    from udaseg.report.wording import duration, size
+    from udaseg.pipeline.format import duration, size
 
     out = (session.out or session.run).absolute()
     free = shutil.disk_usage(next(path for path in (out, *out.parents) if path.exists())).free

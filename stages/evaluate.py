@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg.artifacts import Job, read_manifest
+from udaseg.pipeline.artifacts import Job, read_manifest
 
 from . import inputs, products, views
 from .options import refuse_unread
@@ -69,7 +69,7 @@ def run(session: Session) -> None:
     recipe, todo = session.recipe, job(session)
     with working(session, todo, results=True, shared=True) as result:
         if result is not None:
-            from udaseg.evaluation import evaluate, evaluate_predictions
+            from udaseg.inference.evaluate import evaluate, evaluate_predictions
 
             pictures = inputs.target_val(session)
             with progress(todo.stage, "pictures") as show:

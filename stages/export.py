@@ -30,7 +30,7 @@ def _size(model: Path, size: str | None) -> tuple[int, int]:
 def _look(pictures: Path) -> list:
     import numpy as np
 
-    from udaseg.data.shots import open_shots
+    from udaseg.data.images.loose import open_shots
 
     shots = open_shots(pictures)
     return [shots.image(i) for i in np.unique(np.linspace(0, len(shots) - 1, COMPARED).astype(int))]
@@ -63,7 +63,7 @@ def command(
         raise UdasegError(f"{out} exists already", "name another file, or write over it with --force")
     model = views.model_file(model)
     height, width = _size(model, size)
-    from udaseg.export import export, require
+    from udaseg.models.export import export, require
 
     require(kind)
     what = f"{kind} of {model} at {height}x{width}"

@@ -61,7 +61,7 @@ def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Mo
     """Make what is meant by a name; give it, the channels of its input, and its classes."""
     import torch
 
-    from udaseg import recipe
+    from udaseg import config
     from udaseg.models import NETWORKS, checkpoint, construct
     from udaseg.models.discriminators import PATCH
 
@@ -73,11 +73,11 @@ def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Mo
             return PATCH[name](classes), classes, classes
     if name in NETWORKS:
         classes, backbone = classes or 19, backbone or ("resnet101" if name == "deeplab" else "resnet18")
-        known = recipe.Model.model_fields["backbone"].annotation.__args__
+        known = config.Model.model_fields["backbone"].annotation.__args__
         if backbone not in known:
             raise UdasegError(f"there is no backbone {backbone!r}", f"known: {', '.join(known)}")
         with torch.device("meta"):
-            return construct(recipe.Model(name=name, backbone=backbone, weights="none"), classes), 3, classes
+            return construct(config.Model(name=name, backbone=backbone, weights="none"), classes), 3, classes
     path = Path(name) / "model.pt" if Path(name).is_dir() else Path(name)
     if not path.is_file():
         raise UdasegError(

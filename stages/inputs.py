@@ -9,16 +9,16 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udaseg.artifacts import Input
+from udaseg.config import LONGEST, Source, Target
+from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError
-from udaseg.files import fingerprint
-from udaseg.recipe import LONGEST, Source, Target
-from udaseg.recipes import shipped
+from udaseg.io.files import fingerprint
+from udaseg.pipeline.artifacts import Input
 
 from .session import Session
 
 if TYPE_CHECKING:
-    from udaseg.data.records import ImageSet, LabelledSet
+    from udaseg.data.image_sets import ImageSet, LabelledSet
     from udaseg.labels import ClassSpace
 
 EVERYTHING = ("source", "target images", "target val")
@@ -79,13 +79,13 @@ def styled_source(session: Session, stage: str) -> LabelledSet:
 
     Raises UdasegError where their labels have nothing to teach.
     """
-    from udaseg.data.sets import require_labelled
+    from udaseg.data.datasets.registry import require_labelled
 
     plain = source(session)
     require_labelled(plain)
     if stage == "source":
         return plain
-    from udaseg.stylize import styled
+    from udaseg.data.style.dataset import styled
 
     return styled(plain, session.finished("stylize", "udaseg stylize"))
 
@@ -100,7 +100,7 @@ def training_source(session: Session, stage: str) -> dict[str, Input]:
 
 def target_size(session: Session) -> tuple[int, int]:
     """Give the (height, width) of the target's pictures, that of the first for all."""
-    from udaseg.data.pictures import picture_size
+    from udaseg.data.images.read import picture_size
 
     return picture_size(target_images(session).records[0].image)
 
@@ -158,7 +158,7 @@ def _opened(session: Session, what: str) -> ImageSet | LabelledSet:
 
 def _require_names(session: Session) -> None:
     """Raise UdasegError for a class space or a dataset that there is not, before anything is rendered."""
-    from udaseg.data.sets import require_known
+    from udaseg.data.datasets.registry import require_known
 
     space(session)
     for side in (session.recipe.source, session.recipe.target):
@@ -181,7 +181,7 @@ def lacking(session: Session, known: Collection[str] = ()) -> dict[str, UdasegEr
 
 def _report_all(session: Session, error: UdasegError) -> None:
     """Say at once what is wrong with all of a recipe's data, so that a user mends it in one go."""
-    from udaseg.data.layout import AbsentError
+    from udaseg.data.datasets.layout import AbsentError
 
     found = lacking(session)
     if len(found) < 2 and not isinstance(error, AbsentError):
@@ -189,7 +189,7 @@ def _report_all(session: Session, error: UdasegError) -> None:
     hints = list(dict.fromkeys(problem.hint for problem in found.values() if problem.hint))
     name = session.origin["recipe"]
     ways = ("udaseg warmup", "make demo")
-    if name in shipped() and session.recipe.scale == "full":
+    if name in shipped_recipes() and session.recipe.scale == "full":
         ways = (f"udaseg warmup --recipe {name} --scale toy", f"make {name} SCALE=toy")
     hints.append(f"or try the same on the embedded world, without any data: {' or '.join(ways)}")
     raise UdasegError("the data cannot be used:\n  " + "\n  ".join(found), "\n       ".join(hints)) from error

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from udaseg import artifacts, ranks
-from udaseg.artifacts import Job
+from udaseg.config import Recipe
+from udaseg.config.rounds import asked_in_round, prediction_of_round
 from udaseg.errors import UdasegError
-from udaseg.pseudo.schedule import asked_in_round, prediction_of_round
-from udaseg.recipe import Recipe
+from udaseg.parallel import processes
+from udaseg.pipeline import artifacts
+from udaseg.pipeline.artifacts import Job
 
 from . import inputs, products
 from .progress import passes, progress
@@ -113,7 +114,7 @@ def stylize(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
-        from udaseg.stylize import stylize_set
+        from udaseg.data.style.dataset import stylize_set
 
         source, target = inputs.source(session), inputs.target_images(session)
         with progress("stylize", "pictures") as show:
@@ -152,7 +153,7 @@ def predict(session: Session) -> None:
     with working(session, todo, shared=True) as result:
         if result is None:
             return
-        from udaseg.pseudo import predict
+        from udaseg.inference import predict
 
         target, settings = inputs.target_images(session), prediction_of_round(recipe.predict, session.round)
         with progress("predict", passes(twice=bool(settings.adabn))) as show:
@@ -200,7 +201,7 @@ def prototypes(session: Session) -> None:
     with working(session, todo, shared=True) as result:
         if result is None:
             return
-        from udaseg.prototypes import gather, write
+        from udaseg.statistics.prototypes import gather, write
 
         parts, model, settings = [], todo.inputs["model"], prediction_of_round(recipe.predict, session.round)
         if "source" in todo.inputs:
@@ -219,7 +220,7 @@ def prototypes(session: Session) -> None:
                 digest=model.digest,
                 progress=show,
             )
-        if not ranks.first():
+        if not processes.first():
             return
         write(todo.out / "prototypes.h5", found)
         unseen = [name for name, count in zip(found.classes, found.counts, strict=True) if count == 0]
@@ -249,8 +250,8 @@ def stats(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
-        from udaseg.data.stats import class_counts
-        from udaseg.files import write_json
+        from udaseg.io.files import write_json
+        from udaseg.statistics.class_counts import class_counts
 
         source = inputs.source(session)
         with progress("data stats", "labels") as show:
@@ -280,12 +281,14 @@ def prior(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
-        from udaseg.pseudo import prior
+        from udaseg.statistics import spatial_prior
 
         source = inputs.source(session)
         with progress("prior", "labels") as show:
-            found = prior.spatial_prior(source, todo.settings["prior"]["size"], session.recipe.prior, progress=show)
-        prior.write(todo.out / "prior.h5", found)
+            found = spatial_prior.spatial_prior(
+                source, todo.settings["prior"]["size"], session.recipe.prior, progress=show
+            )
+        spatial_prior.write(todo.out / "prior.h5", found)
         absent = [name for name, map_HW in zip(found.classes, found.maps, strict=True) if not map_HW.any()]
         if absent:
             result.warnings.append(f"the source has no {', '.join(absent)}: cbst-sp never chooses them")

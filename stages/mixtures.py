@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udaseg import ranks
-from udaseg.artifacts import Job
 from udaseg.errors import UdasegError
+from udaseg.parallel import processes
+from udaseg.pipeline.artifacts import Job
 
 from . import inputs
 from .progress import progress
 from .session import Session, say, working
 
 if TYPE_CHECKING:
-    from udaseg.depth.maps import DensityMaps
+    from udaseg.statistics.density_maps import DensityMaps
 
 
 def job(session: Session) -> Job:
@@ -36,13 +36,13 @@ def make(session: Session) -> None:
             result.metrics = {"skipped": f"{source.dataset} has no depth"}
             say(f"gmm: skipped, {source.dataset} has no depth")
             return
-        from udaseg.depth.counting import mixture_counts
-        from udaseg.depth.density import write
-        from udaseg.depth.mixtures import fit
+        from udaseg.statistics.depth_density import write
+        from udaseg.statistics.gmm import fit
+        from udaseg.statistics.gmm_counts import mixture_counts
 
         with progress("gmm", "pictures") as show:
             counts = mixture_counts(source, recipe.gmm, recipe.source.size, progress=show)
-        if not ranks.first():
+        if not processes.first():
             return
         mixtures = fit(counts, recipe.gmm.components, seed=recipe.seed, iterations=recipe.gmm.iterations)
         write(todo.out / "gmm.h5", mixtures)
@@ -60,8 +60,8 @@ def file(session: Session) -> Path:
 
 def densities(session: Session, path: Path) -> DensityMaps:
     """Read mixtures for the density head. Raises UdasegError where they are those of other classes."""
-    from udaseg.depth.density import read
-    from udaseg.depth.maps import DensityMaps
+    from udaseg.statistics.density_maps import DensityMaps
+    from udaseg.statistics.depth_density import read
 
     mixtures, space = read(path), inputs.space(session)
     if mixtures.classes != space.classes:

@@ -6,13 +6,13 @@ from typing import Annotated, get_args
 
 import typer
 
-from udaseg import recipes
+from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError
 
 
 def shipped_names(incomplete: str) -> list[str]:
     """Complete the name of a shipped recipe."""
-    return [name for name in recipes.shipped() if name.startswith(incomplete)]
+    return [name for name in shipped_recipes() if name.startswith(incomplete)]
 
 
 def recipe_names(incomplete: str) -> list[str]:

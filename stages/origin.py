@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from udaseg import recipes
-from udaseg.artifacts import MANIFEST
+from udaseg.config.load import lasting_name, load_recipe
 from udaseg.errors import UdasegError
-from udaseg.files import read_json, write_json
+from udaseg.io.files import read_json, write_json
+from udaseg.pipeline.artifacts import MANIFEST
 
 RUN_FILE = "run.json"
 KINDS = {"recipe": str, "scale": str, "data": str, "seed": int}
@@ -44,12 +44,12 @@ def found(run: Path | None, recipe: str | None, scale: str | None, called: str |
         return run, {"recipe": "demo"} | read(run)
     name = "demo" if recipe is None else recipe
     if run is None:
-        plain = recipes.load(name)
+        plain = load_recipe(name)
         run = Path("runs", f"{called or plain.name}{'-toy' if scale == 'toy' != plain.scale else ''}")
     before: dict[str, Any] = {}
     with suppress(UdasegError):
         before = read(run)
-    return run, (before if before.get("recipe") == recipes.lasting(name) else {}) | {"recipe": name}
+    return run, (before if before.get("recipe") == lasting_name(name) else {}) | {"recipe": name}
 
 
 def write(run: Path, origin: dict[str, Any]) -> None:

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from udaseg.artifacts import Job, read_manifest
 from udaseg.errors import UdasegError
+from udaseg.pipeline.artifacts import Job, read_manifest
 
 # Settings that change how long a step or a picture takes, or how many there are; by the last part of their key.
 TELLING = {
@@ -23,7 +23,7 @@ def plan(job: Job, run: Path) -> str:
     for folder in _before(job, run):
         manifest = _read(folder)
         if manifest.get("stage") == job.stage and _alike(manifest, job):
-            from udaseg.report.wording import duration
+            from udaseg.pipeline.format import duration
 
             done = _steps(job.stage, manifest["settings"])
             seconds = manifest["seconds"] * (steps / done if steps and done else 1)

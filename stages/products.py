@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from udaseg.artifacts import Input
 from udaseg.errors import UdasegError
+from udaseg.pipeline.artifacts import Input
 
 from . import inputs
 from .session import Session
@@ -19,8 +19,8 @@ from .session import Session
 if TYPE_CHECKING:
     import numpy as np
 
-    from udaseg.data.records import ImageSet
-    from udaseg.prototypes import Prototypes
+    from udaseg.data.image_sets import ImageSet
+    from udaseg.statistics.prototypes import Prototypes
 
 
 def class_counts_file(session: Session) -> Path:
@@ -67,7 +67,7 @@ def prototypes_file(session: Session) -> Path:
 
 def prototypes_of(model: Input, file: Input) -> Prototypes:
     """Read prototypes, and raise UdasegError where they are those of another model."""
-    from udaseg.prototypes import read
+    from udaseg.statistics.prototypes import read
 
     found = read(Path(file.path))
     if found.model != model.digest:
@@ -103,7 +103,7 @@ def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[
 
 def require_labels(session: Session, folder: Path, classes: Sequence[str], stems: Sequence[str]) -> None:
     """Raise UdasegError where a folder lacks the pseudo-label of a picture, or its labels are known to be of others."""
-    from udaseg.pseudo.labelling import classes_of, require_same
+    from udaseg.pseudo.label_files import classes_of, require_same
 
     missing = [stem for stem in stems if not (folder / f"{stem}.png").is_file()]
     if missing:
@@ -116,7 +116,7 @@ def require_labels(session: Session, folder: Path, classes: Sequence[str], stems
 
 def require_scores(session: Session, path: Path, classes: Sequence[str]) -> None:
     """Raise UdasegError where stored scores are of other classes than the recipe, in whose run they are to be used."""
-    from udaseg.pseudo.labelling import require_same
+    from udaseg.pseudo.label_files import require_same
 
     if session.out is None:  # elsewhere they are on their own
         require_same(path, classes, inputs.space(session).classes, _made_for(session))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from udaseg import ranks
+from udaseg.parallel import processes
 
 QUIET_SECONDS = 2.0
 LINE_SECONDS = 10.0
@@ -19,7 +19,7 @@ def progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
     Nothing is shown of work that takes less than two seconds.
     """
-    if not ranks.first():
+    if not processes.first():
         yield lambda done, total: None
     elif sys.stderr.isatty():
         with _bar(title, unit) as show:

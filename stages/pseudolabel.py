@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from udaseg.artifacts import Job
+from udaseg.pipeline.artifacts import Job
 
 from . import made, products
 from .options import refuse_unread
@@ -35,18 +35,18 @@ def run(session: Session) -> None:
     with working(session, todo, shared=True) as result:
         if result is None:
             return
+        from udaseg.inference.predictions import Predictions
         from udaseg.labels import class_space
-        from udaseg.predictions import Predictions
-        from udaseg.pseudo import prior
         from udaseg.pseudo.collapse import watch
-        from udaseg.pseudo.labelling import read_thresholds
-        from udaseg.pseudo.pseudolabel import pseudolabel
+        from udaseg.pseudo.label import pseudolabel
+        from udaseg.pseudo.label_files import read_thresholds
+        from udaseg.statistics import spatial_prior
 
         paths = {name: Path(given.path) for name, given in todo.inputs.items()}
         with Predictions(paths["predictions"]) as predictions:
             names = predictions.classes
             products.require_scores(session, paths["predictions"], names)
-            maps = prior.read(paths["prior"], names) if "prior" in paths else None
+            maps = spatial_prior.read(paths["prior"], names) if "prior" in paths else None
             before = read_thresholds(paths["before"], names) if "before" in paths else None
             with progress("pseudolabel", passes(twice=settings.policy != "iast")) as show:
                 document = pseudolabel(

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 import yaml
 
-from udaseg import recipes
-from udaseg.artifacts import read_manifest
+from udaseg.config.load import load_recipe, shipped_recipes, suggest_recipe
 from udaseg.errors import UdasegError
+from udaseg.pipeline.artifacts import read_manifest
 
 from . import chain, inputs, made
 from .options import DataOption, ScaleOption, SetOption, recipe_names, shipped_names
@@ -29,8 +29,8 @@ def list_() -> None:
     from .tables import console
 
     table = Table("recipe", "what it is", box=None)
-    for name in recipes.shipped():
-        table.add_row(name, recipes.load(name).description)
+    for name in shipped_recipes():
+        table.add_row(name, load_recipe(name).description)
     console().print(table)
 
 
@@ -57,9 +57,9 @@ def copy(
 
     Example: udaseg recipe copy gta2city mine.yaml
     """
-    known = recipes.shipped()
+    known = shipped_recipes()
     if name not in known:
-        raise UdasegError(f"there is no shipped recipe {name!r}", recipes.shipped_or(name))
+        raise UdasegError(f"there is no shipped recipe {name!r}", suggest_recipe(name))
     to = to or Path(f"{name}.yaml")
     if to.exists():
         raise UdasegError(f"{to} exists already", "name another file")

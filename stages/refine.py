@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from udaseg.artifacts import Job
+from udaseg.config.rounds import asked_in_round, prediction_of_round
 from udaseg.errors import UdasegError
-from udaseg.pseudo.schedule import asked_in_round, prediction_of_round
+from udaseg.pipeline.artifacts import Job
 
 from . import inputs, made, products
 from .options import refuse_unread
@@ -44,7 +44,7 @@ def _prepare(session: Session) -> None:
             "refine has nothing to do: no refinement is chosen",
             "add --spatial-prior or --prototypes, or set refine.spatial_prior=true or refine.prototypes=true",
         )
-    from udaseg.refine.refine import steps
+    from udaseg.pseudo.refine import steps
 
     steps(settings), _labels(session), products.predictions_file(session)
     if settings.spatial_prior and session.given("class_counts") is None:
@@ -59,11 +59,11 @@ def run(session: Session) -> None:
     with working(session, todo, shared=True) as result:
         if result is None:
             return
-        from udaseg.data.stats import read_pixels
+        from udaseg.inference.predictions import Predictions
         from udaseg.labels import class_space
-        from udaseg.predictions import Predictions
-        from udaseg.refine.rectification import rectifier
-        from udaseg.refine.refine import refine, steps
+        from udaseg.pseudo.rectification import rectifier
+        from udaseg.pseudo.refine import refine, steps
+        from udaseg.statistics.class_counts import read_pixels
 
         order = " after ".join(reversed(steps(settings))).replace("_", " ")
         labels, pixels, rectify = Path(todo.inputs["labels"].path), None, None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from udaseg import artifacts
-from udaseg.artifacts import Input, Job
 from udaseg.errors import UdasegError
-from udaseg.files import atomic
+from udaseg.io.files import atomic
+from udaseg.pipeline import artifacts
+from udaseg.pipeline.artifacts import Input, Job
 
 from . import inputs
 from .session import Session, emit, say, staged, working

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from udaseg import ranks
-from udaseg.artifacts import Job
-from udaseg.pseudo.schedule import asked_in_round, prediction_of_round, training_of_round
-from udaseg.train.settings import asked_again, guided, require, require_own_statistics
+from udaseg.config.rounds import asked_in_round, prediction_of_round, training_of_round
+from udaseg.config.training_rules import asked_again, guided, require, require_own_statistics
+from udaseg.parallel import processes
+from udaseg.pipeline.artifacts import Job
 
 from . import inputs, made, products, training
 from .options import refuse_unread
@@ -59,7 +59,7 @@ def run(session: Session) -> None:
     with working(session, todo, shared=not guided(recipe.retrain)) as result:
         if result is None:
             return
-        from udaseg.pseudo.labelling import read_thresholds
+        from udaseg.pseudo.label_files import read_thresholds
         from udaseg.train.retrain import retrain
 
         settings = training_of_round(recipe.retrain, session.round)
@@ -93,7 +93,7 @@ def run(session: Session) -> None:
                 progress=show,
                 note=result.warnings.append,
             )
-        if not ranks.first():
+        if not processes.first():
             return
         training.adapt_statistics(session, todo, settings, target)
         training.ended(todo, result, settings.steps, len(target), "target pictures")

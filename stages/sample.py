@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from udaseg.recipe import Recipe
+from udaseg.config import Recipe
 
 from .pace import TRAININGS
 
@@ -48,7 +48,7 @@ class Sample:
         """
         if not self.trains:
             return self.pictures(whole)
-        from udaseg.data.loading import kept
+        from udaseg.data.batches import kept
         from udaseg.models import devices
 
         self.kept += kept(len(whole), size, workers=devices.workers(devices.choose()))
@@ -57,7 +57,7 @@ class Sample:
     def predictions(self, path: Path) -> Path:
         """Copy the scores of the sample to a file of their own, once."""
         if path not in self.copies:
-            from udaseg.predictions import Predictions, PredictionsWriter
+            from udaseg.inference.predictions import Predictions, PredictionsWriter
 
             folder = self.place / f"predictions{len(self.copies)}"
             with Predictions(path) as whole, PredictionsWriter(folder, whole.classes, whole.align_corners) as writer:

@@ -12,11 +12,13 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from udaseg import artifacts, aside, ranks, recipes
-from udaseg.artifacts import Input, Job, Result
+from udaseg.config import Recipe
+from udaseg.config.load import lasting_name, load_recipe, parse_change
+from udaseg.config.unread import require_read
 from udaseg.errors import UdasegError
-from udaseg.recipe import Recipe
-from udaseg.recipe.unread import require_read
+from udaseg.parallel import processes
+from udaseg.pipeline import artifacts, aside
+from udaseg.pipeline.artifacts import Input, Job, Result
 
 from . import origin
 from .options import SHARED, DryOption, EstimateOption, ForceOption, JsonOption, as_flag
@@ -102,7 +104,7 @@ class Session:
 
 def say(text: str) -> None:
     """Tell the user on stderr how things stand; stdout is for results."""
-    if ranks.first():
+    if processes.first():
         print(text, file=sys.stderr, flush=True)
 
 
@@ -113,15 +115,15 @@ def working(session: Session, job: Job, *, results: bool = False, shared: bool =
     With `--json` the manifest goes to stdout at the end, unless the stage prints `results` of its own there. Of
     several processes the first opens it; the others work on it too where it is `shared`, or wait.
     """
-    if ranks.first():
+    if processes.first():
         with _opened(session, job, results, shared) as result:
             yield result
     else:
-        verdict = ranks.agreed(None)
+        verdict = processes.agreed(None)
         yield Result() if shared and verdict == RUNS else None
         if verdict == PLANNED:
             raise Planned
-    ranks.wait()
+    processes.wait()
 
 
 @contextmanager
@@ -138,7 +140,7 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
                 (job.out / artifacts.MANIFEST).touch()
             if session.out is None:
                 origin.complete(session.run, session.origin)
-        ranks.agreed(NOTHING)
+        processes.agreed(NOTHING)
         yield None
         _print_manifest(session, job, results)
         return
@@ -146,7 +148,7 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
     if session.dry_run:
         artifacts.require_ours(job.out)
         say(f"{job.stage}: would run into {job.out}: {work}")
-        ranks.agreed(PLANNED if session.nested else NOTHING)
+        processes.agreed(PLANNED if session.nested else NOTHING)
         if session.nested:
             raise Planned
         yield None
@@ -158,13 +160,13 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
             if session.out is None and job.out.is_relative_to(session.run):
                 looks = job.stage.startswith(LOOKING)  # what it was told of data and seed says nothing of the run
                 (origin.complete if looks else origin.write)(session.run, session.origin)
-            if ranks.count() > 1 and not shared:
-                say(f"{job.stage}: one process does it, and the other {ranks.count() - 1} wait")
-            ranks.agreed(RUNS)
-            with nullcontext() if shared else ranks.alone():
+            if processes.count() > 1 and not shared:
+                say(f"{job.stage}: one process does it, and the other {processes.count() - 1} wait")
+            processes.agreed(RUNS)
+            with nullcontext() if shared else processes.alone():
                 yield result
-            if ranks.count() > 1:
-                result.environment["processes"] = ranks.count() if shared else 1
+            if processes.count() > 1:
+                result.environment["processes"] = processes.count() if shared else 1
     except KeyboardInterrupt as stop:
         notes = getattr(stop, "__notes__", ())
         say("; ".join([f"{job.stage}: {str(stop) or 'interrupted'}", "the same command continues", *notes]))
@@ -252,7 +254,7 @@ def start(
     asked |= {"--run": run}
     said = [part for flag, value in asked.items() if value is not None for part in (flag, str(value))]
     said += [part for text in set_ or [] for part in ("--set", text)]
-    settings = dict(recipes.parse_change(text) for text in set_ or [])
+    settings = dict(parse_change(text) for text in set_ or [])
     said_by_flag = [key for key, value in (changes or {}).items() if value is not None]
     asked_for = {key: key for key in settings} | {key: as_flag(key) for key in said_by_flag}
     flags = {"data": data, "target.list": target_list, "seed": seed, **(changes or {})}
@@ -262,14 +264,14 @@ def start(
     folder, before = origin.found(run, recipe_name, scale, settings.get("name"))
     name, scale = before["recipe"], scale or before.get("scale")
     kept = {key: before[key] for key in ("data", "seed") if of_run and key in before and key not in settings}
-    usual, settings = recipes.load(name, scale=scale), kept | settings
+    usual, settings = load_recipe(name, scale=scale), kept | settings
     if run is None and (other := [f"{key} {value}" for key, value in kept.items() if value != getattr(usual, key)]):
         say(f"{folder} goes on with what it was begun with: {', '.join(other)}")
-    resolved = recipes.load(name, scale=scale, changes=settings)
+    resolved = load_recipe(name, scale=scale, changes=settings)
     given = {key: path for key, path in (paths or {}).items() if path is not None}
     if (round_ or 1) > resolved.rounds:
         raise UdasegError(f"--round {round_}: recipe {name} has {resolved.rounds}", f"add --set rounds={round_}")
-    own = {"recipe": recipes.lasting(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
+    own = {"recipe": lasting_name(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
     place = {"out": out, "paths": given, "round": round_ or 1, "round_asked": round_ is not None}
     ways = {"force": force, "dry_run": dry_run, "json": as_json, "said": tuple(said)}
     return Session(resolved, folder, own, settings, asked_for, **place, **ways)
@@ -285,7 +287,7 @@ def emit(session: Session, values: dict[str, Any], *tables: Any) -> None:
 
     Nothing is printed of a stage that another command runs for itself.
     """
-    if session.nested or not ranks.first():
+    if session.nested or not processes.first():
         return
     if session.json:
         print(json.dumps(values, indent=1, ensure_ascii=False))

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg import artifacts
 from udaseg.errors import UdasegError
+from udaseg.pipeline import artifacts
 
 from . import chain
 from .origin import RUN_FILE

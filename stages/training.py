@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg.artifacts import Input, Job, Result
+from udaseg.config import Training
 from udaseg.errors import UdasegError
-from udaseg.recipe import Training
+from udaseg.pipeline.artifacts import Input, Job, Result
 
 from .progress import progress
 from .session import Session, say
@@ -35,12 +35,12 @@ def adapt_statistics(session: Session, job: Job, settings: Training, target) -> 
     """Give the model that a training has written batch norm's statistics of the target, where it is to have them."""
     if not settings.adabn:
         return
-    from udaseg.train import statistics
+    from udaseg.inference import adabn
 
     given = session.recipe.target
     target = target if session.sample is None else session.sample.pictures(target)
     with progress(f"{job.stage}: batch norm", "pictures") as show:
-        statistics.take(
+        adabn.take(
             job.out / "model.pt",
             target,
             given.size,

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg.artifacts import read_manifest
-from udaseg.aside import require_finished
 from udaseg.errors import UdasegError
+from udaseg.pipeline.artifacts import read_manifest
+from udaseg.pipeline.aside import require_finished
 
 ModelOption = Annotated[Path | None, typer.Option(help="A model.pt, a stage directory, or a stage of the run.")]
 ScalesOption = Annotated[str | None, typer.Option("--scales", help="Average over these scales: 0.9,1.0,1.2.")]

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from udaseg import ranks
-from udaseg.artifacts import Job
+from udaseg.config import Adversary, Recipe
+from udaseg.config.training_rules import require_own_statistics
 from udaseg.errors import UdasegError
-from udaseg.recipe import Adversary, Recipe
-from udaseg.train.settings import require_own_statistics
+from udaseg.parallel import processes
+from udaseg.pipeline.artifacts import Job
 
 from . import inputs, made, mixtures, products, training
 from .options import refuse_unread
@@ -114,8 +114,8 @@ def run(session: Session, phase: str = "warmup") -> None:
         if result is None:
             return
         from udaseg.data.sampling import ClassBalance
-        from udaseg.data.stats import class_weights, read_pixels, read_shown
-        from udaseg.stylize import restyling
+        from udaseg.data.style.dataset import restyling
+        from udaseg.statistics.class_counts import class_weights, read_pixels, read_shown
         from udaseg.train import adversary
         from udaseg.train.warmup import warmup
 
@@ -149,7 +149,7 @@ def run(session: Session, phase: str = "warmup") -> None:
                 progress=show,
                 note=result.warnings.append,
             )
-        if not ranks.first():
+        if not processes.first():
             return
         training.adapt_statistics(session, todo, recipe.warmup, target)
         result.warnings += _colour_alone(recipe, phase)
@@ -160,7 +160,7 @@ def run(session: Session, phase: str = "warmup") -> None:
 
 def _colour_alone(recipe: Recipe, phase: str) -> list[str]:
     """Say where the style that a training draws is too narrow a band to hold more than the mean colour."""
-    from udaseg.fda import half_width
+    from udaseg.data.style.fda import half_width
 
     beta, size = recipe.warmup.fda, recipe.warmup.augment.crop or recipe.source.size
     if beta is None or size is None or max(half_width(*size, beta)) > 0:

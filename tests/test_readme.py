@@ -13,8 +13,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from udaseg import recipes
-from udaseg.data.folder import read_classes
+from udaseg.config.load import load_recipe
+from udaseg.data.datasets.folder import read_classes
 from udaseg.stages import cli
 
 ROOT = Path(__file__).parent.parent
@@ -96,13 +96,13 @@ def test_the_commands_by_hand_leave_a_run_with_its_page(place):
 
 def test_the_files_load(place, monkeypatch):
     monkeypatch.chdir(place)
-    mine = recipes.load("mine.yaml")
+    mine = load_recipe("mine.yaml")
     assert (mine.warmup.steps, mine.source.dataset, mine.model.name) == (2000, "folder", "fpn")
     classes, _ = read_classes(place / "data" / "real")
     assert classes.classes == mine.space
     full = yaml.safe_load(FILES["mine.yaml"]) | {"base": "gta2city"}
     Path("full.yaml").write_text(yaml.safe_dump(full))
-    assert recipes.load("full.yaml").model.name == "deeplab"
+    assert load_recipe("full.yaml").model.name == "deeplab"
 
 
 OWN = [line for line in LINES if line.startswith("udaseg") and ("mine.yaml" in line or "data check" in line)]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from udaseg.errors import UdasegError, meant
 
@@ -269,3 +270,9 @@ def _colours(names: tuple[str, ...]) -> tuple[RGB, ...]:
         taken.add(colour)
         colours.append(colour)
     return tuple(colours)
+
+
+def count_ids(values: np.ndarray) -> np.ndarray:
+    """Count the values of a uint8 array [H, W]: int64 [256]."""
+    # Pillow counts bytes as they are; NumPy's bincount would first widen each to eight.
+    return np.array(Image.fromarray(values).histogram(), np.int64)

@@ -17,6 +17,14 @@ SYNTHIA16 = (
     "person", "rider", "car", "bus", "motorcycle", "bicycle",
 )  # fmt: skip
 SYNTHIA13 = tuple(name for name in SYNTHIA16 if name not in ("wall", "fence", "pole"))
+# Depth is compared in metres; what is truly farther is left out.
+NEAREST, FARTHEST = 0.01, 80.0
+DEPTH_RATIO = 1.25
+DEPTH_ERRORS = ("rel", "rel2", "rms", "lrms", "delta1", "delta2", "delta3")
+DEPTH_CONVENTION = (
+    f"metres, over all pixels with a true depth of at most {FARTHEST:g} m; "
+    f"an estimate is brought into {NEAREST:g} to {FARTHEST:g} m"
+)
 _EVERY_BYTE = np.uint64(0x0101010101010101)
 
 
@@ -202,3 +210,30 @@ def scores(confusion: np.ndarray, classes: Sequence[str]) -> Scores:
         absent=tuple(name for name in classes if of[name] is None),
         convention=_convention(classes),
     )
+
+
+class DepthErrors:
+    """Sum the errors picture by picture; the sums of two parts of a data set add up."""
+
+    def __init__(self):
+        self.pixels, self.sums = 0, np.zeros(len(DEPTH_ERRORS))
+
+    def add(self, truth: np.ndarray, estimate: np.ndarray) -> None:
+        """Count one picture: float metres [H, W] each, the truth 0 or infinite where it is not known."""
+        counted = (truth > 0) & (truth <= FARTHEST)
+        z, found = truth[counted].astype(np.float64), np.clip(estimate[counted].astype(np.float64), NEAREST, FARTHEST)
+        off, logarithm = found - z, np.abs(np.log(found / z))
+        within = [(logarithm < k * np.log(DEPTH_RATIO)).sum() for k in (1, 2, 3)]
+        self.pixels += z.size
+        self.sums += [(np.abs(off) / z).sum(), (off**2 / z).sum(), (off**2).sum(), (logarithm**2).sum(), *within]
+
+    def document(self) -> dict[str, Any]:
+        """Return the errors by name, the pixels they are over, and how they were counted; None where none was.
+
+        rel: |e| / z, rel2: e^2 / z, rms: the root of e^2, lrms: that of the squared difference of the natural
+        logarithms, all means; delta1 to delta3: the share of pixels within a factor of 1.25, 1.25^2 and 1.25^3.
+        """
+        means = self.sums / max(self.pixels, 1)
+        means[2:4] = np.sqrt(means[2:4])
+        values = means.tolist() if self.pixels else [None] * len(DEPTH_ERRORS)
+        return {**dict(zip(DEPTH_ERRORS, values, strict=True)), "pixels": self.pixels, "convention": DEPTH_CONVENTION}

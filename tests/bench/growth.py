@@ -15,16 +15,16 @@ import scene
 import torch
 from PIL import Image as Pillow
 
-from udaseg import recipe
-from udaseg.data.pictures import write_label
-from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
-from udaseg.evaluation import evaluate
+from udaseg import config
+from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
+from udaseg.data.images.read import write_label
+from udaseg.inference.evaluate import evaluate
+from udaseg.inference.predict import predict
+from udaseg.inference.predictions import Predictions
 from udaseg.labels import SPACES, flat_palette
 from udaseg.models import checkpoint, construct
-from udaseg.predictions import Predictions
-from udaseg.pseudo.predict import predict
-from udaseg.pseudo.pseudolabel import pseudolabel
-from udaseg.refine.refine import refine
+from udaseg.pseudo.label import pseudolabel
+from udaseg.pseudo.refine import refine
 
 SPACE = SPACES["cs19"]
 SIZE = 64, 128  # small pictures, so that ten thousand of them fit everywhere; the cost is of pixels
@@ -35,7 +35,7 @@ COUNTS = 100, 1_000, 10_000
 
 def world(folder: Path, count: int) -> tuple[Path, LabelledSet]:
     """Write a network, and a few pictures with labels that are listed over and over."""
-    settings = recipe.Model(name="bisenet", backbone="resnet18", weights="none")
+    settings = config.Model(name="bisenet", backbone="resnet18", weights="none")
     torch.manual_seed(0)
     checkpoint.save(folder / "model.pt", construct(settings, len(SPACE)), settings, SPACE.classes)
     image_HWC, label_HW = scene.picture((512, 1024), 0), scene.labelled((512, 1024))[0]
@@ -74,17 +74,17 @@ def passes(folder: Path, count: int) -> dict[str, Any]:
 
     def labelled() -> None:
         with Predictions(folder / "predictions.h5") as predictions:
-            pseudolabel(predictions, SPACE, recipe.Pseudolabel(), folder / "pseudo")
+            pseudolabel(predictions, SPACE, config.Pseudolabel(), folder / "pseudo")
 
     def refined() -> None:
-        settings = recipe.Refine(spatial_prior=True, scale_with_area=True, confidence=0.0)
+        settings = config.Refine(spatial_prior=True, scale_with_area=True, confidence=0.0)
         with Predictions(folder / "predictions.h5") as predictions:
             refine(folder / "pseudo" / "labels", predictions, SPACE, settings, folder / "refined", source_pixels=pixels)
 
-    timed("predict", lambda: predict(model, SPACE, target, None, recipe.Predict(batch=BATCH), folder))
+    timed("predict", lambda: predict(model, SPACE, target, None, config.Predict(batch=BATCH), folder))
     timed("pseudolabel", labelled)
     timed("refine", refined)
-    timed("evaluate", lambda: evaluate(model, pictures, None, recipe.Evaluate(batch=BATCH), folder / "scores"))
+    timed("evaluate", lambda: evaluate(model, pictures, None, config.Evaluate(batch=BATCH), folder / "scores"))
     return found
 
 

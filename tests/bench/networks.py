@@ -16,16 +16,16 @@ from torch.nn.functional import interpolate
 from torchvision.models import segmentation
 from turns import CLOCK, DEVICE, alone, medians, seconds
 
-from udaseg import recipe
+from udaseg import config
+from udaseg.inference.runner import Runner
 from udaseg.labels import SPACES
 from udaseg.models import checkpoint, construct
 from udaseg.models.complexity import complexity
 from udaseg.models.devices import bfloat16
-from udaseg.models.inference import Runner
-from udaseg.models.preprocess import normalise
+from udaseg.models.normalisation import normalise
 
 SPACE = SPACES["cs19"]
-BISENET = recipe.Model(name="bisenet", backbone="resnet18", weights="none")
+BISENET = config.Model(name="bisenet", backbone="resnet18", weights="none")
 PEERS = {
     "LR-ASPP, MobileNetV3": segmentation.lraspp_mobilenet_v3_large,
     "DeepLab-v3, MobileNetV3": segmentation.deeplabv3_mobilenet_v3_large,
@@ -70,7 +70,7 @@ def quicker(network: nn.Module, image_HWC: np.ndarray, bf16: bool) -> tuple[Call
 
 def ours(path: Path, image_HWC: np.ndarray, precision: str) -> Callable[[], Any]:
     """Label a picture as `udaseg evaluate` and `udaseg apply` do."""
-    runner, settings, size = Runner(path, None, precision), recipe.Views(), image_HWC.shape[:2]
+    runner, settings, size = Runner(path, None, precision), config.Views(), image_HWC.shape[:2]
     return lambda: runner.label(runner.views([image_HWC], None, settings), 0, size, settings.average)
 
 

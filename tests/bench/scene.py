@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
-from udaseg.confidence import label_and_confidence
+from udaseg.inference.confidence import label_and_confidence
 
 CLASSES = 19
 STRIDE = 8

@@ -18,19 +18,19 @@ import torch
 from kernels.fda import by_definition
 from PIL import Image as Pillow
 
-from udaseg import recipe
-from udaseg.data import png
-from udaseg.data.pictures import read_train_ids, write_label
-from udaseg.data.records import Image, ImageSet, Labelled, LabelledSet
-from udaseg.evaluation import evaluate
+from udaseg import config
+from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
+from udaseg.data.images import png
+from udaseg.data.images.read import read_train_ids, write_label
+from udaseg.data.style.dataset import stylize_set
+from udaseg.inference.evaluate import evaluate
+from udaseg.inference.predict import predict
+from udaseg.inference.predictions import Predictions, PredictionsWriter
 from udaseg.labels import SPACES, flat_palette
 from udaseg.models import checkpoint, construct
-from udaseg.parallel import ordered
-from udaseg.predictions import Predictions, PredictionsWriter
-from udaseg.pseudo.predict import predict
-from udaseg.pseudo.pseudolabel import pseudolabel
-from udaseg.refine.refine import refine
-from udaseg.stylize import stylize_set
+from udaseg.parallel.threads import ordered
+from udaseg.pseudo.label import pseudolabel
+from udaseg.pseudo.refine import refine
 
 PICTURES, LABELS, DRAWN, REPEATS = 8, 32, 2, 3  # stages that read no picture are quick, and go through more
 STYLES = 2  # fewer than pictures: GTA5 has 8 pictures for each of Cityscapes
@@ -72,7 +72,7 @@ def world(root: Path, size: tuple[int, int]) -> tuple[LabelledSet, ImageSet, Pat
 
 
 def network(path: Path) -> Path:
-    settings = recipe.Model(name="bisenet", backbone="resnet18", weights="none")
+    settings = config.Model(name="bisenet", backbone="resnet18", weights="none")
     torch.manual_seed(0)
     checkpoint.save(path, construct(settings, len(SPACE)), settings, SPACE.classes)
     return path
@@ -133,20 +133,20 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
 
     yield Job(
         f"stylize, beta {BETA}",
-        lambda out: stylize_set(source, styles, None, recipe.Stylize(beta=BETA), out, seed=0),
+        lambda out: stylize_set(source, styles, None, config.Stylize(beta=BETA), out, seed=0),
         restyled,
         PICTURES,
         {"reference formula, Pillow's defaults, a process a core": reference},
     )
     yield Job(
         "pseudolabel, cbst",
-        lambda out: pseudolabel(predictions, SPACE, recipe.Pseudolabel(), out),
+        lambda out: pseudolabel(predictions, SPACE, config.Pseudolabel(), out),
         labelled,
         LABELS,
         {},
     )
     for confidence, what in ((0.9, "confident"), (0.0, "cbst")):  # the latter needs no scores
-        settings = recipe.Refine(spatial_prior=True, confidence=confidence)
+        settings = config.Refine(spatial_prior=True, confidence=confidence)
         yield Job(
             f"refine, spatial prior, {what}",
             lambda out, settings=settings: refine(
@@ -159,14 +159,14 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
         )  # fmt: skip
     yield Job(
         f"predict, BiSeNet at {half[0]}x{half[1]}",
-        lambda out: predict(model, SPACE, target, half, recipe.Predict(), out),
+        lambda out: predict(model, SPACE, target, half, config.Predict(), out),
         written,
         PICTURES,
         {},
     )
     yield Job(
         f"evaluate, BiSeNet at {half[0]}x{half[1]}",
-        lambda out: evaluate(model, source, half, recipe.Evaluate(), out),
+        lambda out: evaluate(model, source, half, config.Evaluate(), out),
         lambda out: each(lambda i: (source.image(i), source.label(i)), PICTURES),
         PICTURES,
         {},

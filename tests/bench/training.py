@@ -17,10 +17,10 @@ from PIL import Image as Pillow
 from torch.nn.functional import cross_entropy, interpolate
 from turns import CLOCK, DEVICE, alone, now, seconds
 
-from udaseg import recipe
-from udaseg.data.loading import Stream, batches, labelled, unlabelled
-from udaseg.data.pictures import write_label
-from udaseg.data.records import Labelled, LabelledSet
+from udaseg import config
+from udaseg.data.batches import Stream, batches, labelled, unlabelled
+from udaseg.data.image_sets import Labelled, LabelledSet
+from udaseg.data.images.read import write_label
 from udaseg.labels import SPACES, flat_palette
 from udaseg.models import build, devices
 from udaseg.models.complexity import complexity
@@ -37,8 +37,8 @@ SIDE = 8192 if GPU else 2048  # of the matrices whose product tells what the mac
 # By the name of the network: its settings, and by how much smaller than the files its pictures are, on a CPU and on
 # a GPU.
 NETWORKS = {
-    "BiSeNet, ResNet-18": (recipe.Model(name="bisenet", backbone="resnet18", weights="none", bn="train"), (2, 2)),
-    "DeepLab-v2, ResNet-101": (recipe.Model(weights="none"), (8, 2)),
+    "BiSeNet, ResNet-18": (config.Model(name="bisenet", backbone="resnet18", weights="none", bn="train"), (2, 2)),
+    "DeepLab-v2, ResNet-101": (config.Model(weights="none"), (8, 2)),
 }
 BATCH = 2
 MEAN, STD = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -60,7 +60,7 @@ def world(root: Path, size: tuple[int, int]) -> LabelledSet:
     return LabelledSet("folder", root, "train", SPACE, tuple(records), "trainids", *everything, ())
 
 
-def plain(settings: recipe.Model, stream: Stream) -> Callable[[], Any]:
+def plain(settings: config.Model, stream: Stream) -> Callable[[], Any]:
     """Train as a textbook does: float32, memory as it comes, no autocast. The batches are udaseg's."""
     model = setup.network(settings, SPACE.classes, 0, DEVICE).to(memory_format=torch.contiguous_format)
     learns = [value for value in model.parameters() if value.requires_grad]
@@ -88,13 +88,13 @@ def plain(settings: recipe.Model, stream: Stream) -> Callable[[], Any]:
 
 
 def steps(
-    settings: recipe.Model, stream: Stream, out: Path, target: Stream | None = None
+    settings: config.Model, stream: Stream, out: Path, target: Stream | None = None
 ) -> tuple[dict[str, list[float]], int]:
     """Time steps of `fit`, from one report of progress to the next, and between them those of the plain loop.
 
     With a target its output maps are aligned, and there is no plain loop. Also gives the most bytes held on a GPU.
     """
-    training = recipe.Warmup(steps=10**6, save_every=10**6, batch=BATCH)
+    training = config.Warmup(steps=10**6, save_every=10**6, batch=BATCH)
     model = setup.network(settings, SPACE.classes, 0, DEVICE)
     autocast, environment = setup.number_format(training, DEVICE)
     players, asked, streams = {"model": Player(model, setup.optimizer(model, training))}, [], [stream]
@@ -102,7 +102,7 @@ def steps(
     if target is None:
         calls["plain loop, fp32"] = plain(settings, stream)
     else:
-        opponents, asked = adversaries.games(recipe.Adversary(align="output"), model, len(SPACE), DEVICE, autocast)
+        opponents, asked = adversaries.games(config.Adversary(align="output"), model, len(SPACE), DEVICE, autocast)
         players, streams = players | opponents, [stream, target]
     times: dict[str, list[float]] = {ours: [], **{name: [] for name in calls}}
     held = 0
@@ -153,12 +153,12 @@ def given(stream: Stream) -> float:
 def row(name: str, files: LabelledSet, size: tuple[int, int], out: Path) -> dict[str, Any]:
     settings, smaller = NETWORKS[name]
     height, width = (side // smaller[GPU] for side in size)
-    stream = Stream("source", labelled(files, (height, width)), BATCH, recipe.Augment())
+    stream = Stream("source", labelled(files, (height, width)), BATCH, config.Augment())
     times, held = steps(settings, stream, out)
     taken = {loop: statistics.median(own) for loop, own in times.items()}
     (ours, own), (_, other) = taken.items()
     rate, need = given(stream), BATCH / own
-    target = Stream("target", unlabelled(files, (height, width)), BATCH, recipe.Augment(jitter=0.0, blur=0.0))
+    target = Stream("target", unlabelled(files, (height, width)), BATCH, config.Augment(jitter=0.0, blur=0.0))
     aligned, aligned_held = steps(settings, stream, out / "aligned", target)
     # A step is three passes: forward, and the gradients of the maps and of the weights.
     operations = 3 * complexity(build(settings, SPACE.classes), (height, width)).operations("2*MAC") * BATCH

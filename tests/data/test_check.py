@@ -5,9 +5,9 @@ import pytest
 
 from udaseg.data import open_labelled
 from udaseg.data.check import check
-from udaseg.data.stats import class_counts
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, class_space
+from udaseg.statistics.class_counts import class_counts
 
 from .corpora import CITYSCAPES_IDS, cityscapes, columns, gta5, label, own, photo, save, synthia
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from udaseg.data import open_images, open_labelled
-from udaseg.data.cityscapes import disparities, read_disparity
-from udaseg.data.sets import detect
+from udaseg.data.datasets.cityscapes import disparities, read_disparity
+from udaseg.data.datasets.registry import detect
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, class_space
 

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from udaseg.data.huffman import BLOCK, compress
+from udaseg.data.images.huffman import BLOCK, compress
 
 SIZES = (1, 2, 3, 1000, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 1)
 

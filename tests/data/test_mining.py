@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from udaseg.data.loading import Batches, Samples, Stream, batches
+from udaseg.config import Augment
+from udaseg.data.augment import Pair
+from udaseg.data.batches import Batches, Samples, Stream, batches
 from udaseg.data.mining import Mining, mining
-from udaseg.data.transforms import Pair
-from udaseg.recipe import Augment
 
 
 def test_rare_classes_come_rarest_first():

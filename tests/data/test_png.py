@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udaseg.data import png
-from udaseg.data.png16 import decode_channel
+from udaseg.data.images import png
+from udaseg.data.images.png16 import decode_channel
 
 SIZES = [(1, 1), (1, 9), (9, 1), (5, 7), (64, 48)]
 

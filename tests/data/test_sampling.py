@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from udaseg.data.loading import Batches, Samples, Stream
+from udaseg.config import Augment
+from udaseg.data.augment import Pair
+from udaseg.data.batches import Batches, Samples, Stream
 from udaseg.data.sampling import SPAN, ClassBalance
-from udaseg.data.transforms import Pair
-from udaseg.recipe import Augment
 
 
 def drawn(shown, count=SPAN, key=(0,)):

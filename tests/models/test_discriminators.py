@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from udaseg import models, recipe
+from udaseg import config, models
 from udaseg.models.complexity import complexity
 from udaseg.models.discriminators import PATCH, PixelDiscriminator, full, light
 
@@ -63,7 +63,7 @@ def test_pixel_discriminator_is_as_published_on_wide_features_and_narrower_on_na
 
 
 def test_counting_a_network_changes_nothing_in_it():
-    network = models.construct(recipe.Model(name="bisenet", backbone="resnet18", weights="none"), 19)
+    network = models.construct(config.Model(name="bisenet", backbone="resnet18", weights="none"), 19)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     modes = [module.training for module in network.modules()]
     cost = complexity(network, (512, 1024))

@@ -5,11 +5,11 @@ import torch
 from pydantic import ValidationError
 
 from udaseg import models
+from udaseg.config import Model
 from udaseg.errors import UdasegError
 from udaseg.models import checkpoint
 from udaseg.models.heads import MapHead
 from udaseg.models.output import Output
-from udaseg.recipe import Model
 
 NAMES = ("deeplab", "bisenet", "fpn")
 BOTH = ("depth", "density")

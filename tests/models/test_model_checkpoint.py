@@ -6,13 +6,13 @@ import random
 import pytest
 import torch
 
-from udaseg import models, recipe
+from udaseg import config, models
 from udaseg.errors import UdasegError
 from udaseg.models import checkpoint, tensorfile
 from udaseg.models.tensorfile import digest
 
 CLASSES = ("road", "car", "person")
-SETTINGS = recipe.Model(name="fpn", backbone="resnet18", weights="none")
+SETTINGS = config.Model(name="fpn", backbone="resnet18", weights="none")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_round_trip(network, saved):
 
 
 def test_moved_strides_survive(tmp_path):
-    settings = recipe.Model(name="deeplab", backbone="resnet18", weights="none")
+    settings = config.Model(name="deeplab", backbone="resnet18", weights="none")
     network = models.construct(settings, 3)
     network.move_strides()
     checkpoint.save(tmp_path / "model.pt", network, settings, CLASSES)
@@ -66,7 +66,7 @@ def test_moved_strides_survive(tmp_path):
 
 def test_equal_networks_give_equal_bytes(network, saved, tmp_path):
     other = tmp_path / "other.pt"
-    moved = recipe.Model(name="fpn", backbone="resnet18", weights="elsewhere.pth")
+    moved = config.Model(name="fpn", backbone="resnet18", weights="elsewhere.pth")
     layout = models.construct(SETTINGS, 3)
     layout.load_state_dict(network.state_dict())
     checkpoint.save(other, layout.to(memory_format=torch.channels_last), moved, list(CLASSES), {"step": 7})
@@ -179,7 +179,7 @@ def test_require_names_each_difference(saved):
     _, meta = checkpoint.load(saved)
     checkpoint.require(meta, classes=CLASSES, model=SETTINGS)
     checkpoint.require(meta, model=SETTINGS.model_copy(update={"aspp": (6, 12)}))  # only DeepLab has one
-    other = recipe.Model(name="deeplab", backbone="resnet50")
+    other = config.Model(name="deeplab", backbone="resnet50")
     with pytest.raises(UdasegError) as caught:
         checkpoint.require(meta, classes=("road", "bus", "person"), model=other, source="runs/a/model.pt")
     message = caught.value.message

@@ -4,17 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from udaseg import models, recipe
-from udaseg.models.backbone import BatchNorm, ResNet
+from udaseg import config, models
+from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.bisenet import BiSeNet
+from udaseg.models.encoders.resnet import ResNet
 from udaseg.train.losses import cross_entropy, upsampled
 
 NAMES = ("deeplab", "bisenet", "fpn")
 STRIDES = {"deeplab": 8, "bisenet": 8, "fpn": 4}
 
 
-def small(name: str, **changes) -> recipe.Model:
-    return recipe.Model(name=name, backbone="resnet18", weights="none", **changes)
+def small(name: str, **changes) -> config.Model:
+    return config.Model(name=name, backbone="resnet18", weights="none", **changes)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def small(name: str, **changes) -> recipe.Model:
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet101"])
 def test_deeplab_has_the_published_sizes(backbone, size, expected):
     with torch.device("meta"):
-        network = models.construct(recipe.Model(backbone=backbone), 19)
+        network = models.construct(config.Model(backbone=backbone), 19)
         output = network(torch.empty(1, 3, *size))
     assert output.logits.shape == (1, 19, *expected)
     assert output.features.shape == (1, network.feature_channels, *expected)
@@ -203,7 +204,7 @@ def test_same_seed_same_network():
 
 def test_strides_move_to_the_first_1x1_for_caffe_weights():
     with torch.device("meta"):
-        network = models.construct(recipe.Model(backbone="resnet50"), 19)
+        network = models.construct(config.Model(backbone="resnet50"), 19)
         network.move_strides()
         assert network(torch.empty(1, 3, 512, 1024)).logits.shape[-2:] == (65, 129)
     block = network.backbone.layer2[0]

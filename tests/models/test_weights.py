@@ -4,10 +4,10 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
-from udaseg import models, recipe
+from udaseg import config, models
 from udaseg.errors import UdasegError
 from udaseg.models import checkpoint, weights
-from udaseg.models.preprocess import normalise
+from udaseg.models.normalisation import normalise
 
 NAMES = [str(i) for i in range(19)]
 
@@ -18,8 +18,8 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "hub" / "checkpoints"
 
 
-def settings(**changes) -> recipe.Model:
-    return recipe.Model(**{"name": "deeplab", "backbone": "resnet18", "weights": "imagenet", **changes})
+def settings(**changes) -> config.Model:
+    return config.Model(**{"name": "deeplab", "backbone": "resnet18", "weights": "imagenet", **changes})
 
 
 def pretrained(seed: int = 0) -> dict[str, torch.Tensor]:
@@ -232,6 +232,6 @@ def test_tensors_that_no_network_has_are_an_error(tmp_path, odd):
 )
 def test_names_that_are_cut_short_or_none_are_an_error(tmp_path, key, message):
     torch.save({key: torch.zeros(3)}, tmp_path / "cut.pth")
-    settings = recipe.Model(name="fpn", backbone="resnet18", weights=str(tmp_path / "cut.pth"))
+    settings = config.Model(name="fpn", backbone="resnet18", weights=str(tmp_path / "cut.pth"))
     with pytest.raises(UdasegError, match=message):
         weights.load(models.construct(settings, 2), settings)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udaseg.pseudo import iast
-from udaseg.recipe import Iast
+from udaseg.config import Iast
+from udaseg.pseudo.policies import iast
 
 unit = st.floats(0, 1, width=32)
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udaseg.confidence import label_and_confidence, probabilities
 from udaseg.errors import UdasegError
-from udaseg.pseudo.labelling import argmax_decides, pseudo_label, select, thresholds_document
+from udaseg.inference.confidence import label_and_confidence, probabilities
+from udaseg.pseudo.label_files import argmax_decides, pseudo_label, select, thresholds_document
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds
 
 # Ten pixels and three classes, worked through by hand with p = 0.5.

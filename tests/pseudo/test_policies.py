@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from udaseg.confidence import label_and_confidence
-from udaseg.data.pictures import read_train_ids
+from udaseg.config import Iast, Pseudolabel
+from udaseg.data.images.read import read_train_ids
 from udaseg.errors import UdasegError
+from udaseg.inference.confidence import label_and_confidence
+from udaseg.inference.predictions import Predictions, PredictionsWriter
 from udaseg.labels import class_space
-from udaseg.predictions import Predictions, PredictionsWriter
-from udaseg.pseudo import spatial
 from udaseg.pseudo.collapse import watch
-from udaseg.pseudo.labelling import read_thresholds
-from udaseg.pseudo.prior import Prior
-from udaseg.pseudo.pseudolabel import pseudolabel
-from udaseg.recipe import Iast, Pseudolabel
+from udaseg.pseudo.label import pseudolabel
+from udaseg.pseudo.label_files import read_thresholds
+from udaseg.pseudo.policies import cbst_sp
+from udaseg.statistics.spatial_prior import Prior
 
 CLASSES = ("road", "car", "sky", "train")
 SPACE = class_space(list(CLASSES))
@@ -104,7 +104,7 @@ def test_thresholds_of_cbst_sp_are_order_statistics_however_small_the_prior_of_a
     peaks = maps.max((1, 2))
     relative_CHW = maps / peaks[:, None, None]
     pixels = [
-        spatial.label_and_confidence(predictions.logits(stem), *SIZE, False, relative_CHW, peaks / peaks.max())
+        cbst_sp.label_and_confidence(predictions.logits(stem), *SIZE, False, relative_CHW, peaks / peaks.max())
         for stem in STEMS
     ]
     labels, confidences = (np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*pixels, strict=True))

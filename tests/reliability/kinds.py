@@ -14,19 +14,20 @@ import torch
 from PIL import Image
 from torch import nn
 
-from udaseg import prototypes, recipe, recipes
-from udaseg.data import cityscapes, folder, lists, pictures, shots, stats
-from udaseg.depth import density
+from udaseg import config
+from udaseg.config.load import load_recipe
+from udaseg.data.datasets import cityscapes, folder, lists
+from udaseg.data.images import loose, read
+from udaseg.inference.predictions import Predictions, PredictionsWriter
 from udaseg.labels import SPACES
 from udaseg.models import checkpoint, construct, weights
-from udaseg.predictions import Predictions, PredictionsWriter
-from udaseg.pseudo import prior
-from udaseg.pseudo.labelling import read_thresholds
+from udaseg.pseudo.label_files import read_thresholds
 from udaseg.report.mixtures import read_mixtures
 from udaseg.report.panels import label_palette
 from udaseg.report.priors import read_priors
 from udaseg.report.results import read_log
 from udaseg.stages import cli
+from udaseg.statistics import class_counts, depth_density, prototypes, spatial_prior
 from udaseg.train import adversary, state
 
 from ..data.corpora import label, photo, png16, save
@@ -91,12 +92,14 @@ def _prototypes(place: Path) -> Path:
 
 def _mixtures(place: Path) -> Path:
     means, variances = NOISE.random((3, 2, 3)), NOISE.random((3, 2, 3)) + 0.3
-    density.write(place / "gmm.h5", density.Mixtures(np.full((3, 2), 0.5), means, variances, CLASSES, (8, 16)))
+    depth_density.write(
+        place / "gmm.h5", depth_density.Mixtures(np.full((3, 2), 0.5), means, variances, CLASSES, (8, 16))
+    )
     return place / "gmm.h5"
 
 
 def _prior(place: Path) -> Path:
-    prior.write(place / "prior.h5", prior.Prior(NOISE.random((3, 8, 16)).astype("f4"), CLASSES))
+    spatial_prior.write(place / "prior.h5", spatial_prior.Prior(NOISE.random((3, 8, 16)).astype("f4"), CLASSES))
     return place / "prior.h5"
 
 
@@ -116,7 +119,7 @@ def _shown_mixtures(path: Path) -> Any:
 
 
 def _model(place: Path) -> Path:
-    settings = recipe.Model(name="fpn", backbone="resnet18", weights="none")
+    settings = config.Model(name="fpn", backbone="resnet18", weights="none")
     torch.manual_seed(0)
     checkpoint.save(place / "model.pt", construct(settings, 3), settings, CLASSES)
     return place / "model.pt"
@@ -130,13 +133,13 @@ def _read_model(path: Path) -> Any:
 def _weights(place: Path) -> Path:
     """Write foreign weights."""
     torch.manual_seed(0)
-    model = construct(recipe.Model(name="fpn", backbone="resnet18", weights="none"), 3)
+    model = construct(config.Model(name="fpn", backbone="resnet18", weights="none"), 3)
     torch.save({f"module.{name}": value for name, value in model.state_dict().items()}, place / "weights.pth")
     return place / "weights.pth"
 
 
 def _read_weights(path: Path) -> Any:
-    settings = recipe.Model(name="fpn", backbone="resnet18", weights=str(path))
+    settings = config.Model(name="fpn", backbone="resnet18", weights=str(path))
     model = construct(settings, 3)
     weights.load(model, settings)
     return model.backbone.state_dict()
@@ -190,7 +193,7 @@ def _turned(place: Path) -> Path:
 
 
 def _shots(path: Path) -> Any:
-    found = shots.open_shots(path)
+    found = loose.open_shots(path)
     return [(found.size(i), found.image(i)) for i in range(min(len(found), 10))]
 
 
@@ -219,45 +222,45 @@ toy: {rounds: 2}
 """
 
 READ = (
-    Kind("image.png", lambda p: photo(p / "a.png", (20, 30)), pictures.read_image, exact=True),
-    Kind("image.jpg", lambda p: photo(p / "a.jpg", (20, 30)), pictures.read_image),
-    Kind("picture_size", lambda p: photo(p / "a.png", (20, 30)), pictures.picture_size, exact=True),
+    Kind("image.png", lambda p: photo(p / "a.png", (20, 30)), read.read_image, exact=True),
+    Kind("image.jpg", lambda p: photo(p / "a.jpg", (20, 30)), read.read_image),
+    Kind("picture_size", lambda p: photo(p / "a.png", (20, 30)), read.picture_size, exact=True),
     Kind("shot.jpg", _turned, _shots),
     Kind("film.gif", _animation, _shots),
     Kind("label.png", lambda p: label(p / "a.png", size=(20, 30), palette=True),
-         lambda path: pictures.read_label_ids(path, "cityscapes"), exact=True),
+         lambda path: read.read_label_ids(path, "cityscapes"), exact=True),
     Kind("pseudo-label.png", lambda p: label(p / "a.png", (0, 1, 2, 255), (20, 30)),
-         lambda path: pictures.read_train_ids(path, SPACES["cs19"]), exact=True),
+         lambda path: read.read_train_ids(path, SPACES["cs19"]), exact=True),
     Kind("palette", lambda p: label(p / "a.png", (0, 1), (20, 30), palette=True).parent, lambda p: label_palette([p])),
     Kind("synthia.png", lambda p: png16(p / "a.png", NOISE.integers(0, 22, (20, 30, 3))),
-         lambda path: pictures.read_label_ids(path, "synthia"), exact=True),
+         lambda path: read.read_label_ids(path, "synthia"), exact=True),
     Kind("depth.png", lambda p: save(p / "a.png", NOISE.integers(0, 65535, (20, 30)).astype(np.uint16)),
-         pictures.read_depth, exact=True),
+         read.read_depth, exact=True),
     Kind("depth16.png", lambda p: png16(p / "a.png", NOISE.integers(0, 65535, (20, 30, 3))),
-         pictures.read_depth, exact=True),
+         read.read_depth, exact=True),
     Kind("predictions.h5", _predictions, _read_predictions, BYTES, exact=True),
     Kind("predictions.h5, contents", _predictions, _read_predictions, (hdf5_contents,)),
     Kind("predictions.h5, foreign", _old_predictions, _read_predictions, HDF5),
     Kind("prototypes.h5", _prototypes, _read_prototypes, BYTES, exact=True),
     Kind("prototypes.h5, contents", _prototypes, _read_prototypes, (hdf5_contents,)),
-    Kind("gmm.h5", _mixtures, lambda path: _values(density.read(path)), BYTES, exact=True),
-    Kind("gmm.h5, contents", _mixtures, lambda path: _values(density.read(path)), (hdf5_contents,)),
+    Kind("gmm.h5", _mixtures, lambda path: _values(depth_density.read(path)), BYTES, exact=True),
+    Kind("gmm.h5, contents", _mixtures, lambda path: _values(depth_density.read(path)), (hdf5_contents,)),
     Kind("gmm.h5, report", _mixtures, _shown_mixtures, HDF5),
-    Kind("prior.h5", _prior, lambda path: _values(prior.read(path, CLASSES)), BYTES, exact=True),
-    Kind("prior.h5, contents", _prior, lambda path: _values(prior.read(path, CLASSES)), (hdf5_contents,)),
+    Kind("prior.h5", _prior, lambda path: _values(spatial_prior.read(path, CLASSES)), BYTES, exact=True),
+    Kind("prior.h5, contents", _prior, lambda path: _values(spatial_prior.read(path, CLASSES)), (hdf5_contents,)),
     Kind("prior.h5, report", _prior, read_priors, HDF5),
     Kind("model.pt", _model, _read_model, exact=True),
     Kind("weights.pth", _weights, _read_weights, exact=True),
     Kind("state.pt", _state, _read_state, exact=True),
-    Kind("recipe.yaml", _text("mine.yaml", RECIPE), lambda path: recipes.load(str(path)).model_dump(), YAML),
+    Kind("recipe.yaml", _text("mine.yaml", RECIPE), lambda path: load_recipe(str(path)).model_dump(), YAML),
     Kind("recipe.yaml, toy", _text("mine.yaml", RECIPE),
-         lambda path: recipes.load(str(path), scale="toy").model_dump(), YAML),
+         lambda path: load_recipe(str(path), scale="toy").model_dump(), YAML),
     Kind("classes.yaml", _text("classes.yaml", "names: {7: road, 26: car, 3: sky}\nignore: [255]\n"), _classes, YAML),
     Kind("classes.yaml, ids", _text("classes.yaml", "names: [road, car]\nids: {3: road, 4: 1}\nignore: 0\n"
          "palette: [[1, 2, 3], [4, 5, 6]]\n"), _classes, YAML),
-    Kind("stats.json", _text("stats.json", json.dumps(STATS)), lambda p: stats.read_pixels(p, CLASSES), JSON),
+    Kind("stats.json", _text("stats.json", json.dumps(STATS)), lambda p: class_counts.read_pixels(p, CLASSES), JSON),
     Kind("stats.json, pictures", _text("stats.json", json.dumps(STATS)),
-         lambda p: stats.read_shown(p, CLASSES, ("a", "b")), JSON),
+         lambda p: class_counts.read_shown(p, CLASSES, ("a", "b")), JSON),
     Kind("thresholds.json", _text("thresholds.json", json.dumps(THRESHOLDS)),
          lambda p: [read_thresholds(p, CLASSES)[key] for key in ("threshold", "predicted", "kept")], JSON),
     Kind("log.jsonl, loss", _text("log.jsonl", LOG), state.last_loss, (*BYTES, json_line, json_line, json_line)),

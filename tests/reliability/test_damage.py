@@ -5,12 +5,14 @@ import json
 import pytest
 import torch
 
-from udaseg import artifacts
-from udaseg.artifacts import Job
-from udaseg.data import folder, shots, stats
+from udaseg.data.datasets import folder
+from udaseg.data.images import loose
 from udaseg.errors import UdasegError
-from udaseg.files import read_json, read_log
+from udaseg.io.files import read_json, read_log
 from udaseg.models import tensorfile
+from udaseg.pipeline import artifacts
+from udaseg.pipeline.artifacts import Job
+from udaseg.statistics import class_counts
 from udaseg.train import state
 
 
@@ -97,13 +99,13 @@ def test_counts_that_are_none_are_refused(tmp_path, row):
     values = {"classes": ["road", "car"], "pixels": [4, 0], "per_image": {"a": row}}
     (tmp_path / "stats.json").write_text(json.dumps(values))
     with pytest.raises(UdasegError, match=r"stats\.json"):
-        stats.read_shown(tmp_path / "stats.json", ("road", "car"), ("a",))
+        class_counts.read_shown(tmp_path / "stats.json", ("road", "car"), ("a",))
     (tmp_path / "stats.json").write_text(json.dumps(values | {"pixels": row}))
     with pytest.raises(UdasegError, match=r"stats\.json"):
-        stats.read_pixels(tmp_path / "stats.json", ("road", "car"))
+        class_counts.read_pixels(tmp_path / "stats.json", ("road", "car"))
 
 
 def test_an_animation_that_ends_early_is_refused(tmp_path):
     (tmp_path / "film.gif").write_bytes(b"GIF89a\x10\x00\x0c\x00\x80\x00\x00")
     with pytest.raises(UdasegError, match=r"film\.gif"):
-        shots.open_shots(tmp_path / "film.gif")
+        loose.open_shots(tmp_path / "film.gif")

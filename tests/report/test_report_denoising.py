@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udaseg import artifacts
 from udaseg.errors import UdasegError
-from udaseg.predictions import PredictionsWriter
+from udaseg.inference.predictions import PredictionsWriter
+from udaseg.pipeline import artifacts
 from udaseg.report import collect, render
 
 ROAD, CAR, SKY, NONE = 0, 1, 2, 255

@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from udaseg.depth_errors import DepthErrors
 from udaseg.errors import UdasegError
+from udaseg.metrics import DepthErrors
 from udaseg.report.collect import collect
 from udaseg.report.depths import distances
 from udaseg.report.mixtures import Mixtures

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from udaseg.errors import UdasegError
+from udaseg.pipeline.format import count, duration, number, percent, points, share, size
 from udaseg.report import collect, render
 from udaseg.report.curves import curves
 from udaseg.report.mixtures import Mixtures
-from udaseg.report.wording import count, duration, number, percent, points, share, size
 
 
 def change(path, **values):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from udaseg import doctor
+from udaseg.pipeline import doctor
 from udaseg.stages import cli
 
 RECIPE = """\

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from udaseg import recipes
-from udaseg.refine.refine import steps
+from udaseg.config.load import load_recipe, shipped_recipes
+from udaseg.config.training_rules import require
+from udaseg.pseudo.refine import steps
 from udaseg.stages import chain
 from udaseg.stages.session import start
-from udaseg.train.settings import require
 
 VARIANTS = ("full", "the source")
 CHAIN = ("--set", "chain=[warmup,stylize,predict,pseudolabel,refine,retrain,evaluate]")
@@ -121,7 +121,7 @@ def test_one_round_is_the_first_of_several_and_prototypes_can_be_left_out(worksp
 def test_null_takes_out_what_the_base_lists(tmp_path):
     (tmp_path / "base.yaml").write_text("base: demo\nablation: {a: {evaluate.flip: true}, b: {rounds: 2}}\n")
     (tmp_path / "own.yaml").write_text("base: base.yaml\nablation: {a: null}\n")
-    assert recipes.load(str(tmp_path / "own.yaml")).ablation == {"b": {"rounds": 2}}
+    assert load_recipe(str(tmp_path / "own.yaml")).ablation == {"b": {"rounds": 2}}
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_a_dry_run_lists_the_runs(rendered, udaseg):
 
 
 @pytest.mark.parametrize("scale", ["full", "toy"])
-@pytest.mark.parametrize("name", [name for name in recipes.shipped() if recipes.load(name).ablation])
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if load_recipe(name).ablation])
 def test_shipped_ablations_change_something_and_can_be_run(name, scale):
-    recipe = recipes.load(name, scale=scale)
+    recipe = load_recipe(name, scale=scale)
     for without, changes in recipe.ablation.items():
         if changes == name:
             continue  # it is itself a row of the table that it inherits

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from udaseg import models, recipe, recipes
+from udaseg import config, models
+from udaseg.config.load import load_recipe
 
 NAMES = ("adaptseg-gta2city", "adaptseg-multi-gta2city", "advent-gta2city", "realtime-gta2city")
 TINY = ("source.size=[32,64]", "target.size=[32,64]", "warmup.steps=2", "warmup.batch=2", "warmup.log_every=1")
@@ -27,13 +28,13 @@ def log() -> list[dict]:
 def test_its_recipes_are_planned_and_train(rendered, udaseg, manifest, name):
     shared = ("--recipe", name, "--scale", "toy", *changed(*TINY))
     rows = udaseg("status --json", *shared, tiny=False).json["stages"]
-    assert [row["stage"] for row in rows] == list(recipes.load(name).chain)
+    assert [row["stage"] for row in rows] == list(load_recipe(name).chain)
     outcome = udaseg("warmup", *shared, tiny=False)
     assert outcome.code == 0, outcome.err
     assert "warmup: up to date" in udaseg("warmup", *shared, tiny=False).err
     said = manifest(f"runs/{name}-toy/warmup")
     assert {"source", "target"} == said["inputs"].keys()
-    assert said["settings"]["adversary"] == recipes.load(name, scale="toy").adversary.model_dump(mode="json")
+    assert said["settings"]["adversary"] == load_recipe(name, scale="toy").adversary.model_dump(mode="json")
     assert [line["step"] for line in log()] == [1, 2]
     both = name in ("adaptseg-multi-gta2city", "advent-gta2city")
     for level in ("", "_aux1") if both else ("",):
@@ -141,7 +142,7 @@ def test_a_source_is_styled_once_only(rendered, udaseg):
 
 
 def test_what_a_file_of_weights_lacks_is_said_and_kept(workspace, udaseg, manifest):
-    state = models.construct(recipe.Model(name="fpn", backbone="resnet18", weights="none"), 5).state_dict()
+    state = models.construct(config.Model(name="fpn", backbone="resnet18", weights="none"), 5).state_dict()
     body = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
     torch.save(body, "body.pth")
     outcome = udaseg("warmup --steps 1 --set model.weights=body.pth --run runs/other")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from udaseg import apply
+from udaseg.inference import apply
 from udaseg.labels import class_space
 
 MODEL = "runs/tiny/retrain"

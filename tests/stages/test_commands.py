@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from udaseg import recipes
+from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.stages import cli
 
 FIVE = ("warmup", "pseudolabel --policy cbst --p 0.2", "refine --spatial-prior", "retrain", "evaluate")
@@ -75,13 +75,13 @@ def test_every_example_has_flags_and_values_that_there_are(name):
 def test_shipped_recipes_are_listed_shown_and_copied(tmp_path, monkeypatch, udaseg):
     monkeypatch.chdir(tmp_path)
     listed = udaseg("recipe list", tiny=False).out
-    for name in recipes.shipped():
+    for name in shipped_recipes():
         assert name in listed
     shown = udaseg("recipe show demo", tiny=False).out
     Path("shown.yaml").write_text(shown)
-    assert recipes.load("shown.yaml").model_dump() == recipes.load("demo").model_dump()
+    assert load_recipe("shown.yaml").model_dump() == load_recipe("demo").model_dump()
     assert udaseg("recipe copy gta2city mine.yaml", tiny=False).out == "mine.yaml\n"
-    assert recipes.load("mine.yaml").warmup == recipes.load("gta2city").warmup
+    assert load_recipe("mine.yaml").warmup == load_recipe("gta2city").warmup
     assert udaseg("recipe copy gta2city mine.yaml", tiny=False).code == 1
 
 

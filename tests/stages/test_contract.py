@@ -13,8 +13,8 @@ import torch
 import yaml
 from PIL import Image
 
-from udaseg.depth import density
-from udaseg.depth_errors import DepthErrors
+from udaseg.metrics import DepthErrors
+from udaseg.statistics import depth_density
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -144,10 +144,10 @@ def test_thresholds(workspace, udaseg, policy):
 
 def test_mixtures(tmp_path):
     shape = (3, 2)
-    mixtures = density.Mixtures(
+    mixtures = depth_density.Mixtures(
         np.full(shape, 0.5), np.ones((*shape, 3)), np.ones((*shape, 3)), ("a", "b", "c"), (4, 8)
     )
-    density.write(tmp_path / "gmm.h5", mixtures)
+    depth_density.write(tmp_path / "gmm.h5", mixtures)
     check_h5(tmp_path / "gmm.h5")
 
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from udaseg import recipes
+from udaseg.config.load import load_recipe
 
 TINY = ("source.size=[32,64]", "target.size=[32,64]", "gmm.grid=[12,20]")
 SHORT = tuple(
@@ -37,7 +37,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_recipes_have_the_published_settings(name):
-    recipe = recipes.load(name)
+    recipe = load_recipe(name)
     depth, adversary, refine = recipe.depth, recipe.adversary, recipe.refine
     assert (
         *(depth.regression, depth.balance, depth.target_balance, adversary.weight, adversary.lr, recipe.retrain.steps),
@@ -57,21 +57,21 @@ def test_their_toy_twins_train_on_toytown(rendered, udaseg, manifest, name):
     shared = words(name)
     outcome = udaseg("warmup", *shared, tiny=False)
     assert outcome.code == 0, outcome.err
-    said, heads = manifest(f"runs/{name}-toy/warmup"), recipes.load(name).model.heads
+    said, heads = manifest(f"runs/{name}-toy/warmup"), load_recipe(name).model.heads
     assert ("mixtures" in said["inputs"]) == ("density" in heads)
-    assert said["settings"]["depth"] == recipes.load(name, scale="toy").depth.model_dump(mode="json")
+    assert said["settings"]["depth"] == load_recipe(name, scale="toy").depth.model_dump(mode="json")
     expected = {"source", "depth", "adversarial"} | ({"density", "target_density"} if "density" in heads else set())
     assert expected <= log(name)[0].keys()
     assert "warmup: up to date" in udaseg("warmup", *shared, tiny=False).err
     rows = udaseg("status --json", *shared, tiny=False).json["stages"]
     state = {row["stage"]: row["state"] for row in rows}
-    assert list(state) == list(recipes.load(name, scale="toy").chain)
+    assert list(state) == list(load_recipe(name, scale="toy").chain)
     assert state["warmup"] == "up to date"
     assert state.get("gmm", "up to date") == "up to date"
 
 
 def test_the_rows_of_the_ablation():
-    m1, m2, m3, m4 = (recipes.load(f"synthia2city{row}") for row in ("-m1", "-m2", "-m3", ""))
+    m1, m2, m3, m4 = (load_recipe(f"synthia2city{row}") for row in ("-m1", "-m2", "-m3", ""))
     assert (m1.model.heads, m2.model.heads) == (("depth",), ("depth", "density"))
     assert m1.chain == ("warmup", "evaluate-warmup", "report")
     assert m2.chain == ("gmm", *m1.chain)
@@ -163,7 +163,8 @@ def test_mixtures_as_published_keep_their_needles(rendered, udaseg, manifest):
 
 def test_depth_that_is_no_measurement_pins_a_component_in_compat_only(rendered, udaseg):
     """Blot depth out of a frame, as SYNTHIA does: with --compat its class owns a component at 65536."""
-    from udaseg.data import png, read_depth
+    from udaseg.data import read_depth
+    from udaseg.data.images import png
 
     for path in sorted(Path("data/toytown/synthia/Depth/Depth").iterdir()):
         cm = read_depth(path)

@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from udaseg.inference.runner import Runner
 from udaseg.models import devices
-from udaseg.models.inference import Runner
 
 CUDA = torch.device("cuda", 0)
 aten = torch.ops.aten

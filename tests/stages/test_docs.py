@@ -13,7 +13,7 @@ import typer
 import yaml
 from PIL import Image
 
-from udaseg import recipes
+from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.stages import cli
 
 ROOT = Path(__file__).parent.parent.parent
@@ -93,7 +93,7 @@ def test_every_command_line_is_understood(name):
 def test_make_knows_the_targets(name):
     makefile = (ROOT / "Makefile").read_text()
     known = {target for line in re.findall(r"^([\w -]+):(?!=)", makefile, re.MULTILINE) for target in line.split()}
-    known |= set(recipes.shipped())
+    known |= set(shipped_recipes())
     for words in commands(name, "make"):
         for word in words:
             variable, equals, _ = word.partition("=")
@@ -121,11 +121,11 @@ def test_the_list_of_recipes_is_up_to_date():
 def test_what_recipes_md_says_of_base_and_toy(place):
     """A file lies over its base, whose toy block included; its own toy block over both."""
     mine = yaml.safe_load(next(block for kind, block in BLOCKS["recipes.md"] if kind == "yaml"))
-    assert recipes.load("mine.yaml").retrain.steps == mine["retrain"]["steps"]
-    assert recipes.load("mine.yaml", scale="toy").retrain.steps == mine["toy"]["retrain"]["steps"]
+    assert load_recipe("mine.yaml").retrain.steps == mine["retrain"]["steps"]
+    assert load_recipe("mine.yaml", scale="toy").retrain.steps == mine["toy"]["retrain"]["steps"]
     Path("without.yaml").write_text(yaml.safe_dump({key: value for key, value in mine.items() if key != "toy"}))
-    assert recipes.load("without.yaml", scale="toy").retrain.steps == mine["retrain"]["steps"]
-    assert set(recipes.load("mine.yaml").ablation) == set(mine["ablation"])
+    assert load_recipe("without.yaml", scale="toy").retrain.steps == mine["retrain"]["steps"]
+    assert set(load_recipe("mine.yaml").ablation) == set(mine["ablation"])
 
 
 def test_the_container_gets_what_it_needs():

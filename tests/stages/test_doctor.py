@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-from udaseg import doctor, recipes
+from udaseg.config.load import shipped_recipes
+from udaseg.pipeline import doctor
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def test_what_recipes_lack_is_numbered_with_its_fix_and_breaks_nothing(tmp_path,
     assert "1. there is no directory data/gta5" in outcome.out
     assert "fix: download the ten image" in outcome.out
     assert "nothing is broken" in outcome.out
-    for name in recipes.shipped():
+    for name in shipped_recipes():
         assert name in outcome.out
     assert list(tmp_path.iterdir()) == []
 

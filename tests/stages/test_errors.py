@@ -10,8 +10,8 @@ from pathlib import Path
 import h5py
 import pytest
 
-from udaseg import artifacts
 from udaseg.__main__ import main
+from udaseg.pipeline import artifacts
 from udaseg.stages import cli
 
 
@@ -299,12 +299,12 @@ def test_threads_leave_the_core_while_they_wait_unless_told_otherwise(monkeypatc
 
 
 def test_a_stage_that_is_interrupted_ends_with_130(workspace, udaseg, monkeypatch):
-    from udaseg.pseudo import pseudolabel
+    from udaseg.pseudo import label
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pseudolabel, "write_label", interrupted)
+    monkeypatch.setattr(label, "write_label", interrupted)
     outcome = udaseg("pseudolabel --force")
     assert outcome.code == 130
     assert "pseudolabel: interrupted; the same command continues" in outcome.err

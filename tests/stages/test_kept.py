@@ -134,7 +134,7 @@ def test_labels_outlive_a_mistaken_start_of_apply(workspace, udaseg, monkeypatch
     assert udaseg(command, tiny=False).code == 0
     before = {path: path.read_bytes() for path in Path("labelled/labels").iterdir()}
     with monkeypatch.context() as patched:
-        patched.setattr("udaseg.apply.write_label", stop)
+        patched.setattr("udaseg.inference.apply.write_label", stop)
         assert udaseg(f"{command} --size own --force", tiny=False).code == 130
     outcome = udaseg(command, tiny=False)
     assert (outcome.code, "what was finished before is put back" in outcome.err) == (0, True)

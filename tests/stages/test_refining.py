@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from udaseg import prototypes, recipes
+from udaseg.config.load import load_recipe
 from udaseg.data import open_images
-from udaseg.train import statistics
+from udaseg.inference import adabn
+from udaseg.statistics import prototypes
 
 
 def refine_json(folder: str) -> dict:
@@ -92,12 +93,12 @@ def test_rectified_scores_go_on_after_a_kill(workspace, udaseg, killed, manifest
 
 
 def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace, udaseg, manifest):
-    recipe = recipes.load("tiny.yaml")
+    recipe = load_recipe("tiny.yaml")
     target = open_images("cityscapes", "data/toytown/cityscapes", "train")
     (workspace / "adapted").mkdir()
     shutil.copy("runs/tiny/warmup/model.pt", "adapted")
     settings = recipe.warmup.model_copy(update={"batch": recipe.predict.batch})
-    statistics.take(Path("adapted/model.pt"), target, recipe.target.size, settings)
+    adabn.take(Path("adapted/model.pt"), target, recipe.target.size, settings)
     assert udaseg("prototypes --out own").code == 0
     plain = ("--set", "predict.adabn=false")
     assert udaseg("prototypes --out other --model adapted/model.pt", *plain).code == 0

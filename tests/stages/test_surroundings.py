@@ -60,7 +60,7 @@ def test_a_read_only_directory_is_named(workspace, udaseg):
 
 
 def test_a_picture_that_vanishes_while_the_stage_runs_is_named(workspace, udaseg, monkeypatch):
-    from udaseg.models.inference import Runner
+    from udaseg.inference.runner import Runner
 
     def vanishing(self, pictures, indices, *rest, **named):
         path = pictures.records[indices[-1]].image

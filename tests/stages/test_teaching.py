@@ -7,9 +7,8 @@ import pytest
 import torch
 import yaml
 
-from udaseg import recipes
+from udaseg.config.load import load_recipe
 from udaseg.data import open_images
-from udaseg.train import statistics
 
 PROTOTYPES = ("--set", "retrain.teacher=0.9", "--set", "retrain.online={rectify: true}", "--set",
               "retrain.consistency=0.5", "--set", "refine.prototypes=true")  # fmt: skip
@@ -118,11 +117,11 @@ def test_a_training_can_end_with_batch_norms_statistics_of_the_target(workspace,
     outcome = udaseg(f"{stage} --out taken", *settings)
     assert outcome.code == 0, outcome.err
     assert "target" in manifest("taken")["inputs"]
-    recipe = recipes.load("tiny.yaml")
+    recipe = load_recipe("tiny.yaml")
     target = open_images("cityscapes", "data/toytown/cityscapes", "train")
     training = recipe.warmup.model_copy(update={"batch": 2, "adabn": yaml.safe_load(adabn)})
     said = Path("taken/model.pt").read_bytes()
-    statistics.take(Path("taken/model.pt"), target, recipe.target.size, training)
+    adabn.take(Path("taken/model.pt"), target, recipe.target.size, training)
     assert Path("taken/model.pt").read_bytes() == said
     assert udaseg(f"{stage} --out learnt", *settings[2:]).code == 0
     assert Path("learnt/model.pt").read_bytes() != said

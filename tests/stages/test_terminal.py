@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from udaseg import recipes
+from udaseg.config.load import shipped_recipes
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_recipes_and_tables_complete(tmp_path, monkeypatch, udaseg, words, expec
 def test_a_word_like_none_that_is_known_is_answered_with_all_of_them(udaseg):
     outcome = udaseg("warmup --recipe zzz", tiny=False)
     assert "did you mean" not in outcome.err
-    for name in recipes.shipped():
+    for name in shipped_recipes():
         assert name in outcome.err
 
 
@@ -92,7 +92,7 @@ def write(values) -> str:
     return "recipe check mine.yaml"
 
 
-@pytest.mark.parametrize("name", recipes.shipped())
+@pytest.mark.parametrize("name", shipped_recipes())
 def test_the_toy_twin_of_every_shipped_recipe_passes_the_check(tmp_path, monkeypatch, udaseg, name):
     monkeypatch.chdir(tmp_path)
     outcome = udaseg(f"recipe check {name} --scale toy", tiny=False)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from udaseg.data import open_labelled, read_depth
 from udaseg.errors import UdasegError
-from udaseg.files import PARTIAL
+from udaseg.io.files import PARTIAL
 from udaseg.labels import CODINGS, SPACES
 from udaseg.toytown.formats import SYNTHIA_ID
 from udaseg.toytown.render import frame

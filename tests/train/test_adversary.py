@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from udaseg import models
-from udaseg.data.loading import Batch
+from udaseg.config import Adversary, Augment, Model, Warmup
+from udaseg.data.batches import Batch
 from udaseg.errors import UdasegError
 from udaseg.models import checkpoint
 from udaseg.models.output import Output
-from udaseg.recipe import Adversary, Augment, Model, Warmup
 from udaseg.train import adversary as adversaries
 from udaseg.train import objectives
 from udaseg.train.adversary import ACCURACY, CLIP, SOURCE, TARGET, VIEWS, doubts

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from udaseg.data.stats import class_weights
-from udaseg.depth.density import Mixtures
-from udaseg.depth.maps import DensityMaps
+from udaseg.config import Adversary, Augment, Depth, Model, Warmup
 from udaseg.errors import UdasegError
 from udaseg.models import checkpoint
 from udaseg.models.output import Output
-from udaseg.recipe import Adversary, Augment, Depth, Model, Warmup
+from udaseg.statistics.class_counts import class_weights
+from udaseg.statistics.density_maps import DensityMaps
+from udaseg.statistics.depth_density import Mixtures
 from udaseg.train.adversary import VIEWS
 from udaseg.train.depth import balance, regression
 from udaseg.train.losses import berhu, cross_entropy, information_map

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from udaseg import models
-from udaseg.data.loading import Batch
+from udaseg.config import Augment, Distill, Model
+from udaseg.data.batches import Batch
 from udaseg.errors import UdasegError
 from udaseg.labels import class_space
 from udaseg.models import checkpoint
 from udaseg.models.output import Output
-from udaseg.recipe import Augment, Distill, Model
 from udaseg.train.distill import distill, guide
 from udaseg.train.losses import kl_consistency
 from udaseg.train.objectives import Seen

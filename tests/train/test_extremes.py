@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from udaseg import models
-from udaseg.data.stats import class_weights
+from udaseg.config import Adversary, Augment, Model, Retrain, Warmup
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
-from udaseg.recipe import Adversary, Augment, Model, Retrain, Warmup
+from udaseg.statistics.class_counts import class_weights
 from udaseg.train.losses import upsampled
 from udaseg.train.retrain import retrain
 from udaseg.train.warmup import warmup

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from udaseg.data.loading import Samples, Stream
-from udaseg.data.transforms import Pair
+from udaseg.config import Augment, Training
+from udaseg.data.augment import Pair
+from udaseg.data.batches import Samples, Stream
 from udaseg.errors import UdasegError
 from udaseg.models import devices
-from udaseg.recipe import Augment, Training
 from udaseg.train import state
 from udaseg.train.loop import Interrupted, Player, fit
 from udaseg.train.schedule import poly

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from udaseg.data.loading import Batch
-from udaseg.recipe import Strong
+from udaseg.config import Strong
+from udaseg.data.batches import Batch
 from udaseg.train.mixing import mixed, pasted, strong_view
 
 

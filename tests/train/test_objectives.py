@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from udaseg import models
-from udaseg.data.loading import Batch
+from udaseg.config import Model
+from udaseg.data.batches import Batch
 from udaseg.models.batchnorm import BatchNorm
-from udaseg.recipe import Model
 from udaseg.train.objectives import adaptation, self_training
 
 NETWORK = Model(name="fpn", backbone="resnet18", weights="none", bn="train", color="rgb")

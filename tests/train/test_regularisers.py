@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
+from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
-from udaseg.models.preprocess import normalise
-from udaseg.recipe import Model, Retrain
 from udaseg.train import losses
 from udaseg.train.objectives import self_training
 from udaseg.train.regularisers import target_terms

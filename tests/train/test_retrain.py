@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from udaseg import models
-from udaseg.data.loading import subset
+from udaseg.config import Augment, Model, Online, Predict, Retrain
+from udaseg.data.batches import subset
 from udaseg.errors import UdasegError
+from udaseg.inference import adabn
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
-from udaseg.recipe import Augment, Model, Online, Predict, Retrain
-from udaseg.train import statistics
 from udaseg.train.retrain import retrain
 
 SPACE = class_space(["road", "car", "sky"])
@@ -94,7 +94,7 @@ def test_a_network_that_strides_first_goes_on_to(tmp_path):
 
 def test_what_is_asked_again_has_the_statistics_that_the_labels_were_made_with(tmp_path, initial):
     (tmp_path / "model.pt").write_bytes(initial.read_bytes())
-    statistics.take(tmp_path / "model.pt", Pictures(), (64, 96), Retrain(batch=4, adabn=True))
+    adabn.take(tmp_path / "model.pt", Pictures(), (64, 96), Retrain(batch=4, adabn=True))
     asked = Predict(batch=4, adabn=True)
     online = Online(scores="initial", pixels="unlabelled")
     for name, settings, expected in (("again", {"online": online}, tmp_path / "model.pt"), ("once", {}, initial)):

@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from udaseg.data.loading import Batch
+from udaseg.config import Augment, Online, Retrain
+from udaseg.config.training_rules import require
+from udaseg.data.batches import Batch
 from udaseg.errors import UdasegError
-from udaseg.models.backbone import BatchNorm
+from udaseg.models.batchnorm import BatchNorm
+from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
-from udaseg.models.preprocess import normalise
-from udaseg.recipe import Augment, Online, Retrain
 from udaseg.train import losses
 from udaseg.train.objectives import Seen
 from udaseg.train.prototypes import MovingPrototypes, consistency
 from udaseg.train.retrain import retrain
-from udaseg.train.settings import require
 from udaseg.train.teacher import CONFIDENT, average, guide, relabelled
 
 from .test_retrain import NETWORK, SPACE, Pictures, initial  # noqa: F401 - a fixture

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from udaseg import ranks
-from udaseg.data.stats import class_weights
+from udaseg.config import Adversary, Augment, Model, Retrain, Warmup
 from udaseg.labels import IGNORE, class_space
 from udaseg.models import checkpoint
 from udaseg.models.batchnorm import BatchNorm
-from udaseg.recipe import Adversary, Augment, Model, Retrain, Warmup
+from udaseg.parallel import processes
+from udaseg.statistics.class_counts import class_weights
 from udaseg.train import adversary as adversaries
 from udaseg.train import losses
 from udaseg.train.retrain import retrain
@@ -117,8 +117,8 @@ def by_two(monkeypatch):
         return function(rank)
 
     def run(function):
-        monkeypatch.setitem(ranks._now, "learning", True)
-        monkeypatch.setattr(ranks, "_reduced", reduced)
+        monkeypatch.setitem(processes._now, "learning", True)
+        monkeypatch.setattr(processes, "_reduced", reduced)
         with ThreadPoolExecutor(2) as threads:
             found = list(threads.map(work, [function] * 2, range(2)))
         monkeypatch.undo()

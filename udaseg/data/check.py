@@ -8,15 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from udaseg.data import cityscapes, crosscity, folder, synthia
+from udaseg.data.datasets import cityscapes, crosscity, folder, synthia
+from udaseg.data.datasets.layout import AbsentError, Labels
+from udaseg.data.datasets.registry import DATASETS, detect
 from udaseg.data.findings import Finding, Report, Severity, Split
-from udaseg.data.layout import AbsentError, Labels
-from udaseg.data.pictures import read_depth, read_image, read_label_ids
-from udaseg.data.sets import DATASETS, detect
-from udaseg.data.stats import histogram
+from udaseg.data.images.read import read_depth, read_image, read_label_ids
 from udaseg.errors import UdasegError
-from udaseg.labels import SPACES, Coding, class_space, train_ids
-from udaseg.parallel import Progress, ordered
+from udaseg.labels import SPACES, Coding, class_space, count_ids, train_ids
+from udaseg.parallel.threads import Progress, ordered
 
 PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}
 SOURCES = ("gta5", "synthia")  # useless without labels
@@ -154,7 +153,7 @@ def _look(stem: str, split: _Listed, root: Path) -> _Seen:
     if label is not None:
         try:
             values = read_label_ids(label, split.labels.coding.name)
-            ids = histogram(values)
+            ids = count_ids(values)
             if size is not None and values.shape != size:
                 severity = "note" if split.labels.fit else "error"
                 found = f"{label.name}: {values.shape[0]}x{values.shape[1]}, its image {size[0]}x{size[1]}"

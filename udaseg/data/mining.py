@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from udaseg.data.stats import histogram
+from udaseg.labels import count_ids
 
 RAREST = 3  # classes that stand in where no class is rare
 
@@ -27,7 +27,7 @@ class Mining:
         """
         if rng.random() >= self.probability:
             return None
-        present = histogram(label_HW)
+        present = count_ids(label_HW)
         rare = [c for c in self.classes if present[c]] or [c for c in self.otherwise if present[c]]
         if not rare:
             return None

@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
-from udaseg import recipe
+from udaseg import config
 from udaseg.models import weights
-from udaseg.models.backbone import Network, set_bn_mode, widen
 from udaseg.models.bisenet import BiSeNet
 from udaseg.models.deeplab import DeepLab
 from udaseg.models.fpn import FPN
+from udaseg.models.network import Network, set_bn_mode, widen
 from udaseg.models.output import Output
 
 __all__ = ["NETWORKS", "Network", "Output", "build", "construct", "set_bn_mode"]
 
-NETWORKS: dict[str, Callable[[recipe.Model, int], Network]] = {
+NETWORKS: dict[str, Callable[[config.Model, int], Network]] = {
     "deeplab": lambda settings, classes: DeepLab(
         settings.backbone, classes, settings.aspp, auxiliary=settings.auxiliary is not None
     ),
@@ -21,7 +21,7 @@ NETWORKS: dict[str, Callable[[recipe.Model, int], Network]] = {
 }
 
 
-def construct(settings: recipe.Model, classes: int) -> Network:
+def construct(settings: config.Model, classes: int) -> Network:
     """Make the network with random weights, drawn from PyTorch's global generator, in training mode."""
     network = NETWORKS[settings.name](settings, classes)
     network.heads.add(settings.heads, network.feature_channels)
@@ -30,7 +30,7 @@ def construct(settings: recipe.Model, classes: int) -> Network:
     return network
 
 
-def build(settings: recipe.Model, classes: Sequence[str], note: Callable[[str], None] | None = None) -> Network:
+def build(settings: config.Model, classes: Sequence[str], note: Callable[[str], None] | None = None) -> Network:
     """Make the network for some classes and give it the weights the settings name, in training mode on the CPU.
 
     `note` is told, in one line, what a weights file left unset or held in excess; that ImageNet has other classes goes

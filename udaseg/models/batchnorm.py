@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from udaseg import ranks
+from udaseg.parallel import processes
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -35,7 +35,7 @@ class BatchNorm(nn.BatchNorm2d):
         return torch.cat([*parts, self._normalised(last)])
 
     def _normalised(self, x: Tensor) -> Tensor:
-        if self.training and ranks.learn_together():
+        if self.training and processes.learn_together():
             return self._of_all(x)
         if self.training and x.numel() == x.shape[1]:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
@@ -44,7 +44,7 @@ class BatchNorm(nn.BatchNorm2d):
     def _of_all(self, x_NChw: Tensor) -> Tensor:
         """Do what PyTorch's SyncBatchNorm does, which there is for CUDA alone."""
         full_NChw = x_NChw.float()
-        count = ranks.added(torch.full((), x_NChw.numel() // x_NChw.shape[1], device=x_NChw.device))
+        count = processes.added(torch.full((), x_NChw.numel() // x_NChw.shape[1], device=x_NChw.device))
         mean_C11 = _Added.apply(full_NChw.sum((0, 2, 3)))[:, None, None] / count
         centred_NChw = full_NChw - mean_C11
         variance_C11 = _Added.apply(centred_NChw.square().sum((0, 2, 3)))[:, None, None] / count
@@ -110,8 +110,8 @@ class _Added(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
-        return ranks.added(own)
+        return processes.added(own)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return ranks.added(gradient)
+        return processes.added(gradient)

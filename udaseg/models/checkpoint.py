@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 import udaseg
-from udaseg import recipe
+from udaseg import config
 from udaseg.errors import UdasegError
 from udaseg.models import construct
-from udaseg.models.backbone import Network
+from udaseg.models.network import Network
 from udaseg.models.tensorfile import SCHEMA, digest, facts, read, write
 
 ARCHITECTURE = ("name", "backbone", "aspp", "color", "heads")
@@ -22,7 +22,7 @@ ARCHITECTURE = ("name", "backbone", "aspp", "color", "heads")
 def save(
     path: Path,
     model: Network,
-    settings: recipe.Model,
+    settings: config.Model,
     classes: Sequence[str],
     extra: dict[str, Any] | None = None,
 ) -> None:
@@ -68,7 +68,7 @@ def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network,
     if not path.is_file():
         raise UdasegError(f"there is no model at {path}", "run udaseg warmup first, or name a model.pt with --model")
     meta, tensors = facts(path, read(path))
-    settings = recipe.Model(**meta["model"], weights="none")
+    settings = config.Model(**meta["model"], weights="none")
     meta["model"] = settings.model_dump(mode="json", exclude={"weights"})  # with what older files did not know
     with torch.device("meta"):
         model = construct(settings, len(meta["classes"]))
@@ -86,7 +86,7 @@ def require(
     meta: dict[str, Any],
     *,
     classes: Sequence[str] | None = None,
-    model: recipe.Model | None = None,
+    model: config.Model | None = None,
     source: str = "the model",
 ) -> None:
     """Raise UdasegError, naming each difference, unless a loaded network is the one expected.

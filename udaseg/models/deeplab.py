@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from udaseg.models.backbone import Network, ResNet
+from udaseg.models.encoders.resnet import ResNet
+from udaseg.models.network import Network
 from udaseg.models.output import Output
 
 

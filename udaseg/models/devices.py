@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from udaseg.parallel import cores
+from udaseg.parallel.threads import cores
 
 
 def choose() -> torch.device:

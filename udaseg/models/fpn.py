@@ -3,7 +3,9 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from udaseg.models.backbone import BatchNorm, Network, ResNet
+from udaseg.models.batchnorm import BatchNorm
+from udaseg.models.encoders.resnet import ResNet
+from udaseg.models.network import Network
 from udaseg.models.output import Output
 
 

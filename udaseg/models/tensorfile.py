@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from udaseg import recipe
+from udaseg import config
 from udaseg.errors import UdasegError
 
 SCHEMA = "udaseg.model/1"
@@ -100,7 +100,7 @@ def facts(path: Path, content: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     meta, tensors = content["meta"], content["model"]
     try:
-        recipe.Model(**meta["model"], weights="none")
+        config.Model(**meta["model"], weights="none")
         names = meta["classes"]
         whole = isinstance(names, list) and bool(names) and isinstance(meta["stride_first"], bool)
         whole = whole and isinstance(tensors, dict) and all(isinstance(value, Tensor) for value in tensors.values())

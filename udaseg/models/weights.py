@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torchvision.models import ResNet18_Weights, ResNet50_Weights, ResNet101_Weights
 
-from udaseg import recipe
+from udaseg import config
 from udaseg.errors import UdasegError
-from udaseg.models.backbone import Network, ResNet
-from udaseg.models.preprocess import CONVENTIONS
+from udaseg.models.encoders.resnet import ResNet
+from udaseg.models.network import Network
+from udaseg.models.normalisation import CONVENTIONS
 from udaseg.models.tensorfile import check_finite, facts, is_ours, read
 
 # The first generation, which the papers start from.
@@ -58,7 +59,7 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def load(network: Network, settings: recipe.Model, names: Sequence[str] | None = None) -> Loaded | None:
+def load(network: Network, settings: config.Model, names: Sequence[str] | None = None) -> Loaded | None:
     """Set the network's weights as `settings.weights` says; None for `none`.
 
     `imagenet`: torchvision's, refitted to the colour convention of the settings. A file: one of ours
@@ -148,7 +149,7 @@ def imagenet(backbone: str) -> Path:
 
 def apply_own(
     network: Network,
-    settings: recipe.Model,
+    settings: config.Model,
     path: Path,
     meta: dict[str, Any],
     tensors: dict[str, Tensor],

@@ -1,0 +1,1 @@
+"""Pseudo-labels: chosen by confidence, then refined."""

@@ -11,10 +11,10 @@ from fractions import Fraction
 import numpy as np
 from numba import njit
 
-from udaseg import ranks
 from udaseg.errors import UdasegError
+from udaseg.inference.upsampling import bits_of
 from udaseg.metrics import class_counts
-from udaseg.upsampling import bits_of
+from udaseg.parallel import processes
 
 # The bin of a confidence is the one of its doubt u = 1 - confidence, because softmax saturates: most pixels of an easy
 # class lie within 1e-3 of 1. Below 1/8 the bin is u + 2^-11 as a float with 13 bits of mantissa, which separates all
@@ -161,8 +161,8 @@ class ConfidenceHistogram:
     def of_all(self) -> "ConfidenceHistogram":
         """Add up the histograms of all processes."""
         both = ConfidenceHistogram(len(self.predicted))
-        both._high[:-1, _TURNS - 1 :] = ranks.total(self.counts)
-        both.predicted[:] = ranks.total(self.predicted)
+        both._high[:-1, _TURNS - 1 :] = processes.total(self.counts)
+        both.predicted[:] = processes.total(self.predicted)
         return both
 
 

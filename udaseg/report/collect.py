@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from udaseg import artifacts
 from udaseg.errors import UdasegError
-from udaseg.files import read_json
+from udaseg.io.files import read_json
+from udaseg.pipeline import artifacts
 from udaseg.report.denoising import Denoising, PseudoPanel, Truth, denoising, pseudo_panels
 from udaseg.report.mixtures import Mixtures, read_mixtures
 from udaseg.report.panels import Panel, label_palette, panels

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from udaseg.errors import UdasegError
-from udaseg.files import read_json
+from udaseg.io.files import read_json
 from udaseg.report.collect import Stage, last_evaluation
 from udaseg.report.published import Published, PublishedRow
 from udaseg.report.scores import lineage, seed, without_places

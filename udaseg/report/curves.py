@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from udaseg.pipeline.format import number
 from udaseg.report.mixtures import Mixtures
 from udaseg.report.svg import WIDTH, element, line, svg, text
-from udaseg.report.wording import number
 
 CONFIDENT = "confident"  # the share of the labels made online that were sure
 NOT_LOSSES = ("step", "lr", "seconds", CONFIDENT)

@@ -245,8 +245,8 @@ def _confidence(predictions: Path | None, stem: str) -> Image.Image | None:
     """Draw how sure the network was of each pixel, at the report's size."""
     if predictions is None or not predictions.is_file():
         return None
-    from udaseg.confidence import label_and_confidence
-    from udaseg.predictions import Predictions
+    from udaseg.inference.confidence import label_and_confidence
+    from udaseg.inference.predictions import Predictions
 
     with Predictions(predictions) as stored:
         if stem not in stored.stems:

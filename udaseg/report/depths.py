@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from udaseg.depth_errors import NAMES
+from udaseg.metrics import DEPTH_ERRORS
 from udaseg.report.mixtures import Mixtures
 from udaseg.report.svg import element, line, svg, text
 
 DECADES = {1: "1", 10: "10", 100: "100", 1000: "1k"}  # metres; the sky of SYNTHIA is 655 away
-LABELS = dict(zip(NAMES, ("Rel", "Rel²", "RMS, m", "LRMS", "δ1, %", "δ2, %", "δ3, %"), strict=True))
+LABELS = dict(zip(DEPTH_ERRORS, ("Rel", "Rel²", "RMS, m", "LRMS", "δ1, %", "δ2, %", "δ3, %"), strict=True))
 
 
 def distances(mixtures: Mixtures, c: int) -> Markup:

@@ -31,7 +31,7 @@ class Mixtures:
 
 def read_mixtures(path: Path) -> Mixtures:
     """Read `gmm.h5`. Raises UdasegError where it is missing, is no HDF5 file, or its arrays do not fit together."""
-    from udaseg import hdf5
+    from udaseg.io import hdf5
 
     again = f"remove {path.parent} and run the stage again"
     with hdf5.reading(path, "mixtures", again), hdf5.opened(path) as file:

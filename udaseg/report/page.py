@@ -9,12 +9,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from udaseg.files import atomic
-from udaseg.report import scores, wording
+from udaseg.io.files import atomic
+from udaseg.pipeline import format
+from udaseg.report import scores
 from udaseg.report.collect import RunData, collect
+from udaseg.report.context import SERIES, view
 from udaseg.report.panels import Panel, panels
 from udaseg.report.svg import spreads
-from udaseg.report.view import SERIES, view
 
 SHOWN = 8  # runs whose predictions stand side by side
 
@@ -36,14 +37,14 @@ def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = (
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=wording.percent,
-        points=wording.points,
-        share=wording.share,
-        count=wording.count,
-        duration=wording.duration,
-        moment=wording.moment,
-        size=wording.size,
-        number=wording.number,
+        percent=format.percent,
+        points=format.points,
+        share=format.share,
+        count=format.count,
+        duration=format.duration,
+        moment=format.moment,
+        size=format.size,
+        number=format.number,
     )
     style = resources.files("udaseg.report").joinpath("report.css").read_text(encoding="utf-8")
     views = [view(run, f"r{i}-" if len(runs) > 1 else "") for i, run in enumerate(runs, 1)]

@@ -26,7 +26,7 @@ class PriorMap:
 
 def read_priors(path: Path) -> tuple[PriorMap, ...]:
     """Read `prior.h5`. Raises UdasegError where it is missing, is no HDF5 file, or its maps do not fit its classes."""
-    from udaseg import hdf5
+    from udaseg.io import hdf5
 
     again = f"remove {path.parent} and run the stage again"
     with hdf5.reading(path, "a spatial prior", again), hdf5.opened(path) as file:

@@ -5,7 +5,7 @@ from importlib import resources
 from pathlib import Path
 
 from udaseg.errors import UdasegError, meant
-from udaseg.files import parse_yaml
+from udaseg.io.files import parse_yaml
 from udaseg.metrics import SYNTHIA13
 
 TOLERANCE = 0.0006  # printed to a tenth of a percent, a mean and the mean of its classes may differ by so much

@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from udaseg.depth_errors import NAMES
 from udaseg.errors import UdasegError
-from udaseg.files import read_json
-from udaseg.files import read_log as read_records
+from udaseg.io.files import read_json
+from udaseg.io.files import read_log as read_records
+from udaseg.metrics import DEPTH_ERRORS
 
 # The file in which a kind of stage leaves its result, and the entries in it that have one value a class.
 RESULTS = {
@@ -57,9 +57,13 @@ def read_log(path: Path, *, finished: bool) -> tuple[dict[str, Any], ...]:
 def _check_depth(path: Path, depth: Any) -> None:
     if depth is None:
         return
-    if not isinstance(depth, dict) or not isinstance(depth.get("convention"), str) or not depth.keys() >= set(NAMES):
-        raise UdasegError(f"{path}: depth should hold {', '.join(NAMES)} and their convention", _again(path))
-    for name in NAMES:
+    if (
+        not isinstance(depth, dict)
+        or not isinstance(depth.get("convention"), str)
+        or not depth.keys() >= set(DEPTH_ERRORS)
+    ):
+        raise UdasegError(f"{path}: depth should hold {', '.join(DEPTH_ERRORS)} and their convention", _again(path))
+    for name in DEPTH_ERRORS:
         _check_number(path, f"depth.{name}", depth[name], 1.0 if name.startswith("delta") else math.inf)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from udaseg.report.wording import percent, share
+from udaseg.pipeline.format import percent, share
 
 WIDTH = 440  # user units; at this size a chart is legible on a phone, and not too large on paper
 RADII = {"ring": 5.2, "kept": 3.8, "refined": 2.2}  # dots of one share lie inside each other

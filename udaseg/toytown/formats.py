@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from udaseg.data import png
-from udaseg.files import atomic, write_json
+from udaseg.data.images import png
+from udaseg.io.files import atomic, write_json
 from udaseg.labels import CODINGS, class_space, table
 
 from .render import SKY_CM, Frame

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from udaseg.errors import UdasegError
-from udaseg.files import PARTIAL, read_json, write_json
-from udaseg.parallel import cores
+from udaseg.io.files import PARTIAL, read_json, write_json
+from udaseg.parallel.threads import cores
 
 from .formats import cityscapes_files, gta5_files, synthia_files, write_cityscapes, write_gta5, write_synthia
 from .render import Frame, frame

@@ -1,0 +1,1 @@
+"""Training: one loop, and what each training stage brings to it."""

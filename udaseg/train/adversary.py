@@ -13,12 +13,12 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.optim import Adam
 
-from udaseg.data.loading import DOMAINS
+from udaseg.config import Adversary
+from udaseg.data.batches import DOMAINS
 from udaseg.errors import UdasegError
-from udaseg.files import read_log
-from udaseg.models.backbone import Network
+from udaseg.io.files import read_log
 from udaseg.models.discriminators import PATCH, PixelDiscriminator
-from udaseg.recipe import Adversary
+from udaseg.models.network import Network
 from udaseg.train.loop import Player
 from udaseg.train.losses import at_grid, information_map, masked_mean, mean, upsampled
 from udaseg.train.objectives import Ask, Autocast, Seen

@@ -4,8 +4,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from udaseg.config import Depth, Training
 from udaseg.errors import UdasegError
-from udaseg.recipe import Depth, Training
 from udaseg.train.losses import at_grid, berhu, upsampled
 from udaseg.train.objectives import Ask, Seen
 

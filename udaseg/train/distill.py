@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from udaseg.data.loading import Batch, Stream, labelled, unlabelled
-from udaseg.data.records import ImageSet, LabelledSet
+from udaseg.config import Distill, HxW, Model, Online
+from udaseg.data.batches import Batch, Stream, labelled, unlabelled
+from udaseg.data.image_sets import ImageSet, LabelledSet
 from udaseg.labels import ClassSpace
 from udaseg.models import checkpoint, devices
-from udaseg.models.preprocess import normalise
-from udaseg.recipe import Distill, HxW, Model, Online
+from udaseg.models.normalisation import normalise
 from udaseg.train import setup
 from udaseg.train.loop import Player, fit
 from udaseg.train.losses import kl_consistency, upsampled

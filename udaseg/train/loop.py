@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from udaseg import ranks
-from udaseg.data.loading import Batch, Stream, batches
+from udaseg.config import Training
+from udaseg.data.batches import Batch, Stream, batches
 from udaseg.errors import UdasegError
 from udaseg.models import devices
 from udaseg.models.tensorfile import check_finite
-from udaseg.recipe import Training
+from udaseg.parallel import processes
 from udaseg.train.schedule import poly
 from udaseg.train.state import Log, restore, save
 
@@ -65,9 +65,9 @@ def fit(
     optimizers = {name: player.optimizer for name, player in players.items()}
     start = restore(out / "state.pt", modules, optimizers)
     _require_one_start(start)
-    log = Log(out / "log.jsonl", start) if ranks.first() else None
+    log = Log(out / "log.jsonl", start) if processes.first() else None
     base = {name: [group["initial_lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
-    with _told_to_stop() as stopped, ranks.learning():
+    with _told_to_stop() as stopped, processes.learning():
         source = batches(streams, seed, range(start, settings.steps), devices.workers(device))
         for step, batch in zip(range(start, settings.steps), source, strict=True):
             # Dropout and everything else that draws random numbers continues alike after a resume.
@@ -80,28 +80,28 @@ def fit(
             terms = objective(step, batch.to(device))
             loss = torch.stack([term.float() for name, term in terms.items() if name not in watched]).sum()
             shares = torch.stack([loss, *(term.float() for term in terms.values())]).detach()
-            whole, *values = ranks.added(shares)
+            whole, *values = processes.added(shares)
             _require_finite(whole, dict(zip(terms, values, strict=True)), step, out)
             loss.backward()
             _add_gradients(optimizers.values())
             for optimizer in optimizers.values():
                 optimizer.step()
             done = step + 1
-            stop = bool(ranks.added(torch.tensor(stopped.is_set(), dtype=torch.int32)))
+            stop = bool(processes.added(torch.tensor(stopped.is_set(), dtype=torch.int32)))
             if log is not None and (done % settings.log_every == 0 or done == settings.steps):
                 said = dict(zip(terms, map(float, values), strict=True))
                 log.write({"step": done, "loss": float(whole), **said, "lr": base_rate(base, factor)})
             if done % settings.save_every == 0 or done == settings.steps or stop:
                 for name, player in players.items():
                     check_finite(f"after step {done} the {name}", player.module.state_dict())
-                if ranks.first():
+                if processes.first():
                     save(out / "state.pt", done, modules, optimizers)
             if stop and done < settings.steps:
-                ranks.wait()  # until the state is written
+                processes.wait()  # until the state is written
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
             if progress is not None:
                 progress(done, settings.steps)
-    ranks.wait()  # until the log and the state are written
+    processes.wait()  # until the log and the state are written
     return start
 
 
@@ -112,15 +112,15 @@ def base_rate(base: dict[str, list[float]], factor: float) -> float:
 
 def _require_shares(streams: list[Stream]) -> None:
     for stream in streams:
-        if stream.batch < ranks.count():
+        if stream.batch < processes.count():
             raise UdasegError(
-                f"{ranks.count()} processes cannot share a batch of {stream.batch} {stream.domain} pictures",
-                f"set batch to {ranks.count()} or more, or start at most {stream.batch}",
+                f"{processes.count()} processes cannot share a batch of {stream.batch} {stream.domain} pictures",
+                f"set batch to {processes.count()} or more, or start at most {stream.batch}",
             )
 
 
 def _require_one_start(step: int) -> None:
-    first = ranks.by_first(lambda: step)
+    first = processes.by_first(lambda: step)
     if step != first:
         raise UdasegError(
             f"the first process continues after step {first}, and this one has read the state of step {step}",
@@ -130,11 +130,11 @@ def _require_one_start(step: int) -> None:
 
 def _add_gradients(optimizers: Iterable[Optimizer]) -> None:
     """Give all processes that learn together the sum of their gradients."""
-    if not ranks.learn_together():
+    if not processes.learn_together():
         return
     learned = [value for optimizer in optimizers for group in optimizer.param_groups for value in group["params"]]
     gradients = [value.grad for value in learned if value.grad is not None]
-    sums = ranks.added(torch.cat([gradient.flatten() for gradient in gradients]))
+    sums = processes.added(torch.cat([gradient.flatten() for gradient in gradients]))
     for gradient, own in zip(gradients, sums.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(own.view_as(gradient))
 

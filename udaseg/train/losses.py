@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from udaseg import ranks
+from udaseg.parallel import processes
 
 IGNORE = 255
 LOG_ABSENT = math.log(1e-4)  # what stands for log 0 in the reverse cross-entropy (symmetric cross-entropy)
@@ -33,13 +33,13 @@ def at_grid(valid_NHW: Tensor | None, grid: tuple[int, ...]) -> Tensor | None:
 
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Average over the valid elements; zero, with a graph, where there are none."""
-    return torch.where(valid, values, 0).sum() / ranks.added(valid.sum()).clamp(min=1)
+    return torch.where(valid, values, 0).sum() / processes.added(valid.sum()).clamp(min=1)
 
 
 def mean(values: Tensor) -> Tensor:
     """Average over all elements; zero, with a graph, where there are none."""
     count = torch.full((), values.numel(), device=values.device)
-    return values.sum() / ranks.added(count).clamp(min=1)
+    return values.sum() / processes.added(count).clamp(min=1)
 
 
 def cross_entropy(
@@ -58,8 +58,8 @@ def cross_entropy(
     total = functional.cross_entropy(logits_NCHW, labels_NHW, weight, ignore_index=IGNORE, reduction="sum")
     valid = labels_NHW != IGNORE
     if weight is None:
-        return total / ranks.added(valid.sum()).clamp(min=1)
-    mass = ranks.added(weight[labels_NHW[valid]].sum())
+        return total / processes.added(valid.sum()).clamp(min=1)
+    mass = processes.added(weight[labels_NHW[valid]].sum())
     return total / torch.where(mass > 0, mass, 1)
 
 
@@ -129,7 +129,7 @@ def berhu(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Ten
     error = torch.where(valid, error, 0)
     if error.numel() == 0:
         return error.sum()
-    corner = 0.2 * ranks.highest(error.detach().max())
+    corner = 0.2 * processes.highest(error.detach().max())
     # A perfect prediction has c = 0 and no quadratic part; the clamp keeps 0/0 out of the unused branch.
     quadratic = (error.square() + corner.square()) / (2 * corner.clamp(min=torch.finfo(error.dtype).tiny))
     return masked_mean(torch.where(error <= corner, error, quadratic), valid)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from udaseg.data.loading import Batch
+from udaseg.config import Strong
+from udaseg.data.batches import Batch
 from udaseg.labels import IGNORE
-from udaseg.recipe import Strong
 
 KERNEL = 9  # pixels a side: four standard deviations of the widest blur
 

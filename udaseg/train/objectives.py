@@ -7,13 +7,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from udaseg import ranks
-from udaseg.data.loading import DOMAINS, Batch
+from udaseg.config import AdaBN, Model
+from udaseg.data.batches import DOMAINS, Batch
 from udaseg.models.batchnorm import BatchNorm, by_domain, held
 from udaseg.models.devices import layout
+from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
-from udaseg.models.preprocess import normalise
-from udaseg.recipe import AdaBN, Model
+from udaseg.parallel import processes
 from udaseg.train.loop import Objective
 from udaseg.train.losses import at_grid, cross_entropy, robust_entropy, upsampled
 
@@ -91,7 +91,7 @@ def self_training(
     `target` are weighted. A guide may change the target's pictures and labels, and say with `target_pixels`, float
     [N, H, W], what each pixel's loss counts. `apart` as in `adaptation`.
     """
-    assert guide is None or ranks.count() == 1, "a guide draws its random values for whole batches"
+    assert guide is None or processes.count() == 1, "a guide draws its random values for whole batches"
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
         batch, asked = (batch, []) if guide is None else guide(step, batch)

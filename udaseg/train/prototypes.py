@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from udaseg.labels import IGNORE
-from udaseg.prototypes import distances, nearness
+from udaseg.statistics.prototypes import distances, nearness
 from udaseg.train.losses import at_grid, kl_consistency
 from udaseg.train.objectives import Ask, Seen
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
-from udaseg.models.preprocess import normalise
-from udaseg.recipe import Model, Retrain
+from udaseg.models.normalisation import normalise
 from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, softened, symmetric_cross_entropy, upsampled
 from udaseg.train.objectives import Autocast, TargetTerms
 from udaseg.train.setup import frozen

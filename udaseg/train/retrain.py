@@ -8,23 +8,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from udaseg import ranks
-from udaseg.data.loading import Stream, labelled, pseudo_labelled, subset, unlabelled
+from udaseg.config import HxW, Model, Predict, Retrain
+from udaseg.config.training_rules import asked_again, guided, require
+from udaseg.data.batches import Stream, labelled, pseudo_labelled, subset, unlabelled
+from udaseg.data.image_sets import ImageSet, LabelledSet
 from udaseg.data.mining import Mining, mining
-from udaseg.data.records import ImageSet, LabelledSet
 from udaseg.errors import UdasegError
+from udaseg.inference.runner import Runner
 from udaseg.labels import ClassSpace
 from udaseg.models import checkpoint, devices
-from udaseg.models.backbone import Network
-from udaseg.models.inference import Runner
-from udaseg.recipe import HxW, Model, Predict, Retrain
+from udaseg.models.network import Network
+from udaseg.parallel import processes
 from udaseg.train import setup
 from udaseg.train import teacher as teachers
 from udaseg.train.loop import Player, fit
 from udaseg.train.objectives import self_training
 from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
-from udaseg.train.settings import asked_again, guided, require
 
 ROUNDS_APART = 1_000_003  # between the seeds of two rounds: no seed that anybody gives is another's second round
 
@@ -111,7 +111,7 @@ def retrain(
     if settings.keep == "teacher":
         followers["teacher"].update_parameters(model)  # after the last step too
         model = followers["teacher"].module
-    if ranks.first():
+    if processes.first():
         checkpoint.save(out / "model.pt", model, model_settings, space.classes)
     return environment
 

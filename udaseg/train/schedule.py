@@ -1,6 +1,6 @@
 """The learning rate at a step."""
 
-from udaseg.recipe import Training
+from udaseg.config import Training
 
 
 def poly(step: int, settings: Training) -> float:

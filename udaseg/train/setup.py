@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from udaseg.data.loading import Stream
+from udaseg.config import Model, Training
+from udaseg.data.batches import Stream
 from udaseg.errors import UdasegError
 from udaseg.models import build, devices, set_bn_mode
-from udaseg.recipe import Model, Training
 from udaseg.train.objectives import Autocast
 
 Note = Callable[[str], None]

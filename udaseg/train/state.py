@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from udaseg.errors import UdasegError
-from udaseg.files import atomic, read_log
+from udaseg.io.files import atomic, read_log
 from udaseg.models import tensorfile
 
 AGAIN = "start the stage over with --force"

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from udaseg.data.loading import Batch
+from udaseg.config import Online, Retrain
+from udaseg.data.batches import Batch
 from udaseg.labels import IGNORE
+from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
-from udaseg.models.preprocess import normalise
-from udaseg.prototypes import distances, rectified
-from udaseg.recipe import Online, Retrain
+from udaseg.statistics.prototypes import distances, rectified
 from udaseg.train.losses import at_grid, upsampled
 from udaseg.train.mixing import mixed, pasted, strong_view
 from udaseg.train.objectives import Ask, Autocast, Guide

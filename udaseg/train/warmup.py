@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from udaseg import ranks
-from udaseg.data.loading import Stream, labelled, unlabelled, with_depth
-from udaseg.data.records import ImageSet, LabelledSet
+from udaseg.config import Adversary, Depth, HxW, Model, Warmup
+from udaseg.data.augment import Restyle
+from udaseg.data.batches import Stream, labelled, unlabelled, with_depth
+from udaseg.data.image_sets import ImageSet, LabelledSet
 from udaseg.data.sampling import ClassBalance
-from udaseg.data.transforms import Restyle
 from udaseg.models import checkpoint, devices
-from udaseg.recipe import Adversary, Depth, HxW, Model, Warmup
+from udaseg.parallel import processes
 from udaseg.train import adversary as adversaries
 from udaseg.train import setup
 from udaseg.train.depth import Densities, balance, regression, require_whole
@@ -82,6 +82,6 @@ def warmup(
         watched=adversaries.WATCHED,
         progress=progress,
     )
-    if ranks.first():
+    if processes.first():
         checkpoint.save(out / "model.pt", model, model_settings, source.space.classes)
     return environment

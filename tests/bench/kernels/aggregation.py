@@ -6,7 +6,7 @@ import numpy as np
 import scene
 from measure import Call, Row
 
-from udaseg.refine.aggregation import aggregate
+from udaseg.pseudo.aggregation import aggregate
 
 MINIMUM = np.linspace(50, 5000, scene.CLASSES).astype(np.int64)
 

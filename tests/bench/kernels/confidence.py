@@ -6,7 +6,7 @@ import numpy as np
 import scene
 from measure import Call, Row
 
-from udaseg.confidence import label_and_confidence
+from udaseg.inference.confidence import label_and_confidence
 
 
 def by_torch(logits_CHW: np.ndarray, size: tuple[int, int]) -> Call:

@@ -7,7 +7,7 @@ import numpy as np
 from measure import Call, Row, relative
 from numba import carray, cfunc, types
 
-from udaseg.depth.density import Mixtures, density
+from udaseg.statistics.depth_density import Mixtures, density
 
 GRID, CLASSES, COMPONENTS = (96, 161), 16, 5
 

@@ -6,7 +6,7 @@ import numpy as np
 import scene
 from measure import Call, Row, largest
 
-from udaseg import fda
+from udaseg.data.style import fda
 
 
 def by_definition(source_HWC: np.ndarray, target_HWC: np.ndarray, beta: float) -> Call:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from measure import Call, Row
 
-from udaseg.data.inverse_depth import inverse_depth
-from udaseg.depth.density import Mixtures
-from udaseg.depth.mixtures import MixtureCounts, fit
+from udaseg.data.depth import inverse_depth
+from udaseg.statistics.depth_density import Mixtures
+from udaseg.statistics.gmm import MixtureCounts, fit
 
 GRID, COMPONENTS = (96, 161), 5
 

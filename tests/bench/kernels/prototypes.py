@@ -7,7 +7,7 @@ import scene
 import torch
 from measure import Call, Row, relative
 
-from udaseg.prototypes import Centroids
+from udaseg.statistics.prototypes import Centroids
 
 FEATURES = 256
 

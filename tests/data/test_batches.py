@@ -1,0 +1,129 @@
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from udaseg.config import Augment
+from udaseg.data.augment import Pair, recoloured
+from udaseg.data.batches import Batches, Samples, Stream, batches, unlabelled
+
+
+def read(i):
+    return Pair(np.full((6, 8, 3), i, np.uint8), np.full((6, 8), i, np.uint8))
+
+
+def stream(domain="source", count=10, batch=4, **augment):
+    return Stream(domain, Samples(read, count, (6, 8)), batch, Augment(crop=(4, 4), **augment))
+
+
+def test_a_batch_depends_on_seed_and_step_alone():
+    first, again = Batches([stream()], 3)[7], Batches([stream()], 3)[7]
+    assert torch.equal(first["source_image"], again["source_image"])
+    assert not torch.equal(first["source_label"], Batches([stream()], 4)[7]["source_label"])
+
+
+def test_every_picture_is_seen_once_an_epoch():
+    loaded = Batches([stream(count=12)], 0)
+    epochs = [torch.cat([loaded[step]["source_label"][:, 0, 0] for step in range(3 * e, 3 * e + 3)]) for e in (0, 1)]
+    assert [sorted(epoch.tolist()) for epoch in epochs] == [list(range(12))] * 2
+    assert epochs[0].tolist() != epochs[1].tolist()
+
+
+def test_batches_are_the_same_from_worker_processes_and_after_a_resume():
+    streams = [stream(jitter=0.4, blur=0.5), stream("target")]
+    alone = list(batches(streams, 1, range(6), 0))
+    helped = list(batches(streams, 1, range(6), 2))
+    resumed = list(batches(streams, 1, range(4, 6), 0))
+    for one, other in zip(alone, helped, strict=True):
+        assert sorted(one) == ["source_image", "source_label", "target_image", "target_label"]
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    assert all(torch.equal(alone[4][name], resumed[0][name]) for name in alone[4])
+
+
+def test_domains_draw_in_different_orders():
+    batch = Batches([stream(count=100, batch=20), stream("target", count=100, batch=20)], 0)[0]
+    assert not torch.equal(batch["source_label"], batch["target_label"])
+
+
+def test_pictures_that_fit_are_read_once():
+    reads = []
+
+    def counted(i):
+        reads.append(i)
+        return read(i)
+
+    samples = Samples(counted, 3, (3, 4))
+    for _ in range(2):
+        assert [samples[i].label.shape for i in range(3)] == [(3, 4)] * 3
+    assert reads == [0, 1, 2]
+
+
+class Unlabelled:
+    def __len__(self):
+        return 3
+
+    def image(self, i):
+        return np.full((12, 16, 3), i, np.uint8)
+
+
+def test_pictures_without_labels_give_batches_without_labels():
+    target = Stream("target", unlabelled(Unlabelled(), (6, 8)), 3, Augment(crop=(4, 4)))
+    batch = Batches([stream(), target], 0)[0]
+    assert sorted(batch) == ["source_image", "source_label", "target_image"]
+    assert batch["target_image"].shape == (3, 4, 4, 3)
+    assert sorted(batch["target_image"][:, 0, 0, 0].tolist()) == [0, 1, 2]
+
+
+def test_a_batch_says_where_its_pictures_end():
+    padded = Stream("target", unlabelled(Unlabelled(), (6, 12), pad=True), 2, Augment(flip=0.0))
+    batch = Batches([padded], 0)[0]
+    assert batch["target_valid"].dtype == torch.bool
+    assert batch["target_valid"].shape == (2, 6, 12)
+    assert batch["target_valid"][:, :, :8].all()
+    assert not batch["target_valid"][:, :, 8:].any()
+    assert (batch["target_image"][:, :, 8:] == 0).all()
+
+
+def test_colours_are_changed_where_there_is_a_picture_alone():
+    class Grey(Unlabelled):
+        def image(self, i):
+            return np.tile(np.linspace(60, 180, 16, dtype=np.uint8)[:, None], (12, 1, 3))
+
+    def drawn(pad):
+        seen = []
+        target = unlabelled(Grey(), (6, 12 if pad else 8), pad=pad)
+        settings = Augment(flip=0.0, jitter=0.5)
+        own = Stream("target", target, 3, settings, restyle=lambda image, rng: seen.append(image.shape) or image + 9)
+        return Batches([own], 0)[0]["target_image"], seen
+
+    alone, padded = drawn(False), drawn(True)
+    assert padded[1] == alone[1] == [(6, 8, 3)] * 3
+    assert torch.equal(padded[0][:, :, :8], alone[0])
+    assert not padded[0][:, :, 8:].any()
+
+
+def test_a_crop_that_holds_nothing_of_a_padded_picture_stays_black():
+    nothing = Pair(np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 255, np.uint8), np.zeros((4, 4), bool))
+    assert recoloured(nothing, lambda image: image + 9) is nothing
+
+
+def test_a_second_stream_leaves_the_first_as_it_was():
+    target = Stream("target", unlabelled(Unlabelled(), (6, 8)), 1, Augment(crop=(4, 4)))
+    alone, together = Batches([stream()], 0)[2], Batches([stream(), target], 0)[2]
+    assert all(torch.equal(alone[name], together[name]) for name in alone)
+
+
+def test_a_style_is_drawn_for_every_position_and_changes_nothing_else():
+    def restyle(image, rng):
+        return np.full_like(image, rng.integers(256))
+
+    def styled(seed=0, **settings):
+        own = replace(stream(count=1, batch=40, **settings), restyle=restyle)
+        return Batches([own], seed)[0]
+
+    first = styled()
+    assert torch.equal(first["source_image"], styled()["source_image"])
+    assert not torch.equal(first["source_image"], styled(1)["source_image"])
+    assert len(set(first["source_image"][:, 0, 0, 0].tolist())) > 30
+    assert torch.equal(first["source_label"], Batches([stream(count=1, batch=40)], 0)[0]["source_label"])
+    assert not torch.equal(first["source_image"], styled(jitter=0.5)["source_image"])

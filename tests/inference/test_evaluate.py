@@ -1,0 +1,137 @@
+"""Evaluation and prediction at several scales: averaged where and how it was asked for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from udaseg import models
+from udaseg.config import Evaluate, Model, Predict
+from udaseg.inference.evaluate import evaluate
+from udaseg.inference.predict import predict
+from udaseg.inference.predictions import Predictions
+from udaseg.inference.runner import Runner
+from udaseg.labels import class_space
+from udaseg.metrics import DEPTH_ERRORS, DepthErrors, confusion
+from udaseg.models import checkpoint
+
+SPACE = class_space(["road", "car", "sky"])
+NETWORK = Model(name="fpn", backbone="resnet18", weights="none")
+
+
+@dataclass(frozen=True)
+class Record:
+    stem: str
+
+
+class Pictures:
+    space = SPACE
+    has_depth = False
+    records = tuple(Record(stem) for stem in "abc")
+
+    def __len__(self):
+        return 3
+
+    def image(self, i):
+        return np.random.default_rng(i).integers(0, 255, (64, 96, 3), np.uint8)
+
+    def label(self, i):
+        return np.random.default_rng(10 + i).integers(0, 3, (64, 96)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    torch.manual_seed(0)
+    checkpoint.save(path, models.construct(NETWORK, 3), NETWORK, SPACE.classes)
+    return path
+
+
+def full_size(runner, i, settings):
+    """Average the views of a picture at the size of its label, by the book."""
+    total = torch.zeros(1, 3, 64, 96)
+    for scale in settings.scales:
+        size = (round(64 * scale), round(96 * scale))
+        for mirrored in (False, True)[: 1 + settings.flip]:
+            image = Pictures().image(i)[:, ::-1] if mirrored else Pictures().image(i)
+            logits = runner.infer([np.ascontiguousarray(image)], size).logits
+            logits = logits.flip(-1) if mirrored else logits
+            full = interpolate(logits, size=(64, 96), mode="bilinear", align_corners=runner.model.align_corners)
+            total += full.softmax(1) if settings.average == "probs" else full
+    return total[0]
+
+
+@pytest.mark.parametrize("average", ["logits", "probs"])
+def test_evaluation_averages_at_the_size_of_the_labels(model, tmp_path, average):
+    settings = Evaluate(scales=(0.75, 1.0, 1.25), flip=True, average=average, batch=2, precision="fp32")
+    metrics, _ = evaluate(model, Pictures(), None, settings, tmp_path)
+    runner, counts = Runner(model, SPACE.classes, "fp32"), np.zeros((3, 3), np.int64)
+    for i in range(3):
+        confusion(Pictures().label(i), full_size(runner, i, settings).argmax(0).to(torch.uint8).numpy(), 3, out=counts)
+    # Batches of other sizes round otherwise: a pixel or two on an edge may fall to the other side.
+    assert np.abs(np.array(metrics["confusion"]) - counts).sum() <= 6
+    assert counts.sum() == 3 * 64 * 96
+
+
+def test_one_view_and_its_double_give_the_same_scores(model, tmp_path):
+    once, _ = evaluate(model, Pictures(), None, Evaluate(precision="fp32"), tmp_path / "1")
+    twice, _ = evaluate(model, Pictures(), None, Evaluate(precision="fp32", scales=(1.0, 1.0)), tmp_path / "2")
+    assert np.abs(np.array(once["confusion"]) - twice["confusion"]).sum() <= 6
+
+
+@pytest.mark.parametrize("average", ["logits", "probs"])
+def test_predictions_hold_the_average_at_the_stride(model, tmp_path, average):
+    settings = Predict(scales=(0.75, 1.0), flip=True, average=average, precision="fp32")
+    predict(model, SPACE, Pictures(), None, settings, tmp_path)
+    runner = Runner(model, SPACE.classes, "fp32")
+    with Predictions(tmp_path / "predictions.h5") as predictions:
+        assert predictions.size("b") == (64, 96)
+        expected = runner.scores([Pictures().image(1)], None, settings)[0].half().numpy()
+        np.testing.assert_array_equal(predictions.logits("b"), expected)
+        if average == "probs":
+            np.testing.assert_allclose(np.exp(predictions.logits("b").astype(np.float32)).sum(0), 1, rtol=5e-3)
+
+
+class Deep(Pictures):
+    has_depth = True
+
+    def depth(self, i):
+        return np.random.default_rng(20 + i).integers(50, 9000, (64, 96)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def headed(tmp_path_factory):
+    path, settings = tmp_path_factory.mktemp("headed") / "model.pt", NETWORK.model_copy(update={"heads": ("depth",)})
+    torch.manual_seed(0)
+    network = models.construct(settings, 3)
+    with torch.no_grad():
+        network.heads["depth"][4].bias.fill_(65.0)
+    checkpoint.save(path, network, settings, SPACE.classes)
+    return path
+
+
+def test_depth_is_scored_at_full_size_where_there_is_some(model, headed, tmp_path):
+    settings = Evaluate(precision="fp32", flip=True, batch=2)
+    metrics, _ = evaluate(headed, Deep(), None, settings, tmp_path / "1")
+    runner = Runner(headed, SPACE.classes, "fp32", heads=("depth",))
+    expected = DepthErrors()
+    for i in range(3):
+        image = Pictures().image(i)
+        maps = [runner.infer([np.ascontiguousarray(one)], None).depth for one in (image, image[:, ::-1])]
+        full = [interpolate(one, size=(64, 96), mode="bilinear", align_corners=False) for one in maps]
+        inverse = ((full[0] + full[1].flip(-1)) / 2)[0, 0].numpy()
+        expected.add(Deep().depth(i) / 100, (65536 / inverse - 1) / 100)
+    found, expected = metrics["depth"], expected.document()
+    assert 0 < found["pixels"] == expected["pixels"] < 3 * 64 * 96
+    assert all(found[name] == pytest.approx(expected[name], rel=1e-3) for name in DEPTH_ERRORS)
+    assert 5 < found["rms"] < 80
+    assert "depth" not in evaluate(headed, Pictures(), None, settings, tmp_path / "2")[0]
+    assert "depth" not in evaluate(model, Deep(), None, settings, tmp_path / "3")[0]
+
+
+def test_heads_are_run_where_they_are_asked_for(headed):
+    image = [Pictures().image(0)]
+    assert Runner(headed, SPACE.classes, "fp32").infer(image, None).depth is None
+    assert Runner(headed, SPACE.classes, "fp32", heads=("depth", "density")).infer(image, None).depth is not None

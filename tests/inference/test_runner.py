@@ -1,0 +1,216 @@
+"""Several views of a picture: scales and the mirror image, averaged as logits or as probabilities."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from udaseg import models
+from udaseg.config import Model, Predict
+from udaseg.inference.averaging import averaged
+from udaseg.inference.runner import Runner
+from udaseg.models import checkpoint
+from udaseg.models.batchnorm import BatchNorm
+
+CLASSES = ("road", "car", "sky")
+SETTINGS = Model(name="fpn", backbone="resnet18", weights="none")
+BISENET = Model(name="bisenet", backbone="resnet18", weights="none")
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    torch.manual_seed(0)
+    checkpoint.save(path, models.construct(SETTINGS, 3), SETTINGS, CLASSES)
+    return Runner(path, CLASSES, "fp32")
+
+
+def image(size=(64, 96), seed=0):
+    return np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
+
+
+def test_averages_logits_after_upsampling():
+    views = [torch.randn(2, 3, 4, 5), torch.randn(2, 3, 6, 8)]
+    for corners in (True, False):
+        full = [interpolate(view, size=(12, 20), mode="bilinear", align_corners=corners) for view in views]
+        torch.testing.assert_close(averaged(views, (12, 20), "logits", corners), (full[0] + full[1]) / 2)
+        expected = ((full[0].softmax(1) + full[1].softmax(1)) / 2).log()
+        torch.testing.assert_close(averaged(views, (12, 20), "probs", corners), expected)
+
+
+def test_the_two_averages_label_ambiguous_pixels_differently():
+    # Sure of the first class once, in favour of the second twice.
+    views = [torch.tensor(scores).log().view(1, 2, 1, 1) for scores in ([0.9999, 0.0001], [0.2, 0.8], [0.2, 0.8])]
+    assert averaged(views, (1, 1), "probs", False).argmax(1).item() == 1
+    assert averaged(views, (1, 1), "logits", False).argmax(1).item() == 0
+
+
+def test_probabilities_that_underflow_stay_finite_and_views_as_they_were():
+    view = torch.tensor([1000.0, 0.0]).view(1, 2, 1, 1)
+    before = view.clone()
+    assert averaged([view, view], (1, 1), "probs", False).isfinite().all()
+    averaged([view, view], (1, 1), "logits", False)
+    assert torch.equal(view, before)
+
+
+def test_one_view_is_the_network_itself(runner):
+    plain = runner.infer([image()], None).logits
+    assert torch.equal(runner.scores([image()], None, Predict()), plain)
+    assert torch.equal(runner.scores([image()], (32, 48), Predict()), runner.infer([image()], (32, 48)).logits)
+    small = runner.scores([image()], None, Predict(scales=(0.5,)))
+    assert torch.equal(small, runner.infer([image()], (32, 48)).logits)
+
+
+def test_the_mirror_image_has_mirrored_scores(runner):
+    for average in ("logits", "probs"):
+        settings = Predict(flip=True, scales=(0.75, 1.0), average=average)
+        scores = runner.scores([image()], None, settings)
+        mirrored = runner.scores([np.ascontiguousarray(image()[:, ::-1])], None, settings)
+        torch.testing.assert_close(mirrored.flip(-1), scores, atol=1e-4, rtol=1e-4)
+    assert not torch.equal(
+        runner.scores([image()], None, Predict(flip=True)), runner.scores([image()], None, Predict())
+    )
+
+
+def test_scores_are_the_average_on_the_grid_of_the_scale_nearest_to_one(runner):
+    settings = Predict(scales=(0.5, 1.2, 0.9, 2.0))
+    views = runner.views([image(), image(seed=1)], None, settings)
+    assert len(views) == 4
+    scores = runner.scores([image(), image(seed=1)], None, settings)
+    grid = runner.infer([image()], (58, 86)).logits.shape[-2:]
+    assert scores.shape == (2, 3, *grid)
+    torch.testing.assert_close(scores, averaged(views, tuple(grid), "logits", runner.model.align_corners))
+
+
+class Pictures:
+    def __init__(self, *sizes):
+        self.sizes = sizes
+
+    def image(self, i):
+        return image(self.sizes[i], seed=i)
+
+
+def test_padded_pictures_are_seen_at_their_own_aspect_without_the_padding(runner):
+    pictures = Pictures((80, 120), (80, 120), (120, 60))
+    found = [(list(seen.indices), seen.output.logits) for seen in runner.run(pictures, range(3), (64, 96), 3, pad=True)]
+    assert [indices for indices, _ in found] == [[0], [1], [2]]
+    for i, (height, width) in enumerate([(64, 96), (64, 96), (64, 32)]):
+        assert torch.equal(found[i][1], runner.infer([pictures.image(i)], (height, width)).logits)
+    together = [list(seen.indices) for seen in runner.run(pictures, range(2), (64, 96), 2, pad=True)]
+    assert together == [[0, 1]]
+
+
+def test_pictures_are_read_with_what_is_beside_them_at_the_size_of_the_network(runner):
+    pictures, shapes = Pictures(*[(80, 120)] * 5), []
+
+    def infer(images, size):
+        shapes.extend((image.shape[:2], size) for image in images)
+        return len(images)
+
+    found = list(runner.run(pictures, range(5), (64, 96), 2, infer, beside=lambda i: 10 * i))
+    assert [(list(seen.indices), seen.beside, seen.output) for seen in found] == [
+        ([0, 1], [0, 10], 2),
+        ([2, 3], [20, 30], 2),
+        ([4], [40], 1),
+    ]
+    assert all(
+        np.array_equal(image, pictures.image(i))
+        for seen in found
+        for i, image in zip(seen.indices, seen.images, strict=True)
+    )
+    assert shapes == [((64, 96), (64, 96))] * 5
+    shapes.clear()
+    list(runner.run(pictures, range(5), (64, 96), 2, infer, scales=(0.5, 1.0)))
+    assert shapes == [((80, 120), (64, 96))] * 5
+
+
+def test_no_more_is_read_once_the_network_has_failed(runner):
+    begun = []
+
+    class Slow(Pictures):
+        def image(self, i):
+            begun.append(i)
+            return super().image(i)
+
+    def infer(images, size):
+        raise ValueError("the network failed")
+
+    with pytest.raises(ValueError, match="failed") as failure:
+        next(runner.run(Slow(*[(64, 96)] * 500), range(500), None, 1, infer))
+    count = len(begun)
+    time.sleep(0.2)
+    assert failure.value.__traceback__ is not None
+    assert len(begun) == count < 100
+
+
+def test_scales_are_of_the_size_that_is_asked_for(runner):
+    views = runner.views([image((40, 50))], (64, 96), Predict(scales=(1.0, 0.5), flip=True))
+    assert [view.shape[-2:] for view in views[2:]] == [runner.infer([image()], (32, 48)).logits.shape[-2:]] * 2
+
+
+def test_statistics_of_batch_norm_are_those_of_the_pictures_and_nothing_else_changes(tmp_path):
+    torch.manual_seed(0)
+    checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
+    runner, pictures, read = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4), []
+    learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.adapt_statistics(pictures, 4, (32, 48), 2, progress=lambda done, total: read.append((done, total)))
+    assert read == [(2, 4), (4, 4)]
+    assert not any(module.training for module in runner.model.modules())
+    changed = {name for name, value in runner.model.state_dict().items() if not torch.equal(value, learnt[name])}
+    assert {name.rpartition(".")[2] for name in changed} == {"running_mean", "running_var", "num_batches_tracked"}
+    with torch.no_grad():
+        first = runner.model.backbone.conv1(runner._input([pictures.image(i) for i in range(4)], (32, 48)))
+    statistics = runner.model.backbone.bn1
+    torch.testing.assert_close(statistics.running_mean, first.mean((0, 2, 3)))
+    torch.testing.assert_close(statistics.running_var, (first[:2].var((0, 2, 3)) + first[2:].var((0, 2, 3))) / 2)
+
+
+def test_statistics_are_taken_of_frozen_layers_too(tmp_path):
+    torch.manual_seed(0)
+    pictures = Pictures(*[(64, 96)] * 4)
+    network, taken = models.construct(SETTINGS, 3), []
+    for mode in ("train", "frozen"):
+        settings = SETTINGS.model_copy(update={"bn": mode})
+        checkpoint.save(tmp_path / "model.pt", network, settings, CLASSES)
+        runner = Runner(tmp_path / "model.pt", CLASSES, "fp32")
+        runner.adapt_statistics(pictures, 4, (32, 48), 2)
+        assert not any(module.training for module in runner.model.modules())
+        taken.append(runner.model.state_dict())
+    assert all(torch.equal(value, taken[1][name]) for name, value in taken[0].items())
+
+
+def test_a_layer_that_sees_one_value_in_each_batch_keeps_its_statistics(tmp_path):
+    """BiSeNet pools a picture to 1x1, and batches of one have no variance there."""
+    network = models.construct(BISENET, 3)
+    for name, value in network.state_dict().items():
+        if name.endswith("running_var"):
+            value.fill_(7)
+    checkpoint.save(tmp_path / "model.pt", network, BISENET, CLASSES)
+    kept = {}
+    for batch in (1, 2):
+        runner = Runner(tmp_path / "model.pt", CLASSES, "fp32")
+        runner.adapt_statistics(Pictures(*[(64, 96)] * 4), 4, (32, 48), batch)
+        variances = {name: v for name, v in runner.model.state_dict().items() if name.endswith("running_var")}
+        kept[batch] = {name.rpartition(".")[0] for name, value in variances.items() if (value == 7).all()}
+    assert {"refine16.bn", "refine32.bn"} <= kept[1]
+    assert not kept[2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "norms"), [(SETTINGS, {"backbone.bn1"}), (BISENET, {"backbone.bn1", "spatial.0.1"})]
+)
+def test_statistics_of_the_stem_are_taken_alone(tmp_path, settings, norms):
+    checkpoint.save(tmp_path / "model.pt", models.construct(settings, 3), settings, CLASSES)
+    runner, pictures = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4)
+    everywhere = Runner(tmp_path / "model.pt", CLASSES, "fp32")
+    learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    runner.adapt_statistics(pictures, 4, (32, 48), 2, stem=True)
+    everywhere.adapt_statistics(pictures, 4, (32, 48), 2)
+    assert not any(module.training for module in runner.model.modules() if isinstance(module, BatchNorm))
+    found, taken = runner.model.state_dict(), everywhere.model.state_dict()
+    changed = {name for name, value in found.items() if not torch.equal(value, learnt[name])}
+    assert {name.rpartition(".")[0] for name in changed} == norms
+    for name in changed:
+        torch.testing.assert_close(found[name], taken[name], msg=name)

@@ -1,0 +1,35 @@
+import pytest
+
+from udaseg.parallel.threads import counted, ordered
+
+
+def test_results_come_in_order_and_few_are_under_way():
+    started = []
+
+    def work(i):
+        started.append(i)
+        return i
+
+    results = ordered(work, range(10_000))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    assert len(started) < 1_000
+    results.close()
+    assert list(ordered(work, range(50))) == list(range(50))
+
+
+def test_the_first_error_ends_it():
+    def work(i):
+        if i == 5:
+            raise ValueError(i)
+        return i
+
+    results = ordered(work, range(100))
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="5"):
+        next(results)
+
+
+def test_progress_is_told_of_every_result():
+    told = []
+    assert list(counted("abc", 3, lambda done, total: told.append((done, total)))) == ["a", "b", "c"]
+    assert told == [(1, 3), (2, 3), (3, 3)]

@@ -1,0 +1,146 @@
+"""The geometry and the colours of training pictures: image and label always go through the same transform."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image as Pillow
+
+from udaseg.config import Augment
+from udaseg.labels import IGNORE
+
+# From a label and the size of a crop to the crop's top left corner; None leaves it to chance.
+Seek = Callable[[np.ndarray, tuple[int, int]], tuple[int, int] | None]
+# From a picture uint8 [H, W, 3] to the same in another style.
+Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+class Pair(NamedTuple):
+    image: np.ndarray  # uint8 [H, W, 3], RGB
+    label: np.ndarray  # uint8 [H, W], train ids, 255 ignored
+    valid: np.ndarray | None = None  # bool [H, W], false where there is no picture; absent where it is everywhere
+    depth: np.ndarray | None = None  # inverse depth, float32 [H, W], 0 where it is not known; absent unless asked for
+
+
+def resize(image_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a uint8 picture to (height, width), bicubic with antialiasing."""
+    if image_HWC.shape[:2] == tuple(size):
+        return image_HWC
+    return np.asarray(Pillow.fromarray(image_HWC).resize(size[::-1], Pillow.Resampling.BICUBIC))
+
+
+def resize_label(label_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize ids, a mask or depth to (height, width), nearest."""
+    if label_HW.shape == tuple(size):
+        return label_HW
+    return np.asarray(Pillow.fromarray(label_HW).resize(size[::-1], Pillow.Resampling.NEAREST))
+
+
+def inside(shape: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, int]:
+    """Give the largest (height, width) of the aspect of `shape` within a canvas, sides cut to whole pixels (DADA)."""
+    height, width = shape[:2]
+    # In whole numbers: the float ratio of DADA loses a row where side * ratio is an integer.
+    if height * canvas[1] >= width * canvas[0]:
+        return canvas[0], max(1, width * canvas[0] // height)
+    return max(1, height * canvas[1] // width), canvas[1]
+
+
+def seen_size(shape: tuple[int, ...], size: tuple[int, int] | None, pad: bool) -> tuple[int, int] | None:
+    """Give the (height, width) at which a picture of some shape is seen; None where it is its own."""
+    return inside(shape, size) if pad and size is not None else size
+
+
+def fit(pair: Pair, size: tuple[int, int], pad: bool) -> Pair:
+    """Bring a pair to (height, width): stretched, or with `pad` at its own aspect in the top left corner.
+
+    What a padded picture does not fill is black, ignored and not valid.
+    """
+    return _crop(_scaled(pair, inside(pair.label.shape, size)), size, 0, 0) if pad else _scaled(pair, size)
+
+
+def _scaled(pair: Pair, size: tuple[int, int]) -> Pair:
+    return Pair(resize(pair.image, size), *(None if part is None else resize_label(part, size) for part in pair[1:]))
+
+
+def augment(pair: Pair, settings: Augment, rng: np.random.Generator, seek: Seek | None = None) -> Pair:
+    """Scale, crop and flip a pair at random; what lies outside the picture is black and ignored.
+
+    `seek` may say where the crop goes, from the scaled label. Draws the same number of random values whatever the
+    settings, so that switching one of them off leaves the others as they were.
+    """
+    scale, down, right, mirrored = rng.uniform(*settings.scale), rng.random(), rng.random(), rng.random()
+    height, width = (round(side * scale) for side in pair.label.shape)
+    pair = _scaled(pair, (height, width))
+    if settings.crop is not None:
+        sought = seek(pair.label, settings.crop) if seek is not None else None
+        pair = _crop(pair, settings.crop, *(sought or _corner(pair.label.shape, settings.crop, down, right)))
+    if mirrored < settings.flip:
+        pair = Pair(*(None if part is None else part[:, ::-1] for part in pair))
+    return pair
+
+
+def _corner(shape: tuple[int, int], size: tuple[int, int], down: float, right: float) -> tuple[int, int]:
+    spare = (max(whole - side, 0) + 1 for whole, side in zip(shape, size, strict=True))
+    top, left = (int(share * places) for share, places in zip((down, right), spare, strict=True))
+    return top, left
+
+
+def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
+    height, width = size
+    parts = (None if part is None else part[top : top + height, left : left + width] for part in pair)
+    image, label, valid, depth = parts
+    missing = (height - label.shape[0], width - label.shape[1])
+    if any(missing):
+        image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)))
+        valid = np.pad(np.ones(label.shape, bool) if valid is None else valid, ((0, missing[0]), (0, missing[1])))
+        label = np.pad(label, ((0, missing[0]), (0, missing[1])), constant_values=IGNORE)
+        depth = None if depth is None else np.pad(depth, ((0, missing[0]), (0, missing[1])))
+    return Pair(image, label, valid, depth)
+
+
+def recoloured(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
+    """Change the colours of the picture that a pair holds, a rectangle; what lies around it stays black.
+
+    A style or a contrast that took the black for picture would make the rest too bright.
+    """
+    if pair.valid is None:
+        return pair._replace(image=change(pair.image))
+    rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
+    if len(rows) == 0:
+        return pair
+    place = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    image_HWC = np.zeros_like(pair.image)
+    image_HWC[place] = change(pair.image[place])
+    return pair._replace(image=image_HWC)
+
+
+def distort(image_HWC: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:
+    """Change brightness, contrast, saturation and hue at random, then blur: uint8 in, uint8 out."""
+    changes, blurred, sigma = rng.uniform(-1.0, 1.0, 4), rng.random(), rng.uniform(0.15, 1.15)
+    if settings.jitter > 0.0:
+        image_HWC = _jitter(image_HWC, changes * settings.jitter)
+    if blurred < settings.blur:
+        from PIL import ImageFilter
+
+        image_HWC = np.asarray(Pillow.fromarray(image_HWC).filter(ImageFilter.GaussianBlur(sigma)))
+    return image_HWC
+
+
+# Rec. 601 luma; the rotation of the hue is one around the grey axis in RGB.
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def _jitter(image_HWC: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    brightness, contrast, saturation, hue = changes
+    angle = hue * np.pi / 2
+    axis = np.full((3, 3), (1 - np.cos(angle)) / 3, dtype=np.float32)
+    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]], dtype=np.float32) * np.sin(angle) / np.sqrt(3)
+    rotate = axis + np.eye(3, dtype=np.float32) * np.cos(angle) + cross
+    grey = np.outer(np.ones(3, dtype=np.float32), _LUMA)
+    saturate = (1 + saturation) * np.eye(3) - saturation * grey
+    # All four are affine in RGB, so that one 3x3 product and one shift do them at once.
+    matrix = ((1 + contrast) * (1 + brightness) * (saturate @ rotate)).astype(np.float32)
+    mean = float((image_HWC.reshape(-1, 3).mean(axis=0) @ _LUMA) * (1 + brightness))
+    out = image_HWC.reshape(-1, 3).astype(np.float32) @ matrix.T
+    out -= np.float32(contrast * mean)
+    return np.clip(np.rint(out, out=out), 0, 255, out=out).astype(np.uint8).reshape(image_HWC.shape)

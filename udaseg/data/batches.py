@@ -1,0 +1,214 @@
+"""Training batches as a pure function of (seed, step): the same after a resume, and for any number of workers."""
+
+import math
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache, partial
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from udaseg.config import Augment
+from udaseg.data.augment import Pair, Restyle, augment, distort, fit, recoloured
+from udaseg.data.depth import inverse_depth, measured
+from udaseg.data.image_sets import ImageSet, LabelledSet
+from udaseg.data.mining import Mining
+from udaseg.data.sampling import ClassBalance
+from udaseg.labels import IGNORE
+from udaseg.parallel import processes
+
+CACHE_BYTES = 1 << 30
+DOMAINS = ("source", "target")
+
+
+class Batch(dict[str, torch.Tensor]):
+    """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and, with labels, `<domain>_label` uint8 [N, H, W].
+
+    `<domain>_valid` bool [N, H, W] is there where pictures do not fill the batch, and false where there is none.
+    `<domain>_depth` float32 [N, H, W] is there where it was asked for: inverse depth, 0 where it is not known.
+    """
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
+
+
+def kept(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
+    """Give the bytes that pictures with labels take in memory, `pixel` each pixel; 0 where they are not kept there.
+
+    Each of the processes that load keeps its own.
+    """
+    taken = 0 if size is None else count * size[0] * size[1] * pixel * max(1, workers)
+    return taken if taken <= CACHE_BYTES else 0
+
+
+class Samples:
+    """The pictures of one domain at their training size, kept in memory when all of them fit.
+
+    `read(i)` gives a picture and its label at their own sizes; without labels, `labels=False`, one of 255 alone.
+    With `pad` pictures keep their aspect within the size.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], Pair],
+        count: int,
+        size: tuple[int, int] | None,
+        labels: bool = True,
+        pad: bool = False,
+        pixel: int = 4,  # bytes of one
+    ):
+        self._read, self._count, self.size, self.labels, self._pad = read, count, size, labels, pad
+        self._pixel, self._kept = pixel, dict[int, Pair]()
+        self.loaded_by(0)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def loaded_by(self, workers: int) -> None:
+        """Decide again whether all pictures fit, when so many processes are to load them."""
+        self._keep = kept(self._count, self.size, self._pixel, workers) > 0
+
+    def __getitem__(self, index: int) -> Pair:
+        if index in self._kept:
+            return self._kept[index]
+        pair = self._read(index)
+        if self.size is not None:
+            pair = fit(pair, self.size, self._pad)
+        if self._keep:
+            self._kept[index] = pair
+        return pair
+
+
+def labelled(pictures: LabelledSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
+    """Train on pictures with labels."""
+    return Samples(lambda i: Pair(pictures.image(i), pictures.label(i)), len(pictures), size, pad=pad)
+
+
+def with_depth(
+    pictures: LabelledSet, size: tuple[int, int] | None, pad: bool = False, mask_invalid: bool = True
+) -> Samples:
+    """Train on pictures with labels and depth; with `mask_invalid` what is no measurement is not known."""
+
+    def read(i: int) -> Pair:
+        label_HW, cm_HW = pictures.label(i), pictures.depth(i)
+        known_HW = measured(cm_HW, label_HW, pictures.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
+        return Pair(pictures.image(i), label_HW, depth=np.where(known_HW, inverse_depth(cm_HW), np.float32(0)))
+
+    return Samples(read, len(pictures), size, pad=pad, pixel=8)
+
+
+def pseudo_labelled(
+    pictures: ImageSet, label: Callable[[str], np.ndarray], size: tuple[int, int] | None, pad: bool = False
+) -> Samples:
+    """Train on pictures whose labels come from elsewhere: `label(stem)` gives uint8 train ids [H, W]."""
+    return Samples(lambda i: Pair(pictures.image(i), label(pictures.records[i].stem)), len(pictures), size, pad=pad)
+
+
+def unlabelled(pictures: ImageSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
+    """Train on pictures without labels: their batches hold none."""
+
+    def read(i: int) -> Pair:
+        image_HWC = pictures.image(i)
+        return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
+
+    return Samples(read, len(pictures), size, labels=False, pad=pad)
+
+
+def subset(pictures: LabelledSet, fraction: float, seed: int) -> LabelledSet:
+    """Give a fraction of the pictures, at least one: the larger of two fractions holds the smaller (CBST)."""
+    kept = max(1, math.floor(len(pictures) * Fraction(repr(float(fraction)))))
+    chosen = sorted(np.random.default_rng((seed, 3)).permutation(len(pictures))[:kept])
+    return replace(pictures, records=tuple(pictures.records[i] for i in chosen))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One domain of a training run: what it draws from, how many a batch, and how they are augmented.
+
+    `restyle` is called for every draw, on what the crop holds of the picture, before its colours are changed. Without
+    `balance` every picture is drawn once an epoch.
+    """
+
+    domain: str
+    samples: Samples
+    batch: int
+    augment: Augment
+    mining: Mining | None = None
+    restyle: Restyle | None = None
+    balance: ClassBalance | None = None
+
+
+class Batches(Dataset):
+    """Batch number `step` holds the same pictures, crops and colours whenever and wherever it is made.
+
+    Each of several processes makes its part of it.
+    """
+
+    def __init__(self, streams: list[Stream], seed: int):
+        self._streams, self._seed = streams, seed
+        self._parts = [processes.part(stream.batch) for stream in streams]
+
+    def __getitem__(self, step: int) -> Batch:
+        batch = Batch()
+        for stream, part in zip(self._streams, self._parts, strict=True):
+            pairs = [self._draw(stream, step * stream.batch + i) for i in part]
+            batch[f"{stream.domain}_image"] = torch.from_numpy(np.stack([pair.image for pair in pairs]))
+            if stream.samples.labels:
+                batch[f"{stream.domain}_label"] = torch.from_numpy(np.stack([pair.label for pair in pairs]))
+            valid = [np.ones(pair.label.shape, bool) if pair.valid is None else pair.valid for pair in pairs]
+            if not all(map(np.all, valid)):
+                batch[f"{stream.domain}_valid"] = torch.from_numpy(np.stack(valid))
+            if pairs[0].depth is not None:
+                batch[f"{stream.domain}_depth"] = torch.from_numpy(np.stack([pair.depth for pair in pairs]))
+        return batch
+
+    def _draw(self, stream: Stream, position: int) -> Pair:
+        code, count = DOMAINS.index(stream.domain), len(stream.samples)
+        if stream.balance is None:
+            epoch, place = divmod(position, count)
+            index = int(_order(self._seed, code, epoch, count)[place])
+        else:
+            index = stream.balance.index((self._seed, 5, code), position)
+        rng = np.random.default_rng((self._seed, 1, code, position))
+        seek = None
+        if stream.mining is not None:
+            seek = partial(stream.mining.corner, rng=np.random.default_rng((self._seed, 2, code, position)))
+        pair = augment(stream.samples[index], stream.augment, rng, seek)
+
+        def recolour(image_HWC: np.ndarray) -> np.ndarray:
+            if stream.restyle is not None:
+                image_HWC = stream.restyle(image_HWC, np.random.default_rng((self._seed, 4, code, position)))
+            return distort(image_HWC, stream.augment, rng)
+
+        return recoloured(pair, recolour)
+
+
+def batches(streams: list[Stream], seed: int, steps: range, workers: int) -> Iterator[Batch]:
+    """Give the batches of `steps` in order, made ahead by `workers` processes (0: in this one)."""
+    for stream in streams:
+        stream.samples.loaded_by(workers)
+    loader = DataLoader(
+        Batches(streams, seed),
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        # They are given closures, which no other way of starting them can pass on, and leave the GPU alone.
+        multiprocessing_context="fork" if workers else None,
+        worker_init_fn=_leave_stopping_to_the_parent,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)
+
+
+def _leave_stopping_to_the_parent(_: int) -> None:
+    """Let a signal to all processes of a training pass: the parent saves the state, and then ends its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, code: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, 0, code, epoch)).permutation(count)

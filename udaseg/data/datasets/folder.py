@@ -1,0 +1,115 @@
+"""Your own data: <split>/images, <split>/labels, optional <split>/depth, and a classes.yaml that names the classes."""
+
+from pathlib import Path
+from typing import Any
+
+from udaseg.data.datasets.layout import IMAGES, Labels, find_folder, is_folder, list_files, scan
+from udaseg.errors import UdasegError, some
+from udaseg.io.files import parse_yaml
+from udaseg.labels import IGNORE, ClassSpace, Coding, class_space, find_coding
+
+TOTALS: dict[str, int] = {}
+GET = "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same stems"
+HINT = """say what the ids mean, in a classes.yaml beside the splits:
+names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
+ignore: [255]                # ids without a class
+palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # optional
+or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
+UNREAD = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".heic", ".heif", ".avif", ".apng")
+KEYS = ("names", "palette", "ignore", "ids")
+
+
+def images(root: Path, split: str) -> dict[str, Path]:
+    """List the images of a split by stem."""
+    place = find_folder(root, [f"{split}/images"], f"the {split} images", GET)
+    unread = sorted(entry.name for entry in scan(place) if Path(entry.name).suffix.lower() in UNREAD)
+    if unread:
+        raise UdasegError(
+            f"{place} holds {len(unread)} pictures that are not read: {some(unread)}; expected png or jpg",
+            "convert them, or move them elsewhere",
+        )
+    return list_files(place, IMAGES)
+
+
+def labels(root: Path, split: str, coding: str | None = None) -> Labels:
+    """List the labels of a split, in the coding of classes.yaml or, where one is named, in a known one.
+
+    Raises UdasegError where neither says what the ids mean.
+    """
+    files = list_files(find_folder(root, [f"{split}/labels"], f"the {split} labels", GET), [".png"])
+    depth = list_files(root / split / "depth", [".png"]) if is_folder(root / split / "depth") else {}
+    meaning = read_classes(root)[1] if coding is None else find_coding(coding)
+    source = "classes.yaml" if coding is None else f"the coding {coding!r}"
+    return Labels(files, meaning, (f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"), depth)
+
+
+def splits(root: Path) -> list[str]:
+    """List the splits of a folder dataset: its directories that hold images/."""
+    return sorted(entry.name for entry in scan(root) if is_folder(root / entry.name / "images"))
+
+
+def found_in(root: Path) -> bool:
+    """Say whether a directory is a folder dataset."""
+    others = {"training", "validation", "testing", "seg"}  # Mapillary's and the old BDD100K's
+    return (root / "classes.yaml").is_file() or bool(set(splits(root)) - others)
+
+
+def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
+    """Read classes.yaml: the class space it declares, and the coding of the labels.
+
+    `names` is a list (of id 0, 1, ...) or a mapping of ids to names, where several ids may share one. With `ids`, a
+    mapping of ids to names or to places in the list, `names` only gives the order. `ignore` lists ids without a class
+    (255 is one unless it has a name); `palette` gives colours in the order of the names. Raises UdasegError for a
+    file that says anything else.
+    """
+    path = root / "classes.yaml"
+    if not path.is_file():
+        raise UdasegError(f"{root}: expected a classes.yaml, found none", HINT)
+    try:
+        said = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UdasegError(f"{path}: expected YAML, found: {error}", HINT) from None
+    if not isinstance(said, dict) or not isinstance(said.get("names"), list | dict):
+        raise UdasegError(f"{path}: expected `names` as a list or a mapping, found {said!r}", HINT)
+    if unknown := [key for key in said if key not in KEYS]:
+        raise UdasegError(f"{path}: expected the keys {', '.join(KEYS)}, found {unknown}", HINT)
+    names = said["names"]
+    if isinstance(names, list) and len(set(map(str, names))) < len(names):
+        raise UdasegError(f"{path}: expected each name once in a list, found {names!r}", HINT)
+    if not all(isinstance(name, str) for name in (names.values() if isinstance(names, dict) else names)):
+        raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", HINT)
+    space = class_space(list(dict.fromkeys(names.values() if isinstance(names, dict) else names)))
+    return _coloured(space, said.get("palette"), path), _coding(space, said, path)
+
+
+def _coding(space: ClassSpace, said: dict, path: Path) -> Coding:
+    names, ids = said["names"], said.get("ids")
+    by_id = ids or (names if isinstance(names, dict) else dict(enumerate(names)))
+    ignored = said.get("ignore", [])
+    ignored = ignored if isinstance(ignored, list) else [ignored]
+    if not isinstance(by_id, dict) or (ids and isinstance(names, dict)):
+        raise UdasegError(f"{path}: expected `ids` as a mapping beside a list of names, found {ids!r}", HINT)
+    if odd := [value for value in [*ignored, *by_id.values()] if not isinstance(value, int | str)]:
+        raise UdasegError(f"{path}: expected ids and names, found {odd}", HINT)
+    ignored = set(ignored)
+    places = dict(enumerate(space.classes))
+    by_id = {i: places.get(name, name) for i, name in by_id.items() if name != IGNORE}
+    ignored |= {IGNORE} - set(by_id) | {i for i, name in (ids or {}).items() if name == IGNORE}
+    wrong = [i for i in [*by_id, *ignored] if type(i) is not int or not 0 <= i <= 255]
+    wrong = wrong or [i for i, name in by_id.items() if name not in space.classes or i in ignored]
+    if wrong:
+        raise UdasegError(f"{path}: expected ids 0 to 255, each of one class or ignored, found {wrong}", HINT)
+    return Coding("classes.yaml", by_id, frozenset([*by_id, *ignored]))
+
+
+def _coloured(space: ClassSpace, palette: list | None, path: Path) -> ClassSpace:
+    if palette is None:
+        return space
+    valid = isinstance(palette, list) and len(palette) == len(space)
+    if not valid or not all(isinstance(c, list) and len(c) == 3 and all(map(_is_level, c)) for c in palette):
+        raise UdasegError(f"{path}: expected a palette of {len(space)} colours [R, G, B], found {palette}", HINT)
+    return ClassSpace(space.name, space.classes, tuple(map(tuple, palette)))
+
+
+def _is_level(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value <= 255

@@ -1,0 +1,57 @@
+"""Mapillary Vistas: <split>/images/*.jpg with labels in the layout of v1.x or, for both codings, of v2.0."""
+
+from pathlib import Path
+
+from udaseg.data.datasets.layout import (
+    IMAGES,
+    Labels,
+    choose_split,
+    find_folder,
+    in_coding,
+    is_folder,
+    list_files,
+    occurring_ids,
+)
+from udaseg.errors import UdasegError
+
+SPLITS = {
+    "train": "training", "val": "validation", "test": "testing",
+    "training": "training", "validation": "validation", "testing": "testing",
+}  # fmt: skip
+TOTALS = {"train": 18_000, "val": 2_000, "test": 5_000}
+GET = (
+    "ask for Mapillary Vistas at https://www.mapillary.com/dataset/vistas and unpack it: training/images/*.jpg, "
+    "training/v1.2/labels/*.png (or training/labels/*.png)"
+)
+
+
+def images(root: Path, split: str) -> dict[str, Path]:
+    """List the images by stem."""
+    folder = find_folder(root, [f"{s}/images" for s in _folders(split)], f"the {split} images of Mapillary Vistas", GET)
+    return list_files(folder, IMAGES)
+
+
+def labels(root: Path, split: str) -> Labels:
+    """List the labels: v1.2 ids where they are, else v2.0 ids."""
+    candidates = [f"{s}/{kind}" for kind in ("v1.2/labels", "labels", "v2.0/labels") for s in _folders(split)]
+    folder = find_folder(root, candidates, f"the {split} labels of Mapillary Vistas", GET)
+    files = list_files(folder, [".png"])
+    coding = "mapillary-v2.0" if folder.parent.name == "v2.0" else "mapillary-v1.2"
+    ambiguous = folder.parent.name not in ("v1.2", "v2.0")
+    if ambiguous and max(occurring_ids(files, coding, lambda ids: max(ids) > 65), default=0) > 65:
+        raise UdasegError(
+            f"{folder}: expected the 66 ids of Mapillary Vistas v1.2, found ids above 65",
+            "labels of v2.0 belong in <split>/v2.0/labels",
+        )
+    return in_coding(files, coding, f"labels: {coding} ids in {folder.relative_to(root)}/")
+
+
+def found_in(root: Path) -> bool:
+    """Say whether a directory is laid out like Mapillary Vistas."""
+    return any(is_folder(root / split / "images") for split in ("training", "validation", "testing"))
+
+
+def _folders(split: str) -> tuple[str, ...]:
+    name = choose_split(split, SPLITS, "mapillary")
+    # DADA's copy calls the first split train.
+    return (name, "train") if name == "training" else (name,)

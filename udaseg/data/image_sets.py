@@ -1,0 +1,132 @@
+"""Datasets as lists of paths: images alone, or images with labels.
+
+A training stage gets its target as an ImageSet. Neither the set nor its records have anywhere to hold a label, so
+no mistake further on can read one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from udaseg.data.images import read
+from udaseg.errors import UdasegError
+from udaseg.labels import ClassSpace
+
+_UNKNOWN = 254  # no train id: a class space has at most 254 classes
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture; its stem is unique in the split and names every file made from it."""
+
+    stem: str
+    image: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One picture with its label file and, where the dataset has one, its depth file."""
+
+    stem: str
+    image: Path
+    label: Path
+    depth: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """The images of a split, without their labels."""
+
+    dataset: str
+    root: Path
+    split: str
+    records: tuple[Image, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def image(self, i: int) -> np.ndarray:
+        """Read one image: uint8 RGB [H, W, 3]."""
+        return read.read_image(self.records[i].image)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledSet:
+    """The images of a split with their labels, and the table from ids on disk to train ids.
+
+    `known` marks the ids that may occur (bool [256]); `notes` says which layout and encoding was found. With `fit`
+    a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error. `read_depth` gives
+    the centimetres of a depth file.
+    """
+
+    dataset: str
+    root: Path
+    split: str
+    space: ClassSpace
+    records: tuple[Labelled, ...]
+    coding: str
+    table: np.ndarray
+    known: np.ndarray
+    notes: tuple[str, ...]
+    fit: bool = False
+    read_depth: Callable[[Path], np.ndarray] = read.read_depth
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def has_depth(self) -> bool:
+        """Say whether every picture has its depth."""
+        return all(record.depth is not None for record in self.records)
+
+    def image(self, i: int) -> np.ndarray:
+        """Read one image: uint8 RGB [H, W, 3]."""
+        return read.read_image(self.records[i].image)
+
+    def label(self, i: int) -> np.ndarray:
+        """Read one label as train ids: uint8 [H, W] at the size of its image, 255 ignored.
+
+        Raises UdasegError where the label cannot be decoded, its size differs from the image's, or an id occurs
+        that the dataset's coding does not know.
+        """
+        record = self.records[i]
+        ids = self._fitted(record, record.label, read.read_label_ids(record.label, self.coding))
+        # bytes.translate looks a byte up at once; NumPy would first widen every id to eight bytes.
+        lookup = np.where(self.known, self.table, _UNKNOWN).astype(np.uint8).tobytes()
+        labels = np.frombuffer(bytearray(ids).translate(lookup), np.uint8).reshape(ids.shape)
+        if (labels == _UNKNOWN).any():
+            unknown = [int(value) for value in np.unique(ids[labels == _UNKNOWN])]
+            raise UdasegError(
+                f"{record.label}: expected ids of the coding {self.coding!r}, found {unknown}",
+                "the labels are in another coding than the one detected, or the file is damaged; "
+                f"`udaseg data check {self.root}` shows what every file holds",
+            )
+        return labels
+
+    def depth(self, i: int) -> np.ndarray:
+        """Read one depth map: uint16 [H, W] in centimetres, at the size of its image.
+
+        Raises UdasegError where the record has none, or its size differs from the image's.
+        """
+        record = self.records[i]
+        if record.depth is None:
+            raise UdasegError(
+                f"{record.image}: there is no depth for it in {self.root}", "add the depth, or set model.heads=[]"
+            )
+        return self._fitted(record, record.depth, self.read_depth(record.depth))
+
+    def _fitted(self, record: Labelled, path: Path, values_HW: np.ndarray) -> np.ndarray:
+        """Bring what belongs to an image to its size, where the dataset allows it to differ."""
+        size = read.picture_size(record.image)
+        if values_HW.shape == size:
+            return values_HW
+        if not self.fit:
+            raise UdasegError(
+                f"{path}: expected the size of its image, {size[0]}x{size[1]}, found "
+                f"{values_HW.shape[0]}x{values_HW.shape[1]}",
+                f"the image is {record.image}; `udaseg data check {self.root}` lists every such pair",
+            )
+        return np.array(Pillow.fromarray(values_HW).resize((size[1], size[0]), Pillow.Resampling.NEAREST))

@@ -1,0 +1,1 @@
+"""Images, labels and depth maps: read and written."""

@@ -1,0 +1,1 @@
+"""The style of the target for source images (FDA)."""

@@ -1,0 +1,275 @@
+"""Fourier domain adaptation: give a source picture the low-frequency amplitudes of a target picture.
+
+FDA (Yang and Soatto, CVPR 2020), eq. 3 to 5, with the symmetric window: the coefficients (u, v) with |u| <= b
+and |v| <= b keep the phase of the source and take the amplitude of the target. Only that window changes, so
+
+    output = source + inverse DFT of the change,
+
+and neither direction needs a full FFT. Along the columns the few rows of the DFT that matter are a dense
+product, a quarter of its size after folding the picture by the symmetries of cosine and sine (`_fold`); along
+the rows a real FFT of the 2b + 1 rows that are left does the rest.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import floor, isfinite, prod
+
+import numpy as np
+from numba import njit
+from scipy import fft
+
+from udaseg.errors import UdasegError
+from udaseg.kernels import aligned
+
+BLOCK = 768  # columns folded at a time: the folded block stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class LowBand:
+    """Hold the style of a picture: the amplitudes of its low frequencies.
+
+    `amplitude` is float32 [C, 2 bu + 1, bv + 1], of the unnormalised DFT, with rows -bu to bu and columns
+    0 to bv; the columns -bv to -1 are its mirror image, the picture being real. `size` is (height, width).
+    Nothing is stored at beta 0, the identity.
+    """
+
+    amplitude: np.ndarray
+    size: tuple[int, int]
+    beta: float
+    window: str
+
+
+def half_width(height: int, width: int, beta: float, window: str = "square") -> tuple[int, int]:
+    """Give the half width (bu, bv) of the window over rows and columns of the centred spectrum.
+
+    "square" is floor(beta * min(height, width)) on both sides, as in the published code; "rect" takes the
+    fraction of each side, as in the paper. Both stay below the Nyquist frequency, at most (side - 1) // 2.
+    Raises UdasegError for a beta outside [0, 1] or an unknown window.
+    """
+    if not (isfinite(beta) and 0.0 <= beta <= 1.0):
+        raise UdasegError(f"beta is {beta}, expected a fraction from 0 to 1", "choose beta from 0.01 to 0.1")
+    if window not in ("square", "rect"):
+        raise UdasegError(f"unknown window {window!r}", "choose one of: square, rect")
+    sides = (height, width) if window == "rect" else (min(height, width),) * 2
+    bu, bv = (min(floor(side * beta), (side - 1) // 2) for side in sides)
+    return bu, bv
+
+
+def low_band(image_HWC: np.ndarray, beta: float, window: str = "square") -> LowBand:
+    """Take the style of a uint8 picture [H, W, C]; FDA, eq. 3. Raises UdasegError as `half_width` does."""
+    height, width, channels = image_HWC.shape
+    bu, bv = half_width(height, width, beta, window)
+    if beta == 0:
+        return LowBand(np.zeros((channels, 0, 0), np.float32), (height, width), beta, window)
+    return LowBand(np.abs(_spectrum(image_HWC, bu, bv)), (height, width), beta, window)
+
+
+def transfer(image_HWC: np.ndarray, style: LowBand) -> np.ndarray:
+    """Give a uint8 picture [H, W, C] the style of another: float32 [H, W, C] in grey levels, not clipped.
+
+    FDA, eq. 4. Its mean is the mean of the target; at beta 0 it is the picture. A coefficient of the source
+    that is zero counts as having phase 0. Raises UdasegError where picture and style differ in size.
+    """
+    return _transfer(image_HWC, style, np.empty(image_HWC.shape, np.float32))
+
+
+def stylize(image_HWC: np.ndarray, style: LowBand) -> np.ndarray:
+    """Give a uint8 picture [H, W, C] the style of another, clipped to 0..255 and rounded: uint8 [H, W, C].
+
+    Raises UdasegError where picture and style differ in size.
+    """
+    return _transfer(image_HWC, style, np.empty(image_HWC.shape, np.uint8))
+
+
+def _transfer(image_HWC: np.ndarray, style: LowBand, out_HWC: np.ndarray) -> np.ndarray:
+    size, channels = image_HWC.shape[:2], image_HWC.shape[2]
+    if size != style.size or channels != len(style.amplitude):
+        raise UdasegError(
+            f"picture is {size[0]}x{size[1]}x{channels}, style is {style.size[0]}x{style.size[1]}"
+            f"x{len(style.amplitude)}",
+            "resize both to the same height and width first",
+        )
+    if style.beta == 0:
+        out_HWC[:] = image_HWC
+        return out_HWC
+    bu, bv = half_width(*size, style.beta, style.window)
+    change_CUV = _spectrum(image_HWC, bu, bv)
+    amplitude_CUV = np.abs(change_CUV)
+    zero_CUV = amplitude_CUV == 0
+    amplitude_CUV[zero_CUV] = 1
+    change_CUV *= style.amplitude / amplitude_CUV - 1
+    change_CUV[zero_CUV] = style.amplitude[zero_CUV]
+    return _add(image_HWC, change_CUV, out_HWC)
+
+
+def _spectrum(image_HWC: np.ndarray, bu: int, bv: int) -> np.ndarray:
+    """Compute the DFT at rows -bu..bu and columns 0..bv: complex64 [C, 2 bu + 1, bv + 1]."""
+    assert image_HWC.dtype == np.uint8
+    height, width, channels = image_HWC.shape
+    image = np.ascontiguousarray(image_HWC).reshape(height, -1)
+    # The DFT of a picture about its mean loses less to rounding, and that of a flat picture is exactly zero.
+    mean = np.rint(image_HWC[::16, ::16].mean(axis=(0, 1))).astype(np.float32)
+    groups = _groups(height, bu)
+    folded = _buffer(groups)
+    projected = np.empty((2 * bu + 2, width * channels), np.float32)
+    product = _zeros(2 * bu + 2, BLOCK)
+    for start in range(0, width * channels, BLOCK):
+        stop = min(start + BLOCK, width * channels)
+        _fold(image[:, start:stop], np.resize(np.roll(mean, -(start % channels)), stop - start), folded)
+        for (rows, basis, _), part in zip(groups, folded, strict=True):
+            _product(basis, part, stop - start, product[: len(rows)])
+            projected[rows, start:stop] = product[: len(rows), : stop - start]
+
+    spectrum_CUV = np.empty((channels, 2 * bu + 1, bv + 1), np.complex64)
+    for channel in range(channels):
+        half = fft.rfft(np.ascontiguousarray(projected[:, channel::channels]), axis=1)[:, : bv + 1]
+        cosine, sine = half[: bu + 1], 1j * half[bu + 1 : -1]
+        spectrum_CUV[channel, bu] = cosine[0]
+        spectrum_CUV[channel, bu + 1 :] = cosine[1:] - sine
+        spectrum_CUV[channel, :bu] = (cosine[1:] + sine)[::-1]
+        spectrum_CUV[channel, bu, 0] += mean[channel] * height * width
+    return spectrum_CUV
+
+
+def _add(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> np.ndarray:
+    """Add the inverse DFT of a change of the low band to the picture."""
+    height, width, channels = image_HWC.shape
+    bu = change_CUV.shape[1] // 2
+    weights = np.zeros((2 * bu + 2, width * channels), np.float32)  # of the cosines 0..bu and the sines 1..bu
+    for channel in range(channels):
+        above, below = change_CUV[channel, bu + 1 :], change_CUV[channel, :bu][::-1]
+        half = np.concatenate((change_CUV[channel, bu : bu + 1], above + below, 1j * (above - below)))
+        weights[:-1, channel::channels] = fft.irfft(half, width, axis=1)
+    weights /= height
+
+    image, out = np.ascontiguousarray(image_HWC).reshape(height, -1), out_HWC.reshape(height, -1)
+    groups = _groups(height, bu)
+    folded = _buffer(groups)
+    chosen = _zeros(2 * bu + 2, BLOCK)
+    for start in range(0, width * channels, BLOCK):
+        stop = min(start + BLOCK, width * channels)
+        for (rows, _, transposed), part in zip(groups, folded, strict=True):
+            chosen[: len(rows), : stop - start] = weights[rows, start:stop]
+            _product(transposed, chosen, stop - start, part)
+        _unfold(image[:, start:stop], folded, out[:, start:stop], out.dtype == np.uint8)
+    return out_HWC
+
+
+@lru_cache(maxsize=8)
+def _groups(height: int, b: int) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+    """Split cosines 0..b and sines 1..b over the rows of a picture into groups of one symmetry.
+
+    Each group is (indices, basis, transposed): which of the 2b + 1 functions, and their values float32 [functions,
+    rows] and [rows, functions] on the rows that the symmetry leaves. For an even height: even cosines, even sines,
+    odd cosines, odd sines on the first quarter; for an odd one all functions on all rows.
+    """
+    kept = height if height % 2 else height // 4 + 1
+    u, n = np.arange(b + 1), np.arange(kept)
+    angle = 2 * np.pi / height * (u[:, None] * n % height)
+    basis = np.zeros((2 * b + 2, kept + kept % 2), np.float32)
+    basis[: b + 1, :kept], basis[b + 1 : -1, :kept] = np.cos(angle), np.sin(angle[1:])
+    split = (np.arange(2 * b + 1),) if height % 2 else (u[0::2], b + u[2::2], u[1::2], b + u[1::2])
+    even = [np.append(indices, [2 * b + 1] * (len(indices) % 2)).astype(int) for indices in split]
+    return tuple((indices, basis[indices], np.ascontiguousarray(basis[indices].T)) for indices in even)
+
+
+def _buffer(groups: tuple) -> np.ndarray:
+    return _zeros(len(groups), groups[0][1].shape[1], BLOCK)
+
+
+def _zeros(*shape: int) -> np.ndarray:
+    values = aligned(prod(shape)).reshape(shape)
+    values[:] = 0
+    return values
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _product(left, right, width, out):
+    """Write the first columns of left @ right, whose rows are even in number, to those of out.
+
+    Not by BLAS, which would start a thread for each core in every thread of a pool, to wait for each other.
+    """
+    inner = left.shape[1]
+    unrolled = inner // 4 * 4
+    for r in range(0, left.shape[0], 2):
+        upper, lower, above, below = left[r], left[r + 1], out[r], out[r + 1]
+        for x in range(width):
+            above[x] = 0
+            below[x] = 0
+        for n in range(0, unrolled, 4):
+            a, b, c, d = upper[n], upper[n + 1], upper[n + 2], upper[n + 3]
+            e, f, g, h = lower[n], lower[n + 1], lower[n + 2], lower[n + 3]
+            first, second, third, fourth = right[n], right[n + 1], right[n + 2], right[n + 3]
+            for x in range(width):
+                above[x] += a * first[x] + b * second[x] + (c * third[x] + d * fourth[x])
+                below[x] += e * first[x] + f * second[x] + (g * third[x] + h * fourth[x])
+        for n in range(unrolled, inner):
+            a, b, first = upper[n], lower[n], right[n]
+            for x in range(width):
+                above[x] += a * first[x]
+                below[x] += b * first[x]
+
+
+@njit(cache=True, nogil=True)
+def _fold(image, mean, folded):
+    """Sum the rows on which the functions of a group agree but for the sign; subtract the mean.
+
+    With h = H / 2, row n stands for n, h - n, h + n and H - n: a cosine is even about 0 and h, a sine odd;
+    shifting by h changes the sign of the odd frequencies alone. Rows 0 and h / 2 are their own partners.
+    """
+    height, width = image.shape
+    if len(folded) == 1:
+        for n in range(height):
+            for x in range(width):
+                folded[0, n, x] = np.float32(image[n, x]) - mean[x]
+        return
+    half = height // 2
+    for n in range(half // 2 + 1):
+        paired = np.float32(n != 0 and 2 * n != half)
+        first, second = image[n], image[n + half]
+        third, fourth = image[half - n], image[(height - n) % height]
+        for x in range(width):
+            even = np.float32(first[x]) + np.float32(second[x]) - 2 * mean[x]
+            odd = np.float32(first[x]) - np.float32(second[x])
+            even_partner = paired * (np.float32(third[x]) + np.float32(fourth[x]) - 2 * mean[x])
+            odd_partner = paired * (np.float32(third[x]) - np.float32(fourth[x]))
+            folded[0, n, x] = even + even_partner
+            folded[1, n, x] = even - even_partner
+            folded[2, n, x] = odd - odd_partner
+            folded[3, n, x] = odd + odd_partner
+
+
+@njit(cache=True, nogil=True)
+def _unfold(image, folded, out, clip):
+    """Add to each row the sum of the groups, with the signs of `_fold`; for uint8, clip and round."""
+    height, width = image.shape
+    if len(folded) == 1:
+        for n in range(height):
+            for x in range(width):
+                out[n, x] = _level(image[n, x], folded[0, n, x], clip)
+        return
+    half = height // 2
+    for n in range(half // 2 + 1):
+        for x in range(width):
+            out[n, x] = _level(image[n, x], folded[0, n, x] + folded[1, n, x] + folded[2, n, x] + folded[3, n, x], clip)
+        upper = n + half
+        for x in range(width):
+            change = folded[0, n, x] + folded[1, n, x] - folded[2, n, x] - folded[3, n, x]
+            out[upper, x] = _level(image[upper, x], change, clip)
+        if n == 0 or 2 * n == half:
+            continue
+        lower, last = half - n, height - n
+        for x in range(width):
+            change = folded[0, n, x] - folded[1, n, x] - folded[2, n, x] + folded[3, n, x]
+            out[lower, x] = _level(image[lower, x], change, clip)
+        for x in range(width):
+            change = folded[0, n, x] - folded[1, n, x] + folded[2, n, x] - folded[3, n, x]
+            out[last, x] = _level(image[last, x], change, clip)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _level(level, change, clip):
+    value = np.float32(level) + change
+    if clip:
+        return np.floor(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5))
+    return value

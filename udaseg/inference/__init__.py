@@ -1,0 +1,1 @@
+"""Use trained networks: predictions, labels and confidences, scores."""

@@ -1,0 +1,1 @@
+"""The encoders that networks are built on."""

@@ -1,0 +1,1 @@
+"""Work in parallel: threads in one process, and several processes of torchrun."""

@@ -1,0 +1,1 @@
+"""Policies that choose pseudo-labels, a file each."""

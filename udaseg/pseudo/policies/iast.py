@@ -1,0 +1,54 @@
+"""Image-adaptive thresholds: each picture moves the thresholds of its classes a little before it is labelled (IAST).
+
+The thresholds depend on the order of the pictures, which is that of their names.
+"""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from udaseg.config import Iast
+from udaseg.labels import IGNORE
+
+_CEILING = 0.999  # a threshold of 1 would keep a share of nothing for good
+
+
+def sorted_by_class(label: np.ndarray, confidence: np.ndarray, classes: int) -> list[np.ndarray]:
+    """Return the confidences of the pixels of each class, ascending: C arrays of float32; 255 is in none."""
+    order = np.argsort(label, axis=None, kind="stable")
+    bounds = np.searchsorted(label.reshape(-1)[order], np.arange(classes + 1))
+    pixels = confidence.reshape(-1)[order]
+    return [np.sort(pixels[start:end]) for start, end in pairwise(bounds)]
+
+
+def percentile_with(ascending: np.ndarray, extra: float, share: float) -> float:
+    """Return the value below which a share (0 to 1) of `ascending` and `extra` lies, interpolated linearly."""
+    place = int(np.searchsorted(ascending, extra))
+
+    def at(rank: int) -> float:
+        return extra if rank == place else float(ascending[rank - (rank > place)])
+
+    rank = share * len(ascending)
+    low = math.floor(rank)
+    return at(low) + (rank - low) * (at(min(low + 1, len(ascending))) - at(low))
+
+
+def adapted(thresholds: np.ndarray, confidences: list[np.ndarray], settings: Iast) -> np.ndarray:
+    """Return the thresholds after a picture, float64 [C]; confidences are those of sorted_by_class.
+
+    theta <- beta theta + (1 - beta) theta', where theta' is the value that the share alpha theta^gamma of the class's
+    confidences and theta itself exceed. Classes that are not in the picture keep their threshold.
+    """
+    moved = thresholds.copy()
+    for c, (theta, ascending) in enumerate(zip(thresholds, confidences, strict=True)):
+        own = percentile_with(ascending, float(theta), 1 - settings.alpha * float(theta) ** settings.gamma)
+        moved[c] = min(settings.beta * theta + (1 - settings.beta) * own, _CEILING)
+    return moved
+
+
+def selected(label: np.ndarray, confidence: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Return the label where its confidence reaches the threshold of its class, and 255 elsewhere: uint8."""
+    least = np.full(IGNORE + 1, np.inf, np.float32)
+    least[: len(thresholds)] = thresholds
+    return np.where(confidence >= least[label], label, IGNORE).astype(np.uint8)

@@ -1,0 +1,203 @@
+"""The rows of a comparison as text: for a terminal, Markdown, LaTeX, CSV and JSON."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from udaseg.pipeline.format import DASH, percent, points
+from udaseg.report.compare import Row, Spread
+from udaseg.report.published import Published, PublishedRow
+
+MARK = "*"  # on a printed mean that is not the mean of its printed classes
+MEANS = {"miou": "mIoU", "miou13": "mIoU of 13"}
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "−": r"$-$", "Δ": r"$\Delta$", "–": "--",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of text: the first column is left-aligned, the others right-aligned; notes stand below."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> Sheet:
+    """Lay out the means of all rows, beside what was printed where there is a table of that; rows nobody ran last."""
+    marked = _Marks(table)
+    printed = table.rows if table else ()
+    base = rows[0].printed if rows else None  # what published gains are over: the same row as the measured ones
+    of_13 = any(one.miou13 is not None for one in printed)
+    shown = {
+        "seeds": any(len(row.runs) > 1 for row in rows),
+        "mIoU": bool(rows),
+        "mIoU of 13": of_13 and any(row.miou13 for row in rows),
+        "Δ": any(row.delta for row in rows),
+        "gap closed": any(row.gap_closed for row in rows),
+        "published": table is not None,
+        "published Δ": base is not None and base.miou is not None and len(printed) > 1 and len(rows) > 1,
+        "published, of 13": of_13,
+    }
+
+    def of_print(row: PublishedRow | None) -> tuple[str, ...]:
+        known = row is not None and row is not base and shown["published Δ"] and row.miou is not None
+        gain = points(row.miou - base.miou) if known else DASH
+        return marked.mean(row, "miou"), gain, marked.mean(row, "miou13")
+
+    lines = []
+    for row in rows:
+        means = spread(row.miou), spread(row.miou13)
+        cells = (str(len(row.runs)), *means, spread(row.delta, points), spread(row.gap_closed))
+        lines.append((row.label, *cells, *of_print(row.printed)))
+    run = {id(row.printed) for row in rows}
+    lines += [(one.method, *[DASH] * 5, *of_print(one)) for one in printed if id(one) not in run]
+    kept = [True, *shown.values()]
+    cut = tuple(tuple(cell for cell, there in zip(line, kept, strict=True) if there) for line in lines)
+    header = ("method", *(name for name, there in shown.items() if there))
+    source = [f"published: {table.title}. {table.source}"] if table else []
+    return Sheet("mIoU in %", header, cut, (*source, *notes, *marked.notes))
+
+
+def by_class(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> Sheet:
+    """Lay out the IoU of every class, a column for each row, what was printed of it beside it; all of that alone
+    without rows."""
+    marked = _Marks(table)
+    classes = rows[0].runs[0].metrics["classes"] if rows else table.classes
+
+    def of_print(row: PublishedRow) -> list[str]:
+        iou = dict(zip(table.classes, row.iou, strict=False))
+        return [*(percent(iou.get(name)) for name in classes), marked.mean(row, "miou")]
+
+    columns = [] if rows else [(row.method, of_print(row)) for row in table.rows]
+    for row in rows:
+        columns.append((row.label, [*map(spread, row.iou), spread(row.miou)]))
+        if row.printed is not None:
+            columns.append((f"{row.label}, published", of_print(row.printed)))
+    lines = zip(*(cells for _, cells in columns), strict=True)
+    named = tuple((name, *line) for name, line in zip((*classes, "mean"), lines, strict=True))
+    return Sheet("IoU in %", ("class", *(heading for heading, _ in columns)), named, (*notes, *marked.notes))
+
+
+class _Marks:
+    """Prints published means, and notes those that are not the mean of their classes."""
+
+    def __init__(self, table: Published | None):
+        self._table, self.notes = table, []
+
+    def mean(self, row: PublishedRow | None, field: str) -> str:
+        if row is None:
+            return DASH
+        wrong = self._table.wrong_means(row).get(field)
+        if wrong is not None:
+            printed, mean = wrong
+            self.notes.append(
+                f"{MARK} {row.method}: printed {MEANS[field]} {percent(printed)}, the mean of its printed classes is "
+                f"{percent(mean, 2)}"
+            )
+        return percent(getattr(row, field)) + (MARK if wrong else "")
+
+
+def spread(value: Spread | None, number=percent) -> str:
+    """Print a mean with its deviation."""
+    if value is None:
+        return DASH
+    return number(value.mean) + (f" ± {percent(value.deviation)}" if value.deviation is not None else "")
+
+
+def markdown(sheet: Sheet) -> str:
+    """Write a sheet as a Markdown table with its notes below."""
+    lines = [sheet.header, ("---", *["---:"] * (len(sheet.header) - 1)), *sheet.rows]
+    table = ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
+    notes = [f"\n{note.replace(MARK, chr(92) + MARK)}" for note in sheet.notes]
+    return "\n".join([*table, *notes])
+
+
+def latex(sheet: Sheet) -> str:
+    """Write a sheet as a LaTeX tabular with booktabs' rules; notes are comments."""
+    lines = [" & ".join(_escaped(cell) for cell in line) + r" \\" for line in (sheet.header, *sheet.rows)]
+    begin = [rf"\begin{{tabular}}{{l{'r' * (len(sheet.header) - 1)}}}", r"\toprule", lines[0], r"\midrule"]
+    notes = [f"% {note}" for note in (sheet.title, *sheet.notes)]
+    return "\n".join([*notes, *begin, *lines[1:], r"\bottomrule", r"\end{tabular}"])
+
+
+def _escaped(text: str) -> str:
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
+    """Write all numbers in percent, a line for each row, with the classes as columns; fields nobody has are empty."""
+    classes = rows[0].runs[0].metrics["classes"] if rows else table.classes
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["method", "recipe", "seeds", "miou", "miou_sd", "miou13", "miou13_sd", "delta", "delta_sd", "gap_closed",
+         "gap_closed_sd", "published", "published_mean_of_classes", "published_miou13",
+         "published_miou13_mean_of_classes", *classes]
+    )  # fmt: skip
+    printed = {row.printed.method for row in rows if row.printed}
+    for row in rows:
+        spreads = row.miou, row.miou13, row.delta, row.gap_closed
+        numbers = [number for value in spreads for number in value or (None, None)]
+        seeds = " ".join(str(run.seed) for run in row.runs)
+        ious = [None if one is None else one.mean for one in row.iou]
+        fields = [*numbers, *_printed(row.printed, table), *ious]
+        writer.writerow([row.label, row.recipe, seeds, *map(_figure, fields)])
+    for one in table.rows if table else ():
+        if one.method not in printed:
+            ious = [None] * len(classes) if rows or not one.iou else one.iou
+            fields = [*[None] * 8, *_printed(one, table), *ious]
+            writer.writerow([one.method, one.recipe or "", "", *map(_figure, fields)])
+    return out.getvalue().rstrip("\n")
+
+
+def _printed(row: PublishedRow | None, table: Published | None) -> list[float | None]:
+    if row is None:
+        return [None] * 4
+    wrong = table.wrong_means(row)
+    return [number for field in MEANS for number in (getattr(row, field), wrong.get(field, (None, None))[1])]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> dict[str, Any]:
+    """Give everything as plain values, fractions of 1, for JSON."""
+    measured = [
+        {
+            "method": row.label,
+            "recipe": row.recipe,
+            "runs": [{"path": str(run.path), "seed": run.seed, "miou": run.miou} for run in row.runs],
+            "miou": row.miou._asdict(),
+            "miou13": row.miou13 and row.miou13._asdict(),
+            "delta": row.delta and row.delta._asdict(),
+            "gap_closed": row.gap_closed and row.gap_closed._asdict(),
+            "iou": [one and one._asdict() for one in row.iou],
+            "published": row.printed and row.printed.method,
+        }
+        for row in rows
+    ]
+    said: dict[str, Any] = {"classes": rows[0].runs[0].metrics["classes"] if rows else None, "rows": measured}
+    if table is not None:
+        printed = [
+            {
+                "method": row.method,
+                "recipe": row.recipe,
+                "miou": row.miou,
+                "miou13": row.miou13,
+                "iou": list(row.iou),
+                "wrong_means": {
+                    name: {"printed": one, "mean": mean} for name, (one, mean) in table.wrong_means(row).items()
+                },
+            }
+            for row in table.rows
+        ]
+        about = {"name": table.name, "title": table.title, "source": table.source, "mean_of": table.mean_of}
+        said["published"] = {**about, "classes": list(table.classes), "rows": printed}
+    return said | {"notes": list(notes)}

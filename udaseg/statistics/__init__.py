@@ -1,0 +1,1 @@
+"""What is counted over a dataset and stored: class counts, priors, mixtures, prototypes."""

@@ -1,0 +1,30 @@
+"""Count the pixels of the source by class, place and depth."""
+
+import numpy as np
+
+from udaseg.config import Gmm, HxW
+from udaseg.data.image_sets import LabelledSet
+from udaseg.parallel import processes
+from udaseg.parallel.threads import Progress, counted, ordered
+from udaseg.statistics.depth_density import grid_size, to_grid
+from udaseg.statistics.gmm import MixtureCounts
+
+
+def mixture_counts(
+    source: LabelledSet, settings: Gmm, size: HxW | None, *, progress: Progress | None = None
+) -> MixtureCounts:
+    """Count every pixel of the source by class, place on the grid and depth.
+
+    The grid is that of a stride-8 network on pictures of `size`, or of their own size where neither is given.
+    """
+    grid = settings.grid or grid_size(*(size or source.label(0).shape))
+    counts = MixtureCounts(source.space.classes, grid, compat=settings.compat)
+
+    def sampled(i: int) -> tuple[np.ndarray, np.ndarray]:
+        return to_grid(source.label(i), counts.grid), to_grid(source.depth(i), counts.grid)
+
+    own = processes.mine(range(len(source)))
+    for labels_HW, cm_HW in counted(ordered(sampled, own), len(own), progress):
+        counts.add(labels_HW, cm_HW)
+    counts.counts_CHWB, counts.raw = processes.total(counts.counts_CHWB), processes.total(counts.raw)
+    return counts

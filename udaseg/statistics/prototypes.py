@@ -1,0 +1,235 @@
+"""Prototypes: the mean feature of each class, and pseudo-labels rectified by the distance to them.
+
+ProDA (Zhang et al., CVPR 2021), eq. 4 to 6: a class is believed where the feature is near its prototype,
+label = argmax_k w_k p_k with w = softmax(-||f - eta|| / tau); the distance is not squared.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from udaseg.config import Predict, Source, Target
+from udaseg.data.augment import resize_label
+from udaseg.data.image_sets import ImageSet, LabelledSet
+from udaseg.errors import UdasegError
+from udaseg.io import hdf5
+from udaseg.labels import ClassSpace
+from udaseg.parallel import processes
+from udaseg.parallel.threads import Progress
+
+Part = tuple[ImageSet | LabelledSet, Callable[[int], np.ndarray], Source | Target]
+
+_AGAIN = "write it again with `udaseg prototypes --force`"
+FAR = 1e30  # the distance to the prototype of a class never seen, whose weight is 0
+OUT_OF_REACH = 1e4  # what a class without a prototype is farther than any other, in temperatures
+NEAR = 1e-12  # the least square of a distance
+
+
+class Centroids:
+    """Sum features by class; exact counts, sums in float64 [C, D], mergeable."""
+
+    def __init__(self, classes: int, dimension: int):
+        self.sums = np.zeros((classes, dimension))
+        self.counts = np.zeros(classes, np.int64)
+
+    def add(self, features: Any, labels: np.ndarray) -> None:
+        """Add features [..., D], an array or a tensor with the channels last, of the uint8 labels [...].
+
+        Float32 features in memory order are read in place: of an NCHW tensor in channels_last memory format
+        `permute(0, 2, 3, 1)` is such a view. Labels that are no class are left out. Raises UdasegError where
+        the sizes do not match.
+        """
+        rows_ND, labels_N = _rows(features), np.ascontiguousarray(labels).ravel()
+        if rows_ND.shape != (len(labels_N), self.sums.shape[1]):
+            raise UdasegError(
+                f"{len(rows_ND)} features of {rows_ND.shape[1]} values for {len(labels_N)} labels, expected "
+                f"{self.sums.shape[1]} values and a label each",
+                "resample the labels to the size of the feature map",
+            )
+        _accumulate(rows_ND, labels_N, self.sums, self.counts)
+
+    def merge(self, other: "Centroids") -> None:
+        """Add the sums of another part of the same data."""
+        assert self.sums.shape == other.sums.shape
+        self.sums += other.sums
+        self.counts += other.counts
+
+    def centroids(self) -> np.ndarray:
+        """Give the mean feature of each class, float32 [C, D]; NaN for a class never seen, not the origin."""
+        with np.errstate(invalid="ignore"):
+            return (self.sums / self.counts[:, None]).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Prototypes:
+    """Hold centroids float32 [C, D] (NaN for a class never seen), counts int64 [C], and what they stand for.
+
+    `model` is the digest of the network whose features they are: with another network's they mean nothing.
+    """
+
+    centroids: np.ndarray
+    counts: np.ndarray
+    classes: tuple[str, ...]
+    layer: str
+    model: str
+
+
+def gather(
+    model: Path,
+    space: ClassSpace,
+    parts: Sequence[Part],
+    settings: Predict,
+    *,
+    digest: str,
+    progress: Progress | None = None,
+) -> tuple[Prototypes, dict[str, Any]]:
+    """Average the features of every class in one pass; return the prototypes and the manifest's environment.
+
+    A part is a set of pictures, the reader of their labels (index to uint8 [H, W]) and the settings of its side,
+    which say how large the network sees them; with `adabn` it takes batch norm's statistics of each part first.
+    Labels are brought to the features' grid, nearest; ignored pixels count nowhere. `digest` is the model's.
+    `progress` gets (done, total) in passes over a picture: one, or with `adabn` two.
+    """
+    from udaseg.inference.runner import Runner
+
+    runner = Runner(model, space.classes, settings.precision)
+    sums = Centroids(len(space), runner.model.feature_channels)
+    done, total = 0, (2 if settings.adabn else 1) * sum(len(pictures) for pictures, _, _ in parts)
+
+    def step(count: int) -> None:
+        if progress is not None:
+            progress(min(count, total), total)
+
+    for pictures, label, side in parts:
+        if settings.adabn:
+            stem = settings.adabn == "stem"
+            runner.adapt_statistics(
+                pictures,
+                len(pictures),
+                side.size,
+                settings.batch,
+                side.pad,
+                lambda count, _, before=done: step(before + count),
+                stem=stem,
+            )
+            done += len(pictures)
+        blocks = processes.blocks(len(pictures), settings.batch)
+        sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
+        for b in processes.mine(range(len(blocks))):
+            block = Centroids(len(space), runner.model.feature_channels)
+            for seen in runner.run(pictures, blocks[b], side.size, settings.batch, pad=side.pad, beside=label):
+                for label_HW, features_DHW in zip(seen.beside, seen.output.features, strict=True):
+                    features_HWD = features_DHW.permute(1, 2, 0).contiguous()
+                    block.add(features_HWD.cpu().float(), resize_label(label_HW, tuple(features_HWD.shape[:2])))
+                done += len(seen.indices) * processes.count()
+                step(done)
+            sums_BCD[b], counts_BC[b] = block.sums, block.counts
+        for sums_CD, counts_C in zip(processes.total(sums_BCD), processes.total(counts_BC), strict=True):
+            sums.sums += sums_CD
+            sums.counts += counts_C
+    return Prototypes(sums.centroids(), sums.counts, space.classes, "features", digest), runner.environment
+
+
+def write(path: Path, prototypes: Prototypes) -> None:
+    """Write prototypes.h5 in one piece: `centroids`, `counts`, attributes `classes`, `layer`, `model`; the same
+    bytes for the same prototypes."""
+    with hdf5.written(path) as file:
+        hdf5.put_text(file.attrs, "classes", prototypes.classes)
+        hdf5.put_text(file.attrs, "layer", prototypes.layer)
+        hdf5.put_text(file.attrs, "model", prototypes.model)
+        hdf5.store(file, "centroids", prototypes.centroids.astype(np.float32))
+        hdf5.store(file, "counts", prototypes.counts.astype(np.int64))
+
+
+def read(path: Path) -> Prototypes:
+    """Read prototypes.h5. Raises UdasegError for a missing file, another format, or shapes that do not fit."""
+    with hdf5.reading(path, "prototypes", _AGAIN), hdf5.opened(path) as file:
+        centroids = hdf5.array(file, "centroids").astype(np.float32)
+        counts = hdf5.array(file, "counts").astype(np.int64)
+        classes = hdf5.names(file.attrs, "classes")
+        layer, model = hdf5.text(file.attrs, "layer"), hdf5.text(file.attrs, "model")
+    if centroids.ndim != 2 or len(centroids) != len(classes) or counts.shape != (len(classes),):
+        raise UdasegError(
+            f"{path}: centroids {centroids.shape} and counts {counts.shape} do not fit {len(classes)} classes, "
+            "expected [C, D] and [C]",
+            _AGAIN,
+        )
+    if not np.isfinite(centroids[counts > 0]).all() or (counts < 0).any():
+        raise UdasegError(f"{path}: a centroid is not finite, or a count is negative", _AGAIN)
+    return Prototypes(centroids, counts, classes, layer, model)
+
+
+def distances(features_NDhw: Tensor, centroids_CD: Tensor) -> Tensor:
+    """Measure ||f - eta_k||_2 from every feature to every prototype: float32 [N, C, h, w] (ProDA, eq. 5).
+
+    A class without a prototype, a row of NaN, is FAR; where there is no prototype at all, all are equally near: 0.
+    Raises UdasegError for features of another dimension.
+    """
+    if features_NDhw.shape[1] != centroids_CD.shape[1]:
+        raise UdasegError(
+            f"features of {features_NDhw.shape[1]} values, prototypes of {centroids_CD.shape[1]}",
+            "compute the prototypes with this model (`udaseg prototypes`)",
+        )
+    seen_C = centroids_CD.isfinite().all(1)
+    if not seen_C.any():
+        return features_NDhw.new_zeros((len(features_NDhw), len(seen_C), *features_NDhw.shape[2:]), dtype=torch.float32)
+    # |f|^2 - 2 f.eta + |eta|^2 cancels far from the origin, so all of it is taken about the prototypes' mean.
+    origin_D = centroids_CD[seen_C].mean(0)
+    eta_CD = torch.where(seen_C[:, None], centroids_CD - origin_D, 0.0)
+    offset_NDhw = features_NDhw.float() - origin_D[:, None, None]
+    product_NChw = torch.einsum("ndhw,cd->nchw", offset_NDhw, eta_CD)
+    squares_NChw = offset_NDhw.square().sum(1, keepdim=True) - 2 * product_NChw + eta_CD.square().sum(1)[:, None, None]
+    # The root has no slope at 0.
+    return torch.where(seen_C[:, None, None], squares_NChw.clamp(min=NEAR).sqrt(), FAR)
+
+
+def nearness(distances_NChw: Tensor, temperature: float) -> Tensor:
+    """Give the logits whose softmax is w: -distance / temperature, and OUT_OF_REACH for a class without a prototype."""
+    seen_NChw = distances_NChw < FAR / 2  # interpolated, they are FAR but for the last bits
+    away_NChw = torch.where(seen_NChw, distances_NChw, 0.0) / temperature
+    # Its weight is 0, and it is still a number that others can be added to.
+    return -torch.where(seen_NChw, away_NChw, away_NChw.amax() + OUT_OF_REACH)
+
+
+def rectified(logits_NChw: Tensor, distances_NChw: Tensor, temperature: float = 1.0) -> Tensor:
+    """Weigh the class probabilities by nearness: logits, float32 [N, C, h, w], whose softmax is w p renormalised.
+
+    w = softmax(-distance / temperature), and log(w p) is a difference but for what all classes of a pixel share, so
+    nothing underflows; with all classes equally near, p is left (ProDA, eq. 4).
+    """
+    return logits_NChw.float() + nearness(distances_NChw, temperature)
+
+
+def _rows(features: Any) -> np.ndarray:
+    """View an array or a tensor [..., D] as float32 rows [N, D], in place where memory allows."""
+    if hasattr(features, "detach"):
+        features = features.detach().float().cpu().contiguous().numpy()
+    return np.ascontiguousarray(features, np.float32).reshape(-1, features.shape[-1])
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(rows_ND, labels_N, sums_CD, counts_C):
+    n = 0
+    while n < len(labels_N):
+        label = labels_N[n]
+        alike = 1
+        while alike < 4 and n + alike < len(labels_N) and labels_N[n + alike] == label:
+            alike += 1
+        if label < len(counts_C):
+            counts_C[label] += alike
+            total = sums_CD[label]
+            # Neighbours mostly have one label. Four rows share one way to the sums and back, added in the same order.
+            if alike == 4:
+                for d in range(len(total)):
+                    total[d] = total[d] + rows_ND[n, d] + rows_ND[n + 1, d] + rows_ND[n + 2, d] + rows_ND[n + 3, d]
+            else:
+                for k in range(n, n + alike):
+                    for d in range(len(total)):
+                        total[d] += rows_ND[k, d]
+        n += alike

@@ -1,0 +1,140 @@
+"""Spatial priors: how often each class stands at each place of the source's pictures (CBST-SP).
+
+Counted at the full size of the target's labels and kept on a grid of cells, because the smoothing leaves nothing that
+is finer than a cell. Counts of two halves of the source add up to those of the whole.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+
+from udaseg import config
+from udaseg.config import HxW
+from udaseg.data.augment import resize_label
+from udaseg.data.image_sets import LabelledSet
+from udaseg.errors import UdasegError
+from udaseg.io import hdf5
+from udaseg.parallel.threads import Progress, counted, ordered
+
+_AGAIN = "write it again with `udaseg prior --force`"
+_PICTURE = (1024, 2048)  # the size to which kernel and sigma refer
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """A map for each class, float32 [C, h, w], not negative; all zero for a class that the source does not have."""
+
+    maps: np.ndarray
+    classes: tuple[str, ...]
+
+    def relative(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the maps relative to the largest value of each, float32 [C, h, w], and these values, float32 [C]."""
+        peaks = self.maps.max((1, 2))
+        return self.maps / np.where(peaks > 0, peaks, 1)[:, None, None], peaks
+
+
+@njit(cache=True, nogil=True)
+def _count(label_HW, stride, counts_CHW):
+    for y in range(label_HW.shape[0]):
+        counts = counts_CHW[:, y // stride]
+        for x in range(label_HW.shape[1]):
+            if label_HW[y, x] < counts.shape[0]:
+                counts[label_HW[y, x], x // stride] += 1
+
+
+class PlaceCounts:
+    """Count the pixels of each class in each cell of the grid: int64 [C, h, w], h = ceil(height / stride).
+
+    Counts of different pictures add up: `a + b` are those of both.
+    """
+
+    def __init__(self, classes: int, size: HxW, stride: int):
+        self.size, self.stride = tuple(size), stride
+        self.counts_CHW = np.zeros((classes, *(-(-side // stride) for side in size)), np.int64)
+
+    def add(self, label_HW: np.ndarray) -> None:
+        """Count one label, uint8 [H, W], brought to the size of the target's labels, nearest; 255 is left out."""
+        _count(np.ascontiguousarray(resize_label(label_HW, self.size)), self.stride, self.counts_CHW)
+
+    def __add__(self, other: "PlaceCounts") -> "PlaceCounts":
+        both = PlaceCounts(len(self.counts_CHW), self.size, self.stride)
+        np.add(self.counts_CHW, other.counts_CHW, out=both.counts_CHW)
+        return both
+
+    def frequencies(self) -> np.ndarray:
+        """Return the counts by pixel of a cell, float64 [C, h, w]: the cells at the edges may hold fewer."""
+        rows, columns = (
+            np.minimum(self.stride, side - self.stride * np.arange(-(-side // self.stride))) for side in self.size
+        )
+        return self.counts_CHW / np.outer(rows, columns)
+
+
+def smoothed(maps_CHW: np.ndarray, kernel: tuple[float, float], sigma: tuple[float, float]) -> np.ndarray:
+    """Blur maps [C, h, w] with a Gaussian that ends half a kernel away, the borders reflected; float64.
+
+    kernel and sigma are (vertical, horizontal), in cells. The sum of a map stays as it is.
+    """
+    maps_CHW = np.asarray(maps_CHW, np.float64)
+    for axis, (side, spread) in enumerate(zip(kernel, sigma, strict=True), 1):
+        reach = round(side / 2)
+        taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / spread) ** 2)
+        margin = [(reach, reach) if i == axis else (0, 0) for i in range(3)]
+        padded_CHW = np.moveaxis(np.pad(maps_CHW, margin, mode="symmetric"), axis, 0)
+        shifted = (tap * padded_CHW[i : i + maps_CHW.shape[axis]] for i, tap in enumerate(taps / taps.sum()))
+        # One by one and in order: the same bits on every machine.
+        maps_CHW = np.moveaxis(sum(shifted), 0, axis)
+    return maps_CHW
+
+
+def normalised(maps_CHW: np.ndarray, norm: str) -> np.ndarray:
+    """Scale each map so that it sums to 1 (`sum`, as in the paper), averages 1 (`mean`) or peaks at 1 (`max`).
+
+    float32 [C, h, w]; a map of zeros stays one. `sum` and `mean` give the same labels, `max` others: the
+    classes then compete with other weights.
+    """
+    scale = {"sum": maps_CHW.sum((1, 2)), "mean": maps_CHW.mean((1, 2)), "max": maps_CHW.max((1, 2))}[norm]
+    return (maps_CHW / np.where(scale > 0, scale, 1)[:, None, None]).astype(np.float32)
+
+
+def spatial_prior(source: LabelledSet, size: HxW, settings: config.Prior, *, progress: Progress | None = None) -> Prior:
+    """Count the labels of the source, smooth and normalise: the prior for pictures of (height, width) `size`."""
+    counts = PlaceCounts(len(source.space), size, settings.stride)
+
+    def seen(i: int) -> np.ndarray:
+        return resize_label(source.label(i), counts.size)
+
+    for label_HW in counted(ordered(seen, range(len(source))), len(source), progress):
+        counts.add(label_HW)
+    cells = [side / whole / settings.stride for side, whole in zip(size, _PICTURE, strict=True)]
+    sigma = settings.kernel / 6 if settings.sigma is None else settings.sigma
+    maps_CHW = smoothed(
+        counts.frequencies(), tuple(settings.kernel * cell for cell in cells), tuple(sigma * cell for cell in cells)
+    )
+    return Prior(normalised(maps_CHW, settings.norm), source.space.classes)
+
+
+def write(path: Path, prior: Prior) -> None:
+    """Write prior.h5 in one piece: `prior` and the attribute `classes`; the same bytes for the same prior."""
+    with hdf5.written(path) as file:
+        hdf5.put_text(file.attrs, "classes", prior.classes)
+        hdf5.store(file, "prior", prior.maps.astype(np.float32))
+
+
+def read(path: Path, classes: tuple[str, ...]) -> Prior:
+    """Read prior.h5. Raises UdasegError for a missing file, another format, and a prior of other classes."""
+    with hdf5.reading(path, "a spatial prior", _AGAIN), hdf5.opened(path) as file:
+        maps_CHW, names = hdf5.array(file, "prior"), hdf5.names(file.attrs, "classes")
+    if names != tuple(classes):
+        raise UdasegError(
+            f"{path} is for the classes {', '.join(names)}; the predictions have {', '.join(classes)}", _AGAIN
+        )
+    if maps_CHW.dtype != np.float32 or maps_CHW.ndim != 3 or len(maps_CHW) != len(names) or not maps_CHW.size:
+        raise UdasegError(
+            f"{path}: `prior` is {maps_CHW.dtype} {list(maps_CHW.shape)}, expected float32 [{len(names)}, h, w]", _AGAIN
+        )
+    if not np.isfinite(maps_CHW).all() or (maps_CHW < 0).any() or math.isclose(maps_CHW.max(), 0):
+        raise UdasegError(f"{path}: a prior is finite, nowhere negative and somewhere above 0", _AGAIN)
+    return Prior(maps_CHW, names)
