@@ -71,7 +71,7 @@ RUN = File(
 LABELS = File(
     "labels/<stem>.png",
     "`pseudolabel`, `refine`, `apply`",
-    "Palette PNGs of 8 bits, as high and wide as the picture's labels: the class of every pixel in the order of "
+    "Palette PNGs of 8 bits, as high and wide as the image's labels: the class of every pixel in the order of "
     "`classes`, 255 where there is none. The palette is for people; programs read the indices.",
     (),
 )
@@ -83,9 +83,9 @@ PREDICTIONS = File(
     (
         CLASSES_H5,
         Entry("@align_corners", "true or false", "of the interpolation"),
-        Entry("logits/<stem>", "float16 [C, h, w]", "the logits of a picture"),
-        Entry("logits/<stem>@height", "integer", "of the picture's labels, in pixels"),
-        Entry("logits/<stem>@width", "integer", "of the picture's labels, in pixels"),
+        Entry("logits/<stem>", "float16 [C, h, w]", "the logits of an image"),
+        Entry("logits/<stem>@height", "integer", "of the image's labels, in pixels"),
+        Entry("logits/<stem>@width", "integer", "of the image's labels, in pixels"),
     ),
 )
 THRESHOLDS = File(
@@ -117,7 +117,7 @@ REFINE = File(
         CLASSES,
         Entry("order", "list of texts", "the steps: prototypes, spatial_prior"),
         Entry("confidence", "number", "pixels of a lower one lost their label before the spatial prior"),
-        Entry("minimum", "list of integers or nulls [C]", "the least pixels of a component, in the largest picture"),
+        Entry("minimum", "list of integers or nulls [C]", "the least pixels of a component, in the largest image"),
         Entry("before", PER_CLASS, "pixels in the labels that were read"),
         Entry("after", PER_CLASS, "pixels in those that were written"),
         Entry("flipped", PER_CLASS, "of those before, the pixels that are another class after"),
@@ -138,8 +138,8 @@ PROTOTYPES = File(
 PRIOR = File(
     "prior.h5",
     "`prior`",
-    "How often each class stands in each place of the source's pictures, smoothed and normalised.",
-    (CLASSES_H5, Entry("prior", "float32 [C, h, w]", "over a grid that spans the picture")),
+    "How often each class stands in each place of the source's images, smoothed and normalised.",
+    (CLASSES_H5, Entry("prior", "float32 [C, h, w]", "over a grid that spans the image")),
 )
 GMM = File(
     "gmm.h5",
@@ -161,14 +161,14 @@ STATS = File(
     (
         CLASSES,
         Entry("pixels", PER_CLASS, "in all; ignored ones are in none"),
-        Entry("images", PER_CLASS, "pictures that show the class"),
-        Entry("per_image.<stem>", PER_CLASS, "the pixels of one picture"),
+        Entry("images", PER_CLASS, "images that show the class"),
+        Entry("per_image.<stem>", PER_CLASS, "the pixels of one image"),
     ),
 )
 METRICS = File(
     "metrics.json",
     "`evaluate`",
-    "Counted in integers over all pictures at the labels' own size.",
+    "Counted in integers over all images at the labels' own size.",
     (
         CLASSES,
         Entry("iou", "list of numbers or nulls [C]", "null for a class that is neither true nor predicted anywhere"),
@@ -178,10 +178,10 @@ METRICS = File(
         Entry("pixel_accuracy", "number or null", ""),
         Entry("absent", "list of texts", "the classes without an IoU"),
         Entry("confusion", "list of lists of integers [C, C]", "pixels; a row for each true class"),
-        Entry("images", "integer", "pictures that were scored"),
+        Entry("images", "integer", "images that were scored"),
         Entry("convention", "text", "how the numbers are counted, in words"),
         *(
-            Entry(f"depth.{name}", "number or null", meaning, "the network estimates depth, and the pictures have it")
+            Entry(f"depth.{name}", "number or null", meaning, "the network estimates depth, and the images have it")
             for name, meaning in zip(
                 DEPTH_ERRORS,
                 (
@@ -235,8 +235,8 @@ LOG = File(
 PAIRS = File(
     "pairs.jsonl",
     "`stylize`, beside a dataset of the source's layout",
-    "A line for each picture of the source.",
-    (Entry("source", "text", "its stem"), Entry("target", "text", "the stem of the picture that gave the style")),
+    "A line for each image of the source.",
+    (Entry("source", "text", "its stem"), Entry("target", "text", "the stem of the image that gave the style")),
 )
 ABLATION = File(
     "ablation/ablation.json",

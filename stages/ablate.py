@@ -12,7 +12,7 @@ import typer
 from udaseg.config import Recipe
 from udaseg.config.load import change_recipe, lasting_name, load_recipe
 from udaseg.config.unread import require_read
-from udaseg.errors import UdasegError, some
+from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import read_json, write_json
 from udaseg.pipeline.reuse import adopt
 
@@ -58,7 +58,8 @@ def run(session: Session, seeds: Sequence[int]) -> None:
             say(f"ablate: warning: {name} scores as {FULL} in every class: what it changes makes no difference")
     if gone := [str(seed) for seed in before if seed not in seeds]:
         every = ",".join(map(str, sorted({*before, *seeds})))
-        say(f"ablate: {folder / FIGURES} had seed {some(gone)} too: --seeds {every} shows all, and trains none anew")
+        had = f"{folder / FIGURES} had seed {join_names(gone)} too"
+        say(f"ablate: {had}: --seeds {every} shows all, and trains none anew")
     write_json(folder / FIGURES, document)
     table = ablation_table(document)
     emit(session, document, table)

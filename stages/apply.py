@@ -1,4 +1,4 @@
-"""udaseg apply: label pictures that belong to no dataset."""
+"""udaseg apply: label images that belong to no dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,23 +44,23 @@ def _settings(changes: dict[str, Any], batch: int | None, precision: str | None)
         raise UdasegError(f"--{first['loc'][0]}: {found}", "udaseg apply --help lists what it takes") from None
 
 
-def _job(session: Session, pictures: Path, plan: Plan, look: Views) -> Job:
+def _job(session: Session, images: Path, plan: Plan, look: Views) -> Job:
     settings = look.model_dump() | {"size": plan.size, "pad": plan.pad}
-    root = pictures if pictures.is_dir() else pictures.parent
-    files = Input(str(pictures), fingerprint(dict.fromkeys(plan.shots.files), root))
+    root = images if images.is_dir() else images.parent
+    files = Input(str(images), fingerprint(dict.fromkeys(plan.shots.files), root))
     assert session.out is not None
-    return Job("apply", session.out, {"apply": settings}, {"model": session.input(plan.model), "pictures": files})
+    return Job("apply", session.out, {"apply": settings}, {"model": session.input(plan.model), "images": files})
 
 
-def _plan(model: Path, pictures: Path, size: str | None, pad: bool | None) -> Plan:
+def _plan(model: Path, images: Path, size: str | None, pad: bool | None) -> Plan:
     from udaseg.data.images.loose import open_shots
 
-    model, shots = views.model_file(model), open_shots(pictures)
+    model, shots = views.model_file(model), open_shots(images)
     trained, kept = views.trained_at(model)
     at = trained if size is None else None if size == OWN else inputs.height_width(size)
     if size is None:
         found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, as the model did in training"
-        say(f"apply: sees the pictures {found}; --size changes that")
+        say(f"apply: sees the images {found}; --size changes that")
     if shots.left_out:
         some = ", ".join(shots.left_out[:3]) + (", ..." if len(shots.left_out) > 3 else "")
         say(f"apply: leaves out {len(shots.left_out)} files that are neither png nor jpg: {some}")
@@ -75,7 +75,7 @@ def _warn_of_stretching(plan: Plan) -> None:
     count = sum(max(change, 1 / change) > STRETCHED for change in changes)
     if count:
         size = "x".join(map(str, plan.size))
-        some = f"{count} of {len(changes)} pictures"
+        some = f"{count} of {len(changes)} images"
         say(f"apply: warning: {some} are stretched a lot to {size}; --pad keeps their aspect")
 
 
@@ -89,13 +89,13 @@ def _refuse_to_overwrite(job: Job) -> None:
 
 def command(
     model: Annotated[Path, typer.Argument(help="A model.pt, or the directory of the stage that trained it.")],
-    pictures: Annotated[Path, typer.Argument(help="A directory of png or jpg pictures; one picture; a gif or webp.")],
+    images: Annotated[Path, typer.Argument(help="A directory of png or jpg images; one image; a gif or webp.")],
     out: Annotated[Path, typer.Option("--out", help="Write labels/, overlays/ and the legend here.")],
     size: Annotated[
-        str | None, typer.Option(help="See pictures at HEIGHTxWIDTH, or own; default: as in training.")
+        str | None, typer.Option(help="See images at HEIGHTxWIDTH, or own; default: as in training.")
     ] = None,
-    pad: Annotated[bool | None, typer.Option("--pad/--no-pad", help="Keep the aspect of pictures in --size.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Pictures of one size at a time.")] = None,
+    pad: Annotated[bool | None, typer.Option("--pad/--no-pad", help="Keep the aspect of images in --size.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images of one size at a time.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     scales: views.ScalesOption = None,
     flip: views.FlipOption = None,
@@ -104,18 +104,16 @@ def command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Label pictures of any size that belong to no dataset: label PNGs, overlays to look at, a legend.
+    """Label images of any size that belong to no dataset: label PNGs, overlays to look at, a legend.
 
     Example: udaseg apply runs/demo/retrain photos --out labelled
     """
     settings = _settings(views.changes("apply", scales, flip, average), batch, precision)
     session = start(out=out, force=force, dry_run=dry_run, as_json=as_json)
-    if pictures.is_dir() and out.resolve().is_relative_to(pictures.resolve()):
-        raise UdasegError(
-            f"--out {out} lies in {pictures}, whose pictures are labelled", "choose a place outside of it"
-        )
-    plan = _plan(model, pictures, size, pad)
-    todo = _job(session, pictures, plan, settings)
+    if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
+        raise UdasegError(f"--out {out} lies in {images}, whose images are labelled", "choose a place outside of it")
+    plan = _plan(model, images, size, pad)
+    todo = _job(session, images, plan, settings)
     if not force:
         _refuse_to_overwrite(todo)
     with working(session, todo) as result:
@@ -124,9 +122,9 @@ def command(
         _warn_of_stretching(plan)
         from udaseg.inference.apply import apply
 
-        with progress("apply", "pictures") as show:
+        with progress("apply", "images") as show:
             space, result.environment = apply(
                 plan.model, plan.shots, plan.size, settings, out, pad=plan.pad, progress=show
             )
-        result.metrics = {"pictures": len(plan.shots), "classes": list(space.classes)}
-        say(f"apply: {len(plan.shots)} pictures in {out / 'labels'}, to look at in {out / 'overlays'}")
+        result.metrics = {"images": len(plan.shots), "classes": list(space.classes)}
+        say(f"apply: {len(plan.shots)} images in {out / 'labels'}, to look at in {out / 'overlays'}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from udaseg.errors import UdasegError, meant
+from udaseg.errors import UdasegError, did_you_mean
 from udaseg.pipeline import artifacts
 from udaseg.pipeline.artifacts import Job
 
@@ -59,7 +59,7 @@ def jobs(session: Session) -> list[tuple[str, Session]]:
     if unknown:
         raise UdasegError(
             f"recipe {session.recipe.name}: chain: there is no stage {', '.join(unknown)}",
-            f"{meant(unknown[0], STAGES)}known: {', '.join(STAGES)}",
+            f"{did_you_mean(unknown[0], STAGES)}known: {', '.join(STAGES)}",
         )
     inner = [stage for stage in chain if stage in ROUND]
     until = max((chain.index(stage) for stage in inner), default=len(chain))

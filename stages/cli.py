@@ -92,7 +92,7 @@ def run(arguments: list[str]) -> int:
         if torch is None or not isinstance(error, torch.OutOfMemoryError):
             raise
         said = str(error).partition(". ")[2].partition(". ")[0]  # how much it wanted
-        hint = "give the stage smaller batches, such as --set warmup.batch=1, smaller crops (augment.crop) or pictures"
+        hint = "give the stage smaller batches, such as --set warmup.batch=1, smaller crops (augment.crop) or images"
         return _failed(error, f"the GPU has not enough memory: {said[:200]}", hint)
     return 0
 

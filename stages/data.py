@@ -55,7 +55,7 @@ def check(
 
     from .tables import check_table, console, print_findings, shares_table
 
-    with progress("data check", "pictures") as show:
+    with progress("data check", "images") as show:
         report = look(folder, dataset, coding=coding, progress=show)
     if as_json:
         import json
@@ -72,7 +72,7 @@ def check(
 @app.command()
 @staged
 def stats(open_session) -> None:
-    """Count the classes of the source, in all and picture by picture, for the stages that weigh classes.
+    """Count the classes of the source, in all and image by image, for the stages that weigh classes.
 
     Example: udaseg data stats --recipe gta2city --data /datasets
     """

@@ -67,7 +67,7 @@ def run(session: Session) -> None:
                 note=result.warnings.append,
             )
         training.adapt_statistics(session, todo, settings, target)
-        training.ended(todo, result, settings.steps, len(target), "target pictures")
+        training.ended(todo, result, settings.steps, len(target), "target images")
 
 
 @staged

@@ -27,11 +27,11 @@ def run(session: Session, files: list[Path], weights: list[float]) -> None:
             return
         from udaseg.inference.ensemble import ensemble
 
-        with progress("ensemble", "pictures") as show:
+        with progress("ensemble", "images") as show:
             read = [Path(given.path) for given in todo.inputs.values()]
-            pictures = ensemble(read, weights, todo.out, progress=show)
-        result.metrics = {"pictures": pictures, "networks": len(files)}
-        say(f"ensemble: {pictures} pictures of {len(files)} networks in {todo.out / 'predictions.h5'}")
+            images = ensemble(read, weights, todo.out, progress=show)
+        result.metrics = {"images": images, "networks": len(files)}
+        say(f"ensemble: {images} images of {len(files)} networks in {todo.out / 'predictions.h5'}")
 
 
 @staged

@@ -1,4 +1,4 @@
-"""What a stage takes, before it is run: time, disk and memory, told from a few of its pictures or steps."""
+"""What a stage takes, before it is run: time, disk and memory, told from a few of its images or steps."""
 
 import io
 import resource
@@ -29,8 +29,8 @@ class Cost(NamedTuple):
 def estimate(phase: str, session: Session, run: Callable[[Sample], None]) -> None:
     """Say what a stage will take, from samples of it that are run in a temporary place and thrown away.
 
-    The first sample, of one picture or step, shows what it costs to begin; how much longer a larger one takes than
-    the same one again tells what each further picture or step costs.
+    The first sample, of one image or step, shows what it costs to begin; how much longer a larger one takes than
+    the same one again tells what each further image or step costs.
     """
     if processes.count() > 1:
         raise UdasegError("--estimate looks at what one process takes", "run it without torchrun")

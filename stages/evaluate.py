@@ -71,15 +71,15 @@ def run(session: Session) -> None:
         if result is not None:
             from udaseg.inference.evaluate import evaluate, evaluate_predictions
 
-            pictures = inputs.target_val(session)
-            with progress(todo.stage, "pictures") as show:
+            images = inputs.target_val(session)
+            with progress(todo.stage, "images") as show:
                 if "predictions" in todo.inputs:
                     stored, average = Path(todo.inputs["predictions"].path), recipe.evaluate.average
-                    metrics = evaluate_predictions(stored, pictures, average, todo.out, progress=show)
+                    metrics = evaluate_predictions(stored, images, average, todo.out, progress=show)
                 else:
                     metrics, result.environment = evaluate(
                         Path(todo.inputs["model"].path),
-                        pictures,
+                        images,
                         recipe.evaluate.size or recipe.target.size,
                         recipe.evaluate,
                         todo.out,
@@ -96,7 +96,7 @@ def run(session: Session) -> None:
 
 
 def _before(session: Session, todo: Job) -> dict[str, Any] | None:
-    """Find the scores to show beside those of a model: of the same pictures, before the run came to it."""
+    """Find the scores to show beside those of a model: of the same images, before the run came to it."""
     if "predictions" in todo.inputs:
         return None
     own = _folder(replace(_in_round(session), out=None), Path(todo.inputs["model"].path)).name
@@ -106,7 +106,7 @@ def _before(session: Session, todo: Job) -> dict[str, Any] | None:
             continue
         if manifest["inputs"].get("val", {}).get("digest") == todo.inputs["val"].digest:
             return read_metrics(session.folder(stage))
-        say(f"{todo.stage}: {session.folder(stage)} scores other pictures, or classes, and is not shown beside it")
+        say(f"{todo.stage}: {session.folder(stage)} scores other images, or classes, and is not shown beside it")
     return None
 
 

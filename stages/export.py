@@ -12,7 +12,7 @@ from . import inputs, views
 from .session import say
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
-COMPARED = 16  # of the pictures given
+COMPARED = 16  # of the images given
 
 
 def _size(model: Path, size: str | None) -> tuple[int, int]:
@@ -27,12 +27,12 @@ def _size(model: Path, size: str | None) -> tuple[int, int]:
     return height, width
 
 
-def _look(pictures: Path) -> list:
+def _look(images: Path) -> list:
     import numpy as np
 
     from udaseg.data.images.loose import open_shots
 
-    shots = open_shots(pictures)
+    shots = open_shots(images)
     return [shots.image(i) for i in np.unique(np.linspace(0, len(shots) - 1, COMPARED).astype(int))]
 
 
@@ -41,8 +41,8 @@ def command(
     kind: Annotated[str, typer.Option("--format", help="safetensors, onnx or torch.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of the input; default: as in training.")] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="A directory of pictures to compare on, beside random ones.")
+    images: Annotated[
+        Path | None, typer.Option(help="A directory of images to compare on, beside random ones.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over the file.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written.")] = False,
@@ -70,13 +70,13 @@ def command(
     say(f"export: {'would write' if dry_run else 'writes'} {what} to {out}")
     if dry_run:
         return
-    found = export(model, kind, (height, width), out, _look(pictures) if pictures else [])
+    found = export(model, kind, (height, width), out, _look(images) if images else [])
     if as_json:
         said = {"file": str(out), "format": kind, "size": [height, width], "bytes": out.stat().st_size}
         print(json.dumps({**said, "parity": found._asdict()}, indent=1))
         return
     print(
-        f"{found.pictures} pictures: the logits differ by {found.difference:.2g} at most (they spread over "
+        f"{found.images} images: the logits differ by {found.difference:.2g} at most (they spread over "
         f"{found.spread:.3g}), and {100 * found.agreeing:.3f} % of the pixels get the same class"
     )
     say(f"export: {what} in {out}, {out.stat().st_size / 1e6:.1f} MB; {100 * found.agreeing:.3f} % of the pixels agree")

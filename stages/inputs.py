@@ -25,12 +25,12 @@ EVERYTHING = ("source", "target images", "target val")
 
 
 def chosen(side: Source | Target) -> dict[str, Any]:
-    """Give the settings that choose the pictures of a side, for the manifest of a stage that reads them."""
+    """Give the settings that choose the images of a side, for the manifest of a stage that reads them."""
     return side.model_dump(include={"dataset", "split", "list", "limit"})
 
 
 def seen(side: Source | Target) -> dict[str, Any]:
-    """Give the settings that choose the pictures of a side and say at which size they are seen."""
+    """Give the settings that choose the images of a side and say at which size they are seen."""
     return chosen(side) | side.model_dump(include={"size", "pad"})
 
 
@@ -64,7 +64,7 @@ def target_val(session: Session) -> LabelledSet:
 
 
 def at_hand(session: Session, what: str) -> ImageSet | LabelledSet | None:
-    """Open one of the recipe's sets, or the labels of the target's training pictures (`target truth`), for a look.
+    """Open one of the recipe's sets, or the labels of the target's training images (`target truth`), for a look.
 
     None where it is not there: nothing is rendered for it, and nothing is wrong with that.
     """
@@ -75,7 +75,7 @@ def at_hand(session: Session, what: str) -> ImageSet | LabelledSet | None:
 
 
 def styled_source(session: Session, stage: str) -> LabelledSet:
-    """Open the pictures to train on: the source, or the source in the style of the target.
+    """Open the images to train on: the source, or the source in the style of the target.
 
     Raises UdasegError where their labels have nothing to teach.
     """
@@ -91,7 +91,7 @@ def styled_source(session: Session, stage: str) -> LabelledSet:
 
 
 def training_source(session: Session, stage: str) -> dict[str, Input]:
-    """Name the source as an input of a training stage, and its stylised pictures where the recipe wants them."""
+    """Name the source as an input of a training stage, and its stylised images where the recipe wants them."""
     given = {"source": fingerprinted(source(session))}
     if stage == "stylize":
         given["stylize"] = session.input(session.finished("stylize", "udaseg stylize"))
@@ -99,19 +99,19 @@ def training_source(session: Session, stage: str) -> dict[str, Input]:
 
 
 def target_size(session: Session) -> tuple[int, int]:
-    """Give the (height, width) of the target's pictures, that of the first for all."""
-    from udaseg.data.images.read import picture_size
+    """Give the (height, width) of the target's images, that of the first for all."""
+    from udaseg.data.images.read import image_size
 
-    return picture_size(target_images(session).records[0].image)
+    return image_size(target_images(session).records[0].image)
 
 
-def fingerprinted(pictures: ImageSet | LabelledSet) -> Input:
+def fingerprinted(images: ImageSet | LabelledSet) -> Input:
     """Name a dataset as an input: its files by name, size and time, and what the ids in them mean."""
     parts = ("image", "label", "depth")
-    files = [getattr(record, part, None) for part in parts for record in pictures.records]
+    files = [getattr(record, part, None) for part in parts for record in images.records]
     paths = [path for path in files if path is not None]
-    table = getattr(pictures, "table", None)  # an ImageSet has no labels, and so no table of their ids
-    return Input(str(pictures.root), fingerprint(paths, pictures.root, b"" if table is None else table.tobytes()))
+    table = getattr(images, "table", None)  # an ImageSet has no labels, and so no table of their ids
+    return Input(str(images.root), fingerprint(paths, images.root, b"" if table is None else table.tobytes()))
 
 
 def height_width(text: str) -> list[int]:

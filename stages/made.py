@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from udaseg.config import Recipe
-from udaseg.config.rounds import asked_in_round, prediction_of_round
+from udaseg.config.rounds import prediction_identity, prediction_of_round
 from udaseg.errors import UdasegError
 from udaseg.parallel import processes
 from udaseg.pipeline import artifacts
@@ -94,7 +94,7 @@ def require_room(place: Path) -> None:
 
 
 def stylize_job(session: Session) -> Job:
-    """Plan the source pictures in the style of the target."""
+    """Plan the source images in the style of the target."""
     recipe = session.recipe
     settings = {
         "source": inputs.seen(recipe.source),
@@ -109,7 +109,7 @@ def stylize_job(session: Session) -> Job:
 
 
 def stylize(session: Session) -> None:
-    """Give the source pictures the style of the target."""
+    """Give the source images the style of the target."""
     recipe, todo = session.recipe, stylize_job(session)
     with working(session, todo) as result:
         if result is None:
@@ -117,7 +117,7 @@ def stylize(session: Session) -> None:
         from udaseg.data.style.dataset import stylize_set
 
         source, target = inputs.source(session), inputs.target_images(session)
-        with progress("stylize", "pictures") as show:
+        with progress("stylize", "images") as show:
             stylize_set(
                 source,
                 target,
@@ -128,12 +128,12 @@ def stylize(session: Session) -> None:
                 pad=recipe.source.pad,
                 progress=show,
             )
-        result.metrics = {"pictures": len(source), "beta": recipe.stylize.beta}
-        say(f"stylize: {len(source)} pictures at beta {recipe.stylize.beta} in {todo.out}")
+        result.metrics = {"images": len(source), "beta": recipe.stylize.beta}
+        say(f"stylize: {len(source)} images at beta {recipe.stylize.beta} in {todo.out}")
 
 
 def predict_job(session: Session) -> Job:
-    """Plan the scores of every target picture."""
+    """Plan the scores of every target image."""
     recipe = session.recipe
     settings = {
         "space": recipe.space,
@@ -148,7 +148,7 @@ def predict_job(session: Session) -> Job:
 
 
 def predict(session: Session) -> None:
-    """Store the scores of every target picture."""
+    """Store the scores of every target image."""
     recipe, todo = session.recipe, predict_job(session)
     with working(session, todo, shared=True) as result:
         if result is None:
@@ -167,8 +167,8 @@ def predict(session: Session) -> None:
                 pad=recipe.target.pad,
                 progress=show,
             )
-        result.metrics = {"pictures": len(target)}
-        say(f"predict: {len(target)} pictures in {todo.out / 'predictions.h5'}")
+        result.metrics = {"images": len(target)}
+        say(f"predict: {len(target)} images in {todo.out / 'predictions.h5'}")
 
 
 def prototype_labels(recipe: Recipe) -> str:
@@ -183,7 +183,7 @@ def prototypes_job(session: Session) -> Job:
     recipe = session.recipe
     domain = recipe.prototypes.domain
     settings = {"space": recipe.space, "prototypes": recipe.prototypes.model_dump()}
-    settings |= asked_in_round(recipe.predict, session.round)
+    settings |= prediction_identity(recipe.predict, session.round)
     given = {"model": session.input(products.last_model(session))}
     if domain != "target":
         settings["source"] = inputs.seen(recipe.source)
@@ -220,7 +220,7 @@ def prototypes(session: Session) -> None:
                 digest=model.digest,
                 progress=show,
             )
-        if not processes.first():
+        if not processes.is_first():
             return
         write(todo.out / "prototypes.h5", found)
         unseen = [name for name, count in zip(found.classes, found.counts, strict=True) if count == 0]
@@ -245,7 +245,7 @@ def stats_job(session: Session) -> Job:
 
 
 def stats(session: Session) -> None:
-    """Count the classes of the source, in all and picture by picture."""
+    """Count the classes of the source, in all and image by image."""
     todo = stats_job(session)
     with working(session, todo) as result:
         if result is None:
@@ -264,7 +264,7 @@ def stats(session: Session) -> None:
 
 
 def prior_job(session: Session) -> Job:
-    """Plan the spatial prior of the source, for pictures of the target's size."""
+    """Plan the spatial prior of the source, for images of the target's size."""
     recipe = session.recipe
     settings = {
         "space": recipe.space,

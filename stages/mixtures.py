@@ -38,11 +38,11 @@ def make(session: Session) -> None:
             return
         from udaseg.statistics.depth_density import write
         from udaseg.statistics.gmm import fit
-        from udaseg.statistics.gmm_counts import mixture_counts
+        from udaseg.statistics.gmm_counts import count_for_gmm
 
-        with progress("gmm", "pictures") as show:
-            counts = mixture_counts(source, recipe.gmm, recipe.source.size, progress=show)
-        if not processes.first():
+        with progress("gmm", "images") as show:
+            counts = count_for_gmm(source, recipe.gmm, recipe.source.size, progress=show)
+        if not processes.is_first():
             return
         mixtures = fit(counts, recipe.gmm.components, seed=recipe.seed, iterations=recipe.gmm.iterations)
         write(todo.out / "gmm.h5", mixtures)

@@ -47,7 +47,7 @@ ScaleOption = Annotated[str | None, typer.Option("--scale", help="full, or toy: 
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one setting: warmup.steps=2000.")]
 RunOption = Annotated[Path | None, typer.Option("--run", envvar="UDASEG_RUN", help="The run; default: runs/RECIPE.")]
 DataOption = Annotated[str | None, typer.Option("--data", help="The directory that holds the datasets.")]
-ListOption = Annotated[str | None, typer.Option(help="A text file that names the target pictures to use.")]
+ListOption = Annotated[str | None, typer.Option(help="A text file that names the target images to use.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The seed of everything random.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Write here instead of RUN/STAGE.")]
 RoundOption = Annotated[int | None, typer.Option("--round", min=1, help="Which of the recipe's rounds, from 1.")]

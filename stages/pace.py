@@ -8,7 +8,7 @@ from typing import Any
 from udaseg.errors import UdasegError
 from udaseg.pipeline.artifacts import Job, read_manifest
 
-# Settings that change how long a step or a picture takes, or how many there are; by the last part of their key.
+# Settings that change how long a step or an image takes, or how many there are; by the last part of their key.
 TELLING = {
     "align", "average", "backbone", "batch", "components", "crop", "dataset", "discriminator", "flip", "heads", "limit",
     "list", "name", "pad", "policy", "precision", "prototypes", "scales", "size", "spatial_prior", "split", "val",
@@ -56,8 +56,8 @@ def _steps(stage: str, settings: dict[str, Any]) -> int | None:
 
 
 def _alike(manifest: dict[str, Any], job: Job) -> bool:
-    """Tell whether a stage did as much for a step or a picture, from the same place."""
-    data = [name for name in ("source", "target", "val", "pictures") if name in job.inputs]
+    """Tell whether a stage did as much for a step or an image, from the same place."""
+    data = [name for name in ("source", "target", "val", "images") if name in job.inputs]
     same = all(manifest["inputs"].get(name, {}).get("path") == job.inputs[name].path for name in data)
     return same and _telling(manifest["settings"]) == _telling(job.settings)
 

@@ -1,4 +1,4 @@
-"""udaseg predict: store the network's scores for every target picture."""
+"""udaseg predict: store the network's scores for every target image."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def command(
         bool | None, typer.Option("--adabn/--no-adabn", help="Take batch norm's statistics from the target first.")
     ] = None,
 ) -> None:
-    """Store the network's scores for every target picture.
+    """Store the network's scores for every target image.
 
     Example: udaseg predict --model runs/demo/warmup/model.pt
     """

@@ -1,4 +1,4 @@
-"""udaseg prior: where in the picture each class stands in the source."""
+"""udaseg prior: where in the image each class stands in the source."""
 
 from typing import Annotated
 
@@ -11,11 +11,11 @@ from .session import staged
 @staged
 def command(
     open_session,
-    kernel: Annotated[float | None, typer.Option(help="The Gaussian's size, in pixels of a 1024x2048 picture.")] = None,
+    kernel: Annotated[float | None, typer.Option(help="The Gaussian's size, in pixels of a 1024x2048 image.")] = None,
     sigma: Annotated[float | None, typer.Option(help="Its standard deviation; a sixth of the kernel.")] = None,
     norm: Annotated[str | None, typer.Option(help="What is 1 of each map: its mean, its sum or its max.")] = None,
 ) -> None:
-    """Count where in the picture each class stands in the source: the prior of the policy cbst-sp.
+    """Count where in the image each class stands in the source: the prior of the policy cbst-sp.
 
     Example: udaseg prior --recipe cbst-gta2city --kernel 70
     """

@@ -93,7 +93,7 @@ def thresholds_file(session: Session) -> Path:
 
 
 def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[[str], np.ndarray]:
-    """Give a reader of the pseudo-labels in a folder, after a look whether every picture has one."""
+    """Give a reader of the pseudo-labels in a folder, after a look whether every image has one."""
     from udaseg.data import read_train_ids
 
     classes = inputs.space(session)
@@ -102,13 +102,13 @@ def pseudo_labels(session: Session, folder: Path, target: ImageSet) -> Callable[
 
 
 def require_labels(session: Session, folder: Path, classes: Sequence[str], stems: Sequence[str]) -> None:
-    """Raise UdasegError where a folder lacks the pseudo-label of a picture, or its labels are known to be of others."""
+    """Raise UdasegError where a folder lacks the pseudo-label of an image, or its labels are known to be of others."""
     from udaseg.pseudo.label_files import classes_of, require_same
 
     missing = [stem for stem in stems if not (folder / f"{stem}.png").is_file()]
     if missing:
         raise UdasegError(
-            f"{folder} holds no pseudo-label for {len(missing)} of {len(stems)} pictures, the first is {missing[0]}",
+            f"{folder} holds no pseudo-label for {len(missing)} of {len(stems)} images, the first is {missing[0]}",
             "run udaseg pseudolabel (and refine) for this target again",
         )
     require_same(folder, classes_of(folder), classes, _made_for(session))

@@ -19,7 +19,7 @@ def progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
     Nothing is shown of work that takes less than two seconds.
     """
-    if not processes.first():
+    if not processes.is_first():
         yield lambda done, total: None
     elif sys.stderr.isatty():
         with _bar(title, unit) as show:
@@ -29,8 +29,8 @@ def progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def passes(*, twice: bool) -> str:
-    """Give the unit of work that goes over every picture once, or twice."""
-    return "passes" if twice else "pictures"
+    """Give the unit of work that goes over every image once, or twice."""
+    return "passes" if twice else "images"
 
 
 @contextmanager

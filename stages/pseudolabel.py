@@ -1,4 +1,4 @@
-"""udaseg pseudolabel: labels for the target pictures, from the network's most confident predictions."""
+"""udaseg pseudolabel: labels for the target images, from the network's most confident predictions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -52,11 +52,11 @@ def run(session: Session) -> None:
                 document = pseudolabel(
                     predictions, class_space(names), settings, todo.out, prior=maps, round=session.round, progress=show
                 )
-            pictures = len(predictions.stems)
+            images = len(predictions.stems)
         kept, predicted = sum(document["kept"]), max(1, sum(document["predicted"]))
         result.warnings += watch(document, before)
-        result.metrics = {"pictures": pictures, "kept": kept / predicted}
-        say(f"pseudolabel: {kept / predicted:.1%} of the pixels of {pictures} pictures are in {todo.out / 'labels'}")
+        result.metrics = {"images": images, "kept": kept / predicted}
+        say(f"pseudolabel: {kept / predicted:.1%} of the pixels of {images} images are in {todo.out / 'labels'}")
 
 
 @staged
@@ -74,7 +74,7 @@ def command(
     prior: Annotated[Path | None, typer.Option(help="The prior.h5 of cbst-sp.")] = None,
     before: Annotated[Path | None, typer.Option(help="The thresholds.json of the round before, to compare.")] = None,
 ) -> None:
-    """Label the target pictures with the network's most confident predictions.
+    """Label the target images with the network's most confident predictions.
 
     Example: udaseg pseudolabel --policy cbst --p 0.2
     """

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from udaseg.config.rounds import asked_in_round, prediction_of_round
+from udaseg.config.rounds import prediction_identity, prediction_of_round
 from udaseg.errors import UdasegError
 from udaseg.pipeline.artifacts import Job
 
@@ -29,7 +29,7 @@ def job(session: Session) -> Job:
         given["class counts"] = session.input(products.class_counts_file(session))
     if recipe.refine.prototypes:
         settings["target"] = inputs.seen(recipe.target)
-        settings |= asked_in_round(recipe.predict, session.round)
+        settings |= prediction_identity(recipe.predict, session.round)
         given["prototypes"] = session.input(products.prototypes_file(session))
         given["model"] = session.input(products.last_model(session))
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
@@ -77,7 +77,7 @@ def run(session: Session) -> None:
                 model, recipe = todo.inputs["model"], session.recipe
                 found = products.prototypes_of(model, todo.inputs["prototypes"])
                 target = inputs.target_images(session)
-                with progress("refine: batch norm", "pictures") as show:
+                with progress("refine: batch norm", "images") as show:
                     rectify, result.environment = rectifier(
                         Path(model.path),
                         found,
@@ -88,7 +88,7 @@ def run(session: Session) -> None:
                         settings.temperature,
                         show,
                     )
-            with progress("refine", "pictures") as show:
+            with progress("refine", "images") as show:
                 document = refine(
                     labels,
                     predictions,

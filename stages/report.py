@@ -57,7 +57,7 @@ def _evaluated(path: Path) -> Path:
 
 
 def _truth(session: Session) -> "Callable[[str], np.ndarray | None] | None":
-    """Give a reader of the true labels of the target's training pictures; None where they are not at hand."""
+    """Give a reader of the true labels of the target's training images; None where they are not at hand."""
     labelled = inputs.at_hand(session, "target truth")
     if labelled is None:
         return None
@@ -70,10 +70,10 @@ def _collect(session: Session, bounds: dict[str, Path]) -> "RunData":
 
     target = inputs.at_hand(session, "target images")
     if target is None:
-        say(f"report: the target of {session.run} is not in {session.recipe.data}: its pictures are left out")
-    pictures = {record.stem: record.image for record in target.records} if target else {}
+        say(f"report: the target of {session.run} is not in {session.recipe.data}: its images are left out")
+    images = {record.stem: record.image for record in target.records} if target else {}
     chain = [stage for stage in session.recipe.chain if stage != "report"]
-    return collect(session.run, pictures, chain, truth=_truth(session), bounds=bounds)
+    return collect(session.run, images, chain, truth=_truth(session), bounds=bounds)
 
 
 def _bounds_of(session: Session, bounds: dict[str, list[Path]]) -> dict[str, Path]:
@@ -163,7 +163,7 @@ def command(
         list[Path] | None, typer.Option(help="A run whose score is the upper bound; again for each seed.")
     ] = None,
 ) -> None:
-    """Write one self-contained page about a run, or several side by side: scores, curves, pictures, lineage.
+    """Write one self-contained page about a run, or several side by side: scores, curves, images, lineage.
 
     Example: udaseg report runs/a runs/b --oracle runs/oracle
     """

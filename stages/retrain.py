@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from udaseg.config.rounds import asked_in_round, prediction_of_round, training_of_round
-from udaseg.config.training_rules import asked_again, guided, require, require_own_statistics
+from udaseg.config.rounds import prediction_identity, prediction_of_round, training_of_round
+from udaseg.config.training_rules import needs_whole_batches, require, require_own_statistics, uses_initial_model
 from udaseg.parallel import processes
 from udaseg.pipeline.artifacts import Job
 
@@ -41,8 +41,8 @@ def job(session: Session) -> Job:
         given["thresholds"] = session.input(products.thresholds_file(session))
     if recipe.retrain.moves_prototypes:
         given["prototypes"] = session.input(products.prototypes_file(session))
-    if "model" in given and asked_again(recipe.retrain):
-        settings |= asked_in_round(recipe.predict, session.round)
+    if "model" in given and uses_initial_model(recipe.retrain):
+        settings |= prediction_identity(recipe.predict, session.round)
     return Job("retrain", session.out or session.folder("retrain"), settings, given, recipe.seed)
 
 
@@ -56,7 +56,7 @@ def run(session: Session) -> None:
     if recipe.retrain.moves_prototypes:
         made.own_prototypes(session)
     todo = job(session)
-    with working(session, todo, shared=not guided(recipe.retrain)) as result:
+    with working(session, todo, shared=not needs_whole_batches(recipe.retrain)) as result:
         if result is None:
             return
         from udaseg.pseudo.label_files import read_thresholds
@@ -93,10 +93,10 @@ def run(session: Session) -> None:
                 progress=show,
                 note=result.warnings.append,
             )
-        if not processes.first():
+        if not processes.is_first():
             return
         training.adapt_statistics(session, todo, settings, target)
-        training.ended(todo, result, settings.steps, len(target), "target pictures")
+        training.ended(todo, result, settings.steps, len(target), "target images")
 
 
 @staged

@@ -1,4 +1,4 @@
-"""A sample of a stage's work: some of its pictures or steps in the place of all."""
+"""A sample of a stage's work: some of its images or steps in the place of all."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -12,42 +12,42 @@ from .pace import TRAININGS
 
 @dataclass
 class Sample:
-    """What share of a stage's `pictures` and `steps` is done, one of each at the least, and where."""
+    """What share of a stage's `images` and `steps` is done, one of each at the least, and where."""
 
     phase: str  # the stage
     place: Path  # where it writes, and finds copies of what it reads
     shares: dict[str, float]
     whole: dict[str, int] = field(default_factory=dict)  # how many there are of what was asked for
     copies: dict[Path, Path] = field(default_factory=dict)
-    kept: int = 0  # bytes of pictures that a training comes to keep in memory
+    kept: int = 0  # bytes of images that a training comes to keep in memory
 
     @property
     def trains(self) -> bool:
         return self.phase in TRAININGS
 
     def count(self, what: str, whole: int) -> int:
-        """Say how many of the pictures or steps belong to the sample; the largest set stands for all of a stage."""
+        """Say how many of the images or steps belong to the sample; the largest set stands for all of a stage."""
         self.whole[what] = max(whole, self.whole.get(what, 0))
         return min(whole, max(1, round(self.shares.get(what, 0.0) * whole)))
 
     def of(self, stems: Iterable[str]) -> set[str]:
-        """Choose pictures evenly from all: the same ones in every set that has the same."""
+        """Choose images evenly from all: the same ones in every set that has the same."""
         ordered = sorted(stems)
-        count = self.count("pictures", len(ordered))
+        count = self.count("images", len(ordered))
         return {ordered[i * len(ordered) // count] for i in range(count)}
 
-    def pictures(self, whole: Any) -> Any:
-        """Give those pictures of a set that belong to the sample, as a set."""
+    def images(self, whole: Any) -> Any:
+        """Give those images of a set that belong to the sample, as a set."""
         chosen = self.of(record.stem for record in whole.records)
         return replace(whole, records=tuple(record for record in whole.records if record.stem in chosen))
 
     def opened(self, whole: Any, size: tuple[int, int] | None) -> Any:
-        """Give what a stage is to see of a set, whose pictures it looks at in some size.
+        """Give what a stage is to see of a set, whose images it looks at in some size.
 
-        A training sees all: it takes as long as its steps. Counted is what memory it comes to keep pictures in.
+        A training sees all: it takes as long as its steps. Counted is what memory it comes to keep images in.
         """
         if not self.trains:
-            return self.pictures(whole)
+            return self.images(whole)
         from udaseg.data.batches import kept
         from udaseg.models import devices
 

@@ -104,7 +104,7 @@ class Session:
 
 def say(text: str) -> None:
     """Tell the user on stderr how things stand; stdout is for results."""
-    if processes.first():
+    if processes.is_first():
         print(text, file=sys.stderr, flush=True)
 
 
@@ -115,15 +115,15 @@ def working(session: Session, job: Job, *, results: bool = False, shared: bool =
     With `--json` the manifest goes to stdout at the end, unless the stage prints `results` of its own there. Of
     several processes the first opens it; the others work on it too where it is `shared`, or wait.
     """
-    if processes.first():
+    if processes.is_first():
         with _opened(session, job, results, shared) as result:
             yield result
     else:
-        verdict = processes.agreed(None)
+        verdict = processes.broadcast_and_wait(None)
         yield Result() if shared and verdict == RUNS else None
         if verdict == PLANNED:
             raise Planned
-    processes.wait()
+    processes.barrier()
 
 
 @contextmanager
@@ -140,7 +140,7 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
                 (job.out / artifacts.MANIFEST).touch()
             if session.out is None:
                 origin.complete(session.run, session.origin)
-        processes.agreed(NOTHING)
+        processes.broadcast_and_wait(NOTHING)
         yield None
         _print_manifest(session, job, results)
         return
@@ -148,7 +148,7 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
     if session.dry_run:
         artifacts.require_ours(job.out)
         say(f"{job.stage}: would run into {job.out}: {work}")
-        processes.agreed(PLANNED if session.nested else NOTHING)
+        processes.broadcast_and_wait(PLANNED if session.nested else NOTHING)
         if session.nested:
             raise Planned
         yield None
@@ -162,8 +162,8 @@ def _opened(session: Session, job: Job, results: bool, shared: bool) -> Iterator
                 (origin.complete if looks else origin.write)(session.run, session.origin)
             if processes.count() > 1 and not shared:
                 say(f"{job.stage}: one process does it, and the other {processes.count() - 1} wait")
-            processes.agreed(RUNS)
-            with nullcontext() if shared else processes.alone():
+            processes.broadcast_and_wait(RUNS)
+            with nullcontext() if shared else processes.single_process():
                 yield result
             if processes.count() > 1:
                 result.environment["processes"] = processes.count() if shared else 1
@@ -287,7 +287,7 @@ def emit(session: Session, values: dict[str, Any], *tables: Any) -> None:
 
     Nothing is printed of a stage that another command runs for itself.
     """
-    if session.nested or not processes.first():
+    if session.nested or not processes.is_first():
         return
     if session.json:
         print(json.dumps(values, indent=1, ensure_ascii=False))

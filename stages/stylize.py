@@ -1,4 +1,4 @@
-"""udaseg stylize: give the source pictures the style of the target, by FDA."""
+"""udaseg stylize: give the source images the style of the target, by FDA."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ def command(
     beta: Annotated[float | None, typer.Option(help="The half width of the window, over the short side.")] = None,
     window: Annotated[str | None, typer.Option(help="square, as published, or rect.")] = None,
 ) -> None:
-    """Give the source pictures the style of target pictures (FDA).
+    """Give the source images the style of target images (FDA).
 
     Example: udaseg stylize --beta 0.05
     """

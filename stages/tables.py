@@ -27,7 +27,7 @@ def console() -> Console:
 
 def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table:
     """Lay the scores of a model out by class and mean, beside those of the source-only model where there are any."""
-    table = Table(title=f"IoU in % on {metrics['images']} pictures", title_justify="left")
+    table = Table(title=f"IoU in % on {metrics['images']} images", title_justify="left")
     table.add_column("class")
     if before is not None and before["classes"] != metrics["classes"]:
         before = None

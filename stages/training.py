@@ -13,7 +13,7 @@ from .progress import progress
 from .session import Session, say
 
 StepsOption = Annotated[int | None, typer.Option("--steps", help="Training steps.")]
-BatchOption = Annotated[int | None, typer.Option("--batch", help="Pictures a step, from each domain.")]
+BatchOption = Annotated[int | None, typer.Option("--batch", help="Images a step, from each domain.")]
 LrOption = Annotated[float | None, typer.Option("--lr", help="The learning rate of the backbone.")]
 
 
@@ -38,9 +38,9 @@ def adapt_statistics(session: Session, job: Job, settings: Training, target) -> 
     from udaseg.inference import adabn
 
     given = session.recipe.target
-    target = target if session.sample is None else session.sample.pictures(target)
-    with progress(f"{job.stage}: batch norm", "pictures") as show:
-        adabn.take(
+    target = target if session.sample is None else session.sample.images(target)
+    with progress(f"{job.stage}: batch norm", "images") as show:
+        adabn.estimate_target_statistics(
             job.out / "model.pt",
             target,
             given.size,
@@ -50,10 +50,10 @@ def adapt_statistics(session: Session, job: Job, settings: Training, target) -> 
         )
 
 
-def ended(job: Job, result: Result, steps: int, count: int, pictures: str) -> None:
-    """Note and say how a training of `steps` steps on `count` of these `pictures` ended."""
+def ended(job: Job, result: Result, steps: int, count: int, images: str) -> None:
+    """Note and say how a training of `steps` steps on `count` of these `images` ended."""
     from udaseg.train.state import last_loss
 
-    result.metrics = {**last_loss(job.out / "log.jsonl"), "pictures": count}
+    result.metrics = {**last_loss(job.out / "log.jsonl"), "images": count}
     loss = f", the last loss is {result.metrics['loss']:.3g}" if "loss" in result.metrics else ""
-    say(f"{job.stage}: {steps} steps on {count} {pictures}{loss}; the model is {job.out / 'model.pt'}")
+    say(f"{job.stage}: {steps} steps on {count} {images}{loss}; the model is {job.out / 'model.pt'}")

@@ -1,4 +1,4 @@
-"""How a trained network looks at pictures: the flags, and the size at which it was trained."""
+"""How a trained network looks at images: the flags, and the size at which it was trained."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +37,7 @@ def model_file(path: Path) -> Path:
 def trained_at(model: Path) -> tuple[list[int] | None, bool]:
     """Give the (height, width) at which a model saw the target, or its source, and whether aspects were kept.
 
-    That is read in the manifest beside the model; None where there is no such manifest, or pictures had their own size.
+    That is read in the manifest beside the model; None where there is no such manifest, or images had their own size.
     """
     settings = (read_manifest(model.parent) or {}).get("settings", {})
     side = settings.get("target") or settings.get("source") or {}

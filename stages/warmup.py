@@ -70,7 +70,7 @@ def _counts_classes(recipe: Recipe) -> bool:
 
 
 def _reads_target(recipe: Recipe, phase: str) -> bool:
-    """Tell whether the recipe's warm-up, or the phase before it, looks at target pictures."""
+    """Tell whether the recipe's warm-up, or the phase before it, looks at target images."""
     settings = recipe.warmup
     if settings.fda is not None and settings.source == "stylize":
         raise UdasegError(
@@ -87,7 +87,7 @@ def _prepare(session: Session) -> None:
     if recipe.model.heads and not inputs.source(session).has_depth:
         raise UdasegError(
             f"the heads {', '.join(recipe.model.heads)} learn the depth of the source, and {recipe.source.dataset} has "
-            "no depth for all of its pictures",
+            "no depth for all of its images",
             "choose a source with depth, such as synthia, or set model.heads=[]",
         )
     if recipe.warmup.source == "stylize":
@@ -149,13 +149,13 @@ def run(session: Session, phase: str = "warmup") -> None:
                 progress=show,
                 note=result.warnings.append,
             )
-        if not processes.first():
+        if not processes.is_first():
             return
         training.adapt_statistics(session, todo, recipe.warmup, target)
         result.warnings += _colour_alone(recipe, phase)
         if recipe.adversary.align != "none":
-            result.warnings += adversary.doubts(todo.out / "log.jsonl")
-        training.ended(todo, result, recipe.warmup.steps, len(source), "pictures")
+            result.warnings += adversary.training_warnings(todo.out / "log.jsonl")
+        training.ended(todo, result, recipe.warmup.steps, len(source), "images")
 
 
 def _colour_alone(recipe: Recipe, phase: str) -> list[str]:
@@ -167,7 +167,7 @@ def _colour_alone(recipe: Recipe, phase: str) -> list[str]:
         return []
     least = math.ceil(1000 / min(size)) / 1000
     return [
-        f"{phase}.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the pictures take over the "
+        f"{phase}.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the images take over the "
         f"target's mean colour and nothing else; {least} and more takes over contrast too"
     ]
 

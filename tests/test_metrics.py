@@ -17,7 +17,7 @@ CITYSCAPES19 = (*SYNTHIA16[:9], "terrain", *SYNTHIA16[9:13], "truck", "bus", "tr
 
 
 def labels(seed, size=(60, 83), classes=19, ignored=0.1, block=7):
-    """Draw a map with runs of several pixels, as pictures have them."""
+    """Draw a map with runs of several pixels, as images have them."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, classes, (size[0] // block + 1, size[1] // block + 1)).astype(np.uint8)
     label = coarse.repeat(block, 0).repeat(block, 1)[: size[0], : size[1]].copy()

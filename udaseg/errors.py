@@ -20,12 +20,12 @@ class UdasegError(Exception):
         return type(self), (self.message, self.hint)
 
 
-def some(names: Sequence[str], shown: int = 5) -> str:
+def join_names(names: Sequence[str], shown: int = 5) -> str:
     """List the first few of some names, and how many more there are."""
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
-def meant(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Begin a hint with what a mistyped word may have meant: "did you mean 'warmup'? ", or nothing."""
     close = get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]!r}? " if close else ""

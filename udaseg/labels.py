@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from udaseg.errors import UdasegError, meant
+from udaseg.errors import UdasegError, did_you_mean
 
 IGNORE = 255
 RGB = tuple[int, int, int]
@@ -179,7 +179,7 @@ def class_space(spec: str | Sequence[str]) -> ClassSpace:
     """
     if isinstance(spec, str):
         if spec not in SPACES:
-            known = f"{meant(spec, SPACES)}known: {', '.join(SPACES)}; or a list of names"
+            known = f"{did_you_mean(spec, SPACES)}known: {', '.join(SPACES)}; or a list of names"
             raise UdasegError(f"there is no class space {spec!r}", known)
         return SPACES[spec]
     names = tuple(spec)

@@ -30,7 +30,7 @@ _EVERY_BYTE = np.uint64(0x0101010101010101)
 
 @njit(cache=True, nogil=True)
 def _pairs(truth_words, prediction_words, truth, prediction, counts):
-    """Count the pairs of bytes, eight at a time: a picture is mostly long runs of one pair."""
+    """Count the pairs of bytes, eight at a time: an image is mostly long runs of one pair."""
     t, p, run = truth[0], prediction[0], 0
     for i in range(truth_words.size):
         if truth_words[i] == np.uint64(t) * _EVERY_BYTE and prediction_words[i] == np.uint64(p) * _EVERY_BYTE:
@@ -89,7 +89,7 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int, out: np.n
     """Count the pixels of every pair of true and predicted class, int64 [C, C], a row for each true class.
 
     truth and prediction are uint8 of one shape; pixels with truth 255 are skipped. With `out` the counts are added to
-    it, so that the matrix of a data set is the sum over its pictures. Raises UdasegError where the shapes differ,
+    it, so that the matrix of a data set is the sum over its images. Raises UdasegError where the shapes differ,
     where the truth holds another id, and where a pixel with truth has no predicted class, 255 included: a network
     decides everywhere, and leaving out what it got wrong is no evaluation.
     """
@@ -189,7 +189,7 @@ def _mean(values):
 def scores(confusion: np.ndarray, classes: Sequence[str]) -> Scores:
     """Score an int64 confusion matrix [C, C] (rows: truth) over the named classes; returns Scores.
 
-    IoU = n_cc / (row + column - n_cc), from the summed counts of all pictures, never a mean over pictures. A class
+    IoU = n_cc / (row + column - n_cc), from the summed counts of all images, never a mean over images. A class
     whose union is 0 is absent. Raises UdasegError where the matrix does not fit the names.
     """
     classes = tuple(classes)
@@ -213,13 +213,13 @@ def scores(confusion: np.ndarray, classes: Sequence[str]) -> Scores:
 
 
 class DepthErrors:
-    """Sum the errors picture by picture; the sums of two parts of a data set add up."""
+    """Sum the errors image by image; the sums of two parts of a data set add up."""
 
     def __init__(self):
         self.pixels, self.sums = 0, np.zeros(len(DEPTH_ERRORS))
 
     def add(self, truth: np.ndarray, estimate: np.ndarray) -> None:
-        """Count one picture: float metres [H, W] each, the truth 0 or infinite where it is not known."""
+        """Count one image: float metres [H, W] each, the truth 0 or infinite where it is not known."""
         counted = (truth > 0) & (truth <= FARTHEST)
         z, found = truth[counted].astype(np.float64), np.clip(estimate[counted].astype(np.float64), NEAREST, FARTHEST)
         off, logarithm = found - z, np.abs(np.log(found / z))

@@ -43,7 +43,7 @@ def whole(name: str, size: tuple[int, int]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tests/bench", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench.json"))
-    parser.add_argument("--size", default="1024x2048", help="of the pictures, HEIGHTxWIDTH, multiples of 32")
+    parser.add_argument("--size", default="1024x2048", help="of the images, HEIGHTxWIDTH, multiples of 32")
     parser.add_argument(
         "--only", nargs="+", choices=KERNELS + WHOLE, default=KERNELS + WHOLE, metavar="NAME",
         help=f"some of them: {', '.join(KERNELS + WHOLE)}",

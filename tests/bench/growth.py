@@ -1,4 +1,4 @@
-"""What a data set of 100, 1,000 and 10,000 pictures costs: processor time a picture, memory, and files left open."""
+"""What a data set of 100, 1,000 and 10,000 images costs: processor time an image, memory, and files left open."""
 
 import json
 import multiprocessing
@@ -27,18 +27,18 @@ from udaseg.pseudo.label import pseudolabel
 from udaseg.pseudo.refine import refine
 
 SPACE = SPACES["cs19"]
-SIZE = 64, 128  # small pictures, so that ten thousand of them fit everywhere; the cost is of pixels
-FILES = 32  # of pictures, which stand for all in turns
+SIZE = 64, 128  # small images, so that ten thousand of them fit everywhere; the cost is of pixels
+FILES = 32  # of images, which stand for all in turns
 BATCH = 16
 COUNTS = 100, 1_000, 10_000
 
 
 def world(folder: Path, count: int) -> tuple[Path, LabelledSet]:
-    """Write a network, and a few pictures with labels that are listed over and over."""
+    """Write a network, and a few images with labels that are listed over and over."""
     settings = config.Model(name="bisenet", backbone="resnet18", weights="none")
     torch.manual_seed(0)
     checkpoint.save(folder / "model.pt", construct(settings, len(SPACE)), settings, SPACE.classes)
-    image_HWC, label_HW = scene.picture((512, 1024), 0), scene.labelled((512, 1024))[0]
+    image_HWC, label_HW = scene.image((512, 1024), 0), scene.labelled((512, 1024))[0]
     for i in range(FILES):
         y, x = 48 * (i // 4), 192 * (i % 4)
         Pillow.fromarray(image_HWC[y : y + SIZE[0], x : x + SIZE[1]]).save(folder / f"image{i}.png")
@@ -60,8 +60,8 @@ def passes(folder: Path, count: int) -> dict[str, Any]:
     files were open then than before the first.
     """
     torch.set_num_threads(1)
-    model, pictures = world(folder, count)
-    target = ImageSet("folder", folder, "train", tuple(Image(one.stem, one.image) for one in pictures.records))
+    model, images = world(folder, count)
+    target = ImageSet("folder", folder, "train", tuple(Image(one.stem, one.image) for one in images.records))
     pixels, before = list(range(1, len(SPACE) + 1)), open_files()
     found: dict[str, Any] = {"seconds": {}, "megabytes": {}, "open_files": {}}
 
@@ -84,25 +84,23 @@ def passes(folder: Path, count: int) -> dict[str, Any]:
     timed("predict", lambda: predict(model, SPACE, target, None, config.Predict(batch=BATCH), folder))
     timed("pseudolabel", labelled)
     timed("refine", refined)
-    timed("evaluate", lambda: evaluate(model, pictures, None, config.Evaluate(batch=BATCH), folder / "scores"))
+    timed("evaluate", lambda: evaluate(model, images, None, config.Evaluate(batch=BATCH), folder / "scores"))
     return found
 
 
 def main() -> None:
     out, found = Path(sys.argv[1]), []
-    print(
-        f"growth, pictures of {SIZE[0]}x{SIZE[1]}; processor time a picture, memory of the process at its most so far"
-    )
+    print(f"growth, images of {SIZE[0]}x{SIZE[1]}; processor time an image, memory of the process at its most so far")
     fresh = multiprocessing.get_context("spawn")
     for count in COUNTS:
         with tempfile.TemporaryDirectory() as name, fresh.Pool(1) as process:
-            row = {"pictures": count} | process.apply(passes, (Path(name), count))
+            row = {"images": count} | process.apply(passes, (Path(name), count))
         found.append(row)
         each = ", ".join(
             f"{stage} {1e3 * taken / count:.2f} ms, {row['megabytes'][stage]:.0f} MB"
             for stage, taken in row["seconds"].items()
         )
-        print(f"{count:>8,} pictures: {each}; files left open: {max(row['open_files'].values())}", flush=True)
+        print(f"{count:>8,} images: {each}; files left open: {max(row['open_files'].values())}", flush=True)
     out.write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Networks for real time at work: from a picture to its label map, in frames a second."""
+"""Networks for real time at work: from an image to its label map, in frames a second."""
 
 import copy
 import json
@@ -32,13 +32,13 @@ PEERS = {
 }
 OURS, ITS_NETWORK = "udaseg's BiSeNet, ResNet-18", "the same network, upsampled by PyTorch"
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-# Without instructions for bf16 PyTorch computes in float32 and rounds, which takes minutes a picture.
+# Without instructions for bf16 PyTorch computes in float32 and rounds, which takes minutes an image.
 PRECISIONS = ("fp32", "bf16") if bfloat16("auto", DEVICE) else ("fp32",)
 REPEATS = 5 if DEVICE.type == "cpu" else 50
 
 
 def upsampled(network: nn.Module, image_13HW: Tensor) -> Tensor:
-    """Give logits at the size of the picture; torchvision's networks do that by themselves."""
+    """Give logits at the size of the image; torchvision's networks do that by themselves."""
     output = network(image_13HW)
     if isinstance(output, dict):
         return output["out"]
@@ -47,7 +47,7 @@ def upsampled(network: nn.Module, image_13HW: Tensor) -> Tensor:
 
 
 def labelling(network: nn.Module, image_HWC: np.ndarray, bf16: bool, layout: torch.memory_format) -> Callable[[], Any]:
-    """Label a picture as one does with a network of torchvision."""
+    """Label an image as one does with a network of torchvision."""
     network = copy.deepcopy(network).eval().to(DEVICE, memory_format=layout)
 
     @torch.inference_mode()
@@ -69,7 +69,7 @@ def quicker(network: nn.Module, image_HWC: np.ndarray, bf16: bool) -> tuple[Call
 
 
 def ours(path: Path, image_HWC: np.ndarray, precision: str) -> Callable[[], Any]:
-    """Label a picture as `udaseg evaluate` and `udaseg apply` do."""
+    """Label an image as `udaseg evaluate` and `udaseg apply` do."""
     runner, settings, size = Runner(path, None, precision), config.Views(), image_HWC.shape[:2]
     return lambda: runner.label(runner.views([image_HWC], None, settings), 0, size, settings.average)
 
@@ -82,7 +82,7 @@ def rows(sizes: list[tuple[int, int]], folder: Path) -> Iterator[dict[str, Any]]
         name: make(weights=None, weights_backbone=None, num_classes=len(SPACE)) for name, make in PEERS.items()
     }
     for size in sizes:
-        image_HWC = scene.picture(size, 0)
+        image_HWC = scene.image(size, 0)
         for precision in PRECISIONS:
             calls: dict[str, Callable[[], Any]] = {OURS: ours(folder / "model.pt", image_HWC, precision)}
             layouts = {OURS: "channels_last"}
@@ -107,7 +107,7 @@ def main() -> None:
     out, size = Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3]))
     alone()
     found = []
-    print(f"networks, a picture at a time, {len(SPACE)} classes, label maps at the size of the picture; {CLOCK}")
+    print(f"networks, an image at a time, {len(SPACE)} classes, label maps at the size of the image; {CLOCK}")
     with tempfile.TemporaryDirectory() as folder:
         for row in rows([(size[0] // 2, size[1] // 2), size], Path(folder)):
             found.append(row)

@@ -1,4 +1,4 @@
-"""A picture's worth of scores and labels, made up: smooth regions, soft borders, speckles where the network doubts."""
+"""An image's worth of scores and labels, made up: smooth regions, soft borders, speckles where the network doubts."""
 
 from functools import cache
 
@@ -45,8 +45,8 @@ def noisy_label(size: tuple[int, int]) -> np.ndarray:
 
 
 @cache
-def picture(size: tuple[int, int], seed: int) -> np.ndarray:
-    """Draw a picture, uint8 [H, W, 3], smooth over many scales: PNG takes as long over it as over a photograph."""
+def image(size: tuple[int, int], seed: int) -> np.ndarray:
+    """Draw an image, uint8 [H, W, 3], smooth over many scales: PNG takes as long over it as over a photograph."""
     rng = np.random.default_rng(seed)
     spectrum = np.fft.rfft2(rng.standard_normal((*size, 3)), axes=(0, 1))
     frequency = np.hypot(np.fft.fftfreq(size[0])[:, None, None], np.fft.rfftfreq(size[1])[None, :, None])

@@ -1,4 +1,4 @@
-"""Whole stages from file to file, beside what reading and writing those files takes, in pictures a second."""
+"""Whole stages from file to file, beside what reading and writing those files takes, in images a second."""
 
 import json
 import os
@@ -28,14 +28,14 @@ from udaseg.inference.predict import predict
 from udaseg.inference.predictions import Predictions, PredictionsWriter
 from udaseg.labels import SPACES, flat_palette
 from udaseg.models import checkpoint, construct
-from udaseg.parallel.threads import ordered
+from udaseg.parallel.threads import map_in_order
 from udaseg.pseudo.label import pseudolabel
 from udaseg.pseudo.refine import refine
 
-PICTURES, LABELS, DRAWN, REPEATS = 8, 32, 2, 3  # stages that read no picture are quick, and go through more
-STYLES = 2  # fewer than pictures: GTA5 has 8 pictures for each of Cityscapes
+PICTURES, LABELS, DRAWN, REPEATS = 8, 32, 2, 3  # stages that read no image are quick, and go through more
+STYLES = 2  # fewer than images: GTA5 has 8 images for each of Cityscapes
 SPACE = SPACES["cs19"]
-STEMS = [f"picture{i}" for i in range(LABELS)]
+STEMS = [f"image{i}" for i in range(LABELS)]
 BETA = 0.01
 
 
@@ -46,15 +46,15 @@ class Job:
     name: str
     stage: Callable[[Path], Any]
     files: Callable[[Path], Any]
-    pictures: int
+    images: int
     peers: dict[str, Callable[[Path], Any]]
 
 
 def world(root: Path, size: tuple[int, int]) -> tuple[LabelledSet, ImageSet, Path]:
-    """Write pictures of both domains, labels and predictions; give the sets and the predictions."""
+    """Write images of both domains, labels and predictions; give the sets and the predictions."""
     for name in ("source", "target", "label"):
         (root / name).mkdir()
-    drawn = [Pillow.fromarray(scene.picture(size, seed)) for seed in range(2 * DRAWN)]
+    drawn = [Pillow.fromarray(scene.image(size, seed)) for seed in range(2 * DRAWN)]
     palette, label_HW = flat_palette(SPACE), scene.labelled(size)[0]
     with PredictionsWriter(root, SPACE.classes, False) as writer:
         for i, stem in enumerate(STEMS):
@@ -78,13 +78,13 @@ def network(path: Path) -> Path:
     return path
 
 
-def each(function: Callable[[int], Any], pictures: int) -> None:
-    for _ in ordered(function, range(pictures)):
+def each(function: Callable[[int], Any], images: int) -> None:
+    for _ in map_in_order(function, range(images)):
         pass
 
 
 def as_published(paths: tuple[Path, Path, Path]) -> None:
-    """Do one picture as the published code does: whole transforms in float64, PNG as Pillow writes it by itself."""
+    """Do one image as the published code does: whole transforms in float64, PNG as Pillow writes it by itself."""
     source, target, out = paths
     image_HWC, other_HWC = (np.asarray(Pillow.open(path).convert("RGB")) for path in (source, target))
     Pillow.fromarray(by_definition(image_HWC, other_HWC, BETA)()).save(out)
@@ -175,7 +175,7 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
 
 
 def timed(call: Callable[[Path], Any]) -> tuple[float, float]:
-    """Give the seconds on the clock and those of the processor, children included, for all pictures."""
+    """Give the seconds on the clock and those of the processor, children included, for all images."""
     with tempfile.TemporaryDirectory() as out:
         clock, used = time.perf_counter(), _used()
         call(Path(out))
@@ -194,13 +194,13 @@ def measured(job: Job) -> dict[str, Any]:
     for _ in range(REPEATS):
         for name, call in calls.items():
             times[name].append(timed(call))
-    seconds = {name: statistics.median(clock for clock, _ in own) / job.pictures for name, own in times.items()}
-    processor = {name: statistics.median(used for _, used in own) / job.pictures for name, own in times.items()}
+    seconds = {name: statistics.median(clock for clock, _ in own) / job.images for name, own in times.items()}
+    processor = {name: statistics.median(used for _, used in own) / job.images for name, own in times.items()}
     return {
         "stage": job.name,
-        "pictures": job.pictures,
-        "seconds_a_picture": seconds,
-        "processor_seconds_a_picture": processor,
+        "images": job.images,
+        "seconds_a_image": seconds,
+        "processor_seconds_a_image": processor,
         "share_of_files": seconds["files"] / seconds["udaseg"],
         "share_of_files_by_processor": processor["files"] / processor["udaseg"],
         "ratio": {name: seconds[name] / seconds["udaseg"] for name in job.peers},
@@ -215,15 +215,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for job in jobs(Path(folder), size):
             found.append(row := measured(job))
-            clock, used = row["seconds_a_picture"], row["processor_seconds_a_picture"]
+            clock, used = row["seconds_a_image"], row["processor_seconds_a_image"]
             print(
-                f"{job.name:<40}{1 / clock['udaseg']:>7.1f} pictures/s ({1e3 * used['udaseg']:.0f} ms)"
-                f"   its files alone {1 / clock['files']:.1f} pictures/s ({1e3 * used['files']:.0f} ms):"
+                f"{job.name:<40}{1 / clock['udaseg']:>7.1f} images/s ({1e3 * used['udaseg']:.0f} ms)"
+                f"   its files alone {1 / clock['files']:.1f} images/s ({1e3 * used['files']:.0f} ms):"
                 f" {row['share_of_files']:.0%} ({row['share_of_files_by_processor']:.0%})"
             )
             for name in job.peers:
                 print(
-                    f"  {name}: {1 / clock[name]:.2f} pictures/s ({1e3 * used[name]:.0f} ms),"
+                    f"  {name}: {1 / clock[name]:.2f} images/s ({1e3 * used[name]:.0f} ms),"
                     f" {row['ratio'][name]:.1f}x ({row['ratio_by_processor'][name]:.1f}x)"
                 )
             sys.stdout.flush()

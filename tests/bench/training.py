@@ -1,4 +1,4 @@
-"""Training: udaseg's own step beside a plain loop in float32, and whether the pictures come as fast as the steps go."""
+"""Training: udaseg's own step beside a plain loop in float32, and whether the images come as fast as the steps go."""
 
 import itertools
 import json
@@ -26,15 +26,15 @@ from udaseg.models import build, devices
 from udaseg.models.complexity import complexity
 from udaseg.train import adversary as adversaries
 from udaseg.train import setup
-from udaseg.train.loop import Player, fit
+from udaseg.train.loop import Trainable, fit
 from udaseg.train.objectives import adaptation
 
 SPACE = SPACES["cs19"]
-FILES, PICTURES = 4, 2975  # files, in turns, stand for as many pictures as Cityscapes has: too many to keep in memory
+FILES, PICTURES = 4, 2975  # files, in turns, stand for as many images as Cityscapes has: too many to keep in memory
 GPU = DEVICE.type == "cuda"
 REPEATS, LOADED = 20 if GPU else 3, 24
 SIDE = 8192 if GPU else 2048  # of the matrices whose product tells what the machine can do at most
-# By the name of the network: its settings, and by how much smaller than the files its pictures are, on a CPU and on
+# By the name of the network: its settings, and by how much smaller than the files its images are, on a CPU and on
 # a GPU.
 NETWORKS = {
     "BiSeNet, ResNet-18": (config.Model(name="bisenet", backbone="resnet18", weights="none", bn="train"), (2, 2)),
@@ -49,10 +49,10 @@ class Enough(Exception):  # noqa: N818 - it ends a training that nobody needs th
 
 
 def world(root: Path, size: tuple[int, int]) -> LabelledSet:
-    """Write pictures with labels, and list them over and over."""
+    """Write images with labels, and list them over and over."""
     label_HW, everything = scene.labelled(size)[0], (np.arange(256, dtype=np.uint8), np.ones(256, bool))
     for i in range(FILES):
-        Pillow.fromarray(scene.picture(size, i)).save(root / f"image{i}.png")
+        Pillow.fromarray(scene.image(size, i)).save(root / f"image{i}.png")
         write_label(root / f"label{i}.png", np.roll(label_HW, 32 * i, 1), flat_palette(SPACE))
     records = [
         Labelled(f"{i}", root / f"image{i % FILES}.png", root / f"label{i % FILES}.png", None) for i in range(PICTURES)
@@ -97,13 +97,15 @@ def steps(
     training = config.Warmup(steps=10**6, save_every=10**6, batch=BATCH)
     model = setup.network(settings, SPACE.classes, 0, DEVICE)
     autocast, environment = setup.number_format(training, DEVICE)
-    players, asked, streams = {"model": Player(model, setup.optimizer(model, training))}, [], [stream]
+    trainables, asked, streams = {"model": Trainable(model, setup.optimizer(model, training))}, [], [stream]
     ours, calls = f"udaseg, {environment['precision']}", {}
     if target is None:
         calls["plain loop, fp32"] = plain(settings, stream)
     else:
-        opponents, asked = adversaries.games(config.Adversary(align="output"), model, len(SPACE), DEVICE, autocast)
-        players, streams = players | opponents, [stream, target]
+        opponents, asked = adversaries.build_adversaries(
+            config.Adversary(align="output"), model, len(SPACE), DEVICE, autocast
+        )
+        trainables, streams = trainables | opponents, [stream, target]
     times: dict[str, list[float]] = {ours: [], **{name: [] for name in calls}}
     held = 0
     begun = now()
@@ -122,14 +124,14 @@ def steps(
 
     with suppress(Enough):
         fit(
-            players,
+            trainables,
             adaptation(model, settings, autocast, asked),
             streams,
             training,
             out,
             seed=0,
             device=DEVICE,
-            watched=adversaries.WATCHED,
+            logged_only=adversaries.LOGGED_ONLY,
             progress=between,
         )
     return {name: own[1:] for name, own in times.items()}, held
@@ -143,7 +145,7 @@ def most() -> float:
 
 
 def given(stream: Stream) -> float:
-    """Tell how many pictures a second the loader gives, as `fit` asks for them."""
+    """Tell how many images a second the loader gives, as `fit` asks for them."""
     made = batches([stream], 0, range(LOADED // BATCH + 1), devices.workers(DEVICE))
     next(made)  # the first waits for the workers to start
     start = now()
@@ -171,7 +173,7 @@ def row(name: str, files: LabelledSet, size: tuple[int, int], out: Path) -> dict
         "gpu_memory_bytes": [held, aligned_held],
         "share_of_matrix_product": operations / own / most(),
         "ratio": {ours: other / own},
-        "loader": {"workers": devices.workers(DEVICE), "pictures_per_second": rate, "needed": need},
+        "loader": {"workers": devices.workers(DEVICE), "images_per_second": rate, "needed": need},
     }
 
 
@@ -183,7 +185,7 @@ def main() -> None:
     out, size = Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3]))
     alone()
     found = []
-    print(f"training, {BATCH} pictures a step, read from PNG of {size[0]}x{size[1]}; {CLOCK}")
+    print(f"training, {BATCH} images a step, read from PNG of {size[0]}x{size[1]}; {CLOCK}")
     with tempfile.TemporaryDirectory() as folder:
         files = world(Path(folder), size)
         for name in NETWORKS:
@@ -197,9 +199,9 @@ def main() -> None:
                 f" {1e3 * slower:.0f} ms: x{one['ratio'][ours]:.2f}\n  with an adversary on the output maps"
                 f" {1e3 * one['seconds_a_step_with_adversary']:.0f} ms, of two domains; without it"
                 f" {100 * one['share_of_matrix_product']:.0f}% of what a product of matrices reaches"
-                f"{on_gpu(one['gpu_memory_bytes'])}\n  the loader gives {loader['pictures_per_second']:.1f} pictures/s"
+                f"{on_gpu(one['gpu_memory_bytes'])}\n  the loader gives {loader['images_per_second']:.1f} images/s"
                 f" ({loader['workers']} processes beside), the steps take {loader['needed']:.1f}:"
-                f" x{loader['pictures_per_second'] / loader['needed']:.1f}",
+                f" x{loader['images_per_second'] / loader['needed']:.1f}",
                 flush=True,
             )
     out.write_text(json.dumps(found), encoding="utf-8")

@@ -19,12 +19,12 @@ def columns(values, size=SIZE) -> np.ndarray:
 
 
 def save(path: Path, array: np.ndarray, *, palette: bool = False) -> Path:
-    """Write an array as a picture: uint8 grey or RGB, uint16 grey; with `palette` as a palette PNG."""
+    """Write an array as an image: uint8 grey or RGB, uint16 grey; with `palette` as a palette PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(array)
+    image = Image.fromarray(array)
     if palette:
-        picture.putpalette([value for i in range(256) for value in (255 - i, i // 2, i)])
-    picture.save(path)
+        image.putpalette([value for i in range(256) for value in (255 - i, i // 2, i)])
+    image.save(path)
     return path
 
 

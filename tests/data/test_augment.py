@@ -8,7 +8,7 @@ from udaseg.data.augment import Pair, augment, distort, fit, inside, resize, res
 
 
 def coded(height, width):
-    """A picture whose red and green channels say where a pixel is, and a label that says the same."""
+    """An image whose red and green channels say where a pixel is, and a label that says the same."""
     rows, columns = np.mgrid[:height, :width]
     image = np.stack([rows, columns, np.zeros_like(rows)], axis=-1).astype(np.uint8)
     return Pair(image, (rows * 7 + columns).astype(np.uint8) % 250)

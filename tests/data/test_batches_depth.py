@@ -93,10 +93,10 @@ def write(folder, stem, size, depth):
 def test_depth_of_another_size_than_its_image_is_named(tmp_path):
     write(tmp_path, "a", (4, 6), (4, 6))
     write(tmp_path, "b", (4, 6), (5, 6))
-    pictures = open_labelled("folder", tmp_path, "train", SPACE)
-    assert (pictures.depth(0) == 500).all()
+    images = open_labelled("folder", tmp_path, "train", SPACE)
+    assert (images.depth(0) == 500).all()
     with pytest.raises(UdasegError, match=r"b\.png: expected the size of its image, 4x6, found 5x6"):
-        pictures.depth(1)
+        images.depth(1)
 
 
 def test_a_pair_has_no_depth_of_its_own():

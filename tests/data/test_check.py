@@ -59,7 +59,7 @@ def test_everything_wrong_is_listed_and_nothing_raises(tmp_path):
     assert errors["ids unknown to cityscapes"] == ("00005.png: [99]",)
     assert warnings["labels without an image"] == ("00002.png",)
     assert warnings["labels in which every pixel is ignored"] == ("00006.png",)
-    assert warnings["single-colour pictures"] == ("00007.png",)
+    assert warnings["single-colour images"] == ("00007.png",)
     assert warnings["links that lead out of the dataset"] == (f"00009.png -> {outside}",)
     assert warnings["11 images of 24966; 1 numbers are left out"] == ("2",)
     assert found(report, "note")["labels of another size than their image"] == ("00008.png: 12x16, its image 6x8",)
@@ -136,8 +136,8 @@ def test_class_counts(tmp_path):
     label(tmp_path / "gtFine/val/aachen/aachen_000000_000019_gtFine_labelIds.png", (7,))
     steps = []
     space = class_space(["sky", "road"])
-    pictures = open_labelled("cityscapes", tmp_path, "val", space)
-    counts = class_counts(pictures, lambda done, total: steps.append(done))
+    images = open_labelled("cityscapes", tmp_path, "val", space)
+    counts = class_counts(images, lambda done, total: steps.append(done))
     assert counts == {
         "classes": ["sky", "road"],
         "pixels": [18, 66],

@@ -26,22 +26,22 @@ from .corpora import (
 )
 
 CS19 = SPACES["cs19"]
-# Third-party pictures that may lie beside the checkout and are no part of it.
+# Third-party images that may lie beside the checkout and are no part of it.
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 
 
-def rows(pictures, i=0):
-    return pictures.label(i)[0].tolist()
+def rows(images, i=0):
+    return images.label(i)[0].tolist()
 
 
 def test_gta5(tmp_path):
-    pictures = open_labelled("gta5", gta5(tmp_path), "train", CS19)
-    assert [record.stem for record in pictures.records] == ["00001", "00002", "00003"]
-    assert rows(pictures) == list(TRAIN_IDS)
-    assert pictures.image(2).shape == (6, 8, 3)
-    assert pictures.coding == "cityscapes"
-    assert "label ids" in pictures.notes[0]
+    images = open_labelled("gta5", gta5(tmp_path), "train", CS19)
+    assert [record.stem for record in images.records] == ["00001", "00002", "00003"]
+    assert rows(images) == list(TRAIN_IDS)
+    assert images.image(2).shape == (6, 8, 3)
+    assert images.coding == "cityscapes"
+    assert "label ids" in images.notes[0]
     assert len(open_labelled("gta5", tmp_path, "train", CS19, limit=2)) == 2
     with pytest.raises(UdasegError, match="gta5 has no split 'val'"):
         open_images("gta5", tmp_path, "val")
@@ -50,10 +50,10 @@ def test_gta5(tmp_path):
 def test_gta5_labels_of_another_size_are_resized_to_their_image(tmp_path):
     gta5(tmp_path)
     label(tmp_path / "labels/00002.png", size=(12, 16))
-    pictures = open_labelled("gta5", tmp_path, "train", CS19)
-    assert any("resized" in note for note in pictures.notes)
-    assert pictures.label(1).shape == (6, 8)
-    assert set(rows(pictures, 1)) <= set(TRAIN_IDS)
+    images = open_labelled("gta5", tmp_path, "train", CS19)
+    assert any("resized" in note for note in images.notes)
+    assert images.label(1).shape == (6, 8)
+    assert set(rows(images, 1)) <= set(TRAIN_IDS)
 
 
 def test_gta5_train_ids_are_told_by_name_or_by_their_ids(tmp_path):
@@ -71,11 +71,11 @@ def test_gta5_train_ids_are_told_by_name_or_by_their_ids(tmp_path):
 
 
 def test_synthia_as_published(tmp_path):
-    pictures = open_labelled("synthia", synthia(tmp_path), "train", SPACES["syn16"])
-    assert rows(pictures) == [0, 1, 2, 8, 9, 12, 15, 255]
-    assert pictures.coding == "synthia"
-    assert "16-bit RGB" in pictures.notes[0]
-    assert pictures.depth(0)[0].tolist() == [100, 200, 300, 400, 500, 600, 700, 800]
+    images = open_labelled("synthia", synthia(tmp_path), "train", SPACES["syn16"])
+    assert rows(images) == [0, 1, 2, 8, 9, 12, 15, 255]
+    assert images.coding == "synthia"
+    assert "16-bit RGB" in images.notes[0]
+    assert images.depth(0)[0].tolist() == [100, 200, 300, 400, 500, 600, 700, 800]
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_synthia_in_its_other_encodings(tmp_path, folder, ending, ids, coding):
     for i in range(3):
         photo(tmp_path / f"RGB/{i}.png")
         label(tmp_path / folder / f"{i}{ending}.png", ids)
-    pictures = open_labelled("synthia", tmp_path, "train", SPACES["syn16"])
-    assert pictures.coding == coding
-    assert rows(pictures) == [0, 1, 2, 8, 9, 12, 15, 255]
-    assert folder in pictures.notes[0]
+    images = open_labelled("synthia", tmp_path, "train", SPACES["syn16"])
+    assert images.coding == coding
+    assert rows(images) == [0, 1, 2, 8, 9, 12, 15, 255]
+    assert folder in images.notes[0]
     with pytest.raises(UdasegError, match="there is no depth for it"):
-        pictures.depth(0)
+        images.depth(0)
 
 
 @pytest.mark.parametrize("ids", [(0,), (7, 8, 11), (255,), (40, 41), (0, 4, 5)])
@@ -118,11 +118,11 @@ def test_synthia_labels_that_contradict_their_directory_are_refused(tmp_path):
 
 @pytest.mark.parametrize("ending", ["labelIds", "labelTrainIds"])
 def test_cityscapes(tmp_path, ending):
-    pictures = open_labelled("cityscapes", cityscapes(tmp_path, ending=ending), "val", CS19)
-    stems = [record.stem for record in pictures.records]
+    images = open_labelled("cityscapes", cityscapes(tmp_path, ending=ending), "val", CS19)
+    stems = [record.stem for record in images.records]
     assert stems == ["aachen_000000_000019", "aachen_000001_000019", "bonn_000000_000019", "bonn_000001_000019"]
-    assert rows(pictures) == list(TRAIN_IDS)
-    assert ending in pictures.notes[0]
+    assert rows(images) == list(TRAIN_IDS)
+    assert ending in images.notes[0]
 
 
 def test_cityscapes_disparity_in_pixels(tmp_path):
@@ -137,18 +137,18 @@ def test_cityscapes_depth_is_told_by_disparity_and_camera(tmp_path):
     stems = [f"{city}/{city}_{i:06d}_000019" for city in ("aachen", "bonn") for i in range(2)]
     for stem in stems:
         save(tmp_path / f"disparity/val/{stem}_disparity.png", columns([0, 1, 257, 2561]).astype(np.uint16))
-    pictures = open_labelled("cityscapes", tmp_path, "val", CS19)
-    assert not pictures.has_depth
-    assert "depth: none; the disparity has no camera/ beside it" in pictures.notes
+    images = open_labelled("cityscapes", tmp_path, "val", CS19)
+    assert not images.has_depth
+    assert "depth: none; the disparity has no camera/ beside it" in images.notes
     for stem in stems[:3]:
         path = tmp_path / f"camera/val/{stem}_camera.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('{"extrinsic": {"baseline": 0.2}, "intrinsic": {"fx": 1000}}')
-    pictures = open_labelled("cityscapes", tmp_path, "val", CS19)
-    assert pictures.has_depth
-    assert pictures.depth(0)[0, :4].tolist() == [0, 0, 20_000, 2_000]
+    images = open_labelled("cityscapes", tmp_path, "val", CS19)
+    assert images.has_depth
+    assert images.depth(0)[0, :4].tolist() == [0, 0, 20_000, 2_000]
     with pytest.raises(UdasegError, match=r"bonn_000001_000019_camera\.json: .*found no file") as caught:
-        pictures.depth(3)
+        images.depth(3)
     assert "camera_trainvaltest.zip" in caught.value.hint
 
 
@@ -164,9 +164,9 @@ def test_cityscapes_depth_is_told_by_disparity_and_camera(tmp_path):
 def test_mapillary(tmp_path, folder, ids, coding, disk, split):
     photo(tmp_path / disk / "images/é 1.jpg")
     label(tmp_path / disk / folder / "é 1.png", ids, palette=True)
-    pictures = open_labelled("mapillary", tmp_path, split, CS19)
-    assert pictures.coding == coding
-    assert rows(pictures) == list(TRAIN_IDS)
+    images = open_labelled("mapillary", tmp_path, split, CS19)
+    assert images.coding == coding
+    assert rows(images) == list(TRAIN_IDS)
 
 
 def test_mapillary_labels_of_v2_in_the_place_of_v1_are_refused(tmp_path):
@@ -216,9 +216,9 @@ def test_crosscity_mixes_extensions_and_cities(tmp_path):
     ],
 )
 def test_own_data_says_what_its_ids_mean(tmp_path, classes, ids, labels):
-    pictures = open_labelled("folder", own(tmp_path, classes=classes, ids=ids), "train", class_space(["road", "car"]))
-    assert rows(pictures)[:3] == labels
-    assert [record.stem for record in pictures.records] == ["a", "b"]
+    images = open_labelled("folder", own(tmp_path, classes=classes, ids=ids), "train", class_space(["road", "car"]))
+    assert rows(images)[:3] == labels
+    assert [record.stem for record in images.records] == ["a", "b"]
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 13, 40])
@@ -230,12 +230,10 @@ def test_own_data_of_any_number_of_classes(tmp_path, count):
 
 
 def test_own_data_may_lack_classes_of_the_space_and_says_so(tmp_path):
-    pictures = open_labelled(
-        "folder", own(tmp_path, classes="names: [car, ship]"), "train", class_space(["road", "car"])
-    )
-    assert "classes without labels: road" in pictures.notes
-    assert "labels of no class, ignored: ship" in pictures.notes
-    assert rows(pictures)[:2] == [1, 255]
+    images = open_labelled("folder", own(tmp_path, classes="names: [car, ship]"), "train", class_space(["road", "car"]))
+    assert "classes without labels: road" in images.notes
+    assert "labels of no class, ignored: ship" in images.notes
+    assert rows(images)[:2] == [1, 255]
     with pytest.raises(UdasegError, match="no class 'sky'"):
         open_labelled("folder", tmp_path, "train", class_space(["sky"]))
 
@@ -304,8 +302,8 @@ def test_missing_depth_is_listed_and_spare_labels_are_noted(tmp_path):
     with pytest.raises(UdasegError, match=r"expected a depth map .*: 0000001\.png"):
         open_labelled("synthia", tmp_path, "train", CS19)
     (tmp_path / "RGB/0000001.png").unlink()
-    pictures = open_labelled("synthia", tmp_path, "train", CS19)
-    assert "1 labels have no image and are not used" in pictures.notes
+    images = open_labelled("synthia", tmp_path, "train", CS19)
+    assert "1 labels have no image and are not used" in images.notes
 
 
 def test_two_files_of_one_stem_are_refused(tmp_path):
@@ -324,9 +322,9 @@ def test_an_empty_split_is_refused(tmp_path):
 def test_names_with_spaces_and_signs_work_and_hidden_files_do_not_count(tmp_path):
     own(tmp_path, names=("bild ä 1", "東京.2"))
     (tmp_path / "train/images/._bild ä 1.jpg").write_bytes(b"x")
-    pictures = open_labelled("folder", tmp_path, "train", class_space(["road", "car"]))
-    assert [record.stem for record in pictures.records] == ["bild ä 1", "東京.2"]
-    assert rows(pictures, 1)[:2] == [0, 1]
+    images = open_labelled("folder", tmp_path, "train", class_space(["road", "car"]))
+    assert [record.stem for record in images.records] == ["bild ä 1", "東京.2"]
+    assert rows(images, 1)[:2] == [0, 1]
 
 
 def test_linked_roots_and_folders_are_usual(tmp_path):
@@ -373,19 +371,19 @@ def test_layouts_are_told_apart(tmp_path):
 @pytest.mark.parametrize(("name", "split", "count"), [("airsim", "val", 166), ("camvid", "val", 101)])
 def test_real_folders(name, split, count):
     space = class_space(["road", "building", "fence", "pole", "vegetation", "sky", "car"])
-    pictures = open_labelled("folder", DATA / name, split, space, coding="trainids")
-    assert len(pictures) == count
-    values = np.unique(np.concatenate([np.unique(pictures.label(i)) for i in range(0, count, 10)]))
+    images = open_labelled("folder", DATA / name, split, space, coding="trainids")
+    assert len(images) == count
+    values = np.unique(np.concatenate([np.unique(images.label(i)) for i in range(0, count, 10)]))
     assert set(values.tolist()) <= {*range(7), 255}
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not here")
 def test_real_cityscapes():
-    pictures = open_labelled("cityscapes", SAMPLES / "cityscapes", "train", CS19)
-    assert len(pictures) == 3
-    shares = np.bincount(pictures.label(0).ravel(), minlength=256) / 2048 / 1024
+    images = open_labelled("cityscapes", SAMPLES / "cityscapes", "train", CS19)
+    assert len(images) == 3
+    shares = np.bincount(images.label(0).ravel(), minlength=256) / 2048 / 1024
     assert shares[0] > 0.2
-    sky = pictures.image(0)[pictures.label(0) == 10]
+    sky = images.image(0)[images.label(0) == 10]
     assert sky[:, 2].mean() > 150
 
 

@@ -31,7 +31,7 @@ def noise(size, seed, low=0, high=256):
     return np.random.default_rng(seed).integers(low, high, (*size, 3), dtype=np.uint8)
 
 
-def picture(size, seed):
+def image(size, seed):
     """Smooth over many scales, as photographs are."""
     rng = np.random.default_rng(seed)
     spectrum = np.fft.rfft2(rng.standard_normal((*size, 3)), axes=(0, 1))
@@ -57,7 +57,7 @@ def test_equals_the_definition(size, beta, window):
 
 
 def test_a_large_picture_equals_the_definition():
-    source, target = picture((526, 957), 0), picture((526, 957), 1)
+    source, target = image((526, 957), 0), image((526, 957), 1)
     style = fda.low_band(target, 0.1)
     expected = definition(source, target, 52, 52)
     assert np.abs(fda.transfer(source, style) - expected).max() < 1e-3
@@ -123,7 +123,7 @@ def test_checkerboard_survives():
 
 
 def test_a_flat_picture_takes_a_defined_style():
-    target = picture((48, 96), 2)
+    target = image((48, 96), 2)
     out = fda.transfer(np.full((48, 96, 3), 77, np.uint8), fda.low_band(target, 0.1))
     np.testing.assert_allclose(out.mean(axis=(0, 1)), target.mean(axis=(0, 1)), atol=1e-3)
     np.testing.assert_allclose(out[0, 0], out.max(axis=(0, 1)), atol=1e-3)  # every cosine starts at phase 0
@@ -157,7 +157,7 @@ def test_a_view_is_as_good_as_an_array():
 
 def test_errors_say_what_to_do():
     style = fda.low_band(noise((16, 24), 0), 0.1)
-    with pytest.raises(UdasegError, match="picture is 16x20x3, style is 16x24x3") as error:
+    with pytest.raises(UdasegError, match="image is 16x20x3, style is 16x24x3") as error:
         fda.stylize(noise((16, 20), 0), style)
     assert "resize" in error.value.hint
     for beta in (-0.1, 1.5, float("nan")):
@@ -168,7 +168,7 @@ def test_errors_say_what_to_do():
 
 
 class Target:
-    """Flat pictures of another size than the source's, grey level 50 i."""
+    """Flat images of another size than the source's, grey level 50 i."""
 
     def __len__(self):
         return 4

@@ -6,13 +6,13 @@ import pytest
 from PIL import Image
 
 from udaseg.data import read_depth, read_image, read_label_ids, read_train_ids, write_label
-from udaseg.data.images.read import picture_size
+from udaseg.data.images.read import image_size
 from udaseg.errors import UdasegError
 from udaseg.labels import class_space, flat_palette
 
 from .corpora import SYNTHIA_IDS, columns, label, photo, png16, save, synthia_label
 
-# Third-party pictures that may lie beside the checkout and are no part of it.
+# Third-party images that may lie beside the checkout and are no part of it.
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 
 
@@ -27,8 +27,8 @@ def test_every_filter_of_a_16_bit_png_is_undone_exactly(tmp_path, filters):
 def test_synthia_ids_are_in_the_red_plane_where_pillow_sees_zeros(tmp_path):
     path = synthia_label(tmp_path / "0000000.png")
     assert np.array_equal(read_label_ids(path, "synthia"), columns(SYNTHIA_IDS))
-    with Image.open(path) as picture:
-        assert not np.array(picture)[..., 0].any()
+    with Image.open(path) as image:
+        assert not np.array(image)[..., 0].any()
 
 
 def test_a_palette_png_gives_indices_and_a_grey_one_values(tmp_path):
@@ -72,7 +72,7 @@ def test_images_come_as_rgb_whatever_their_mode(tmp_path):
         assert image.flags.writeable
     assert np.array_equal(read_image(tmp_path / "RGB.png"), pixels)
     assert np.array_equal(read_image(tmp_path / "RGBA.png"), pixels)
-    assert picture_size(tmp_path / "L.png") == (4, 5)
+    assert image_size(tmp_path / "L.png") == (4, 5)
 
 
 def test_pseudo_labels_come_back_as_written(tmp_path):
@@ -102,7 +102,7 @@ READERS = {
     "label": lambda path: read_label_ids(path, "cityscapes"),
     "synthia": lambda path: read_label_ids(path, "synthia"),
     "depth": read_depth,
-    "size": picture_size,
+    "size": image_size,
 }
 
 
@@ -120,7 +120,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path, reader):
     read, path = READERS[reader], tmp_path / "frame 1.png"
     with pytest.raises(UdasegError, match=r"frame 1\.png"):
         read(path)
-    for data in (b"", b"not a picture at all, just text", b"\x89PNG\r\n\x1a\n"):
+    for data in (b"", b"not an image at all, just text", b"\x89PNG\r\n\x1a\n"):
         path.write_bytes(data)
         with pytest.raises(UdasegError, match=r"frame 1\.png"):
             read(path)
@@ -203,5 +203,5 @@ def test_pictures_of_a_turned_camera_are_upright(tmp_path, suffix):
     exif[0x0112] = 6  # turned: above is to the right
     held.save(path, exif=exif)
     assert read_image(path).shape == (24, 16, 3)
-    assert picture_size(path) == (24, 16)
+    assert image_size(path) == (24, 16)
     assert read_image(path)[:, -1].min() > 200 > 50 > read_image(path)[:, 0].max()

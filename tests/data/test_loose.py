@@ -1,4 +1,4 @@
-"""Pictures without a dataset: folders, single files, animations; and videos, of which frames have to be made."""
+"""Images without a dataset: folders, single files, animations; and videos, of which frames have to be made."""
 
 import numpy as np
 import pytest
@@ -59,8 +59,8 @@ def test_what_holds_no_picture_says_where_there_are_some(tmp_path):
     (tmp_path / "list.csv").write_text("")
     with pytest.raises(UdasegError) as caught:
         open_shots(tmp_path)
-    assert caught.value.hint == "name one of its directories with pictures: monday"
-    for place, words in (("nowhere", "there is no picture"), ("empty", "holds no png"), ("list.csv", "found .csv")):
+    assert caught.value.hint == "name one of its directories with images: monday"
+    for place, words in (("nowhere", "there is no image"), ("empty", "holds no png"), ("list.csv", "found .csv")):
         with pytest.raises(UdasegError, match=words):
             open_shots(tmp_path / place)
 

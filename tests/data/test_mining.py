@@ -75,7 +75,7 @@ def test_batches_show_the_rare_class_and_are_the_same_after_a_resume_and_from_wo
     mined, plain = stream(Mining(1.0, (9,))), stream(None)
     alone = list(batches([mined], 1, range(8), 0))
     shown = torch.cat([(batch["target_label"] == 9).flatten(1).any(1) for batch in alone])
-    assert shown.sum() == 16  # every second picture has it
+    assert shown.sum() == 16  # every second image has it
     chance = [(Batches([plain], 1)[step]["target_label"] == 9).any().item() for step in range(8)]
     assert sum(chance) < 4
     again = list(batches([mined], 1, range(4, 8), 2))

@@ -22,11 +22,11 @@ def noise(size, dtype):
 @pytest.mark.parametrize("size", SIZES)
 def test_pillow_reads_what_was_written(size, photograph):
     values = noise(size, np.uint8)
-    with Image.open(io.BytesIO(png.encode(values, photograph=photograph))) as picture:
-        picture.verify()  # the sums of all chunks
-    with Image.open(io.BytesIO(png.encode(values, photograph=photograph))) as picture:
-        assert (picture.format, picture.mode) == ("PNG", "RGB")
-        np.testing.assert_array_equal(np.asarray(picture), values)
+    with Image.open(io.BytesIO(png.encode(values, photograph=photograph))) as image:
+        image.verify()  # the sums of all chunks
+    with Image.open(io.BytesIO(png.encode(values, photograph=photograph))) as image:
+        assert (image.format, image.mode) == ("PNG", "RGB")
+        np.testing.assert_array_equal(np.asarray(image), values)
 
 
 @pytest.mark.parametrize("size", SIZES)

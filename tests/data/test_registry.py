@@ -82,52 +82,52 @@ def test_a_list_that_names_something_else(tmp_path, content, said):
 
 
 def test_labels_are_writable_train_ids(tmp_path):
-    pictures = open_labelled("cityscapes", cityscapes(tmp_path), "val", CS19)
-    labels = pictures.label(0)
+    images = open_labelled("cityscapes", cityscapes(tmp_path), "val", CS19)
+    labels = images.label(0)
     assert labels.dtype == np.uint8
     assert labels[0].tolist() == list(TRAIN_IDS)
     labels[:] = 0
-    assert pictures.label(0)[0].tolist() == list(TRAIN_IDS)
-    assert pickle.loads(pickle.dumps(pictures)).label(0)[0].tolist() == list(TRAIN_IDS)
+    assert images.label(0)[0].tolist() == list(TRAIN_IDS)
+    assert pickle.loads(pickle.dumps(images)).label(0)[0].tolist() == list(TRAIN_IDS)
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_labels_stay_within_their_space(tmp_path, space):
-    pictures = open_labelled("cityscapes", cityscapes(tmp_path), "val", SPACES[space])
-    expected = pictures.table[np.array(CITYSCAPES_IDS)]
-    assert np.array_equal(pictures.label(0)[0], expected)
+    images = open_labelled("cityscapes", cityscapes(tmp_path), "val", SPACES[space])
+    expected = images.table[np.array(CITYSCAPES_IDS)]
+    assert np.array_equal(images.label(0)[0], expected)
     assert set(expected.tolist()) <= {*range(len(SPACES[space])), 255}
 
 
 def test_an_id_the_coding_does_not_know_is_refused(tmp_path):
     cityscapes(tmp_path)
     path = label(tmp_path / "gtFine/val/aachen/aachen_000000_000019_gtFine_labelIds.png", (7, 8, 60, 99))
-    pictures = open_labelled("cityscapes", tmp_path, "val", CS19)
+    images = open_labelled("cityscapes", tmp_path, "val", CS19)
     with pytest.raises(UdasegError, match=rf"{path.name}: expected ids of the coding 'cityscapes', found \[60, 99\]"):
-        pictures.label(0)
+        images.label(0)
 
 
 @pytest.mark.parametrize("size", [(7, 8), (3, 4), (60, 80)])
 def test_a_label_of_another_size_than_its_image_is_refused(tmp_path, size):
     cityscapes(tmp_path)
     label(tmp_path / "gtFine/val/bonn/bonn_000000_000019_gtFine_labelIds.png", size=size)
-    pictures = open_labelled("cityscapes", tmp_path, "val", CS19)
+    images = open_labelled("cityscapes", tmp_path, "val", CS19)
     with pytest.raises(
         UdasegError, match=rf"bonn_000000.*expected the size of its image, 6x8, found {size[0]}x{size[1]}"
     ):
-        pictures.label(2)
+        images.label(2)
 
 
 def test_readers_close_their_files_and_keep_no_memory(tmp_path):
     for i in range(3):
         photo(tmp_path / f"images/{i}.png", (100, 100), seed=i)
         label(tmp_path / f"labels/{i}.png", size=(100, 100))
-    pictures = open_labelled("gta5", tmp_path, "train", CS19)
+    images = open_labelled("gta5", tmp_path, "train", CS19)
 
     def read(times):
         for i in range(times):
-            pictures.image(i % 3)
-            pictures.label(i % 3)
+            images.image(i % 3)
+            images.label(i % 3)
 
     read(50)
     opened = len(list(FILES.iterdir())) if FILES.is_dir() else 0
@@ -139,6 +139,6 @@ def test_readers_close_their_files_and_keep_no_memory(tmp_path):
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert grown < 100 * 100  # one label; a thousand pictures were read
+    assert grown < 100 * 100  # one label; a thousand images were read
     if opened:
         assert len(list(FILES.iterdir())) == opened

@@ -16,7 +16,7 @@ def drawn(shown, count=SPAN, key=(0,)):
 def test_a_rare_class_is_seen_as_often_as_the_common_one():
     shown = np.zeros((100, 2), bool)
     shown[:, 0] = True
-    shown[:4] = False, True  # 4 pictures show class 1 alone, 96 class 0
+    shown[:4] = False, True  # 4 images show class 1 alone, 96 class 0
     rare = (drawn(shown) < 4).mean()
     assert 0.45 < rare < 0.55
 
@@ -26,7 +26,7 @@ def test_the_share_of_a_class_follows_the_published_weights():
     shown = np.repeat(np.eye(3, dtype=bool), 10, axis=0)
     shares = np.bincount(drawn(shown) // 10, minlength=3) / SPAN
     np.testing.assert_allclose(shares, 1 / 3, atol=0.03)
-    # Class 0 is on every picture: its share stays above a half, and the others get most of the draws.
+    # Class 0 is on every image: its share stays above a half, and the others get most of the draws.
     shown[:, 0] = True
     counts = np.bincount(drawn(shown) // 10, minlength=3) / SPAN
     assert counts[1] + counts[2] > 0.8

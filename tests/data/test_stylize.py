@@ -1,4 +1,4 @@
-"""A whole set in the style of another: which picture got which style, and what was read for it."""
+"""A whole set in the style of another: which image got which style, and what was read for it."""
 
 import json
 from collections import Counter

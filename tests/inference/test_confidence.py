@@ -170,10 +170,10 @@ def test_any_shape_comes_to_what_its_pixels_do(seed):
 
 
 def test_threads_do_not_disturb_each_other():
-    pictures = [some_logits(seed=seed) for seed in range(12)]
-    alone = [label_and_confidence(p, 64, 72, True) for p in pictures]
+    images = [some_logits(seed=seed) for seed in range(12)]
+    alone = [label_and_confidence(p, 64, 72, True) for p in images]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda p: label_and_confidence(p, 64, 72, True), pictures))
+        together = list(pool.map(lambda p: label_and_confidence(p, 64, 72, True), images))
     for (a, b), (c, d) in zip(alone, together, strict=True):
         np.testing.assert_array_equal(a, c)
         np.testing.assert_array_equal(b, d)

@@ -50,7 +50,7 @@ def model(tmp_path_factory):
 
 
 def full_size(runner, i, settings):
-    """Average the views of a picture at the size of its label, by the book."""
+    """Average the views of an image at the size of its label, by the book."""
     total = torch.zeros(1, 3, 64, 96)
     for scale in settings.scales:
         size = (round(64 * scale), round(96 * scale))

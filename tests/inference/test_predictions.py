@@ -123,7 +123,7 @@ def test_a_part_that_a_power_cut_has_truncated_counts_as_missing(tmp_path):
 
 @pytest.mark.parametrize("stem", ["../x", "/etc/x", "a/b", "a\\b", "", ".", "..", ".hidden", "a\nb", "a\0b", "x" * 201])
 def test_refuses_names_that_lead_out_of_the_folder(tmp_path, stem):
-    with PredictionsWriter(tmp_path, CLASSES, True) as writer, pytest.raises(UdasegError, match="name of a picture"):
+    with PredictionsWriter(tmp_path, CLASSES, True) as writer, pytest.raises(UdasegError, match="name of an image"):
         writer.put(stem, logits_of("a"), 32, 40)
 
 
@@ -180,7 +180,7 @@ def set_dataset(file, value, **attributes):
         (lambda f: f.attrs.__setitem__("classes", 3), "`classes`"),
         (lambda f: f.attrs.__setitem__("classes", [1, 2, 3]), "`classes`"),
         (lambda f: f.attrs.__setitem__("align_corners", "yes"), "`align_corners`"),
-        (lambda f: f["logits"].create_dataset("..", data=[1]), "not the name of a picture"),
+        (lambda f: f["logits"].create_dataset("..", data=[1]), "not the name of an image"),
         (lambda f: f.create_dataset("logits/deep/b", data=[1]), "`deep` is not stored"),
         (lambda f: set_dataset(f, np.zeros((3, 4, 5), np.float32)), "float32"),
         (lambda f: set_dataset(f, np.zeros((4, 4, 5), np.float16)), r"\[4, 4, 5\]"),

@@ -1,4 +1,4 @@
-"""Several views of a picture: scales and the mirror image, averaged as logits or as probabilities."""
+"""Several views of an image: scales and the mirror image, averaged as logits or as probabilities."""
 
 import time
 
@@ -182,7 +182,7 @@ def test_statistics_are_taken_of_frozen_layers_too(tmp_path):
 
 
 def test_a_layer_that_sees_one_value_in_each_batch_keeps_its_statistics(tmp_path):
-    """BiSeNet pools a picture to 1x1, and batches of one have no variance there."""
+    """BiSeNet pools an image to 1x1, and batches of one have no variance there."""
     network = models.construct(BISENET, 3)
     for name, value in network.state_dict().items():
         if name.endswith("running_var"):

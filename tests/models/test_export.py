@@ -35,7 +35,7 @@ def image():
 
 
 def labels(logits: torch.Tensor, facts: dict) -> np.ndarray:
-    """Bring logits to a picture's size as a stranger would, from the facts alone."""
+    """Bring logits to an image's size as a stranger would, from the facts alone."""
     full = interpolate(logits, size=facts["size"], mode="bilinear", align_corners=facts["align_corners"])
     return full.argmax(1)[0].numpy()
 
@@ -57,7 +57,7 @@ def test_an_onnx_file_labels_pictures_in_another_runtime(model, image, tmp_path)
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     found = export.export(model, "onnx", SIZE, tmp_path / "model.onnx", [image])
-    assert found.pictures == export.RANDOM + 1
+    assert found.images == export.RANDOM + 1
     assert found.difference < 1e-3
     assert found.agreeing > 0.999
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
@@ -121,7 +121,7 @@ def test_the_comparison_counts_pixels_and_takes_the_largest_difference():
     one = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])
     other = torch.tensor([[[[1.0, 2.5]], [[0.0, 1.0]]]])
     found = export.compare(lambda image: one, lambda image: other, [torch.zeros(1, 3, 1, 2)] * 2, False)
-    assert (found.pictures, found.difference, found.spread, found.agreeing) == (2, 2.5, 1.0, 0.5)
+    assert (found.images, found.difference, found.spread, found.agreeing) == (2, 2.5, 1.0, 0.5)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "onnx"])

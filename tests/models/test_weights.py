@@ -56,12 +56,12 @@ def test_imagenet_weights_come_from_the_cache(hub):
 def test_imagenet_weights_are_refitted_to_the_colour_convention(hub, color):
     hub.mkdir(parents=True)
     torch.save(pretrained(), hub / "resnet18-f37072fd.pth")
-    picture = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     maps = []
     for convention in ("rgb-imagenet", color):
         backbone = models.build(settings(color=convention), NAMES).backbone.eval()
         with torch.no_grad():
-            maps.append(backbone.bn1(backbone.conv1(normalise(picture, convention)))[..., 2:-2, 2:-2])
+            maps.append(backbone.bn1(backbone.conv1(normalise(image, convention)))[..., 2:-2, 2:-2])
     torch.testing.assert_close(maps[0], maps[1], atol=1e-4, rtol=1e-4)
 
 

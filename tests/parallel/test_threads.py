@@ -1,6 +1,6 @@
 import pytest
 
-from udaseg.parallel.threads import counted, ordered
+from udaseg.parallel.threads import map_in_order, with_progress
 
 
 def test_results_come_in_order_and_few_are_under_way():
@@ -10,11 +10,11 @@ def test_results_come_in_order_and_few_are_under_way():
         started.append(i)
         return i
 
-    results = ordered(work, range(10_000))
+    results = map_in_order(work, range(10_000))
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     assert len(started) < 1_000
     results.close()
-    assert list(ordered(work, range(50))) == list(range(50))
+    assert list(map_in_order(work, range(50))) == list(range(50))
 
 
 def test_the_first_error_ends_it():
@@ -23,7 +23,7 @@ def test_the_first_error_ends_it():
             raise ValueError(i)
         return i
 
-    results = ordered(work, range(100))
+    results = map_in_order(work, range(100))
     assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="5"):
         next(results)
@@ -31,5 +31,5 @@ def test_the_first_error_ends_it():
 
 def test_progress_is_told_of_every_result():
     told = []
-    assert list(counted("abc", 3, lambda done, total: told.append((done, total)))) == ["a", "b", "c"]
+    assert list(with_progress("abc", 3, lambda done, total: told.append((done, total)))) == ["a", "b", "c"]
     assert told == [(1, 3), (2, 3), (3, 3)]

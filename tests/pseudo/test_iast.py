@@ -42,7 +42,7 @@ def test_follows_the_published_formula(chosen):
         pool = [theta, *confidence[label == c].tolist()]
         own = np.percentile(pool, 100 * (1 - chosen.alpha * theta**chosen.gamma))
         assert moved[c] == pytest.approx(min(chosen.beta * theta + (1 - chosen.beta) * own, 0.999))
-    assert moved[3] == thetas[3]  # not in the picture
+    assert moved[3] == thetas[3]  # not in the image
 
 
 def test_thresholds_stay_below_one():

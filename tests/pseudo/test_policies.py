@@ -140,7 +140,7 @@ def test_a_stride_estimates_from_fewer_pixels(predictions, tmp_path):
 
 
 def iast_by_hand(predictions, settings):
-    """Follow the pictures one by one on plain lists."""
+    """Follow the images one by one on plain lists."""
     theta, labels = np.full(4, settings.start), {}
     for stem in sorted(STEMS):
         label, confidence = label_and_confidence(predictions.logits(stem), *SIZE, False)

@@ -37,17 +37,17 @@ def by_sorting(values, p):
 
 
 @st.composite
-def pictures(draw):
+def images(draw):
     confidence = draw(confidences)
     label = draw(arrays(np.uint8, len(confidence), elements=st.sampled_from([0, 1, 2, 255])))
     return label, confidence
 
 
 @settings(max_examples=150, deadline=None)
-@given(pictures(), shares)
+@given(images(), shares)
 @example((np.zeros(20, np.uint8), np.full(20, 0.054580696, np.float32)), 0.05)  # at the edge of a bin
-def test_is_the_order_statistic_to_the_width_of_a_bin(picture, p):
-    label, confidence = picture
+def test_is_the_order_statistic_to_the_width_of_a_bin(image, p):
+    label, confidence = image
     thresholds = cbst_thresholds(counted(label, confidence), p)
     for c in range(CLASSES):
         own = confidence[label == c]
@@ -60,7 +60,7 @@ def test_is_the_order_statistic_to_the_width_of_a_bin(picture, p):
 
 
 @settings(max_examples=50, deadline=None)
-@given(pictures(), pictures(), shares)
+@given(images(), images(), shares)
 def test_merging_is_union_and_order_does_not_matter(one, other, p):
     label, confidence = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
     whole = counted(label, confidence)
@@ -73,9 +73,9 @@ def test_merging_is_union_and_order_does_not_matter(one, other, p):
 
 
 @settings(max_examples=50, deadline=None)
-@given(pictures())
-def test_a_larger_share_never_raises_a_threshold(picture):
-    histogram = counted(*picture)
+@given(images())
+def test_a_larger_share_never_raises_a_threshold(image):
+    histogram = counted(*image)
     for policy in (cbst_thresholds, st_thresholds):
         falling = np.array([policy(histogram, p) for p in (0.25, 0.5, 0.75, 1.0)])
         # A rank of 0 gives 1, the highest there is.

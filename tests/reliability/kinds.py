@@ -92,9 +92,7 @@ def _prototypes(place: Path) -> Path:
 
 def _mixtures(place: Path) -> Path:
     means, variances = NOISE.random((3, 2, 3)), NOISE.random((3, 2, 3)) + 0.3
-    depth_density.write(
-        place / "gmm.h5", depth_density.Mixtures(np.full((3, 2), 0.5), means, variances, CLASSES, (8, 16))
-    )
+    depth_density.write(place / "gmm.h5", depth_density.Gmm(np.full((3, 2), 0.5), means, variances, CLASSES, (8, 16)))
     return place / "gmm.h5"
 
 
@@ -224,7 +222,7 @@ toy: {rounds: 2}
 READ = (
     Kind("image.png", lambda p: photo(p / "a.png", (20, 30)), read.read_image, exact=True),
     Kind("image.jpg", lambda p: photo(p / "a.jpg", (20, 30)), read.read_image),
-    Kind("picture_size", lambda p: photo(p / "a.png", (20, 30)), read.picture_size, exact=True),
+    Kind("image_size", lambda p: photo(p / "a.png", (20, 30)), read.image_size, exact=True),
     Kind("shot.jpg", _turned, _shots),
     Kind("film.gif", _animation, _shots),
     Kind("label.png", lambda p: label(p / "a.png", size=(20, 30), palette=True),
@@ -259,12 +257,12 @@ READ = (
     Kind("classes.yaml, ids", _text("classes.yaml", "names: [road, car]\nids: {3: road, 4: 1}\nignore: 0\n"
          "palette: [[1, 2, 3], [4, 5, 6]]\n"), _classes, YAML),
     Kind("stats.json", _text("stats.json", json.dumps(STATS)), lambda p: class_counts.read_pixels(p, CLASSES), JSON),
-    Kind("stats.json, pictures", _text("stats.json", json.dumps(STATS)),
+    Kind("stats.json, images", _text("stats.json", json.dumps(STATS)),
          lambda p: class_counts.read_shown(p, CLASSES, ("a", "b")), JSON),
     Kind("thresholds.json", _text("thresholds.json", json.dumps(THRESHOLDS)),
          lambda p: [read_thresholds(p, CLASSES)[key] for key in ("threshold", "predicted", "kept")], JSON),
     Kind("log.jsonl, loss", _text("log.jsonl", LOG), state.last_loss, (*BYTES, json_line, json_line, json_line)),
-    Kind("log.jsonl, doubts", _text("log.jsonl", LOG), adversary.doubts, (*BYTES, json_line, json_line)),
+    Kind("log.jsonl, doubts", _text("log.jsonl", LOG), adversary.training_warnings, (*BYTES, json_line, json_line)),
     Kind("log.jsonl, resumed", _text("log.jsonl", LOG), lambda p: state.Log(p, 300) and None, (*BYTES, json_line)),
     Kind("log.jsonl, report", _text("log.jsonl", LOG), lambda p: read_log(p, finished=True) and None,
          (*BYTES, json_line, json_line)),

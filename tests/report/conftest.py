@@ -112,10 +112,10 @@ class FakeRun:
         for i in range(5):
             label = self.labels(i, 0.0)
             label[self.noise(i) < ignored] = 255
-            picture = Image.fromarray(label).convert("L").convert("P")
-            picture.frombytes(label.tobytes())
-            picture.putpalette([*self.palette.ravel().tolist(), *[0] * (768 - 3 * len(self.palette))])
-            picture.save(folder / f"labels/train_{i:06d}.png")
+            image = Image.fromarray(label).convert("L").convert("P")
+            image.frombytes(label.tobytes())
+            image.putpalette([*self.palette.ravel().tolist(), *[0] * (768 - 3 * len(self.palette))])
+            image.save(folder / f"labels/train_{i:06d}.png")
 
     def images(self) -> dict[str, Path]:
         folder = self.root.parent / "photos"
@@ -149,9 +149,9 @@ class FakeRun:
         c = len(self.classes)
         predicted = [10 ** (6 - i % 4) for i in range(c)]
         kept = [round(value * 0.2) for value in predicted]
-        self.stage("stylize", {"pictures": 400}, source="data/gta5", target="data/cityscapes")
+        self.stage("stylize", {"images": 400}, source="data/gta5", target="data/cityscapes")
         self.training("warmup", source="data/gta5")
-        self.stage("predict", {"pictures": 5}, model="runs/demo/warmup", target="data/cityscapes")
+        self.stage("predict", {"images": 5}, model="runs/demo/warmup", target="data/cityscapes")
         self.pseudolabel("pseudolabel", [0.9 - 0.02 * i for i in range(c)], predicted, kept)
         self.refine("refine", [50 + i for i in range(c)], kept, [value // 2 for value in kept])
         self.stage("prototypes", {"features": 256}, model="runs/demo/warmup")

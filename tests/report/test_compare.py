@@ -127,7 +127,7 @@ def test_what_cannot_be_compared_is_said(write, tmp_path):
         bounds = [write("d", [0.2, 0.2], recipe="x"), write("e", [0.2, 0.2], recipe="y")]
         rows(write("f", [0.1, 0.1]), oracle=bounds)
     (said,) = doubts(rows(write("g", [0.2, 0.2]), write("h", [0.2, 0.2], recipe="x", images=7)))
-    assert said == "the runs are scored on different numbers of pictures: 5; 7"
+    assert said == "the runs are scored on different numbers of images: 5; 7"
 
 
 def test_published_numbers_stand_beside_the_runs_of_their_recipe(write):

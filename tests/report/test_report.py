@@ -1,4 +1,4 @@
-"""What a reader of the page meets: numbers, names, pictures, and plain words about what is missing."""
+"""What a reader of the page meets: numbers, names, images, and plain words about what is missing."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ def plain(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body)).replace("&nbsp;", " ").replace("−", "-")
 
 
-def pictures(html: str) -> list[Image.Image]:
+def images(html: str) -> list[Image.Image]:
     return [
         Image.open(io.BytesIO(base64.b64decode(data)))
         for data in re.findall(r'src="data:image/\w+;base64,([^"]+)"', html)
@@ -150,17 +150,17 @@ def test_large_pictures_are_made_small(fake_run):
         run.save(folder / f"panels/{i}-image.png", noise)
         run.save(folder / f"panels/{i}-prediction.png", run.palette[noise[..., 0] // 128])
     html = render(collect(run.root))
-    assert {picture.size for picture in pictures(html)} == {(512, 256)}
-    assert len(pictures(html)) == 2 * 6
+    assert {image.size for image in images(html)} == {(512, 256)}
+    assert len(images(html)) == 2 * 6
     assert len(html) < 3_000_000
 
 
 def test_label_pictures_keep_the_exact_colours_of_their_classes(demo):
-    shown = [picture.convert("RGB") for picture in pictures(render(collect(demo.root))) if picture.format == "PNG"]
+    shown = [image.convert("RGB") for image in images(render(collect(demo.root))) if image.format == "PNG"]
     allowed = {tuple(colour) for colour in demo.palette.tolist()} | set(KINDS.values())
     assert shown
-    for picture in shown:
-        assert {colour for _, colour in picture.getcolors()} <= allowed
+    for image in shown:
+        assert {colour for _, colour in image.getcolors()} <= allowed
 
 
 def test_pseudo_labels_are_shown_beside_their_pictures_when_these_are_given(demo):
@@ -198,13 +198,13 @@ def test_a_class_that_gains_pixels_over_plain_argmax_keeps_its_bar_on_the_chart(
 
 
 def test_a_stylised_warm_up_is_not_passed_off_as_plain_source_training(demo):
-    assert "stylised source pictures" not in plain(render(collect(demo.root)))
+    assert "stylised source images" not in plain(render(collect(demo.root)))
     demo.training("warmup", source="runs/stylize/warmup")
-    assert "stylised source pictures" not in plain(render(collect(demo.root)))
+    assert "stylised source images" not in plain(render(collect(demo.root)))
     demo.training("warmup", source="runs/demo/stylize")
-    assert "stylised source pictures" in plain(render(collect(demo.root)))
+    assert "stylised source images" in plain(render(collect(demo.root)))
     demo.evaluate("evaluate-pretrain", [0.2] * 19)
-    assert "stylised source pictures" not in plain(render(collect(demo.root)))
+    assert "stylised source images" not in plain(render(collect(demo.root)))
 
 
 def test_runs_that_differ_only_in_their_seed_get_a_mean_and_a_deviation(fake_run):

@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing wider than the screen, no broken picture, legible in light and dark."""
+"""The page in a real browser: nothing wider than the screen, no broken image, legible in light and dark."""
 
 import html
 import json
@@ -25,7 +25,7 @@ addEventListener("load", () => {{
   const style = inner.getComputedStyle(page.body);
   document.getElementById("measured").textContent = JSON.stringify({{
     needed: page.documentElement.scrollWidth, width: inner.innerWidth,
-    pictures: [...page.images].map(picture => picture.complete && picture.naturalWidth > 0),
+    images: [...page.images].map(image => image.complete && image.naturalWidth > 0),
     charts: [...page.querySelectorAll("svg")].map(chart => chart.getBoundingClientRect().width > 50),
     outside: [...page.querySelectorAll("body *")].filter(
       part => !part.closest("{apart}") && part.getBoundingClientRect().right > inner.innerWidth + 1
@@ -80,7 +80,7 @@ def page(fake_run, tmp_path):
 
 @pytest.fixture
 def alike(fake_run, tmp_path):
-    """Seeds of two experiments in one page, whose classes and pictures can be set side by side."""
+    """Seeds of two experiments in one page, whose classes and images can be set side by side."""
     runs = [fake_run(f"a{seed}", seed=seed).whole(0.2, 0.3 + seed / 50).root for seed in range(3)]
     out = write([*runs, fake_run("b-" + "x" * 40, seed=0).whole(0.2, 0.4).root], tmp_path / "report.html")
     html = out.read_text(encoding="utf-8")
@@ -95,8 +95,8 @@ def test_the_page_fits_its_screen_and_shows_every_picture(request, which, tmp_pa
     assert seen["width"] == width
     assert seen["needed"] <= width
     assert seen["outside"] == []
-    assert len(seen["pictures"]) > 20
-    assert all(seen["pictures"])
+    assert len(seen["images"]) > 20
+    assert all(seen["images"])
     assert all(seen["charts"])
     ink, paper = luminance(seen["ink"]), luminance(seen["paper"])
     assert (ink > paper) == (scheme == "dark")

@@ -25,7 +25,7 @@ AFTER = np.array([[ROAD, ROAD, NONE, NONE, CAR, SKY, NONE, CAR]], np.uint8)
 
 @pytest.fixture
 def run(fake_run):
-    """Write a run of one picture, 1 pixel high."""
+    """Write a run of one image, 1 pixel high."""
     run = fake_run(classes=("road", "car", "sky"))
     for name, label in (("pseudolabel", BEFORE), ("refine", AFTER)):
         counts = [int((label == c).sum()) for c in range(3)]
@@ -35,9 +35,9 @@ def run(fake_run):
             folder = run.pseudolabel(name, [0.5, 0.5, 0.5], [4, 4, 2], counts)
         shutil.rmtree(folder / "labels")
         (folder / "labels").mkdir()
-        picture = Image.fromarray(label)
-        picture.putpalette([*run.palette.ravel().tolist(), *[0] * (768 - run.palette.size)])
-        picture.save(folder / "labels/a.png")
+        image = Image.fromarray(label)
+        image.putpalette([*run.palette.ravel().tolist(), *[0] * (768 - run.palette.size)])
+        image.save(folder / "labels/a.png")
     return run
 
 

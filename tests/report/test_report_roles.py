@@ -55,7 +55,7 @@ def test_a_start_that_was_aligned_already_is_said(fake, tmp_path):
     fake.evaluate("evaluate", HIGH)
     assert roles(fake.root)["source"] == "evaluate-warmup"
     page = " ".join(write(fake.root, tmp_path / "page.html").read_text().split())
-    assert "the warm-up looked at target pictures too, so it already holds what that brings" in page
+    assert "the warm-up looked at target images too, so it already holds what that brings" in page
 
 
 def test_the_accuracy_of_each_discriminator_has_a_chart_of_its_own(fake, tmp_path):

@@ -87,10 +87,10 @@ def test_the_prior_shows_where_each_class_stands_and_how_much_more_often_than_on
     assert "road peak 2.0 × mean sky peak 16 × mean" in plain(html)
     assert "The source has no train." in plain(html)
     shown = dict(re.findall(r'src="data:image/png;base64,([^"]+)" alt="where (\w+) stands', html))
-    pictures = {name: Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA") for data, name in shown.items()}
-    assert {name: picture.size for name, picture in pictures.items()} == {"road": (16, 8), "sky": (16, 8)}
-    assert np.array_equal(np.asarray(pictures["road"])[..., 3], np.where(maps_CHW[0], 255, 0))
-    assert np.array_equal(np.asarray(pictures["sky"])[..., 3], np.where(maps_CHW[1], 255, 0))
+    images = {name: Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA") for data, name in shown.items()}
+    assert {name: image.size for name, image in images.items()} == {"road": (16, 8), "sky": (16, 8)}
+    assert np.array_equal(np.asarray(images["road"])[..., 3], np.where(maps_CHW[0], 255, 0))
+    assert np.array_equal(np.asarray(images["sky"])[..., 3], np.where(maps_CHW[1], 255, 0))
 
 
 def test_large_maps_of_a_prior_are_made_small(fake_run):

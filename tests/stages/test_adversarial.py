@@ -230,7 +230,7 @@ def test_ensemble_is_a_stage_whose_file_pseudo_labels_are_made_from(workspace, u
     assert [given["path"] for given in said["inputs"].values()] == [
         "runs/tiny/predict/predictions.h5", "other/predictions.h5"
     ]  # fmt: skip
-    assert said["metrics"] == {"pictures": 5, "networks": 2}
+    assert said["metrics"] == {"images": 5, "networks": 2}
     assert "ensemble: up to date" in udaseg(words).err
     outcome = udaseg("pseudolabel --predictions runs/tiny/ensemble --out labels")
     assert outcome.code == 0, outcome.err
@@ -276,7 +276,7 @@ def test_stored_predictions_are_scored_as_their_model_is(workspace, udaseg, mani
     assert (logits.code, probs.code) == (0, 0)
     assert logits.json["miou"] != probs.json["miou"]
     for words, message in (
-        ("--predictions runs/tiny/predict", "lacks 3 of the 3 labelled pictures"),
+        ("--predictions runs/tiny/predict", "lacks 3 of the 3 labelled images"),
         ("--predictions none.h5", "none.h5"),
         ("--predictions both --model warmup --flip", "--model, --flip: nothing would read them"),
     ):

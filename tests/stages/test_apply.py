@@ -1,4 +1,4 @@
-"""Pictures of no dataset are labelled as evaluate labels them; what is there is neither done again nor written over."""
+"""Images of no dataset are labelled as evaluate labels them; what is there is neither done again nor written over."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ MODEL = "runs/tiny/retrain"
 
 @pytest.fixture
 def photos(workspace) -> Path:
-    """Copy the pictures of the labelled split, without anything that says where they come from."""
+    """Copy the images of the labelled split, without anything that says where they come from."""
     (workspace / "photos").mkdir()
     for path in (workspace / "data/toytown/cityscapes/leftImg8bit/val").rglob("*.png"):
         shutil.copy(path, workspace / "photos" / path.name.replace("_leftImg8bit", ""))
@@ -25,8 +25,8 @@ def photos(workspace) -> Path:
 
 
 def read(path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def labelled(udaseg, *more: str, out: str = "out"):
@@ -36,18 +36,18 @@ def labelled(udaseg, *more: str, out: str = "out"):
 def test_the_labels_are_those_that_evaluate_scored(photos, udaseg):
     outcome = labelled(udaseg)
     assert outcome.code == 0, outcome.err
-    assert "sees the pictures at 32x64, as the model did in training" in outcome.err
+    assert "sees the images at 32x64, as the model did in training" in outcome.err
     colours = np.array(class_space("cs19").palette, np.uint8)
-    for picture in photos.iterdir():
-        scored = read(f"runs/tiny/evaluate/panels/{picture.stem}-prediction.png")
-        with Image.open(f"out/labels/{picture.name}") as label:
+    for image in photos.iterdir():
+        scored = read(f"runs/tiny/evaluate/panels/{image.stem}-prediction.png")
+        with Image.open(f"out/labels/{image.name}") as label:
             assert label.mode == "P"
             assert np.array_equal(colours[np.asarray(label)], scored)
             assert np.array_equal(np.asarray(label.convert("RGB")), scored)
-        overlay = read(f"out/overlays/{picture.stem}.jpg").astype(float)
-        mixed = 0.45 * read(picture) + 0.55 * scored
+        overlay = read(f"out/overlays/{image.stem}.jpg").astype(float)
+        mixed = 0.45 * read(image) + 0.55 * scored
         assert np.abs(overlay - mixed).mean() < 12  # JPEG
-        assert np.abs(overlay - mixed).mean() < np.abs(overlay - read(picture)).mean()
+        assert np.abs(overlay - mixed).mean() < np.abs(overlay - read(image)).mean()
 
 
 def test_the_legend_names_every_class_in_its_colour(photos, udaseg):
@@ -67,7 +67,7 @@ def test_pictures_of_any_size_keep_it(photos, udaseg):
     for number, more in enumerate((["--size", "own"], ["--pad"], ["--scales", "0.5,1.0", "--flip", "--batch", "4"])):
         outcome = labelled(udaseg, *more, out=f"out{number}")
         assert outcome.code == 0, outcome.err
-        assert ("3 of 6 pictures are stretched a lot to 32x64; --pad" in outcome.err) == (number == 2)
+        assert ("3 of 6 images are stretched a lot to 32x64; --pad" in outcome.err) == (number == 2)
         for name, (width, height) in sizes.items():
             assert read(f"out{number}/labels/{name}.png").shape == (height, width)
 
@@ -98,7 +98,7 @@ def test_it_continues_where_it_was_stopped_and_then_has_nothing_to_do(photos, ud
     ("change", "words"),
     [
         (lambda photos: next(Path("out/labels").iterdir()).unlink(), "8 files written, 7 found"),
-        (lambda photos: Image.new("RGB", (8, 8)).save(photos / "new.png"), "input pictures (photos) has changed"),
+        (lambda photos: Image.new("RGB", (8, 8)).save(photos / "new.png"), "input images (photos) has changed"),
     ],
 )
 def test_nothing_is_written_over_without_force(photos, udaseg, change, words):
@@ -154,9 +154,9 @@ def test_a_damaged_picture_is_named_and_the_rest_waits_for_it(photos, udaseg):
 
 
 def test_where_no_label_was_written_nothing_would_be_overwritten(photos, udaseg):
-    for picture in photos.iterdir():
-        whole = picture.read_bytes()
-        picture.write_bytes(whole[: len(whole) // 2])
+    for image in photos.iterdir():
+        whole = image.read_bytes()
+        image.write_bytes(whole[: len(whole) // 2])
     assert labelled(udaseg, "--pad").code == 1
     for victim in sorted(photos.iterdir())[1:]:
         victim.unlink()

@@ -25,8 +25,8 @@ def read(path: Path) -> dict:
 
 
 def ids(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture)
+    with Image.open(path) as image:
+        return np.asarray(image)
 
 
 def files(folder: Path) -> list[str]:

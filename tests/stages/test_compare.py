@@ -122,7 +122,7 @@ def test_a_report_needs_no_data_and_says_what_it_leaves_out(workspace, udaseg):
     shutil.rmtree("data")
     outcome = udaseg("report --run runs/tiny --force", tiny=False)
     assert outcome.code == 0, outcome.err
-    assert "the target of runs/tiny is not in data/toytown: its pictures are left out" in outcome.err
+    assert "the target of runs/tiny is not in data/toytown: its images are left out" in outcome.err
     assert not Path("data").exists()
 
 

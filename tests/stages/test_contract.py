@@ -144,7 +144,7 @@ def test_thresholds(workspace, udaseg, policy):
 
 def test_mixtures(tmp_path):
     shape = (3, 2)
-    mixtures = depth_density.Mixtures(
+    mixtures = depth_density.Gmm(
         np.full(shape, 0.5), np.ones((*shape, 3)), np.ones((*shape, 3)), ("a", "b", "c"), (4, 8)
     )
     depth_density.write(tmp_path / "gmm.h5", mixtures)
@@ -154,6 +154,6 @@ def test_mixtures(tmp_path):
 def test_what_commands_write_that_are_no_stages(workspace, udaseg):
     assert udaseg("ablate --seeds 0", *ABLATED).code == 0
     check("ablation/ablation.json", read("runs/tiny/ablation/ablation.json"))
-    picture = next(Path("data").rglob("*_leftImg8bit.png"))
-    assert udaseg(f"apply runs/tiny/retrain {picture} --out labelled", tiny=False).code == 0
+    image = next(Path("data").rglob("*_leftImg8bit.png"))
+    assert udaseg(f"apply runs/tiny/retrain {image} --out labelled", tiny=False).code == 0
     check("classes.yaml", yaml.safe_load(Path("labelled/classes.yaml").read_text()), ("written by `apply`; optional",))

@@ -38,7 +38,7 @@ def commands(name, word):
 
 @pytest.fixture
 def place(workspace, sound):
-    """Give the runs that the documents name, pictures of one's own, and the recipes that are shown."""
+    """Give the runs that the documents name, images of one's own, and the recipes that are shown."""
     for name in ("demo", "demo-1", "oracle", "source"):
         shutil.copytree("runs/tiny", f"runs/{name}", ignore=shutil.ignore_patterns(".lock"))
     Path("photos").mkdir()

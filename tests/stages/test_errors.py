@@ -167,17 +167,17 @@ def test_tables_are_not_cut_where_there_is_no_terminal(workspace, udaseg, monkey
 
 
 def test_a_truncated_picture_is_named(workspace, udaseg):
-    picture = next((workspace / "data" / "toytown" / "cityscapes" / "leftImg8bit" / "train").rglob("*.png"))
-    replaced(picture, picture.read_bytes()[:2000])
+    image = next((workspace / "data" / "toytown" / "cityscapes" / "leftImg8bit" / "train").rglob("*.png"))
+    replaced(image, image.read_bytes()[:2000])
     for command in ("predict", "stylize"):
-        assert_error(udaseg(command), str(picture.relative_to(workspace)), "copy or unpack it again")
-        # Either nothing was written, and the result of before is there, which is known to be of other pictures.
+        assert_error(udaseg(command), str(image.relative_to(workspace)), "copy or unpack it again")
+        # Either nothing was written, and the result of before is there, which is known to be of other images.
         planned = udaseg(f"{command} --dry-run").err
         assert f"would run into runs/tiny/{command}: " in planned
         assert ("it is unfinished" in planned) != ("has changed" in planned)
     outcome = udaseg("data check data/toytown/cityscapes", tiny=False)
     assert outcome.code == 1
-    assert picture.name in outcome.out
+    assert image.name in outcome.out
 
 
 def test_a_truncated_label_is_named(workspace, udaseg):

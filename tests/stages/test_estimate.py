@@ -1,4 +1,4 @@
-"""--estimate: what a stage will take, from a few of its pictures or steps, and nothing left behind."""
+"""--estimate: what a stage will take, from a few of its images or steps, and nothing left behind."""
 
 import tempfile
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_the_disk_is_told_within_a_factor_of_two_and_nothing_is_left(workspace, 
 def test_it_says_of_how_much_work_and_how_long_with_units(workspace, udaseg, hurried):
     said = udaseg("stylize --estimate").out.replace("\n", " ")
     work, taken = said.split(": about ")
-    assert work == "stylize: 6 pictures"
+    assert work == "stylize: 6 images"
     seconds, disk, memory = taken.strip().split(", ")
     assert seconds.split()[1:] in (["s"], ["min"])
     assert disk.split()[1:] == ["kB", "on", "disk"]
@@ -51,10 +51,10 @@ def test_it_says_of_how_much_work_and_how_long_with_units(workspace, udaseg, hur
 
 def test_steps_and_pictures_are_counted_as_they_are_and_not_as_the_sample_has_them(workspace, udaseg, hurried):
     told = udaseg("predict --estimate --json").json
-    assert (told["pictures"], told["sample"]) == (5, {"pictures": 3})
+    assert (told["images"], told["sample"]) == (5, {"images": 3})
     told = udaseg("retrain --steps 1000000 --estimate --json").json
     assert (told["steps"], told["sample"]) == (1_000_000, {"steps": 3})
-    assert "pictures" not in told
+    assert "images" not in told
 
 
 def test_what_has_to_be_made_first_is_named(rendered, udaseg, hurried):

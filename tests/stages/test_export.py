@@ -14,9 +14,9 @@ def test_a_model_is_exported_at_the_size_of_its_training_and_compared(workspace,
     planned = udaseg(f"export {MODEL} --format torch --out m.pt2 --dry-run", tiny=False)
     assert planned.err == f"export: would write torch of {MODEL}/model.pt at 32x64 to m.pt2\n"
     assert (planned.code, planned.out, Path("m.pt2").exists()) == (0, "", False)
-    outcome = udaseg(f"export {MODEL} --format torch --out m.pt2 --pictures photos", tiny=False)
+    outcome = udaseg(f"export {MODEL} --format torch --out m.pt2 --images photos", tiny=False)
     assert outcome.code == 0, outcome.err
-    assert "5 pictures: the logits differ by 0 at most" in outcome.out
+    assert "5 images: the logits differ by 0 at most" in outcome.out
     assert "100.000 % of the pixels get the same class" in outcome.out
     assert "at 32x64 in m.pt2" in outcome.err
     again = udaseg(f"export {MODEL} --format torch --out m.pt2", tiny=False)
@@ -42,7 +42,7 @@ def test_without_a_word_about_its_training_a_model_needs_a_size(workspace, udase
         (f"{MODEL} --format torch --out m.onnx", "files of the format torch end in .pt2"),
         (f"{MODEL} --format torch --out runs", "for example --out runs/model.pt2"),
         (f"{MODEL} --format torch --out m.pt2 --size 8x8", "the networks need 32x32 or more"),
-        (f"{MODEL} --format torch --out m.pt2 --pictures nothing", "there is no picture or directory nothing"),
+        (f"{MODEL} --format torch --out m.pt2 --images nothing", "there is no image or directory nothing"),
     ],
 )
 def test_what_cannot_be_done_is_said(workspace, udaseg, arguments, words):

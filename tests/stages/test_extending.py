@@ -78,8 +78,8 @@ def test_the_commands_work(extended, workspace):
     for folder, shape in (("image_2", (37, 124, 3)), ("semantic", (37, 124))):
         Path("data/kitti/training", folder).mkdir(parents=True)
         for stem in "ab":
-            picture = rng.integers(0, 34, shape).astype(np.uint8)
-            Image.fromarray(picture).save(Path("data/kitti/training", folder, f"{stem}.png"))
+            image = rng.integers(0, 34, shape).astype(np.uint8)
+            Image.fromarray(image).save(Path("data/kitti/training", folder, f"{stem}.png"))
     lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
     assert len(lines) == 7
     tiny = ("data", "info")

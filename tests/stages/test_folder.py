@@ -71,7 +71,7 @@ def test_own_data_through_every_stage(own_data, udaseg, manifest):
         with Image.open(f"runs/mine/{stage}/labels/ä ö.png") as label:
             assert (label.mode, label.size) == ("P", (64, 48))
             assert set(np.unique(np.asarray(label))) <= {*range(classes), 255}
-    assert manifest("runs/mine/pseudolabel")["metrics"]["pictures"] == 3
+    assert manifest("runs/mine/pseudolabel")["metrics"]["images"] == 3
     page = Path("runs/mine/report.html").read_text()
     assert own_data[-1] in page
 
@@ -80,8 +80,8 @@ def test_own_data_through_every_stage(own_data, udaseg, manifest):
 def test_pictures_of_several_aspects_keep_theirs(own_data, udaseg):
     """A portrait, a landscape: padded for the batches of training, labelled whole at their own sizes."""
     Path("list.txt").write_text("a\nb.png\n")
-    with Image.open("real/train/images/a.png") as picture:
-        upright = picture.transpose(Image.Transpose.ROTATE_90)
+    with Image.open("real/train/images/a.png") as image:
+        upright = image.transpose(Image.Transpose.ROTATE_90)
     upright.save("real/train/images/a.png")
     padded = "--set target.pad=true --set target.size=[32,64] --set source.size=[32,64] --set source.pad=true"
     flags = f"--recipe mine.yaml --target-list list.txt {padded}"

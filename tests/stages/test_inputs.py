@@ -9,12 +9,12 @@ import pytest
 from PIL import Image
 
 
-def predictions(path: Path, names: list[str], pictures: dict[str, np.ndarray], size: tuple[int, int]) -> Path:
+def predictions(path: Path, names: list[str], images: dict[str, np.ndarray], size: tuple[int, int]) -> Path:
     """Write a predictions.h5 with plain h5py, as another program would."""
     with h5py.File(path, "w") as file:
         file.attrs["classes"] = names
         file.attrs["align_corners"] = True
-        for stem, logits_CHW in pictures.items():
+        for stem, logits_CHW in images.items():
             dataset = file.create_dataset(f"logits/{stem}", data=logits_CHW.astype(np.float16))
             dataset.attrs["height"], dataset.attrs["width"] = size
     return path
@@ -22,13 +22,13 @@ def predictions(path: Path, names: list[str], pictures: dict[str, np.ndarray], s
 
 def blocks(classes: int, stems: tuple[str, ...] = ("a", "b")) -> dict[str, np.ndarray]:
     """Give logits that are sure of one class in each column block, and the surer the further down."""
-    pictures = {}
+    images = {}
     for i, stem in enumerate(stems):
         logits_CHW = np.zeros((classes, 6, 40), np.float32)
         for column in range(40):
             logits_CHW[(column * classes // 40 + i) % classes, :, column] = np.linspace(4, 9, 6)
-        pictures[stem] = logits_CHW
-    return pictures
+        images[stem] = logits_CHW
+    return images
 
 
 def ids(path: Path) -> np.ndarray:
@@ -121,7 +121,7 @@ def test_labels_that_are_not_of_these_pictures(workspace, udaseg):
     victim.unlink()
     outcome = udaseg("retrain --labels runs/tiny/pseudolabel/labels --out more")
     assert outcome.code == 1
-    assert f"holds no pseudo-label for 1 of 5 pictures, the first is {victim.stem}" in outcome.err
+    assert f"holds no pseudo-label for 1 of 5 images, the first is {victim.stem}" in outcome.err
 
 
 def test_class_counts_of_other_classes(workspace, udaseg):

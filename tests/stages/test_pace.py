@@ -23,7 +23,7 @@ def test_a_training_says_its_steps_and_in_the_end_its_loss(rendered, udaseg, man
     )
     loss = manifest("runs/tiny/warmup")["metrics"]["loss"]
     last = outcome.err.splitlines()[-1]
-    assert last == f"warmup: 4 steps on 6 pictures, the last loss is {loss:.3g}; the model is runs/tiny/warmup/model.pt"
+    assert last == f"warmup: 4 steps on 6 images, the last loss is {loss:.3g}; the model is runs/tiny/warmup/model.pt"
 
 
 def test_how_long_it_takes_is_told_from_a_run_beside_it_by_the_step(workspace, udaseg):

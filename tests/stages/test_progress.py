@@ -17,15 +17,15 @@ def clock(monkeypatch):
 
 
 def test_what_the_first_picture_waits_for_is_not_expected_of_the_others(capsys, clock):
-    with progress.progress("stylize", "pictures") as show:
+    with progress.progress("stylize", "images") as show:
         for second, done in ((25, 1), (26, 2), (36, 12), (57, 33), (60, 36)):  # kernels are compiled for 25 seconds
             clock.now = 100.0 + second
             show(done, 36)
     assert capsys.readouterr().err.splitlines() == [
-        "stylize: 1/36 pictures",
-        "stylize: 12/36 pictures, 1.0/s, 24 s left",
-        "stylize: 33/36 pictures, 1.0/s, 3 s left",
-        "stylize: 36/36 pictures, 1.0/s",
+        "stylize: 1/36 images",
+        "stylize: 12/36 images, 1.0/s, 24 s left",
+        "stylize: 33/36 images, 1.0/s, 3 s left",
+        "stylize: 36/36 images, 1.0/s",
     ]
 
 
@@ -38,7 +38,7 @@ def test_work_that_goes_on_counts_from_where_it_stood(capsys, clock):
 
 
 def test_work_of_less_than_two_seconds_says_nothing(capsys, clock):
-    with progress.progress("refine", "pictures") as show:
+    with progress.progress("refine", "images") as show:
         for done in range(1, 5):
             clock.now += 0.4
             show(done, 4)

@@ -60,7 +60,7 @@ def test_two_processes_give_the_bytes_of_one(workspace, finished, udaseg, manife
         shutil.rmtree(Path("runs/tiny", command))
     ended = both(*[[SEVERAL, *SHARED, GMM]] * 2)
     assert [code for code, _ in ended] == [0, 0], ended
-    assert "predict: 5 pictures" in ended[0][1]
+    assert "predict: 5 images" in ended[0][1]
     assert ended[1][1] == ""  # one process speaks
     for command in SHARED:
         found, alone = (manifest(place / "runs" / "tiny" / command) for place in (Path(), finished))

@@ -76,10 +76,10 @@ def test_flags_go_over_set_and_set_over_the_recipe(rendered, udaseg, manifest):
 
 
 def test_a_changed_source_picture_is_noticed(workspace, udaseg):
-    picture = workspace / "data" / "toytown" / "gta5" / "images" / "00003.png"
-    content = picture.read_bytes()
-    picture.unlink()
-    picture.write_bytes(content)
+    image = workspace / "data" / "toytown" / "gta5" / "images" / "00003.png"
+    content = image.read_bytes()
+    image.unlink()
+    image.write_bytes(content)
     outcome = udaseg("stylize --dry-run")
     assert "stylize: would run into runs/tiny/stylize: input source (data/toytown/gta5) has changed" in outcome.err
 

@@ -62,10 +62,10 @@ def test_a_read_only_directory_is_named(workspace, udaseg):
 def test_a_picture_that_vanishes_while_the_stage_runs_is_named(workspace, udaseg, monkeypatch):
     from udaseg.inference.runner import Runner
 
-    def vanishing(self, pictures, indices, *rest, **named):
-        path = pictures.records[indices[-1]].image
+    def vanishing(self, images, indices, *rest, **named):
+        path = images.records[indices[-1]].image
         path.unlink()
-        yield from run(self, pictures, indices, *rest, **named)
+        yield from run(self, images, indices, *rest, **named)
 
     run = Runner.run
     monkeypatch.setattr(Runner, "run", vanishing)

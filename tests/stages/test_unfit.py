@@ -51,7 +51,7 @@ def test_scores_of_other_pictures_are_not_shown_beside(workspace, udaseg):
     outcome = udaseg("evaluate --set target.val=train")
     assert outcome.code == 0, outcome.err
     assert "adapted" not in outcome.out
-    assert "runs/tiny/evaluate-warmup scores other pictures, or classes, and is not shown beside it" in outcome.err
+    assert "runs/tiny/evaluate-warmup scores other images, or classes, and is not shown beside it" in outcome.err
 
 
 def test_a_source_only_model_is_not_called_adapted_elsewhere(workspace, udaseg):
@@ -154,7 +154,7 @@ def test_pictures_that_cannot_be_read_are_not_left_out_without_a_word(own, udase
     assert "stats: warning: the source has no pixel of sky, car: no network learns these from it" in outcome.err
     Image.new("RGB", (16, 16)).save("mine/train/images/d.bmp")
     for command in ("data stats --recipe mine.yaml", "warmup --recipe mine.yaml"):
-        assert_refused(udaseg(command, tiny=False), "mine/train/images holds 1 pictures that are not read: d.bmp")
+        assert_refused(udaseg(command, tiny=False), "mine/train/images holds 1 images that are not read: d.bmp")
     outcome = udaseg("data check mine", tiny=False)
     assert outcome.code == 1
     assert "d.bmp" in outcome.out
@@ -202,7 +202,7 @@ def test_a_source_with_nothing_to_learn_is_refused(own, udaseg):
 def test_refining_labels_that_are_not_all_there_says_so(workspace, udaseg):
     Path("empty").mkdir()
     outcome = udaseg("refine --labels empty --out made")
-    assert_refused(outcome, "empty holds no pseudo-label for 5 of 5 pictures", "run udaseg pseudolabel")
+    assert_refused(outcome, "empty holds no pseudo-label for 5 of 5 images", "run udaseg pseudolabel")
 
 
 def test_a_place_whose_name_is_no_utf8_is_as_good_as_any(workspace, manifest):

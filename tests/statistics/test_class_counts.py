@@ -26,11 +26,11 @@ def test_which_classes_each_picture_shows_in_the_order_asked_for(tmp_path):
 
 def test_counts_of_other_pictures_or_classes_are_refused(tmp_path):
     path = written(tmp_path, a=[5, 0, 1], b=[0, 0, 0])
-    with pytest.raises(UdasegError, match="does not count 1 of the 2 source pictures, the first is z"):
+    with pytest.raises(UdasegError, match="does not count 1 of the 2 source images, the first is z"):
         read_shown(path, CLASSES, ["a", "z"])
     with pytest.raises(UdasegError, match="expected the pixel counts of road, car; found classes"):
         read_shown(path, CLASSES[:2], ["a"])
-    with pytest.raises(UdasegError, match="no source picture shows any class"):
+    with pytest.raises(UdasegError, match="no source image shows any class"):
         read_shown(path, CLASSES, ["b"])
     with pytest.raises(UdasegError, match="found no file"):
         read_shown(tmp_path / "none.json", CLASSES, ["a"])

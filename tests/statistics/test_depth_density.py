@@ -16,7 +16,7 @@ def table(seed=0, classes=4, components=5, grid=(24, 41)):
     means = np.stack([rng.uniform(0, grid[1], shape), rng.uniform(0, grid[0], shape), rng.uniform(1, 300, shape)], -1)
     variances = np.stack([rng.uniform(9, 200, shape), rng.uniform(9, 200, shape), rng.uniform(10, 4000, shape)], -1)
     names = tuple(f"class {c}" for c in range(classes))
-    return depth.Mixtures(weights, means, variances, names, grid)
+    return depth.Gmm(weights, means, variances, names, grid)
 
 
 def definition(mixtures, inverse_depth_HW):

@@ -23,8 +23,8 @@ def pixels(count, seed=0, means=MEANS, deviations=DEVIATIONS):
     return columns, rows, np.clip(65536 / np.maximum(drawn[:, 2], 1.5) - 1, 1, 65534).astype(np.uint16)
 
 
-def pictures(columns, rows, cm, label=0):
-    """Spread pixels over as many pictures as it takes for each to have its own place; the rest is ignored."""
+def images(columns, rows, cm, label=0):
+    """Spread pixels over as many images as it takes for each to have its own place; the rest is ignored."""
     place = rows * GRID[1] + columns
     order = np.argsort(place, kind="stable")
     place, cm = place[order], cm[order]
@@ -37,8 +37,8 @@ def pictures(columns, rows, cm, label=0):
 
 
 def counted(columns, rows, cm, classes=("road",), label=0, **settings):
-    counts = gmm.MixtureCounts(classes, GRID, **settings)
-    for labels_HW, cm_HW in zip(*pictures(columns, rows, cm, label), strict=True):
+    counts = gmm.GmmCounts(classes, GRID, **settings)
+    for labels_HW, cm_HW in zip(*images(columns, rows, cm, label), strict=True):
         counts.add(labels_HW, cm_HW)
     return counts
 
@@ -142,7 +142,7 @@ def test_one_component_is_mean_and_variance(sample):
 def test_density_integrates_to_one(fitted):
     steps = np.arange(0.5, 400, 2.0, dtype=np.float32)
     total = sum(2.0 * depth.density(fitted, np.full(GRID, step, np.float32)).sum(dtype=np.float64) for step in steps)
-    assert total == pytest.approx(1, abs=0.02)  # a little of it lies beyond the picture
+    assert total == pytest.approx(1, abs=0.02)  # a little of it lies beyond the image
 
 
 def test_order_and_parts_do_not_matter(sample, fitted):
@@ -201,6 +201,6 @@ def test_progress_and_seed(sample):
 
 
 def test_sizes_that_do_not_match():
-    counts = gmm.MixtureCounts(("road",), GRID)
+    counts = gmm.GmmCounts(("road",), GRID)
     with pytest.raises(UdasegError, match="depth of"):
         counts.add(np.zeros(GRID, np.uint8), np.zeros((4, 4), np.uint16))

@@ -15,7 +15,7 @@ CLASSES = ("road", "car", "sky")
 
 
 class Source:
-    """Labelled pictures made of arrays."""
+    """Labelled images made of arrays."""
 
     space = class_space(list(CLASSES))
 

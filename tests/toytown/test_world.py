@@ -70,18 +70,18 @@ def test_files_have_the_names_of_the_datasets(world):
 
 
 def test_gta5_labels_are_palette_pngs_of_cityscapes_ids(world):
-    with Image.open(world / "gta5/labels/00002.png") as picture:
-        assert picture.mode == "P"
-        ids, palette = np.asarray(picture), np.array(picture.getpalette()).reshape(-1, 3)
+    with Image.open(world / "gta5/labels/00002.png") as image:
+        assert image.mode == "P"
+        ids, palette = np.asarray(image), np.array(image.getpalette()).reshape(-1, 3)
     rendered = frame("gta5", 0, 1, SIZE)
     np.testing.assert_array_equal(ids, rendered.label)
     for index, name in ((7, "road"), (33, "bicycle")):
         space = SPACES["cs19"]
         assert tuple(palette[index]) == space.palette[space.classes.index(name)]
     assert not palette[4].any()
-    with Image.open(world / "gta5/images/00002.png") as picture:
-        assert picture.mode == "RGB"
-        np.testing.assert_array_equal(np.asarray(picture), rendered.image)
+    with Image.open(world / "gta5/images/00002.png") as image:
+        assert image.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(image), rendered.image)
 
 
 def test_synthia_labels_and_depth_are_16_bit(world):
@@ -106,18 +106,18 @@ def test_synthia_has_an_id_for_each_of_the_19_classes():
 
 def test_cityscapes_labels_are_grey_label_ids(world):
     stem = "val/frankfurt/frankfurt_000000_000019"
-    with Image.open(world / f"cityscapes/gtFine/{stem}_gtFine_labelIds.png") as picture:
-        assert picture.mode == "L"
-        np.testing.assert_array_equal(np.asarray(picture), frame("cityscapes", 0, 0, SIZE, split=1).label)
+    with Image.open(world / f"cityscapes/gtFine/{stem}_gtFine_labelIds.png") as image:
+        assert image.mode == "L"
+        np.testing.assert_array_equal(np.asarray(image), frame("cityscapes", 0, 0, SIZE, split=1).label)
 
 
 def test_cityscapes_depth_is_that_of_the_frame(world):
-    pictures = open_labelled("cityscapes", world / "cityscapes", "val", SPACES["cs19"])
+    images = open_labelled("cityscapes", world / "cityscapes", "val", SPACES["cs19"])
     rendered = frame("cityscapes", 0, 0, SIZE, split=1).depth_cm
     near = rendered < 8000
     assert near.mean() > 0.3
-    np.testing.assert_allclose(pictures.depth(0)[near], rendered[near], rtol=0.02)
-    assert not pictures.depth(0)[rendered == 65535].any()
+    np.testing.assert_allclose(images.depth(0)[near], rendered[near], rtol=0.02)
+    assert not images.depth(0)[rendered == 65535].any()
     assert not open_labelled("cityscapes", world / "cityscapes", "train", SPACES["cs19"]).has_depth
 
 
@@ -143,7 +143,7 @@ def test_a_killed_run_goes_on(world, tmp_path):
         make_toytown(tmp_path, **COUNTS, size=SIZE, workers=1, progress=kill)
     assert all(digests(world)[name] == digest for name, digest in digests(tmp_path).items())
     half = tmp_path / f"gta5/images/{PARTIAL}x.png"
-    half.write_bytes(b"half a picture")
+    half.write_bytes(b"half an image")
     (tmp_path / "gta5/labels/00001.png").unlink()
     kept = tmp_path / "gta5/images/00002.png"
     before = kept.stat().st_mtime_ns

@@ -20,9 +20,9 @@ from udaseg.models import checkpoint
 from udaseg.models.output import Output
 from udaseg.train import adversary as adversaries
 from udaseg.train import objectives
-from udaseg.train.adversary import ACCURACY, CLIP, SOURCE, TARGET, VIEWS, doubts
+from udaseg.train.adversary import ACCURACY, CLIP, SOURCE, TARGET, VIEWS, training_warnings
 from udaseg.train.loop import Interrupted
-from udaseg.train.objectives import Seen
+from udaseg.train.objectives import DomainOutput
 from udaseg.train.warmup import warmup
 
 from .test_retrain import NETWORK, SPACE, Pictures
@@ -36,8 +36,8 @@ ALIGNMENTS = [
 CPU = torch.device("cpu")
 
 
-def seen(logits: torch.Tensor) -> Seen:
-    return Seen(Output(logits, logits), logits)
+def seen(logits: torch.Tensor) -> DomainOutput:
+    return DomainOutput(Output(logits, logits), logits)
 
 
 def test_entropy_maps_are_one_where_nothing_is_known_and_zero_where_all_is():
@@ -93,22 +93,22 @@ def test_soft_labels_are_those_of_the_temperature_and_give_no_gradient():
     assert not labels.requires_grad
 
 
-def players(settings: Adversary, network: Model = NETWORK, classes: int = 3):
+def trainables(settings: Adversary, network: Model = NETWORK, classes: int = 3):
     torch.manual_seed(0)
     model = models.construct(network, classes)
-    opponent = adversaries.player(settings, model.feature_channels, classes, CPU)
-    ask = adversaries.against(opponent.module, settings, model.align_corners, nullcontext)
+    opponent = adversaries.build_discriminator(settings, model.feature_channels, classes, CPU)
+    ask = adversaries.adversarial_loss(opponent.module, settings, model.align_corners, nullcontext)
     return model, opponent.module, objectives.adaptation(model, network, nullcontext, [ask])
 
 
 @pytest.mark.parametrize("settings", ALIGNMENTS, ids=str)
 def test_what_shows_no_picture_is_neither_seen_nor_judged(settings):
-    """Whatever the network says where one domain has no picture, no term changes, and all are those of the rest."""
+    """Whatever the network says where one domain has no image, no term changes, and all are those of the rest."""
     settings = Adversary(**settings)
     torch.manual_seed(0)
     features = 3 if settings.align == "fine-grained" else 8
-    opponent = adversaries.player(settings, features, 3, CPU)
-    ask = adversaries.against(opponent.module, settings, False, nullcontext)
+    opponent = adversaries.build_discriminator(settings, features, 3, CPU)
+    ask = adversaries.adversarial_loss(opponent.module, settings, False, nullcontext)
     valid = torch.ones(2, 64, 96, dtype=torch.bool)
     valid[1, :, 64:] = False
 
@@ -117,7 +117,9 @@ def test_what_shows_no_picture_is_neither_seen_nor_judged(settings):
         maps = {domain: torch.randn(2, 3, 64, 96, generator=generator) for domain in ("source", "target")}
         for logits in maps.values():
             logits[1, 0, :, 64:] += elsewhere
-        return ask({name: Seen(Output(logits, logits), logits, masks.get(name)) for name, logits in maps.items()})
+        return ask(
+            {name: DomainOutput(Output(logits, logits), logits, masks.get(name)) for name, logits in maps.items()}
+        )
 
     padded = terms(0.0, target=valid)
     assert all(torch.equal(padded[name], term) for name, term in terms(5.0, target=valid).items())
@@ -130,9 +132,9 @@ def test_what_shows_no_picture_is_neither_seen_nor_judged(settings):
 
 def batch(source=(64, 96), target=(64, 96)) -> Batch:
     rng = torch.Generator().manual_seed(1)
-    picture = lambda size: torch.randint(0, 255, (2, *size, 3), generator=rng, dtype=torch.uint8)  # noqa: E731
+    image = lambda size: torch.randint(0, 255, (2, *size, 3), generator=rng, dtype=torch.uint8)  # noqa: E731
     labels = torch.randint(0, 3, (2, *source), generator=rng, dtype=torch.uint8)
-    return Batch({"source_image": picture(source), "source_label": labels, "target_image": picture(target)})
+    return Batch({"source_image": image(source), "source_label": labels, "target_image": image(target)})
 
 
 def gradients(module: nn.Module) -> float:
@@ -141,7 +143,7 @@ def gradients(module: nn.Module) -> float:
 
 @pytest.mark.parametrize("settings", ALIGNMENTS)
 def test_each_term_teaches_one_player(settings):
-    model, discriminator, objective = players(Adversary(**settings))
+    model, discriminator, objective = trainables(Adversary(**settings))
     for name, learns, idle in (("adversarial", model, discriminator), ("discriminator", discriminator, model)):
         terms = objective(0, batch())
         assert set(terms) == {"source", "adversarial", "discriminator", ACCURACY}
@@ -155,8 +157,8 @@ def test_each_term_teaches_one_player(settings):
 
 
 def test_the_adversarial_gradient_comes_from_the_target_alone():
-    _, discriminator, _ = players(Adversary(align="output"))
-    ask = adversaries.against(discriminator, Adversary(align="output"), True, nullcontext)
+    _, discriminator, _ = trainables(Adversary(align="output"))
+    ask = adversaries.adversarial_loss(discriminator, Adversary(align="output"), True, nullcontext)
     source, target = (torch.randn(1, 3, 64, 64, requires_grad=True) for _ in range(2))
     ask({"source": seen(source), "target": seen(target)})["adversarial"].backward()
     assert source.grad is None
@@ -165,9 +167,9 @@ def test_the_adversarial_gradient_comes_from_the_target_alone():
 
 def test_adversarial_loss_is_that_of_taking_the_target_for_source_times_the_weight():
     settings = Adversary(align="output", weight=0.01)
-    _, discriminator, _ = players(settings)
+    _, discriminator, _ = trainables(settings)
     nn.init.zeros_(discriminator[-1].weight), nn.init.constant_(discriminator[-1].bias, 3.0)
-    ask = adversaries.against(discriminator, settings, True, nullcontext)
+    ask = adversaries.adversarial_loss(discriminator, settings, True, nullcontext)
     maps = {domain: seen(torch.randn(1, 3, 64, 64)) for domain in ("source", "target")}
     terms = ask(maps)
     takes_for_source, takes_for_target = math.log1p(math.exp(3)), math.log1p(math.exp(-3))
@@ -187,9 +189,9 @@ def test_accuracy_is_one_of_a_discriminator_that_sees_all(settings):
                 return torch.cat([1 - said, said], dim=1).repeat_interleave(3, dim=1)
             return said if settings.loss == "least-squares" else said - 0.5
 
-    ask = adversaries.against(Knows(), settings, True, nullcontext)
-    low = Seen(Output(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)), torch.zeros(1, 3, 32, 32))
-    high = Seen(Output(low.full, torch.ones(1, 3, 32, 32)), low.full)
+    ask = adversaries.adversarial_loss(Knows(), settings, True, nullcontext)
+    low = DomainOutput(Output(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)), torch.zeros(1, 3, 32, 32))
+    high = DomainOutput(Output(low.full, torch.ones(1, 3, 32, 32)), low.full)
     right = 1.0 if settings.align == "fine-grained" else 0.5  # one third is the mean of all probabilities
     assert ask({"source": low, "target": high})[ACCURACY].item() == right
 
@@ -200,7 +202,7 @@ def test_each_level_has_a_game_of_its_own(align):
     network = Model(**{**NETWORK.model_dump(), "auxiliary": 0.1})
     torch.manual_seed(0)
     model = models.construct(network, 3)
-    opponents, asked = adversaries.games(settings, model, 3, CPU, nullcontext)
+    opponents, asked = adversaries.build_adversaries(settings, model, 3, CPU, nullcontext)
     assert set(opponents) == {"discriminator", "discriminator_aux1"}
     objective = objectives.adaptation(model, network, nullcontext, asked)
     inner = ["adversarial_aux1", "discriminator_aux1", "discriminator_accuracy_aux1"]
@@ -226,7 +228,7 @@ def test_levels_are_weighed_as_they_are_set():
     for scale in (1, 2):
         torch.manual_seed(1)
         changed = settings.model_copy(update={"auxiliary": 0.002 * scale})
-        _, asked = adversaries.games(changed, model, 3, CPU, nullcontext)
+        _, asked = adversaries.build_adversaries(changed, model, 3, CPU, nullcontext)
         network = Model(**{**NETWORK.model_dump(), "auxiliary": 0.1 * scale})
         said[scale] = objectives.adaptation(model, network, nullcontext, asked)(0, batch())
     for name, once in said[1].items():
@@ -237,7 +239,7 @@ def test_levels_are_weighed_as_they_are_set():
 def test_the_first_inner_classifier_of_bisenet_can_be_aligned():
     network = Model(name="bisenet", backbone="resnet18", weights="none")
     model = models.construct(network, 3)
-    _, asked = adversaries.games(Adversary(align="output", auxiliary=0.002), model, 3, CPU, nullcontext)
+    _, asked = adversaries.build_adversaries(Adversary(align="output", auxiliary=0.002), model, 3, CPU, nullcontext)
     terms = objectives.adaptation(model, network, nullcontext, asked)(0, batch())
     assert {"source_aux1", "source_aux2", "adversarial_aux1"} <= terms.keys()
     assert "adversarial_aux2" not in terms
@@ -253,38 +255,38 @@ def test_the_first_inner_classifier_of_bisenet_can_be_aligned():
 def test_a_level_that_is_not_there_cannot_be_aligned(settings, message, hint):
     model = models.construct(NETWORK, 3)
     with pytest.raises(UdasegError, match=message) as caught:
-        adversaries.games(Adversary(auxiliary=0.0002, **settings), model, 3, CPU, nullcontext)
+        adversaries.build_adversaries(Adversary(auxiliary=0.0002, **settings), model, 3, CPU, nullcontext)
     assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("settings", [ALIGNMENTS[1], ALIGNMENTS[3]])
 def test_domains_of_two_sizes_go_through_one_after_the_other(settings):
-    _, _, objective = players(Adversary(**settings))
+    _, _, objective = trainables(Adversary(**settings))
     terms = objective(0, batch((64, 96), (32, 64)))
     assert all(term.isfinite() for term in terms.values())
 
 
 def test_supervision_heads_learn_from_the_source_only():
-    _, _, objective = players(Adversary(**ALIGNMENTS[1]), Model(name="bisenet", backbone="resnet18", weights="none"))
+    _, _, objective = trainables(Adversary(**ALIGNMENTS[1]), Model(name="bisenet", backbone="resnet18", weights="none"))
     names = {"source", "source_aux1", "source_aux2", "adversarial", "discriminator", ACCURACY}
     assert set(objective(0, batch())) == names
 
 
 def test_pictures_smaller_than_a_patch_are_refused():
-    _, _, objective = players(Adversary(align="output"))
-    with pytest.raises(UdasegError, match=r"target pictures are 24x64, and a patch .* 32 pixels"):
+    _, _, objective = trainables(Adversary(align="output"))
+    with pytest.raises(UdasegError, match=r"target images are 24x64, and a patch .* 32 pixels"):
         objective(0, batch((64, 96), (24, 64)))
 
 
 @pytest.mark.parametrize("other", [{"loss": "least-squares"}, {"discriminator": "light"}])
 def test_fine_grained_takes_no_other_loss_or_discriminator(other):
     with pytest.raises(UdasegError, match="of its own"):
-        adversaries.player(Adversary(align="fine-grained", **other), 8, 3, CPU)
+        adversaries.build_discriminator(Adversary(align="fine-grained", **other), 8, 3, CPU)
 
 
 def test_temperature_divides_the_logits_of_the_cross_entropy():
     torch.manual_seed(0)
-    model, _, _ = players(Adversary(align="output"))
+    model, _, _ = trainables(Adversary(align="output"))
     model.eval()
     plain = objectives.adaptation(model, NETWORK, nullcontext, [])(0, batch())["source"]
     cooled = objectives.adaptation(model, NETWORK, nullcontext, [], 2.0)(0, batch())["source"]
@@ -365,7 +367,7 @@ def written(tmp_path, accuracies, every=50):
 
 @pytest.mark.parametrize(("value", "word"), [(0.99, "overpowered"), (1.0, "overpowered"), (0.5, "blind")])
 def test_a_discriminator_that_teaches_nothing_is_told_of(tmp_path, value, word):
-    (said,) = doubts(written(tmp_path, [0.7] * 20 + [value] * 20))
+    (said,) = training_warnings(written(tmp_path, [0.7] * 20 + [value] * 20))
     assert word in said
     assert "in the last 1000 steps" in said
     assert f"{100 * value:.1f} %" in said
@@ -375,17 +377,17 @@ def test_each_level_is_told_of(tmp_path):
     path = tmp_path / "log.jsonl"
     lines = [{"step": 50 * i, ACCURACY: 0.8, f"{ACCURACY}_aux1": 1.0} for i in range(1, 41)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (said,) = doubts(path)
+    (said,) = training_warnings(path)
     assert "the discriminator of the inner level was right in 100.0 %" in said
     assert "raise adversary.auxiliary" in said
 
 
 def test_a_fair_or_a_short_game_is_not(tmp_path):
-    assert doubts(written(tmp_path, [1.0] * 20 + [0.8] * 20)) == []
-    assert doubts(written(tmp_path, [0.5] * 20 + [0.97] * 20)) == []
-    assert doubts(written(tmp_path, [1.0, 1.0])) == []
-    assert doubts(written(tmp_path, [1.0] * 100, every=1)) == []
-    assert doubts(written(tmp_path, [])) == []
-    assert len(doubts(written(tmp_path, [1.0] * 12))) == 1
+    assert training_warnings(written(tmp_path, [1.0] * 20 + [0.8] * 20)) == []
+    assert training_warnings(written(tmp_path, [0.5] * 20 + [0.97] * 20)) == []
+    assert training_warnings(written(tmp_path, [1.0, 1.0])) == []
+    assert training_warnings(written(tmp_path, [1.0] * 100, every=1)) == []
+    assert training_warnings(written(tmp_path, [])) == []
+    assert len(training_warnings(written(tmp_path, [1.0] * 12))) == 1
     rng = np.random.default_rng(0)
-    assert len(doubts(written(tmp_path, rng.normal(0.5, 0.2, 40)))) == 1
+    assert len(training_warnings(written(tmp_path, rng.normal(0.5, 0.2, 40)))) == 1

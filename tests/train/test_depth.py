@@ -13,11 +13,11 @@ from udaseg.models import checkpoint
 from udaseg.models.output import Output
 from udaseg.statistics.class_counts import class_weights
 from udaseg.statistics.density_maps import DensityMaps
-from udaseg.statistics.depth_density import Mixtures
+from udaseg.statistics.depth_density import Gmm
 from udaseg.train.adversary import VIEWS
 from udaseg.train.depth import balance, regression
 from udaseg.train.losses import berhu, cross_entropy, information_map
-from udaseg.train.objectives import Seen
+from udaseg.train.objectives import DomainOutput
 from udaseg.train.warmup import warmup
 
 from .test_retrain import SPACE, Pictures
@@ -27,7 +27,7 @@ WHOLE = Augment(flip=0.0)
 
 @dataclass(frozen=True)
 class Deep(Pictures):
-    """The left half of a picture is near, the right half far, and the top row has no depth."""
+    """The left half of an image is near, the right half far, and the top row has no depth."""
 
     def depth(self, i):
         cm = np.full((64, 96), 300, np.uint16)
@@ -38,7 +38,7 @@ class Deep(Pictures):
 
 def mixtures(grid=(9, 13)):
     means = np.tile(np.array([grid[1] / 2, grid[0] / 2, 200.0]), (3, 1, 1))
-    return Mixtures(np.ones((3, 1)), means, np.full((3, 1, 3), [60.0, 60.0, 4000.0]), SPACE.classes, grid)
+    return Gmm(np.ones((3, 1)), means, np.full((3, 1, 3), [60.0, 60.0, 4000.0]), SPACE.classes, grid)
 
 
 def seen(size=(16, 24), **parts):
@@ -47,7 +47,7 @@ def seen(size=(16, 24), **parts):
     output = Output(torch.randn(2, 3, 4, 6), features, (), torch.rand(2, 1, 4, 6) * 200, torch.rand(2, 1, 4, 6) * 255)
     for one in output[3:]:
         one.requires_grad_()
-    return Seen(output, torch.zeros(2, 3, *size), **parts)
+    return DomainOutput(output, torch.zeros(2, 3, *size), **parts)
 
 
 def test_depth_is_compared_at_full_size_where_it_is_known():
@@ -191,7 +191,7 @@ def test_class_weights_reach_the_loss(tmp_path):
     ],
 )
 def test_density_needs_whole_pictures(tmp_path, changes, hint):
-    with pytest.raises(UdasegError, match="whole picture") as caught:
+    with pytest.raises(UdasegError, match="whole image") as caught:
         train(tmp_path / "1", ("depth", "density"), **changes)
     assert hint in caught.value.hint
 

@@ -14,9 +14,9 @@ from udaseg.errors import UdasegError
 from udaseg.labels import class_space
 from udaseg.models import checkpoint
 from udaseg.models.output import Output
-from udaseg.train.distill import distill, guide
+from udaseg.train.distill import batch_teacher, distill
 from udaseg.train.losses import kl_consistency
-from udaseg.train.objectives import Seen
+from udaseg.train.objectives import DomainOutput
 
 from .test_retrain import SPACE, Pictures, initial  # noqa: F401 - a fixture
 
@@ -37,7 +37,7 @@ class LeftIsFirst(nn.Module):
 
 def guided(**settings):
     batch = Batch(target_image=torch.zeros(1, 4, 4, 3, dtype=torch.uint8))
-    return guide(Distill(**settings), LeftIsFirst(), "rgb", nullcontext, 0)(0, batch)
+    return batch_teacher(Distill(**settings), LeftIsFirst(), "rgb", nullcontext, 0)(0, batch)
 
 
 def test_labels_are_those_of_which_the_teacher_is_sure():
@@ -51,7 +51,7 @@ def test_the_mirror_image_is_turned_back_before_the_mean():
     p = [torch.tensor([4.0, 0.0]).softmax(0), torch.tensor([0.0, 2.0]).softmax(0)]
     _, asked = guided(flip=True, confidence=0.0, soft_weight=0.5)
     student = torch.randn(1, 2, 4, 4)
-    seen = {"target": Seen(Output(student, student), student)}
+    seen = {"target": DomainOutput(Output(student, student), student)}
     terms = {name: value for ask in asked for name, value in ask(seen).items()}
     mean = ((p[0] + p[1]) / 2).log().view(1, 2, 1, 1).expand(1, 2, 4, 4)
     torch.testing.assert_close(terms["soft"], 0.5 * kl_consistency(student, mean))

@@ -1,4 +1,4 @@
-"""Training at its limits: one picture, one pixel, no label at all, a single class, a class that nobody shows."""
+"""Training at its limits: one image, one pixel, no label at all, a single class, a class that nobody shows."""
 
 import json
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Few:
 @pytest.mark.parametrize(
     ("count", "size", "value", "classes"),
     [(1, (32, 48), 0, 3), (3, (32, 48), 255, 3), (3, (32, 48), 0, 1)],
-    ids=["one picture", "no label", "one class"],
+    ids=["one image", "no label", "one class"],
 )
 def test_training_stays_finite(tmp_path, count, size, value, classes):
     space = class_space([f"class {c}" for c in range(classes)])
@@ -100,7 +100,7 @@ ASKED = {
 @pytest.mark.parametrize(
     ("count", "value", "classes"),
     [(1, 0, 3), (3, 255, 3), (3, 0, 1), (3, 2, 3)],
-    ids=["one picture", "no label", "one class", "classes without a pixel"],
+    ids=["one image", "no label", "one class", "classes without a pixel"],
 )
 def test_the_warmup_stays_finite(tmp_path, count, value, classes, asked):
     few = Few(

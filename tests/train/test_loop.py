@@ -16,7 +16,7 @@ from udaseg.data.batches import Samples, Stream
 from udaseg.errors import UdasegError
 from udaseg.models import devices
 from udaseg.train import state
-from udaseg.train.loop import Interrupted, Player, fit
+from udaseg.train.loop import Interrupted, Trainable, fit
 from udaseg.train.schedule import poly
 
 SETTINGS = Training(steps=12, batch=2, lr=0.1, save_every=5, log_every=2, warmup_steps=3)
@@ -44,8 +44,8 @@ def train(out, settings=SETTINGS, stop_at=None, bad_at=None, tell_all=False):
         return {"segmentation": term * (torch.nan if step + 1 == bad_at else 1.0), "decay": 0.0 * term}
 
     out.mkdir(exist_ok=True)
-    players = {"model": Player(model, optimizer)}
-    fit(players, objective, [stream], settings, out, seed=5, device=torch.device("cpu"))
+    trainables = {"model": Trainable(model, optimizer)}
+    fit(trainables, objective, [stream], settings, out, seed=5, device=torch.device("cpu"))
     return model
 
 
@@ -136,7 +136,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_names_the_term(tmp_
 
 def test_more_processes_than_pictures_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UdasegError, match="3 processes cannot share a batch of 2 source pictures") as refused:
+    with pytest.raises(UdasegError, match="3 processes cannot share a batch of 2 source images") as refused:
         train(tmp_path / "run")
     assert "set batch to 3 or more, or start at most 2" in refused.value.hint
 

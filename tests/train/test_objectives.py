@@ -1,4 +1,4 @@
-"""What a training step makes of the pictures of two domains."""
+"""What a training step makes of the images of two domains."""
 
 from contextlib import nullcontext
 
@@ -37,14 +37,18 @@ def buffers(model) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "terms",
     [
-        lambda model, apart: adaptation(model, NETWORK, nullcontext, [], apart=apart),
-        lambda model, apart: self_training(model, NETWORK, nullcontext, 1.0, apart=apart),
+        lambda model, domain_specific_bn: adaptation(
+            model, NETWORK, nullcontext, [], domain_specific_bn=domain_specific_bn
+        ),
+        lambda model, domain_specific_bn: self_training(
+            model, NETWORK, nullcontext, 1.0, domain_specific_bn=domain_specific_bn
+        ),
     ],
     ids=["adaptation", "self_training"],
 )
 def test_domains_apart_are_normalised_each_by_itself_and_the_running_statistics_are_the_targets(terms):
     model, both = trained(lambda model: terms(model, True), "source", "target")
-    # A domain that the network does not know leaves the target with the same pictures, alone.
+    # A domain that the network does not know leaves the target with the same images, alone.
     model_T, _ = trained(lambda model: self_training(model, NETWORK, nullcontext, 1.0), "other", "target")
     for (name, value), (_, of_target) in zip(buffers(model).items(), buffers(model_T).items(), strict=True):
         torch.testing.assert_close(value, of_target, msg=name)
@@ -55,20 +59,25 @@ def test_domains_apart_are_normalised_each_by_itself_and_the_running_statistics_
 
 
 def test_stems_apart_are_each_domains_own_and_all_behind_them_sees_the_mixture():
-    model, _ = trained(lambda model: adaptation(model, NETWORK, nullcontext, [], apart="stem"), "source", "target")
+    model, _ = trained(
+        lambda model: adaptation(model, NETWORK, nullcontext, [], domain_specific_bn="stem"), "source", "target"
+    )
     model_T, _ = trained(lambda model: self_training(model, NETWORK, nullcontext, 1.0), "other", "target")
     same = {name for name, value in buffers(model).items() if torch.allclose(value, buffers(model_T)[name], rtol=1e-4)}
     assert same == {"backbone.bn1.running_mean", "backbone.bn1.running_var"}
     assert not any(module.domains for module in model.modules() if isinstance(module, BatchNorm))
-    # Pictures of two sizes go through one domain after the other, and the stem's are the target's still.
+    # Images of two sizes go through one domain after the other, and the stem's are the target's still.
     model, _ = trained(
-        lambda model: adaptation(model, NETWORK, nullcontext, [], apart="stem"), "source", "target", height=64
+        lambda model: adaptation(model, NETWORK, nullcontext, [], domain_specific_bn="stem"),
+        "source",
+        "target",
+        height=64,
     )
     torch.testing.assert_close(model.backbone.bn1.running_mean, model_T.backbone.bn1.running_mean)
     assert not torch.allclose(model.smooth[1].running_var, model_T.smooth[1].running_var, rtol=1e-3)
 
 
 def test_a_source_alone_gives_the_running_statistics():
-    model, _ = trained(lambda model: adaptation(model, NETWORK, nullcontext, [], apart=True), "source")
+    model, _ = trained(lambda model: adaptation(model, NETWORK, nullcontext, [], domain_specific_bn=True), "source")
     plain, _ = trained(lambda model: adaptation(model, NETWORK, nullcontext, []), "source")
     assert all(torch.equal(value, buffers(plain)[name]) for name, value in buffers(model).items())

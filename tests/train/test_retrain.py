@@ -87,14 +87,14 @@ def test_a_network_that_strides_first_goes_on_to(tmp_path):
     train(tmp_path / "1", tmp_path / "model.pt", network=deeplab.model_copy(update={"weights": "none.pth"}), steps=0)
     again, _ = checkpoint.load(tmp_path / "1/model.pt")
     assert again.stride_first
-    picture = torch.rand(1, 3, 32, 32)
+    image = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
-        assert torch.equal(again(picture).logits, first.eval()(picture).logits)
+        assert torch.equal(again(image).logits, first.eval()(image).logits)
 
 
 def test_what_is_asked_again_has_the_statistics_that_the_labels_were_made_with(tmp_path, initial):
     (tmp_path / "model.pt").write_bytes(initial.read_bytes())
-    adabn.take(tmp_path / "model.pt", Pictures(), (64, 96), Retrain(batch=4, adabn=True))
+    adabn.estimate_target_statistics(tmp_path / "model.pt", Pictures(), (64, 96), Retrain(batch=4, adabn=True))
     asked = Predict(batch=4, adabn=True)
     online = Online(scores="initial", pixels="unlabelled")
     for name, settings, expected in (("again", {"online": online}, tmp_path / "model.pt"), ("once", {}, initial)):
@@ -115,11 +115,11 @@ def test_heads_that_only_training_has_are_kept_where_it_is_asked_again(tmp_path)
 
 
 def test_a_larger_part_of_the_source_holds_the_smaller():
-    pictures = replace(Pictures(), records=tuple(Record(f"{i}") for i in range(200)))
-    parts = [subset(pictures, fraction, 7).records for fraction in (0.001, 0.03, 0.035, 0.29, 1.0)]
+    images = replace(Pictures(), records=tuple(Record(f"{i}") for i in range(200)))
+    parts = [subset(images, fraction, 7).records for fraction in (0.001, 0.03, 0.035, 0.29, 1.0)]
     assert [len(part) for part in parts] == [1, 6, 7, 58, 200]
     for small, large in pairwise(parts):
         assert set(small) < set(large)
         assert list(small) == [record for record in large if record in small]
-    assert parts[-1] == pictures.records
-    assert subset(pictures, 0.29, 8).records != parts[3]
+    assert parts[-1] == images.records
+    assert subset(images, 0.29, 8).records != parts[3]

@@ -16,10 +16,10 @@ from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
 from udaseg.train import losses
-from udaseg.train.objectives import Seen
+from udaseg.train.objectives import DomainOutput
 from udaseg.train.prototypes import MovingPrototypes, consistency
 from udaseg.train.retrain import retrain
-from udaseg.train.teacher import CONFIDENT, average, guide, relabelled
+from udaseg.train.teacher import CONFIDENT, average, batch_teacher, relabelled
 
 from .test_retrain import NETWORK, SPACE, Pictures, initial  # noqa: F401 - a fixture
 
@@ -119,7 +119,7 @@ def test_a_class_never_seen_takes_the_mean_of_what_it_is_shown():
 def test_consistency_is_the_divergence_where_the_views_show_the_same():
     eta, weak = torch.randn(3, 4), torch.randn(1, 3, 2, 2)
     features = torch.randn(1, 4, 2, 2, requires_grad=True)
-    seen = {"target": Seen(Output(torch.zeros(1), features), torch.zeros(1))}
+    seen = {"target": DomainOutput(Output(torch.zeros(1), features), torch.zeros(1))}
     where = torch.tensor([[[True, False], [True, True]]])
     near = (features[:, None] - eta[None, :, :, None, None]).norm(dim=2)
     expected = losses.kl_consistency(-near / 0.5, -weak / 0.5, where)
@@ -155,7 +155,7 @@ def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_chang
     settings = Retrain(teacher=0.9, online={"scores": "initial"}, classmix=True, strong={"jitter": 0.5}, consistency=1)
     teacher, moving = average(student, 0.9), MovingPrototypes(torch.eye(2, 3), 0.99)
     networks = {"teacher": teacher, "initial": first, "prototypes": moving}
-    guided = guide(settings, student, "rgb", nullcontext, 3, **networks)
+    guided = batch_teacher(settings, student, "rgb", nullcontext, 3, **networks)
     rng = np.random.default_rng(0)
     batch = Batch(
         {
@@ -173,11 +173,11 @@ def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_chang
     assert student.seen == []
     assert not torch.equal(out["target_image"], before["target_image"])
     said = Output(torch.zeros(2, 2, 8, 8), torch.zeros(2, 3, 8, 8))
-    terms = {name: term for ask in asked for name, term in ask({"target": Seen(said, said.logits)}).items()}
+    terms = {name: term for ask in asked for name, term in ask({"target": DomainOutput(said, said.logits)}).items()}
     assert set(terms) == {CONFIDENT, "consistency"}
-    again, _ = guide(settings, student, "rgb", nullcontext, 3, **networks)(0, batch)
+    again, _ = batch_teacher(settings, student, "rgb", nullcontext, 3, **networks)(0, batch)
     assert torch.equal(again["target_image"], out["target_image"])
-    other, _ = guide(settings, student, "rgb", nullcontext, 3, **networks)(1, batch)
+    other, _ = batch_teacher(settings, student, "rgb", nullcontext, 3, **networks)(1, batch)
     assert not torch.equal(other["target_image"], out["target_image"])
 
 

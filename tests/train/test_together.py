@@ -28,14 +28,14 @@ from .test_retrain import Pictures
 
 NETWORK = Model(name="fpn", backbone="resnet18", weights="none", auxiliary=0.4)
 SHARED = {"steps": 2, "batch": 3, "log_every": 1, "save_every": 2, "precision": "fp32", "optimizer": "sgd"}
-AUGMENT = Augment(crop=(32, 48), scale=(0.3, 1.0), flip=0.5, jitter=0.2)  # crops that pictures do not always fill
+AUGMENT = Augment(crop=(32, 48), scale=(0.3, 1.0), flip=0.5, jitter=0.2)  # crops that images do not always fill
 SPACE = class_space(["road", "car", "sky"])
 ALIGNED = {"plain": "none", "output": "output", "fine-grained": "fine-grained"}
 RUNS = (*ALIGNED, "retrained")
 
 
 class Uneven(Pictures):
-    """Pictures of which some have many labels, some few and some none."""
+    """Images of which some have many labels, some few and some none."""
 
     def label(self, i):
         label_HW = np.random.default_rng(i).integers(0, 3, (64, 96)).astype(np.uint8)
@@ -46,17 +46,17 @@ class Uneven(Pictures):
 def train(name, out):
     torch.set_num_threads(1)
     out.mkdir(exist_ok=True, parents=True)
-    pictures = Uneven()
+    images = Uneven()
     if name == "retrained":
         settings = Retrain(**SHARED, augment=AUGMENT, regulariser="mrkld", bn="train")
-        sets = (pictures, (64, 96), pictures, lambda stem: pictures.label(int(stem)), (64, 96), SPACE)
+        sets = (images, (64, 96), images, lambda stem: images.label(int(stem)), (64, 96), SPACE)
         retrain(*sets, None, NETWORK, settings, out, seed=3)
         return
     settings = Warmup(**SHARED, augment=AUGMENT, entropy_weight=0.1)
     adversary = Adversary(align=ALIGNED[name], weight=0.1)
-    asked = {"adversary": adversary, "target": pictures, "class_weights": class_weights([5, 1, 3])}
+    asked = {"adversary": adversary, "target": images, "class_weights": class_weights([5, 1, 3])}
     network = NETWORK.model_copy(update={"bn": "frozen" if name == "output" else "train"})
-    warmup(pictures, (64, 96), network, settings, out, seed=3, target_size=(64, 96), **asked)
+    warmup(images, (64, 96), network, settings, out, seed=3, target_size=(64, 96), **asked)
 
 
 PROGRAM = """

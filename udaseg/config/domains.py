@@ -21,7 +21,7 @@ class Side(Section):
     @model_validator(mode="after")
     def _pad_needs_a_size(self) -> Self:
         if self.pad and self.size is None:
-            raise ValueError("pad=true keeps the aspect of pictures within `size`, and there is no size")
+            raise ValueError("pad=true keeps the aspect of images within `size`, and there is no size")
         return self
 
 
@@ -31,7 +31,7 @@ class Source(Side):
     dataset: str = "gta5"
     root: str | None = None  # relative to the data root; the dataset's name when absent
     split: str = "train"
-    list: str | None = None  # a text file that names the pictures to take, all of the split when absent
+    list: str | None = None  # a text file that names the images to take, all of the split when absent
     limit: Count | None = None
     coding: str | None = None  # of the label ids; only `folder` datasets leave it open
     size: HxW | None = None  # images and labels are resized to this before crops
@@ -45,7 +45,7 @@ class Target(Side):
     root: str | None = None
     split: str = "train"
     val: str = "val"
-    list: str | None = None  # of the pictures of `split`
+    list: str | None = None  # of the images of `split`
     limit: Count | None = None
     coding: str | None = None
     size: HxW | None = None

@@ -15,7 +15,7 @@ Length = Annotated[int, Field(ge=1, le=LONGEST)]
 HxW = tuple[Length, Length]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what JSON holds exactly, and PyTorch takes
 Name = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of a directory
-# The domains have batch norm's statistics of their own: in no layer, in all, in the one that pictures meet first.
+# The domains have batch norm's statistics of their own: in no layer, in all, in the one that images meet first.
 AdaBN = Literal[False, True, "stem"]
 BnMode = Literal["train", "affine-frozen", "frozen"]
 

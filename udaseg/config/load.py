@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from udaseg.config import Recipe
 from udaseg.config.presets import PRESETS
-from udaseg.errors import UdasegError, meant
+from udaseg.errors import UdasegError, did_you_mean
 from udaseg.io.files import parse_yaml
 
 
@@ -127,7 +127,7 @@ def _geometry(name: Any, where: str) -> dict[str, Any]:
     if name is not None and name not in PRESETS:
         raise UdasegError(
             f"recipe {where}: geometry: there is no preset {name!r}",
-            f"{meant(str(name), PRESETS)}known: {', '.join(PRESETS)}",
+            f"{did_you_mean(str(name), PRESETS)}known: {', '.join(PRESETS)}",
         )
     return PRESETS.get(name, {})
 
@@ -144,7 +144,7 @@ def _nest(key: str, value: Any) -> dict:
 
 def suggest_recipe(name: str) -> str:
     """Name the shipped recipe that a mistyped name meant, or all of them."""
-    close = meant(name, shipped_recipes())
+    close = did_you_mean(name, shipped_recipes())
     return f"{close}`udaseg recipe list` shows all" if close else f"shipped recipes: {', '.join(shipped_recipes())}"
 
 
@@ -167,7 +167,7 @@ def _explain_one(one: Any) -> tuple[str, str]:
         return f"{key}: expected the name of a directory, without / and without a dot in front", "give it another name"
     found, hint = one.get("input"), f"set it with --set {key}=VALUE"
     if one["type"] == "literal_error":
-        hint = meant(str(found), re.findall(r"'([^']*)'", one["ctx"]["expected"])) + hint
+        hint = did_you_mean(str(found), re.findall(r"'([^']*)'", one["ctx"]["expected"])) + hint
     return f"{key}: {one['msg']} (found {found!r})", hint
 
 
@@ -178,7 +178,7 @@ def _known_there(path: tuple[Any, ...]) -> str:
         section = _section(section.model_fields[part])
     name = str(path[-1])
     known = f"known here: {', '.join(section.model_fields)}"
-    if close := meant(name, section.model_fields):
+    if close := did_you_mean(name, section.model_fields):
         return close + known
     sections = {key: _section(field) for key, field in Recipe.model_fields.items()}
     elsewhere = [f"{key}.{name}" for key, one in sections.items() if name in getattr(one, "model_fields", ())]

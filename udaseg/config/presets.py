@@ -1,4 +1,4 @@
-"""The geometry of each published system: what size pictures are brought to, what is cropped, which colours go in.
+"""The geometry of each published system: what size images are brought to, what is cropped, which colours go in.
 
 A recipe that says `geometry: advent` starts from these settings; what it says itself lies over them. Sizes are
 (height, width). Mixing up any of it costs points and raises no error, so nobody should have to type it.
@@ -7,7 +7,7 @@ A recipe that says `geometry: advent` starts from these settings; what it says i
 from typing import Any
 
 _GTA = [720, 1280]
-_HALF = [512, 1024]  # half a Cityscapes picture
+_HALF = [512, 1024]  # half a Cityscapes image
 
 
 def _sides(source: list[int], target: list[int], crop: list[int] | None = None, **augment: Any) -> dict[str, Any]:

@@ -29,15 +29,15 @@ def prediction_of_round(settings: Predict, round: int) -> Predict:
     return settings.model_copy(update={"adabn": round == 1 if settings.adabn == "first" else settings.adabn})
 
 
-def asked_in_round(settings: Predict, round: int) -> dict[str, Any]:
-    """Name what decides, beside the model and the pictures, what the model of a round says, for manifests."""
+def prediction_identity(settings: Predict, round: int) -> dict[str, Any]:
+    """Name what decides, beside the model and the images, what the model of a round says, for manifests."""
     of_round = prediction_of_round(settings, round)
     batch = {"batch": of_round.batch} if of_round.adabn else {}  # batch norm's statistics are means over batches
     return {"adabn": of_round.adabn, "precision": of_round.precision, **batch}
 
 
 def training_of_round(settings: Retrain, round: int) -> Retrain:
-    """Return the settings of one round: its share of the source pictures, its learning rate."""
+    """Return the settings of one round: its share of the source images, its learning rate."""
     fraction = scheduled(settings.source_fraction, settings.source_fraction_step, settings.source_fraction_max, round)
     lr = settings.lr * settings.lr_per_round ** (round - 1)
     return settings.model_copy(update={"source_fraction": fraction, "lr": lr})

@@ -13,7 +13,7 @@ class Stylize(Section):
 
 
 class Views(Section):
-    """How a trained network looks at a picture: once, or at several scales and mirrored, with the scores averaged."""
+    """How a trained network looks at an image: once, or at several scales and mirrored, with the scores averaged."""
 
     batch: Count = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -23,15 +23,15 @@ class Views(Section):
 
 
 class Predict(Views):
-    # Take batch norm's statistics from these pictures first: bn=train left it the source's. `stem`: those of the layer
-    # that pictures meet first. `first`: in the first round only, for later models were trained on the target too.
+    # Take batch norm's statistics from these images first: bn=train left it the source's. `stem`: those of the layer
+    # that images meet first. `first`: in the first round only, for later models were trained on the target too.
     adabn: AdaBN | Literal["first"] = False
 
 
 class Prior(Section):
-    """Where in the picture each class stands in the source; kernel and sigma are pixels of a 1024x2048 picture."""
+    """Where in the image each class stands in the source; kernel and sigma are pixels of a 1024x2048 image."""
 
-    size: HxW | None = None  # of the labels it is for; that of the target's pictures when absent
+    size: HxW | None = None  # of the labels it is for; that of the target's images when absent
     stride: Count = 8  # a cell of the maps is so many pixels high and wide
     kernel: Positive = 70.0
     sigma: Positive | None = None  # a sixth of the kernel when absent
@@ -43,7 +43,7 @@ class Iast(Section):
 
     start: Share = 0.9
     alpha: Fraction = 0.2  # the share to keep of a class whose threshold is 1
-    beta: Fraction = 0.9  # how much of the thresholds is left after a picture
+    beta: Fraction = 0.9  # how much of the thresholds is left after an image
     gamma: Annotated[float, Field(ge=0.0)] = 8.0  # how much less to keep of classes with low thresholds
 
 
@@ -80,4 +80,4 @@ class Gmm(Section):
 
 
 class Evaluate(Views):
-    size: HxW | None = None  # pictures are seen at this size; the target's when absent
+    size: HxW | None = None  # images are seen at this size; the target's when absent

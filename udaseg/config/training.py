@@ -50,13 +50,13 @@ class Training(Section):
     save_every: Count = 1000
     log_every: Count = 50
     augment: Augment = Augment()
-    # Batch norm's statistics for each domain by itself, while it trains; in the end those of the target's pictures.
-    # `stem`: in the layer that pictures meet first, where colour and contrast are, and in no other. `after`: those of
-    # the target's pictures in the end, in all layers, and of both domains together while it trains.
+    # Batch norm's statistics for each domain by itself, while it trains; in the end those of the target's images.
+    # `stem`: in the layer that images meet first, where colour and contrast are, and in no other. `after`: those of
+    # the target's images in the end, in all layers, and of both domains together while it trains.
     adabn: AdaBN | Literal["after"] = False
 
     @property
-    def apart(self) -> AdaBN:
+    def domain_specific_bn(self) -> AdaBN:
         """The layers in which the domains have statistics of their own while it trains."""
         return False if self.adabn == "after" else self.adabn
 
@@ -66,7 +66,7 @@ class Warmup(Training):
     fda: Annotated[float, Field(gt=0.0, lt=0.5)] | None = None  # a target's style for each draw of the source: beta
     entropy_weight: Positive | None = None  # of FDA's robust entropy penalty on the target
     class_weights: bool = False  # weigh the source's cross-entropy by 1 / (C f), f the share of a class of C
-    class_balanced: bool = False  # draw source pictures class by class, the rare ones as often as the others (FADA)
+    class_balanced: bool = False  # draw source images class by class, the rare ones as often as the others (FADA)
 
 
 class Adversary(Section):
@@ -105,7 +105,7 @@ class Online(Section):
     rectify: bool = False  # weigh them by the nearness of the teacher's features to prototypes that move with it
     pixels: Literal["all", "labelled", "unlabelled"] = "all"  # by the labels there are, which count for the others
     confidence: Fraction = 0.968
-    # Less confident labels: weigh all of a picture's by the share of the confident ones (DACS), or ignore them.
+    # Less confident labels: weigh all of an image's by the share of the confident ones (DACS), or ignore them.
     unsure: Literal["weigh", "ignore"] = "weigh"
 
 
@@ -115,7 +115,7 @@ class Retrain(Training):
     init: Literal["warmup", "weights"] = "warmup"
     target_weight: Positive = 1.0
     lr_per_round: Positive = 1.0  # the learning rate of a round, times that of the round before
-    source_fraction: Share = 1.0  # of the source pictures, in round 1
+    source_fraction: Share = 1.0  # of the source images, in round 1
     source_fraction_step: Fraction = 0.0
     source_fraction_max: Share = 1.0
     regulariser: Literal["none", "mrkld", "mrent", "lrent"] = "none"
@@ -130,7 +130,7 @@ class Retrain(Training):
     keep: Literal["student", "teacher"] = "student"  # which of the two becomes model.pt
     strong: Strong | None = None
     online: Online | None = None
-    classmix: bool = False  # paste half of the classes of a source picture on each target picture
+    classmix: bool = False  # paste half of the classes of a source image on each target image
     consistency: Positive | None = None  # the weight of being as near to the prototypes in both views (ProDA: 10 / C)
     temperature: Positive = 1.0  # of the softmax over the distances to the prototypes
     prototype_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9999

@@ -4,20 +4,20 @@ from udaseg.config import BnMode, Retrain, Training
 from udaseg.errors import UdasegError
 
 
-def guided(settings: Retrain) -> bool:
+def needs_whole_batches(settings: Retrain) -> bool:
     """Tell whether something labels or changes whole batches before the student sees them: one process does it."""
     asked = (settings.teacher, settings.online, settings.strong)
     return any(one is not None for one in asked) or settings.classmix or settings.moves_prototypes
 
 
-def asked_again(settings: Retrain) -> bool:
+def uses_initial_model(settings: Retrain) -> bool:
     """Tell whether the network that made the labels, or its average, is asked again while the student learns."""
     return settings.online is not None or settings.moves_prototypes or settings.regulariser == "lrent"
 
 
 def require_own_statistics(stage: str, settings: Training, bn: BnMode) -> None:
     """Raise UdasegError where each domain is to be normalised by itself, and batch norm keeps the statistics it has."""
-    if settings.apart and bn == "frozen":
+    if settings.domain_specific_bn and bn == "frozen":
         raise UdasegError(
             f"{stage}.adabn={str(settings.adabn).lower()} normalises each domain by itself while the network learns, "
             "and with bn=frozen it learns with the statistics that it has",

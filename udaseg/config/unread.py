@@ -118,7 +118,7 @@ READERS = (
     Reader(
         ("predict.average",),
         lambda recipe: len(recipe.predict.scales) > 1 or recipe.predict.flip,
-        "every picture is seen once",
+        "every image is seen once",
         "add --flip, or --scales 0.75,1,1.25",
     ),
     Reader(

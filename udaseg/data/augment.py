@@ -1,4 +1,4 @@
-"""The geometry and the colours of training pictures: image and label always go through the same transform."""
+"""The geometry and the colours of training images: image and label always go through the same transform."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,19 +11,19 @@ from udaseg.labels import IGNORE
 
 # From a label and the size of a crop to the crop's top left corner; None leaves it to chance.
 Seek = Callable[[np.ndarray, tuple[int, int]], tuple[int, int] | None]
-# From a picture uint8 [H, W, 3] to the same in another style.
+# From an image uint8 [H, W, 3] to the same in another style.
 Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Pair(NamedTuple):
     image: np.ndarray  # uint8 [H, W, 3], RGB
     label: np.ndarray  # uint8 [H, W], train ids, 255 ignored
-    valid: np.ndarray | None = None  # bool [H, W], false where there is no picture; absent where it is everywhere
+    valid: np.ndarray | None = None  # bool [H, W], false where there is no image; absent where it is everywhere
     depth: np.ndarray | None = None  # inverse depth, float32 [H, W], 0 where it is not known; absent unless asked for
 
 
 def resize(image_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a uint8 picture to (height, width), bicubic with antialiasing."""
+    """Resize a uint8 image to (height, width), bicubic with antialiasing."""
     if image_HWC.shape[:2] == tuple(size):
         return image_HWC
     return np.asarray(Pillow.fromarray(image_HWC).resize(size[::-1], Pillow.Resampling.BICUBIC))
@@ -46,14 +46,14 @@ def inside(shape: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, int]:
 
 
 def seen_size(shape: tuple[int, ...], size: tuple[int, int] | None, pad: bool) -> tuple[int, int] | None:
-    """Give the (height, width) at which a picture of some shape is seen; None where it is its own."""
+    """Give the (height, width) at which an image of some shape is seen; None where it is its own."""
     return inside(shape, size) if pad and size is not None else size
 
 
 def fit(pair: Pair, size: tuple[int, int], pad: bool) -> Pair:
     """Bring a pair to (height, width): stretched, or with `pad` at its own aspect in the top left corner.
 
-    What a padded picture does not fill is black, ignored and not valid.
+    What a padded image does not fill is black, ignored and not valid.
     """
     return _crop(_scaled(pair, inside(pair.label.shape, size)), size, 0, 0) if pad else _scaled(pair, size)
 
@@ -63,7 +63,7 @@ def _scaled(pair: Pair, size: tuple[int, int]) -> Pair:
 
 
 def augment(pair: Pair, settings: Augment, rng: np.random.Generator, seek: Seek | None = None) -> Pair:
-    """Scale, crop and flip a pair at random; what lies outside the picture is black and ignored.
+    """Scale, crop and flip a pair at random; what lies outside the image is black and ignored.
 
     `seek` may say where the crop goes, from the scaled label. Draws the same number of random values whatever the
     settings, so that switching one of them off leaves the others as they were.
@@ -99,9 +99,9 @@ def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
 
 
 def recoloured(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
-    """Change the colours of the picture that a pair holds, a rectangle; what lies around it stays black.
+    """Change the colours of the image that a pair holds, a rectangle; what lies around it stays black.
 
-    A style or a contrast that took the black for picture would make the rest too bright.
+    A style or a contrast that took the black for image would make the rest too bright.
     """
     if pair.valid is None:
         return pair._replace(image=change(pair.image))

@@ -27,7 +27,7 @@ DOMAINS = ("source", "target")
 class Batch(dict[str, torch.Tensor]):
     """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and, with labels, `<domain>_label` uint8 [N, H, W].
 
-    `<domain>_valid` bool [N, H, W] is there where pictures do not fill the batch, and false where there is none.
+    `<domain>_valid` bool [N, H, W] is there where images do not fill the batch, and false where there is none.
     `<domain>_depth` float32 [N, H, W] is there where it was asked for: inverse depth, 0 where it is not known.
     """
 
@@ -36,7 +36,7 @@ class Batch(dict[str, torch.Tensor]):
 
 
 def kept(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
-    """Give the bytes that pictures with labels take in memory, `pixel` each pixel; 0 where they are not kept there.
+    """Give the bytes that images with labels take in memory, `pixel` each pixel; 0 where they are not kept there.
 
     Each of the processes that load keeps its own.
     """
@@ -45,10 +45,10 @@ def kept(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int 
 
 
 class Samples:
-    """The pictures of one domain at their training size, kept in memory when all of them fit.
+    """The images of one domain at their training size, kept in memory when all of them fit.
 
-    `read(i)` gives a picture and its label at their own sizes; without labels, `labels=False`, one of 255 alone.
-    With `pad` pictures keep their aspect within the size.
+    `read(i)` gives an image and its label at their own sizes; without labels, `labels=False`, one of 255 alone.
+    With `pad` images keep their aspect within the size.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Samples:
         return self._count
 
     def loaded_by(self, workers: int) -> None:
-        """Decide again whether all pictures fit, when so many processes are to load them."""
+        """Decide again whether all images fit, when so many processes are to load them."""
         self._keep = kept(self._count, self.size, self._pixel, workers) > 0
 
     def __getitem__(self, index: int) -> Pair:
@@ -82,54 +82,54 @@ class Samples:
         return pair
 
 
-def labelled(pictures: LabelledSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
-    """Train on pictures with labels."""
-    return Samples(lambda i: Pair(pictures.image(i), pictures.label(i)), len(pictures), size, pad=pad)
+def labelled(images: LabelledSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
+    """Train on images with labels."""
+    return Samples(lambda i: Pair(images.image(i), images.label(i)), len(images), size, pad=pad)
 
 
 def with_depth(
-    pictures: LabelledSet, size: tuple[int, int] | None, pad: bool = False, mask_invalid: bool = True
+    images: LabelledSet, size: tuple[int, int] | None, pad: bool = False, mask_invalid: bool = True
 ) -> Samples:
-    """Train on pictures with labels and depth; with `mask_invalid` what is no measurement is not known."""
+    """Train on images with labels and depth; with `mask_invalid` what is no measurement is not known."""
 
     def read(i: int) -> Pair:
-        label_HW, cm_HW = pictures.label(i), pictures.depth(i)
-        known_HW = measured(cm_HW, label_HW, pictures.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
-        return Pair(pictures.image(i), label_HW, depth=np.where(known_HW, inverse_depth(cm_HW), np.float32(0)))
+        label_HW, cm_HW = images.label(i), images.depth(i)
+        known_HW = measured(cm_HW, label_HW, images.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
+        return Pair(images.image(i), label_HW, depth=np.where(known_HW, inverse_depth(cm_HW), np.float32(0)))
 
-    return Samples(read, len(pictures), size, pad=pad, pixel=8)
+    return Samples(read, len(images), size, pad=pad, pixel=8)
 
 
 def pseudo_labelled(
-    pictures: ImageSet, label: Callable[[str], np.ndarray], size: tuple[int, int] | None, pad: bool = False
+    images: ImageSet, label: Callable[[str], np.ndarray], size: tuple[int, int] | None, pad: bool = False
 ) -> Samples:
-    """Train on pictures whose labels come from elsewhere: `label(stem)` gives uint8 train ids [H, W]."""
-    return Samples(lambda i: Pair(pictures.image(i), label(pictures.records[i].stem)), len(pictures), size, pad=pad)
+    """Train on images whose labels come from elsewhere: `label(stem)` gives uint8 train ids [H, W]."""
+    return Samples(lambda i: Pair(images.image(i), label(images.records[i].stem)), len(images), size, pad=pad)
 
 
-def unlabelled(pictures: ImageSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
-    """Train on pictures without labels: their batches hold none."""
+def unlabelled(images: ImageSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
+    """Train on images without labels: their batches hold none."""
 
     def read(i: int) -> Pair:
-        image_HWC = pictures.image(i)
+        image_HWC = images.image(i)
         return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
 
-    return Samples(read, len(pictures), size, labels=False, pad=pad)
+    return Samples(read, len(images), size, labels=False, pad=pad)
 
 
-def subset(pictures: LabelledSet, fraction: float, seed: int) -> LabelledSet:
-    """Give a fraction of the pictures, at least one: the larger of two fractions holds the smaller (CBST)."""
-    kept = max(1, math.floor(len(pictures) * Fraction(repr(float(fraction)))))
-    chosen = sorted(np.random.default_rng((seed, 3)).permutation(len(pictures))[:kept])
-    return replace(pictures, records=tuple(pictures.records[i] for i in chosen))
+def subset(images: LabelledSet, fraction: float, seed: int) -> LabelledSet:
+    """Give a fraction of the images, at least one: the larger of two fractions holds the smaller (CBST)."""
+    kept = max(1, math.floor(len(images) * Fraction(repr(float(fraction)))))
+    chosen = sorted(np.random.default_rng((seed, 3)).permutation(len(images))[:kept])
+    return replace(images, records=tuple(images.records[i] for i in chosen))
 
 
 @dataclass(frozen=True)
 class Stream:
     """One domain of a training run: what it draws from, how many a batch, and how they are augmented.
 
-    `restyle` is called for every draw, on what the crop holds of the picture, before its colours are changed. Without
-    `balance` every picture is drawn once an epoch.
+    `restyle` is called for every draw, on what the crop holds of the image, before its colours are changed. Without
+    `balance` every image is drawn once an epoch.
     """
 
     domain: str
@@ -142,14 +142,14 @@ class Stream:
 
 
 class Batches(Dataset):
-    """Batch number `step` holds the same pictures, crops and colours whenever and wherever it is made.
+    """Batch number `step` holds the same images, crops and colours whenever and wherever it is made.
 
     Each of several processes makes its part of it.
     """
 
     def __init__(self, streams: list[Stream], seed: int):
         self._streams, self._seed = streams, seed
-        self._parts = [processes.part(stream.batch) for stream in streams]
+        self._parts = [processes.part_of(stream.batch) for stream in streams]
 
     def __getitem__(self, step: int) -> Batch:
         batch = Batch()

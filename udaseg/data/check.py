@@ -15,7 +15,7 @@ from udaseg.data.findings import Finding, Report, Severity, Split
 from udaseg.data.images.read import read_depth, read_image, read_label_ids
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, Coding, class_space, count_ids, train_ids
-from udaseg.parallel.threads import Progress, ordered
+from udaseg.parallel.threads import Progress, map_in_order
 
 PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}
 SOURCES = ("gta5", "synthia")  # useless without labels
@@ -41,7 +41,7 @@ def check(
     """Open every file of a dataset, in all its splits and on all cores, and report what is there and what is wrong.
 
     The dataset is told by its layout where it is not named; `coding` as in `open_labelled`. `progress` gets (done,
-    total) in pictures. Raises UdasegError only where there is nothing to check: no such directory, an unknown
+    total) in images. Raises UdasegError only where there is nothing to check: no such directory, an unknown
     dataset or layout, no split at all.
     """
     root = Path(root)
@@ -54,7 +54,7 @@ def check(
     for name, split in listed.items():
         sizes, ids, images_with = Counter(), np.zeros(256, np.int64), np.zeros(256, np.int64)
         problems = defaultdict(list)
-        for seen in ordered(lambda stem, split=split: _look(stem, split, root), split.images):
+        for seen in map_in_order(lambda stem, split=split: _look(stem, split, root), split.images):
             sizes[seen.size] += seen.size is not None
             if seen.ids is not None:
                 ids += seen.ids
@@ -68,7 +68,7 @@ def check(
             Finding(severity, name, what, tuple(files), _hint(what, dataset) if severity == "error" else None)
             for (severity, what), files in problems.items()
         ]
-        expected = DATASETS[dataset].TOTALS.get(name)
+        expected = DATASETS[dataset].IMAGE_COUNTS.get(name)
         if expected and dataset == "crosscity":
             expected *= max(1, len(crosscity.cities(root)))
         splits.append(_sum_up(name, expected, split, +sizes, ids, images_with))
@@ -77,7 +77,7 @@ def check(
     free = shutil.disk_usage(root).free
     needed = pixels // 64 * 2 * 19  # stride-8 logits of 19 classes in float16
     if free < needed:
-        found = f"{free / 1e9:.1f} GB are free; predictions for all pictures take about {needed / 1e9:.1f} GB"
+        found = f"{free / 1e9:.1f} GB are free; predictions for all images take about {needed / 1e9:.1f} GB"
         findings.append(Finding("warning", "", found))
     return Report(dataset, str(root), tuple(splits), tuple(findings), free)
 
@@ -86,7 +86,7 @@ def _list_splits(dataset: str, root: Path, coding: str | None) -> dict[str, _Lis
     if dataset not in DATASETS:
         raise UdasegError(f"there is no dataset {dataset!r}", f"known: {', '.join(DATASETS)}")
     reader = DATASETS[dataset]
-    names = folder.splits(root) if dataset == "folder" else list(reader.TOTALS)
+    names = folder.splits(root) if dataset == "folder" else list(reader.IMAGE_COUNTS)
     listed, absent = {}, None
     for split in names:
         try:
@@ -98,7 +98,7 @@ def _list_splits(dataset: str, root: Path, coding: str | None) -> dict[str, _Lis
         else:
             listed[split] = _list_labels(dataset, root, split, coding, images)
     if not listed:
-        raise absent or UdasegError(f"{root}: expected a split, found none", reader.GET)
+        raise absent or UdasegError(f"{root}: expected a split, found none", reader.DOWNLOAD_HINT)
     return listed
 
 
@@ -127,16 +127,16 @@ def _list_labels(dataset: str, root: Path, split: str, coding: str | None, image
 def _hint(what: str, dataset: str) -> str:
     """Say how to mend what is an error about some files of a split."""
     if dataset != "folder":
-        mended = f"get these files again: {DATASETS[dataset].GET}"
+        mended = f"get these files again: {DATASETS[dataset].DOWNLOAD_HINT}"
     elif what.startswith("ids unknown"):
         mended = "list these ids in classes.yaml, under `ignore` those without a class, or name the right --coding"
     else:
         mended = "add these files, or export them again"
-    return f"{mended}; or leave the pictures out: `list` in the recipe names a text file of those to take"
+    return f"{mended}; or leave the images out: `list` in the recipe names a text file of those to take"
 
 
 def _look(stem: str, split: _Listed, root: Path) -> _Seen:
-    """Open the files of one picture; everything wrong with them becomes a problem, not an error."""
+    """Open the files of one image; everything wrong with them becomes a problem, not an error."""
     seen, size, ids, flat = [], None, None, False
     image = split.images[stem]
     label, depth = (split.labels.files.get(stem), split.labels.depth.get(stem)) if split.labels else (None, None)
@@ -166,7 +166,7 @@ def _look(stem: str, split: _Listed, root: Path) -> _Seen:
         except UdasegError as error:
             seen.append(("error", "labels that cannot be read", error.message))
     if flat:
-        seen.append(("warning", "single-colour pictures", image.name))
+        seen.append(("warning", "single-colour images", image.name))
     if depth is not None:
         try:
             shape = read_depth(depth).shape
@@ -233,8 +233,8 @@ def _compare(split: Split, listed: _Listed, dataset: str) -> list[Finding]:
     published = PUBLISHED.get((dataset, split.name))
     if published and split.classes and split.images >= ENOUGH:
         total = sum(split.classes[name] for name in published) or 1.0
-        apart = sum(abs(split.classes[name] / total - share) for name, share in published.items()) / 2
-        if apart > FAR:
-            what = f"class shares are {apart:.2f} (total variation) from the published ones"
+        distance = sum(abs(split.classes[name] / total - share) for name, share in published.items()) / 2
+        if distance > FAR:
+            what = f"class shares are {distance:.2f} (total variation) from the published ones"
             found.append(Finding("warning", split.name, what))
     return found

@@ -20,7 +20,7 @@ _UNKNOWN = 254  # no train id: a class space has at most 254 classes
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One picture; its stem is unique in the split and names every file made from it."""
+    """One image; its stem is unique in the split and names every file made from it."""
 
     stem: str
     image: Path
@@ -28,7 +28,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One picture with its label file and, where the dataset has one, its depth file."""
+    """One image with its label file and, where the dataset has one, its depth file."""
 
     stem: str
     image: Path
@@ -79,7 +79,7 @@ class LabelledSet:
 
     @property
     def has_depth(self) -> bool:
-        """Say whether every picture has its depth."""
+        """Say whether every image has its depth."""
         return all(record.depth is not None for record in self.records)
 
     def image(self, i: int) -> np.ndarray:
@@ -120,7 +120,7 @@ class LabelledSet:
 
     def _fitted(self, record: Labelled, path: Path, values_HW: np.ndarray) -> np.ndarray:
         """Bring what belongs to an image to its size, where the dataset allows it to differ."""
-        size = read.picture_size(record.image)
+        size = read.image_size(record.image)
         if values_HW.shape == size:
             return values_HW
         if not self.fit:

@@ -22,7 +22,7 @@ class Mining:
         """Return the top left corner (row, column) of a crop around a random pixel of a rare class, or None.
 
         One of the rare classes in the label is drawn, each as likely as the other, then one of its pixels; the crop
-        is centred on it and moved into the picture. A label without any has one of `otherwise`. None where it has
+        is centred on it and moved into the image. A label without any has one of `otherwise`. None where it has
         none of these either, and as often as `probability` is missed.
         """
         if rng.random() >= self.probability:

@@ -1,4 +1,4 @@
-"""Batch norm's statistics of a trained network, which are those of the pictures it was trained on."""
+"""Batch norm's statistics of a trained network, which are those of the images it was trained on."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from udaseg.models import checkpoint
 from udaseg.parallel.threads import Progress
 
 
-def take(
+def estimate_target_statistics(
     model: Path,
     target: ImageSet,
     size: HxW | None,
@@ -18,7 +18,7 @@ def take(
     pad: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Write `model` again with the statistics of the target's pictures, in batches of `settings.batch`, at `size`.
+    """Write `model` again with the statistics of the target's images, in batches of `settings.batch`, at `size`.
 
     Nothing else of it changes (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain Adaptation).
     """

@@ -1,4 +1,4 @@
-"""Label pictures that belong to no dataset: label PNGs, overlays to look at, and a legend."""
+"""Label images that belong to no dataset: label PNGs, overlays to look at, and a legend."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +16,14 @@ from udaseg.data.images.read import write_label
 from udaseg.inference.runner import Runner
 from udaseg.io.files import atomic
 from udaseg.labels import SPACES, ClassSpace, class_space, flat_palette
-from udaseg.parallel.threads import Progress, ordered
+from udaseg.parallel.threads import Progress, map_in_order
 
-STRENGTH = 0.55  # of the classes' colours over the picture
+STRENGTH = 0.55  # of the classes' colours over the image
 ROW = 28  # of the legend, in pixels
 
 
 class Decided(NamedTuple):
-    """A picture and its label, and its place in the set."""
+    """An image and its label, and its place in the set."""
 
     index: int
     image: np.ndarray
@@ -42,7 +42,7 @@ def apply(
 ) -> tuple[ClassSpace, dict[str, Any]]:
     """Write `labels/<stem>.png` (train ids, palette), `overlays/<stem>.jpg` and a legend; return classes and device.
 
-    Pictures are seen at `size`, with `pad` at the largest size of their aspect within it, and labelled at their own,
+    Images are seen at `size`, with `pad` at the largest size of their aspect within it, and labelled at their own,
     as `evaluate` does. Those that have a label are not done again. The legend is `legend.png` for people, and for
     programs `classes.yaml` as `folder` datasets have it.
     """
@@ -62,16 +62,16 @@ def apply(
 
         for seen in runner.run(shots, todo, size, settings.batch, infer, pad, scales=settings.scales):
             for place, (i, image) in enumerate(zip(seen.indices, seen.images, strict=True)):
-                # One at a time: all classes of a large picture take gigabytes on a GPU.
+                # One at a time: all classes of a large image take gigabytes on a GPU.
                 yield Decided(i, image, runner.label(seen.output, place, image.shape[:2], settings.average))
 
     def write(one: Decided) -> None:
         blend = one.image * np.float32(1 - STRENGTH) + colours[one.label]
         with atomic(out / "overlays" / f"{shots.stems[one.index]}.jpg", sync=False) as temporary:
             Pillow.fromarray(blend.astype(np.uint8)).save(temporary, format="JPEG", quality=90)
-        write_label(labels(one.index), one.label, palette)  # the last: a picture with a label is done
+        write_label(labels(one.index), one.label, palette)  # the last: an image with a label is done
 
-    for done, _ in enumerate(ordered(write, decided()), len(shots) - len(todo) + 1):
+    for done, _ in enumerate(map_in_order(write, decided()), len(shots) - len(todo) + 1):
         if progress is not None:
             progress(done, len(shots))
     _write_legend(out, space)

@@ -1,4 +1,4 @@
-"""Average what a network says of several views of a picture: scales, and the mirror image."""
+"""Average what a network says of several views of an image: scales, and the mirror image."""
 
 from collections.abc import Sequence
 

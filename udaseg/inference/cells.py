@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from udaseg.inference.upsampling import BLOCK, FIERCE, LOG2E, exp, exp2
+from udaseg.inference.upsampling import BLOCK, LOG2E, MAX_EXPONENT, exp, exp2
 from udaseg.kernels import aligned
 from udaseg.labels import IGNORE
 
@@ -103,7 +103,7 @@ def judge(cells, upper_CM, lower_CM, weights, bias, thresholds, slack):
         for c in range(classes):
             logit = corners[c]
             for i in range(4 * n):
-                value = exp(min(logit[i] - own[i], FIERCE))
+                value = exp(min(logit[i] - own[i], MAX_EXPONENT))
                 term[i] = _ZERO if winner[i] == c else value
             for i in range(4 * n):
                 sums[i] += term[i]
@@ -157,8 +157,8 @@ def divide(cells, confides, label_row, led, looked):
 def _series(a, b, c, d, right, down):
     """Return e to the first of four corners, its factor from column to column, and, in powers of 2, how the factor from
     row to row begins and grows from column to column. The corners are relative to the leader's."""
-    p, q = min(max(a, _FAINT), FIERCE) * LOG2E, min(max(b, _FAINT), FIERCE) * LOG2E
-    r, s = min(max(c, _FAINT), FIERCE) * LOG2E, min(max(d, _FAINT), FIERCE) * LOG2E
+    p, q = min(max(a, _FAINT), MAX_EXPONENT) * LOG2E, min(max(b, _FAINT), MAX_EXPONENT) * LOG2E
+    r, s = min(max(c, _FAINT), MAX_EXPONENT) * LOG2E, min(max(d, _FAINT), MAX_EXPONENT) * LOG2E
     fall = (r - p) * down
     return exp2(p), exp2((q - p) * right), fall, ((s - q) * down - fall) * right
 

@@ -1,6 +1,6 @@
 """From logits at the network's stride to labels and confidences at the size of the labels, without a full-size buffer.
 
-The class probabilities of a picture take 159 MB at 1024x2048 and 19 classes, and nobody needs them: the kernels
+The class probabilities of an image take 159 MB at 1024x2048 and 19 classes, and nobody needs them: the kernels
 here upsample the logits bilinearly, as torch.nn.functional.interpolate does, a few rows at a time, and keep of each
 pixel the winning class and its softmax probability. Few pixels are looked at by themselves for that: `cells`
 tells what holds between four neighbouring logits.

@@ -1,4 +1,4 @@
-"""Several networks as one: the average of what they say of each picture (multi-band transfer of FDA, section 3.3)."""
+"""Several networks as one: the average of what they say of each image (multi-band transfer of FDA, section 3.3)."""
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,10 +17,10 @@ def ensemble(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write `predictions.h5`: the logarithm of the weighted mean softmax at the networks' stride; count the pictures.
+    """Write `predictions.h5`: the logarithm of the weighted mean softmax at the networks' stride; count the images.
 
-    One picture is in memory at a time, and those that are there already are not averaged again. Raises UdasegError
-    where the files differ in classes, pictures, the size of a picture or its grid.
+    One image is in memory at a time, and those that are there already are not averaged again. Raises UdasegError
+    where the files differ in classes, images, the size of an image or its grid.
     """
     with ExitStack() as opened:
         stores = [opened.enter_context(Predictions(path)) for path in files]
@@ -51,7 +51,7 @@ def mean_scores(logits: Sequence[np.ndarray], weights: Sequence[float]) -> np.nd
 
 
 def _require_alike(first: Predictions, other: Predictions) -> None:
-    """Raise UdasegError unless two files are of the same classes, pictures and way to upsample."""
+    """Raise UdasegError unless two files are of the same classes, images and way to upsample."""
     differences = [name for name in ("classes", "align_corners") if getattr(first, name) != getattr(other, name)]
     if differences:
         said = "; ".join(f"{name}: {getattr(first, name)} and {getattr(other, name)}" for name in differences)
@@ -59,8 +59,8 @@ def _require_alike(first: Predictions, other: Predictions) -> None:
     odd = sorted(set(first.stems) ^ set(other.stems))
     if odd:
         raise UdasegError(
-            f"{first.path} and {other.path} hold different pictures: {len(odd)} are in one alone, such as {odd[0]}",
-            "predict the same pictures with all networks",
+            f"{first.path} and {other.path} hold different images: {len(odd)} are in one alone, such as {odd[0]}",
+            "predict the same images with all networks",
         )
 
 

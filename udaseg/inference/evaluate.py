@@ -1,4 +1,4 @@
-"""Score a network on labelled pictures: exact counting, at the labels' own resolution."""
+"""Score a network on labelled images: exact counting, at the labels' own resolution."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,13 +21,13 @@ from udaseg.labels import ClassSpace
 from udaseg.metrics import DEPTH_ERRORS, DepthErrors, confusion, scores
 from udaseg.parallel import processes
 
-PANELS = 24  # pictures, of which a report shows those on which models differ most
+PANELS = 24  # images, of which a report shows those on which models differ most
 LONGEST = 1024  # pixels of their longer side
 
 
 def evaluate(
     model: Path,
-    pictures: LabelledSet,
+    dataset: LabelledSet,
     size: HxW | None,
     settings: Evaluate,
     out: Path,
@@ -37,21 +37,21 @@ def evaluate(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write `metrics.json` and a few panels; return the metrics and the manifest's environment.
 
-    Pictures are seen at `size`, with `pad` at the largest size of their aspect within it; the logits are brought to
+    Images are seen at `size`, with `pad` at the largest size of their aspect within it; the logits are brought to
     the size of each label, bilinear, before the argmax (AdaptSegNet, ADVENT, FDA; never the other way round). So are
     those of several scales and of the mirror image, before they are averaged. Where the network estimates depth and
-    the pictures have it, the metrics hold its errors, as `depth`.
+    the images have it, the metrics hold its errors, as `depth`.
     """
-    runner = Runner(model, pictures.space.classes, settings.precision, heads=("depth",) if pictures.has_depth else ())
-    errors = np.zeros((len(pictures), 1 + len(DEPTH_ERRORS))) if runner.model.heads else None
-    tally = Tally(pictures, out)
-    own, done = processes.mine(range(len(pictures)), settings.batch), 0
+    runner = Runner(model, dataset.space.classes, settings.precision, heads=("depth",) if dataset.has_depth else ())
+    errors = np.zeros((len(dataset), 1 + len(DEPTH_ERRORS))) if runner.model.heads else None
+    tally = Tally(dataset, out)
+    own, done = processes.shard(range(len(dataset)), settings.batch), 0
 
     def infer(images: Sequence[np.ndarray], at: HxW) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         return runner.views_with_depth(images, at, settings)
 
     for seen in runner.run(
-        pictures, own, size, settings.batch, infer, pad, scales=settings.scales, beside=pictures.label
+        dataset, own, size, settings.batch, infer, pad, scales=settings.scales, beside=dataset.label
     ):
         views, depths = zip(*seen.output, strict=True)
         for place, (i, image, truth) in enumerate(zip(seen.indices, seen.images, seen.beside, strict=True)):
@@ -59,7 +59,7 @@ def evaluate(
             if errors is not None:
                 each = [depth_N1hw[place : place + 1] for depth_N1hw in depths]
                 found = DepthErrors()
-                found.add(*_metres(pictures, i, averaged(each, truth.shape, "logits", runner.model.align_corners)))
+                found.add(*_metres(dataset, i, averaged(each, truth.shape, "logits", runner.model.align_corners)))
                 errors[i] = found.pixels, *found.sums
         done += len(seen.indices)
         if progress is not None:
@@ -67,18 +67,18 @@ def evaluate(
     metrics = tally.document()
     if errors is not None:
         every = DepthErrors()
-        for pixels, *sums in processes.total(errors):  # picture by picture, in order: sums of fractions depend on it
+        for pixels, *sums in processes.sum_of_all(errors):  # image by image, in order: sums of fractions depend on it
             every.pixels += int(pixels)
             every.sums += sums
         metrics["depth"] = every.document()
-    if processes.first():
+    if processes.is_first():
         write_json(out / "metrics.json", metrics)
     return metrics, runner.environment
 
 
 def evaluate_predictions(
     file: Path,
-    pictures: LabelledSet,
+    dataset: LabelledSet,
     average: str,
     out: Path,
     *,
@@ -87,62 +87,62 @@ def evaluate_predictions(
     """Write `metrics.json` and a few panels, as `evaluate`, of the scores in a predictions.h5; return the metrics.
 
     `average=logits` brings them to the size of each label as they are, `probs` their softmax, as several networks are
-    averaged (multi-band transfer of FDA, section 3.3). Raises UdasegError where the file has other classes, or lacks a
-    picture.
+    averaged (multi-band transfer of FDA, section 3.3). Raises UdasegError where the file has other classes, or lacks an
+    image.
     """
-    tally = Tally(pictures, out)
-    own = processes.mine(range(len(pictures)))
+    tally = Tally(dataset, out)
+    own = processes.shard(range(len(dataset)))
     with Predictions(file) as store:
-        if store.classes != tuple(pictures.space.classes):
+        if store.classes != tuple(dataset.space.classes):
             raise UdasegError(
-                f"{file} has the classes {', '.join(store.classes)}; expected {', '.join(pictures.space.classes)}",
+                f"{file} has the classes {', '.join(store.classes)}; expected {', '.join(dataset.space.classes)}",
                 "predict with a model of the classes that are scored",
             )
-        lacking = [record.stem for record in pictures.records if record.stem not in store.stems]
+        lacking = [record.stem for record in dataset.records if record.stem not in store.stems]
         if lacking:
             raise UdasegError(
-                f"{file} lacks {len(lacking)} of the {len(pictures)} labelled pictures, the first is {lacking[0]}",
-                f"predict these: udaseg predict --set target.split={pictures.split} --out FOLDER",
+                f"{file} lacks {len(lacking)} of the {len(dataset)} labelled images, the first is {lacking[0]}",
+                f"predict these: udaseg predict --set target.split={dataset.split} --out FOLDER",
             )
         for done, i in enumerate(own, 1):
-            truth, scores_CHW = pictures.label(i), store.logits(pictures.records[i].stem).astype(np.float32)
+            truth, scores_CHW = dataset.label(i), store.logits(dataset.records[i].stem).astype(np.float32)
             if average == "probs":
                 scores_CHW = torch.from_numpy(scores_CHW).softmax(0).numpy()
             predicted = argmax_label(scores_CHW, *truth.shape, store.align_corners)
-            tally.add(i, pictures.image(i) if i in tally.shown else None, truth, predicted)
+            tally.add(i, dataset.image(i) if i in tally.shown else None, truth, predicted)
             if progress is not None:
                 progress(done, len(own))
     metrics = tally.document()
-    if processes.first():
+    if processes.is_first():
         write_json(out / "metrics.json", metrics)
     return metrics
 
 
 class Tally:
-    """Count what is predicted of labelled pictures, and draw a panel of some of them."""
+    """Count what is predicted of labelled images, and draw a panel of some of them."""
 
-    def __init__(self, pictures: LabelledSet, out: Path):
-        self._pictures, self._out = pictures, out
-        classes = len(pictures.space)
+    def __init__(self, dataset: LabelledSet, out: Path):
+        self._dataset, self._out = dataset, out
+        classes = len(dataset.space)
         self._counts = np.zeros((classes, classes), np.int64)
-        self.shown = set(np.linspace(0, len(pictures) - 1, min(PANELS, len(pictures))).astype(int).tolist())
+        self.shown = set(np.linspace(0, len(dataset) - 1, min(PANELS, len(dataset))).astype(int).tolist())
 
     def add(self, i: int, image: np.ndarray | None, truth: np.ndarray, predicted: np.ndarray) -> None:
-        """Count picture i, uint8 [H, W] each; its image is needed where i is to be shown."""
-        space = self._pictures.space
+        """Count image i, uint8 [H, W] each; its image is needed where i is to be shown."""
+        space = self._dataset.space
         confusion(truth, predicted, len(space), out=self._counts)
         if i in self.shown:
-            _write_panel(self._out / "panels", self._pictures.records[i].stem, image, truth, predicted, space)
+            _write_panel(self._out / "panels", self._dataset.records[i].stem, image, truth, predicted, space)
 
     def document(self) -> dict[str, Any]:
-        """Return what metrics.json holds, of the pictures of all processes."""
-        counts = processes.total(self._counts)
-        return scores(counts, self._pictures.space.classes).document(counts, len(self._pictures))
+        """Return what metrics.json holds, of the images of all processes."""
+        counts = processes.sum_of_all(self._counts)
+        return scores(counts, self._dataset.space.classes).document(counts, len(self._dataset))
 
 
-def _metres(pictures: LabelledSet, i: int, depth_11HW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Give the true depth of a picture, 0 where it is not known, and the estimated one: float [H, W]."""
-    truth = pictures.depth(i).astype(np.float64) / 100
+def _metres(dataset: LabelledSet, i: int, depth_11HW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Give the true depth of an image, 0 where it is not known, and the estimated one: float [H, W]."""
+    truth = dataset.depth(i).astype(np.float64) / 100
     # An inverse depth of 0 or less is farther than all that counts.
     return truth, metres(np.maximum(depth_11HW[0, 0].cpu().numpy(), np.float32(1e-6)))
 
@@ -154,11 +154,11 @@ def _write_panel(
     colours[: len(space)] = space.palette
     shown = {"image": image, "truth": colours[truth], "prediction": colours[predicted]}
     for name, pixels in shown.items():
-        picture = Pillow.fromarray(pixels)
+        panel = Pillow.fromarray(pixels)
         # Labels take the nearest pixel: averaging would invent colours, which are classes.
         way = Pillow.Resampling.LANCZOS if name == "image" else Pillow.Resampling.NEAREST
-        scale = min(1.0, LONGEST / max(picture.size))
+        scale = min(1.0, LONGEST / max(panel.size))
         if scale < 1:
-            picture = picture.resize([round(side * scale) for side in picture.size], way)
+            panel = panel.resize([round(side * scale) for side in panel.size], way)
         with atomic(folder / f"{stem}-{name}.png", sync=False) as temporary:
-            picture.save(temporary, format="PNG", compress_level=1)
+            panel.save(temporary, format="PNG", compress_level=1)

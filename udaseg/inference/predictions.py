@@ -1,7 +1,7 @@
-"""The file predictions.h5: the logits of every target picture, at the network's stride, in half precision.
+"""The file predictions.h5: the logits of every target image, at the network's stride, in half precision.
 
 `/logits/<stem>` is float16 [C, h, w] with the attributes `height` and `width` of the labels; the root has `classes`
-(names) and `align_corners` (how to upsample). 1.2 MB a picture at 1024x2048 and 19 classes, where the probabilities
+(names) and `align_corners` (how to upsample). 1.2 MB an image at 1024x2048 and 19 classes, where the probabilities
 take 159 MB, and upsampling them gives the same pseudo-labels but for 2e-4 of the pixels.
 """
 
@@ -73,7 +73,7 @@ class Predictions:
         self._known = frozenset(self.stems)
         for stem in self.stems:
             if not _is_stem(stem):
-                raise self._wrong(f"{stem!r} is not the name of a picture")
+                raise self._wrong(f"{stem!r} is not the name of an image")
 
     def __enter__(self) -> "Predictions":
         return self
@@ -89,7 +89,7 @@ class Predictions:
 
     def _dataset(self, stem: str) -> h5py.Dataset:
         if stem not in self._known:
-            raise UdasegError(f"{self.path} has no prediction for {stem!r}", "predict the pictures that are to be used")
+            raise UdasegError(f"{self.path} has no prediction for {stem!r}", "predict the images that are to be used")
         dataset = hdf5.dataset(self._file["logits"], stem)
         if dataset.dtype != np.float16 or dataset.ndim != 3 or len(dataset) != len(self.classes) or not dataset.size:
             raise self._wrong(
@@ -98,7 +98,7 @@ class Predictions:
         return dataset
 
     def logits(self, stem: str) -> np.ndarray:
-        """Return the logits of a picture, float16 [C, h, w], all finite. Raises UdasegError where they are not so."""
+        """Return the logits of an image, float16 [C, h, w], all finite. Raises UdasegError where they are not so."""
         with self._readable():
             logits_CHW = hdf5.values(self._dataset(stem))
         if not _all_finite(logits_CHW):
@@ -106,7 +106,7 @@ class Predictions:
         return logits_CHW
 
     def size(self, stem: str) -> tuple[int, int]:
-        """Return the (height, width) of the labels of a picture."""
+        """Return the (height, width) of the labels of an image."""
         if stem not in self._sizes:
             self._sizes[stem] = self._size(stem)
         return self._sizes[stem]
@@ -121,9 +121,9 @@ class Predictions:
 
 
 class PredictionsWriter:
-    """Write `folder/predictions.h5`, a picture at a time; a context manager, whose good end puts the file there.
+    """Write `folder/predictions.h5`, an image at a time; a context manager, whose good end puts the file there.
 
-    A killed process can leave an HDF5 file that cannot be opened, so until the end every picture is a file of its own
+    A killed process can leave an HDF5 file that cannot be opened, so until the end every image is a file of its own
     in `folder/parts`, there in one piece or not at all. A second writer in the same folder goes on where the first
     one was stopped, and several processes may write parts at once. The bytes of predictions.h5 depend on its content
     alone, neither on the time nor on the order.
@@ -147,22 +147,22 @@ class PredictionsWriter:
 
     def __exit__(self, kind, *exception) -> None:
         if kind is None:
-            processes.wait()
-            if processes.first():
+            processes.barrier()
+            if processes.is_first():
                 self._assemble()
                 shutil.rmtree(self._parts)
 
     def holds(self, stem: str) -> bool:
-        """Tell whether a picture has been written, by this writer or by one before it."""
+        """Tell whether an image has been written, by this writer or by one before it."""
         return stem in self._finished or self._part(stem) is not None
 
     def put(self, stem: str, logits_CHW: np.ndarray, height: int, width: int) -> None:
-        """Write the logits of a picture, float16 [C, h, w], whose labels are height x width.
+        """Write the logits of an image, float16 [C, h, w], whose labels are height x width.
 
         Raises UdasegError for another shape or dtype, for values that are not finite, and for a stem that is no name.
         """
         if not _is_stem(stem):
-            raise UdasegError(f"{stem!r} cannot be the name of a picture", "use the file name without its extension")
+            raise UdasegError(f"{stem!r} cannot be the name of an image", "use the file name without its extension")
         shape = logits_CHW.shape
         if logits_CHW.dtype != np.float16 or len(shape) != 3 or shape[0] != len(self._classes) or 0 in shape:
             raise UdasegError(
@@ -192,7 +192,7 @@ class PredictionsWriter:
         return np.frombuffer(content, np.float16, offset=40).reshape(shape), height, width
 
     def _assemble(self) -> None:
-        """Write all pictures to one file, and give it its name when it is whole."""
+        """Write all images to one file, and give it its name when it is whole."""
         written = {part.name.removesuffix(".part") for part in self._parts.glob("[!.]*.part")}
         if not written and self.path.exists():
             return

@@ -1,4 +1,4 @@
-"""Run a trained network over pictures."""
+"""Run a trained network over images."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
@@ -18,18 +18,18 @@ from udaseg.models import batchnorm, checkpoint, devices
 from udaseg.models.heads import Heads
 from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
-from udaseg.parallel.threads import Progress, ordered
+from udaseg.parallel.threads import Progress, map_in_order
 
 
-class Pictures(Protocol):
+class Images(Protocol):
     def image(self, i: int) -> np.ndarray: ...
 
 
-READERS = 8  # threads that read ahead, two pictures each: a network on a GPU is faster than one of them
+READERS = 8  # threads that read ahead, two images each: a network on a GPU is faster than one of them
 
 
 class Seen(NamedTuple):
-    """Pictures of one size, by their place in the set, and what the network gave for them."""
+    """Images of one size, by their place in the set, and what the network gave for them."""
 
     indices: Sequence[int]
     images: list[np.ndarray]  # uint8 [H, W, 3], at their own size
@@ -57,7 +57,7 @@ class Runner:
 
     def run(
         self,
-        pictures: Pictures,
+        dataset: Images,
         indices: Sequence[int],
         size: HxW | None,
         batch: int,
@@ -67,21 +67,21 @@ class Runner:
         scales: Sequence[float] = (1.0,),
         beside: Callable[[int], Any] | None = None,
     ) -> Iterator[Seen]:
-        """Give the pictures and what `infer` gives for them, batch by batch.
+        """Give the images and what `infer` gives for them, batch by batch.
 
-        Pictures of one size share a batch. Those that follow are read, and brought to `size`, while the network works;
+        Images of one size share a batch. Those that follow are read, and brought to `size`, while the network works;
         for other `scales` than 1 infer is given them at their own size. `beside` is read with each, such as its label.
-        Without `infer` the network is run once: `self.infer`. With `pad` pictures keep their aspect within `size`;
+        Without `infer` the network is run once: `self.infer`. With `pad` images keep their aspect within `size`;
         padding is for batches in training, so the network is not shown any.
         """
         infer, at_size = infer or self.infer, set(scales) == {1.0}
 
         def read(i: int) -> tuple[np.ndarray, HxW, np.ndarray, Any]:
-            image = pictures.image(i)
+            image = dataset.image(i)
             at = seen_size(image.shape, size, pad) or image.shape[:2]
             return image, at, resize(image, at) if at_size else image, beside(i) if beside is not None else None
 
-        with closing(ordered(read, indices, READERS, batch)) as ahead:
+        with closing(map_in_order(read, indices, READERS, batch)) as ahead:
             for start in range(0, len(indices), batch):
                 images, sizes, given, others = map(list, zip(*islice(ahead, batch), strict=True))
                 own = indices[start : start + batch]
@@ -90,7 +90,7 @@ class Runner:
 
     def adapt_statistics(
         self,
-        pictures: Pictures,
+        dataset: Images,
         count: int,
         size: HxW | None,
         batch: int,
@@ -99,20 +99,20 @@ class Runner:
         *,
         stem: bool = False,
     ) -> None:
-        """Put the mean statistics of the batches of these pictures in the place of those that batch norm has learnt.
+        """Put the mean statistics of the batches of these images in the place of those that batch norm has learnt.
 
         Nothing else of the network changes (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
-        Adaptation). With `stem` it is done to the batch norm that pictures meet first, and to no other.
+        Adaptation). With `stem` it is done to the batch norm that images meet first, and to no other.
         """
 
         def inputs() -> Iterator[Tensor]:
-            for seen in self.run(pictures, range(count), size, batch, self._input, pad):
+            for seen in self.run(dataset, range(count), size, batch, self._input, pad):
                 yield seen.output
                 if progress is not None:
                     progress(seen.indices[-1] + 1, count)
 
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            batchnorm.take(self.model.stem() if stem else self.model, inputs())
+            batchnorm.estimate_statistics(self.model.stem() if stem else self.model, inputs())
 
     def _input(self, images: Sequence[np.ndarray], size: HxW | None) -> Tensor:
         stacked = np.stack([resize(image, size) if size is not None else image for image in images])
@@ -120,7 +120,7 @@ class Runner:
 
     @torch.inference_mode()
     def infer(self, images: Sequence[np.ndarray], size: HxW | None) -> Output:
-        """Give logits and maps at the network's stride, float32, of pictures of one size or seen at `size`.
+        """Give logits and maps at the network's stride, float32, of images of one size or seen at `size`.
 
         The features, which few ask for, are in the precision that the network computes in.
         """
@@ -131,7 +131,7 @@ class Runner:
     def views(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:
         """Give the logits at every scale of `settings`, float32 [N, C, h, w]; with `flip` also of the mirror image.
 
-        The scales are of `size`, or of the pictures' own; those of the mirror image are turned back.
+        The scales are of `size`, or of the images' own; those of the mirror image are turned back.
         """
         return [logits for logits, _ in self.views_with_depth(images, size, settings)]
 
@@ -165,7 +165,7 @@ class Runner:
         return averaged(views, (grid[0], grid[1]), settings.average, self.model.align_corners)
 
     def label(self, views: Sequence[Tensor], place: int, size: HxW, average: str) -> np.ndarray:
-        """Give the labels of one picture of a batch from its views, brought to (height, width) first: uint8 [H, W]."""
+        """Give the labels of one image of a batch from its views, brought to (height, width) first: uint8 [H, W]."""
         own = [view_NChw[place : place + 1] for view_NChw in views]
         if len(own) == 1 and own[0].device.type == "cpu":
             return argmax_label(own[0][0].numpy(), *size, self.model.align_corners)

@@ -16,7 +16,7 @@ from udaseg.labels import IGNORE
 BLOCK = 512
 _ZERO, _ONE = np.float32(0), np.float32(1)
 LOG2E = np.float32(1.44269504)
-FIERCE = np.float32(60)  # above it e^t is out of the question for a probability
+MAX_EXPONENT = np.float32(60)  # above it e^t is out of the question for a probability
 _LOWEST = np.float32(-87)  # below it e^t is no normal float32 and changes no sum that starts at 1
 _ROUNDING = np.float32(12582912)  # 1.5 * 2^23: adding it leaves the nearest integer in the low bits
 # The bits of a float16, and 2 to the power of what its exponent is biased less than that of a float32.
@@ -133,7 +133,7 @@ def prepared(logits_CHW, height, width, align_corners):
     if logits_CHW.ndim != 3 or logits_CHW.dtype not in (np.float16, np.float32) or 0 in logits_CHW.shape:
         raise UdasegError(
             f"logits are {logits_CHW.dtype} {list(logits_CHW.shape)}, expected float16 or float32 [C, h, w]",
-            "pass the logits of one picture, classes first",
+            "pass the logits of one image, classes first",
         )
     if len(logits_CHW) >= IGNORE:
         raise UdasegError(f"logits have {len(logits_CHW)} classes; labels are uint8 and hold at most {IGNORE - 1}")

@@ -19,7 +19,7 @@ from udaseg.io.files import atomic
 
 LARGEST = 1 << 31  # bytes of one array
 ZEROS = "zeros"  # the attribute of an array that is 0 everywhere
-TIGHTEST = 1100  # times that an array may be larger than what is stored of it: deflate comes to 1032
+MAX_COMPRESSION_RATIO = 1100  # times that an array may be larger than what is stored of it: deflate comes to 1032
 DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError)
 
 
@@ -31,7 +31,7 @@ def written(path: Path) -> Iterator[h5py.File]:
     """
     with atomic(path) as temporary:
         with temporary.open("w+b", buffering=0) as raw:
-            stream = _Patient(raw)
+            stream = DeferredErrorFile(raw)
             with h5py.File(stream, "w", libver=("v110", "v110")) as file:
                 yield file
         if stream.error is not None:
@@ -52,7 +52,7 @@ def put_text(attributes: h5py.AttributeManager, key: str, text: str | Sequence[s
     attributes.create(key, stored, dtype=h5py.string_dtype("utf-8", max(1, stored.itemsize)))
 
 
-class _Patient:
+class DeferredErrorFile:
     """A file whose first error waits until HDF5 is done: in the middle of its work it would crash the interpreter."""
 
     def __init__(self, raw: RawIOBase):
@@ -105,7 +105,7 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
         raise ValueError(f"`{name}` is not stored in it")
     if found.dtype.kind not in "fiu" or found.shape is None:
         raise ValueError(f"`{name}` is not an array of numbers")
-    if found.nbytes > min(LARGEST, TIGHTEST * found.id.get_storage_size()):
+    if found.nbytes > min(LARGEST, MAX_COMPRESSION_RATIO * found.id.get_storage_size()):
         raise ValueError(f"`{name}` is {list(found.shape)}, {found.nbytes / 2**30:.3g} GiB: too large to be true")
     return found
 

@@ -14,9 +14,9 @@ from udaseg.parallel import processes
 class BatchNorm(nn.BatchNorm2d):
     """Normalise by the batch, or by the running statistics where the batch holds a single value per channel.
 
-    A batch of one picture pooled to 1x1 has no variance; PyTorch raises there. `frozen` keeps the layer on
+    A batch of one image pooled to 1x1 has no variance; PyTorch raises there. `frozen` keeps the layer on
     its running statistics through every `model.train()`. Processes that learn together normalise by the batch of all
-    of them. `domains` says how many pictures of a batch are of which domain, one after the other, where each domain is
+    of them. `domains` says how many images of a batch are of which domain, one after the other, where each domain is
     normalised by itself; the running statistics are then the last one's.
     """
 
@@ -30,12 +30,12 @@ class BatchNorm(nn.BatchNorm2d):
         if not (self.training and self.domains):
             return self._normalised(x)
         *others, last = x.split(tuple(self.domains))
-        with held([self]):
+        with frozen_statistics([self]):
             parts = [self._normalised(other) for other in others]
         return torch.cat([*parts, self._normalised(last)])
 
     def _normalised(self, x: Tensor) -> Tensor:
-        if self.training and processes.learn_together():
+        if self.training and processes.is_data_parallel():
             return self._of_all(x)
         if self.training and x.numel() == x.shape[1]:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
@@ -44,7 +44,7 @@ class BatchNorm(nn.BatchNorm2d):
     def _of_all(self, x_NChw: Tensor) -> Tensor:
         """Do what PyTorch's SyncBatchNorm does, which there is for CUDA alone."""
         full_NChw = x_NChw.float()
-        count = processes.added(torch.full((), x_NChw.numel() // x_NChw.shape[1], device=x_NChw.device))
+        count = processes.all_reduce_sum(torch.full((), x_NChw.numel() // x_NChw.shape[1], device=x_NChw.device))
         mean_C11 = _Added.apply(full_NChw.sum((0, 2, 3)))[:, None, None] / count
         centred_NChw = full_NChw - mean_C11
         variance_C11 = _Added.apply(centred_NChw.square().sum((0, 2, 3)))[:, None, None] / count
@@ -57,7 +57,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 @contextmanager
-def held(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
+def frozen_statistics(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
     """Leave the running statistics as they are, whatever the layers see."""
     momenta = [(norm, norm.momentum) for norm in norms]
     for norm, _ in momenta:
@@ -70,7 +70,7 @@ def held(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
 
 
 @torch.no_grad()
-def take(network: nn.Module, inputs: Iterable[Tensor]) -> None:
+def estimate_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Put the mean statistics of these batches in the place of the learnt ones, in frozen layers as well.
 
     A layer that sees a single value per channel in every batch, which has no variance, keeps what it has learnt. The
@@ -94,7 +94,7 @@ def take(network: nn.Module, inputs: Iterable[Tensor]) -> None:
 
 @contextmanager
 def by_domain(norms: Iterable[BatchNorm], domains: Sequence[int]) -> Iterator[None]:
-    """Normalise each domain of a batch by itself: so many pictures of each, one after the other."""
+    """Normalise each domain of a batch by itself: so many images of each, one after the other."""
     norms = list(norms)
     for norm in norms:
         norm.domains = domains
@@ -110,8 +110,8 @@ class _Added(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
-        return processes.added(own)
+        return processes.all_reduce_sum(own)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return processes.added(gradient)
+        return processes.all_reduce_sum(gradient)

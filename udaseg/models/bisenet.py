@@ -79,7 +79,7 @@ class BiSeNet(Network):
         self.classifier = nn.Conv2d(classes, classes, 1)
 
     def stem(self) -> nn.Module:
-        """Give what a picture meets first on both paths, up to its batch norm."""
+        """Give what an image meets first on both paths, up to its batch norm."""
         return SideBySide([super().stem(), self.spatial[0][:2]]).train(self.training)
 
     def forward(self, image_N3HW: Tensor) -> Output:

@@ -1,6 +1,6 @@
 """Networks for other programs: as safetensors, ONNX or a torch.export program, each compared with the original.
 
-ONNX and torch.export hold the computation from an RGB picture to the logits at the network's stride, colour convention
+ONNX and torch.export hold the computation from an RGB image to the logits at the network's stride, colour convention
 included; safetensors hold the weights alone. What a program has to know besides is in the file's metadata.
 """
 
@@ -26,7 +26,7 @@ from udaseg.models.normalisation import CONVENTIONS, normalise
 SCHEMA = "udaseg.models.export/1"
 FACTS = "udaseg.json"  # the metadata's name in a torch.export file
 NEEDS = {"safetensors": ("safetensors",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": ()}
-RANDOM = 4  # random pictures in the comparison
+RANDOM = 4  # random images in the comparison
 AGREEING = 0.999  # the least share of pixels that have to get the same class
 
 Logits = Callable[[Tensor], Tensor]  # from RGB float32 [1, 3, H, W], 0 to 255, to logits float32 [1, C, h, w]
@@ -35,14 +35,14 @@ Logits = Callable[[Tensor], Tensor]  # from RGB float32 [1, 3, H, W], 0 to 255, 
 class Parity(NamedTuple):
     """How far an exported file is from the network: in its logits, and in the classes of pixels at the full size."""
 
-    pictures: int
+    images: int
     difference: float  # the largest of any logit
     spread: float  # of the logits: the largest less the smallest
     agreeing: float  # share of the pixels
 
 
 class Deployed(nn.Module):
-    """A network that takes RGB pictures, float32 [N, 3, H, W] from 0 to 255, and gives its logits alone."""
+    """A network that takes RGB images, float32 [N, 3, H, W] from 0 to 255, and gives its logits alone."""
 
     def __init__(self, network: Network, color: str):
         super().__init__()
@@ -52,10 +52,10 @@ class Deployed(nn.Module):
         return self.network(normalise(image, self.color)).logits
 
 
-def export(model: Path, kind: str, size: HxW, out: Path, pictures: Sequence[np.ndarray] = ()) -> Parity:
-    """Write a network to `out` and compare what was written with it, on random pictures and on those given.
+def export(model: Path, kind: str, size: HxW, out: Path, images: Sequence[np.ndarray] = ()) -> Parity:
+    """Write a network to `out` and compare what was written with it, on random images and on those given.
 
-    kind: safetensors, onnx or torch. size: (height, width) of the input; pictures, uint8 [H, W, 3], are brought to it.
+    kind: safetensors, onnx or torch. size: (height, width) of the input; images, uint8 [H, W, 3], are brought to it.
     Raises UdasegError where a package is missing, or what was written computes something else; then there is no file.
     """
     require(kind)
@@ -65,7 +65,7 @@ def export(model: Path, kind: str, size: HxW, out: Path, pictures: Sequence[np.n
     example = torch.zeros(1, 3, *size)
     with atomic(out) as temporary, torch.no_grad():
         _WRITERS[kind](deployed, example, temporary, facts)
-        found = compare(deployed, _READERS[kind](temporary), inputs(size, pictures), network.align_corners)
+        found = compare(deployed, _READERS[kind](temporary), inputs(size, images), network.align_corners)
         if not found.agreeing >= AGREEING:
             raise UdasegError(
                 f"the {kind} export does not compute what {model} computes: {100 * found.agreeing:.2f} % of the pixels "
@@ -82,27 +82,27 @@ def require(kind: str) -> None:
         raise UdasegError(f"the {kind} format needs {', '.join(missing)}", f"pip install {' '.join(missing)}")
 
 
-def compare(network: Logits, other: Logits, pictures: Sequence[Tensor], align_corners: bool) -> Parity:
-    """Run both on the same pictures, RGB float32 [1, 3, H, W] from 0 to 255."""
+def compare(network: Logits, other: Logits, images: Sequence[Tensor], align_corners: bool) -> Parity:
+    """Run both on the same images, RGB float32 [1, 3, H, W] from 0 to 255."""
     difference, low, high, agreeing = 0.0, float("inf"), -float("inf"), []
-    for image_13HW in pictures:
+    for image_13HW in images:
         one, two = network(image_13HW), other(image_13HW)
         difference = max(difference, float((one - two).abs().max()))
         low, high = min(low, float(one.min())), max(high, float(one.max()))
         same_1HW = torch.eq(*(_labels(logits, image_13HW.shape[-2:], align_corners) for logits in (one, two)))
         agreeing.append(float(same_1HW.float().mean()))
-    return Parity(len(pictures), difference, high - low, sum(agreeing) / len(agreeing))
+    return Parity(len(images), difference, high - low, sum(agreeing) / len(agreeing))
 
 
-def inputs(size: HxW, pictures: Sequence[np.ndarray]) -> list[Tensor]:
-    """Make random pictures, noise on a coarse pattern, and bring the given ones to `size`: [1, 3, H, W] each."""
+def inputs(size: HxW, images: Sequence[np.ndarray]) -> list[Tensor]:
+    """Make random images, noise on a coarse pattern, and bring the given ones to `size`: [1, 3, H, W] each."""
     rng = np.random.default_rng(0)
     made = []
     for _ in range(RANDOM):
         coarse = rng.integers(0, 256, (4, 8, 3)).astype(np.uint8)
         noise = rng.integers(-40, 41, (*size, 3))
         made.append(np.clip(resize(coarse, size) + noise, 0, 255).astype(np.uint8))
-    whole = [*made, *(resize(image_HWC, size) for image_HWC in pictures)]
+    whole = [*made, *(resize(image_HWC, size) for image_HWC in images)]
     return [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float() for image in whole]
 
 
@@ -128,7 +128,7 @@ def _facts(network: Network, meta: dict[str, Any], kind: str, size: HxW) -> dict
         "input": "RGB, float32 [1, 3, height, width], 0 to 255" if inside else "float32 [N, 3, height, width]",
         "size": list(size),
         "output": "logits, float32 [N, classes, h, w] at the network's stride",
-        "align_corners": network.align_corners,  # of the bilinear interpolation that brings logits to a picture's size
+        "align_corners": network.align_corners,  # of the bilinear interpolation that brings logits to an image's size
     }
 
 

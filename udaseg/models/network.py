@@ -34,7 +34,7 @@ class Network(nn.Module):
         return (value for name, value in self.named_parameters() if not name.startswith("backbone."))
 
     def stem(self) -> nn.Module:
-        """Give what a picture meets first, up to its batch norm."""
+        """Give what an image meets first, up to its batch norm."""
         return nn.Sequential(self.backbone.conv1, self.backbone.bn1).train(self.training)
 
     def move_strides(self) -> None:

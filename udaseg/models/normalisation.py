@@ -9,7 +9,7 @@ from udaseg.errors import UdasegError
 
 
 class Convention(NamedTuple):
-    order: tuple[int, int, int]  # which channel of the RGB picture comes first, second, third
+    order: tuple[int, int, int]  # which channel of the RGB image comes first, second, third
     mean: tuple[float, float, float]  # in the network's order, on the scale 0 to 255
     std: tuple[float, float, float]
 
@@ -24,16 +24,16 @@ CONVENTIONS = {
 
 
 def normalise(image: Tensor, color: str) -> Tensor:
-    """Turn RGB pictures into a network's input, on the device they are on.
+    """Turn RGB images into a network's input, on the device they are on.
 
-    image: [N, 3, H, W] or [N, H, W, 3], uint8 or float, 0 to 255 (stylised pictures may overshoot).
-    Returns float32 [N, 3, H, W]; pictures given channels-last keep that memory layout.
+    image: [N, 3, H, W] or [N, H, W, 3], uint8 or float, 0 to 255 (stylised images may overshoot).
+    Returns float32 [N, 3, H, W]; images given channels-last keep that memory layout.
     Raises UdasegError for any other shape.
     """
     if image.ndim != 4 or 3 not in (image.shape[1], image.shape[3]):
         raise UdasegError(
-            f"a batch of pictures has shape {list(image.shape)}, expected [N, 3, H, W] or [N, H, W, 3]",
-            "read pictures as RGB and stack them",
+            f"a batch of images has shape {list(image.shape)}, expected [N, 3, H, W] or [N, H, W, 3]",
+            "read images as RGB and stack them",
         )
     image_N3HW = image if image.shape[1] == 3 else image.permute(0, 3, 1, 2)
     order, mean, std = CONVENTIONS[color]

@@ -16,7 +16,7 @@ class Output(NamedTuple):
     density: Tensor | None = None  # density of the depth distribution, 0 to 255, float32 [N, 1, h', w']; likewise
 
     def split(self, counts: Sequence[int]) -> list["Output"]:
-        """Part a batch into batches of so many pictures."""
+        """Part a batch into batches of so many images."""
         logits, features = self.logits.split(counts), self.features.split(counts)
         aux = zip(*(tensor.split(counts) for tensor in self.aux), strict=True) if self.aux else [()] * len(counts)
         maps = [[None] * len(counts) if one is None else one.split(counts) for one in (self.depth, self.density)]

@@ -36,20 +36,20 @@ def count() -> int:
     return 1 if _now["alone"] else int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def first() -> bool:
+def is_first() -> bool:
     """Tell whether this is the process that writes what there is one of, and speaks."""
     return rank() == 0
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def single_process() -> Iterator[None]:
     """Let this process work as if there were no others: they wait."""
     with _being("alone", True):
         yield
 
 
 @contextmanager
-def learning() -> Iterator[None]:
+def data_parallel() -> Iterator[None]:
     """Let `added` and `highest` look at all processes: they take the same steps on parts of the same batches."""
     with _being("learning", count() > 1):
         yield
@@ -65,28 +65,28 @@ def _being(name: str, value: bool) -> Iterator[None]:
         _now[name] = before
 
 
-def learn_together() -> bool:
+def is_data_parallel() -> bool:
     """Tell whether this process learns together with others."""
     return _now["learning"]
 
 
-def part(items: int) -> range:
+def part_of(items: int) -> range:
     """Give this process's part of range(items), in one piece; the parts of all differ by one item at most."""
     return range(items * rank() // count(), items * (rank() + 1) // count()) if count() > 1 else range(items)
 
 
-def added(tensor: "Tensor") -> "Tensor":
+def all_reduce_sum(tensor: "Tensor") -> "Tensor":
     """Give the sum of a tensor over the processes that learn together, without a gradient; itself if there is one."""
     return _reduced(tensor, "SUM")
 
 
-def highest(tensor: "Tensor") -> "Tensor":
+def all_reduce_max(tensor: "Tensor") -> "Tensor":
     """Give the maximum of a tensor over the processes that learn together, likewise."""
     return _reduced(tensor, "MAX")
 
 
 def _reduced(tensor: "Tensor", how: str) -> "Tensor":
-    if not learn_together():
+    if not is_data_parallel():
         return tensor
     import torch
 
@@ -100,7 +100,7 @@ def _reduced(tensor: "Tensor", how: str) -> "Tensor":
     return whole
 
 
-def mine(items: Sequence[Item], block: int = 1) -> list[Item]:
+def shard(items: Sequence[Item], block: int = 1) -> list[Item]:
     """Choose this process's share: of the runs of `block` items, every one whose turn it is."""
     return [item for i, item in enumerate(items) if i // block % count() == rank()]
 
@@ -116,7 +116,7 @@ def blocks(items: int, least: int) -> list[range]:
     return [range(start, end) for start, end in pairwise(edges)]
 
 
-def total(array: "np.ndarray") -> "np.ndarray":
+def sum_of_all(array: "np.ndarray") -> "np.ndarray":
     """Add up the arrays of all processes, of one shape; unsigned integers may not exceed the signed ones."""
     if count() == 1:
         return array
@@ -130,29 +130,29 @@ def total(array: "np.ndarray") -> "np.ndarray":
     return tensor.numpy().view(array.dtype)
 
 
-def by_first(function: Callable[[], Any]) -> Any:
+def broadcast(function: Callable[[], Any]) -> Any:
     """Let the first process work something out, a JSON value, and give it to all."""
-    value = function() if first() else None
+    value = function() if is_first() else None
     if count() == 1:
         return value
     import numpy as np
     import torch
 
     data = json.dumps(value).encode()
-    length = int(total(np.array([len(data) if first() else 0], np.int64))[0])
-    tensor = torch.from_numpy(np.frombuffer(data.ljust(length) if first() else bytes(length), np.uint8).copy())
+    length = int(sum_of_all(np.array([len(data) if is_first() else 0], np.int64))[0])
+    tensor = torch.from_numpy(np.frombuffer(data.ljust(length) if is_first() else bytes(length), np.uint8).copy())
     _together(lambda group: group.broadcast(tensor, 0))
     return json.loads(tensor.numpy().tobytes())
 
 
-def agreed(value: Any) -> Any:
+def broadcast_and_wait(value: Any) -> Any:
     """Give all processes a JSON value of the first one, when all have asked for it."""
-    found = by_first(lambda: value)
-    wait()
+    found = broadcast(lambda: value)
+    barrier()
     return found
 
 
-def wait() -> None:
+def barrier() -> None:
     """Wait until all processes are here."""
     if count() > 1:
         _together(lambda group: group.barrier())
@@ -183,6 +183,6 @@ def _of_devices() -> Any:
     import torch
 
     own = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if total(np.array([own], np.int64))[0] < count():
+    if sum_of_all(np.array([own], np.int64))[0] < count():
         return None
     return _group().new_group(backend="nccl", timeout=STEP)

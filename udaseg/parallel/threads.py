@@ -1,4 +1,4 @@
-"""Work over many pictures at once, with results in order and a bounded number of them in memory."""
+"""Work over many images at once, with results in order and a bounded number of them in memory."""
 
 import os
 from collections import deque
@@ -17,7 +17,7 @@ def cores() -> int:
     return max(1, allowed // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def ordered(
+def map_in_order(
     function: Callable[[Item], Outcome], items: Iterable[Item], most: int | None = None, ahead: int = 0
 ) -> Iterator[Outcome]:
     """Give function(item) for each item, in order, computed by a thread for each core, at most `most`.
@@ -40,7 +40,7 @@ def ordered(
         pool.shutdown(cancel_futures=True)
 
 
-def counted(outcomes: Iterable[Outcome], total: int, progress: Progress | None) -> Iterator[Outcome]:
+def with_progress(outcomes: Iterable[Outcome], total: int, progress: Progress | None) -> Iterator[Outcome]:
     """Pass results on, and tell `progress` how many there have been."""
     for done, outcome in enumerate(outcomes, 1):
         if progress is not None:

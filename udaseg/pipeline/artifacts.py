@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from udaseg import __version__
-from udaseg.errors import UdasegError, some
+from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import PARTIAL, content, read_json, write_json
 from udaseg.io.locks import locked
 from udaseg.pipeline import aside, outputs
@@ -236,7 +236,7 @@ def require_ours(folder: Path) -> None:
         found = [path.relative_to(folder).as_posix() for path in outputs.others(folder)]
         if found:
             raise UdasegError(
-                f"{folder} is to be made again, and holds what its stage has not written: {some(found)}",
+                f"{folder} is to be made again, and holds what its stage has not written: {join_names(found)}",
                 "move that elsewhere, then run the same command again; nothing was touched",
             )
     elif not (folder / UNFINISHED).exists() and outputs.every(folder):

@@ -108,7 +108,7 @@ def datasets(root: Path) -> list[dict[str, Any]]:
             continue
         reader, whole = DATASETS[dataset], not (place.parent / "toytown.json").is_file()
         splits = {}
-        for split, total in (reader.TOTALS or dict.fromkeys(reader.splits(place))).items():
+        for split, total in (reader.IMAGE_COUNTS or dict.fromkeys(reader.splits(place))).items():
             with suppress(UdasegError):
                 splits[split] = {"images": len(reader.images(place, split)), "published": total if whole else None}
         found.append({"dataset": dataset, "path": str(place), "splits": splits})

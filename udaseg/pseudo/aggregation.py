@@ -141,7 +141,7 @@ def size_thresholds(class_counts: Sequence[float], base0: float, base1: float, a
 
     base0 + (N_c - N_min) / (N_max - N_min) * base1, rounded: the rarest class gets base0 pixels, the most frequent
     base0 + base1; base0 for every class where all counts are equal. class_counts [C] are pixels or shares. area_scale
-    multiplies both bases, for pictures of another size than the bases are meant for (the paper's: 1280x760).
+    multiplies both bases, for images of another size than the bases are meant for (the paper's: 1280x760).
     Raises UdasegError for negative counts or bases.
     """
     counts = np.asarray(class_counts, np.float64)

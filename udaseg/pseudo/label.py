@@ -1,4 +1,4 @@
-"""Pseudo-labels for every picture of a predictions.h5: thresholds over the whole set, then the labels."""
+"""Pseudo-labels for every image of a predictions.h5: thresholds over the whole set, then the labels."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from udaseg.io.files import write_json
 from udaseg.labels import ClassSpace, flat_palette
 from udaseg.metrics import class_counts
 from udaseg.parallel import processes
-from udaseg.parallel.threads import Progress, counted, ordered
+from udaseg.parallel.threads import Progress, map_in_order, with_progress
 from udaseg.pseudo.label_files import pseudo_label, thresholds_document
 from udaseg.pseudo.policies import cbst_sp, iast
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds, st_thresholds
@@ -26,7 +26,7 @@ Scored = tuple[np.ndarray, np.ndarray]  # label uint8 [H, W] and confidence floa
 
 
 class Policy(NamedTuple):
-    """What a policy with thresholds over all pictures does with one picture, by stem, and with the whole."""
+    """What a policy with thresholds over all images does with one image, by stem, and with the whole."""
 
     scored: Callable[[str], Scored]  # for the pools
     thresholds: Callable[[ConfidenceHistogram, float], np.ndarray]
@@ -45,23 +45,23 @@ def pseudolabel(
 ) -> dict[str, Any]:
     """Write `labels/<stem>.png` and `thresholds.json`; return the latter's content.
 
-    The thresholds come from all pictures before the first label is written, but for `iast`, which takes picture after
-    picture by name. `prior` is for cbst-sp; round, from 1, sets the share p. Labels that are there already are kept:
+    The thresholds come from all images before the first label is written, but for `iast`, which takes image after
+    image by name. `prior` is for cbst-sp; round, from 1, sets the share p. Labels that are there already are kept:
     they were written in one piece, for the same settings and predictions.
     """
     if not predictions.stems:
-        raise UdasegError(f"{predictions.path} holds no picture", "run udaseg predict again")
+        raise UdasegError(f"{predictions.path} holds no image", "run udaseg predict again")
     labels = _Labels(out / "labels", space)
     if settings.policy == "iast":
-        # Each picture's thresholds are made of those of the one before.
-        document = processes.by_first(lambda: _adaptive(predictions, space, settings, labels, progress))
+        # Each image's thresholds are made of those of the one before.
+        document = processes.broadcast(lambda: _adaptive(predictions, space, settings, labels, progress))
     else:
         policy = _policy(predictions, settings.policy, prior)
         document = _pooled(predictions, space, settings, share_of_round(settings, round), policy, labels, progress)
     if settings.policy == "cbst-sp":
         document["prior_peak"] = [float(peak) for peak in prior.relative()[1]]
     document["round"] = round
-    if processes.first():
+    if processes.is_first():
         write_json(out / "thresholds.json", document)
     return document
 
@@ -95,7 +95,7 @@ class _Labels:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._space, self._palette = folder, space, flat_palette(space)
 
-    def counted(self, stem: str, label: Callable[[], np.ndarray]) -> np.ndarray:
+    def with_progress(self, stem: str, label: Callable[[], np.ndarray]) -> np.ndarray:
         """Write a label, made when it is needed, and count its classes, int64 [C]."""
         path = self._folder / f"{stem}.png"
         if path.exists():
@@ -114,15 +114,15 @@ def _pooled(
     labels: _Labels,
     progress: Progress | None,
 ) -> dict[str, Any]:
-    """Label by thresholds over all pictures, in two passes."""
-    stems = processes.mine(predictions.stems)
+    """Label by thresholds over all images, in two passes."""
+    stems = processes.shard(predictions.stems)
 
     def step(done: int, total: int) -> None:
         if progress is not None:
             progress(done, 2 * total)
 
     histogram = ConfidenceHistogram(len(space))
-    for label_HW, confidence_HW in counted(ordered(policy.scored, stems), len(stems), step):
+    for label_HW, confidence_HW in with_progress(map_in_order(policy.scored, stems), len(stems), step):
         histogram.add(label_HW, confidence_HW, settings.stride)
     histogram = histogram.of_all()
     thresholds = policy.thresholds(histogram, p)
@@ -131,11 +131,13 @@ def _pooled(
     def written(stem: str) -> np.ndarray:
         return labels.counted(stem, lambda: policy.labelled(stem, thresholds))
 
-    # Keeping what the first pass computed would save a third of it, for as many pictures as memory holds: 48 of
+    # Keeping what the first pass computed would save a third of it, for as many images as memory holds: 48 of
     # 1024x2048 in 512 MB, where predicting them took minutes.
-    for counts in counted(ordered(written, stems), len(stems), lambda done, total: step(total + done, total)):
+    for counts in with_progress(
+        map_in_order(written, stems), len(stems), lambda done, total: step(total + done, total)
+    ):
         kept += counts
-    kept = processes.total(kept)
+    kept = processes.sum_of_all(kept)
     document = thresholds_document(settings.policy, p, space.classes, thresholds, histogram.predicted, kept)
     return document | settings.model_dump(include={"p_step", "p_max", "stride"})
 
@@ -143,7 +145,7 @@ def _pooled(
 def _adaptive(
     predictions: Predictions, space: ClassSpace, settings: Pseudolabel, labels: _Labels, progress: Progress | None
 ) -> dict[str, Any]:
-    """Label by thresholds that move with every picture, in one pass."""
+    """Label by thresholds that move with every image, in one pass."""
     stems, adaptation = predictions.stems, settings.iast
     thresholds = np.full(len(space), adaptation.start)
     predicted, kept = np.zeros((2, len(space)), np.int64)
@@ -154,7 +156,7 @@ def _adaptive(
 
     def in_turn() -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
         nonlocal thresholds, predicted
-        for stem, label_HW, confidence_HW, confidences in ordered(scored, stems):
+        for stem, label_HW, confidence_HW, confidences in map_in_order(scored, stems):
             thresholds = iast.adapted(thresholds, confidences, adaptation)
             predicted += [len(own) for own in confidences]
             yield stem, label_HW, confidence_HW, thresholds
@@ -163,7 +165,7 @@ def _adaptive(
         stem, *pixels = turn
         return labels.counted(stem, lambda: iast.selected(*pixels))
 
-    for counts in counted(ordered(written, in_turn()), len(stems), progress):
+    for counts in with_progress(map_in_order(written, in_turn()), len(stems), progress):
         kept += counts
     document = thresholds_document(settings.policy, None, space.classes, thresholds, predicted, kept)
     return document | {"iast": adaptation.model_dump()}

@@ -49,7 +49,7 @@ def argmax_decides(thresholds: np.ndarray) -> bool:
 def pseudo_label(
     logits_CHW: np.ndarray, height: int, width: int, align_corners: bool, thresholds: np.ndarray
 ) -> np.ndarray:
-    """Return the pseudo-label of one picture, uint8 [H, W], 255 where no class reaches its threshold.
+    """Return the pseudo-label of one image, uint8 [H, W], 255 where no class reaches its threshold.
 
     logits_CHW is float16 or float32 [C, h, w], upsampled bilinearly to (height, width) before the softmax; thresholds
     is [C]. The rule is that of `select`; the division becomes a difference of logarithms, so the probabilities of all

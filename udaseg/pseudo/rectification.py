@@ -16,7 +16,7 @@ from udaseg.inference.runner import Runner
 from udaseg.parallel.threads import Progress
 from udaseg.statistics.prototypes import Prototypes, distances, rectified
 
-# From stems to (stem, logits float32 [C, h, w] whose softmax is w p), picture by picture.
+# From stems to (stem, logits float32 [C, h, w] whose softmax is w p), image by image.
 Rectify = Callable[[Sequence[str]], Iterator[tuple[str, np.ndarray]]]
 
 
@@ -32,9 +32,9 @@ def rectifier(
 ) -> tuple[Rectify, dict[str, Any]]:
     """Load the network whose prototypes these are; return what rectifies, and the manifest's environment.
 
-    The pictures are seen once, at the size of `side`, however many views the stored scores are the mean of; with
+    The images are seen once, at the size of `side`, however many views the stored scores are the mean of; with
     `adabn` once more before, for batch norm's statistics, as when the scores were made (`progress`). Raises
-    UdasegError for prototypes of other classes or of features of another dimension, and for a stem without a picture.
+    UdasegError for prototypes of other classes or of features of another dimension, and for a stem without an image.
     """
     runner = Runner(model, predictions.classes, settings.precision)
     if prototypes.classes != predictions.classes:
@@ -52,8 +52,8 @@ def rectifier(
     def rectify(stems: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
         if missing := [stem for stem in stems if stem not in place]:
             raise UdasegError(
-                f"{target.root} has no picture for {len(missing)} of the pseudo-labels, the first is {missing[0]}",
-                "make the pseudo-labels from the pictures of this recipe's target",
+                f"{target.root} has no image for {len(missing)} of the pseudo-labels, the first is {missing[0]}",
+                "make the pseudo-labels from the images of this recipe's target",
             )
         indices = [place[stem] for stem in stems]
         for seen in runner.run(target, indices, side.size, settings.batch, pad=side.pad):

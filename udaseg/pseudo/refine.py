@@ -16,11 +16,11 @@ from udaseg.io.files import write_json
 from udaseg.labels import IGNORE, ClassSpace, flat_palette
 from udaseg.metrics import pairs
 from udaseg.parallel import processes
-from udaseg.parallel.threads import Progress, counted, ordered
+from udaseg.parallel.threads import Progress, map_in_order, with_progress
 from udaseg.pseudo.aggregation import aggregate, size_thresholds
 from udaseg.pseudo.rectification import Rectify
 
-REFERENCE_AREA = 1280 * 760  # pixels of the pictures for which N_base0 and N_base1 were published
+REFERENCE_AREA = 1280 * 760  # pixels of the images for which N_base0 and N_base1 were published
 
 
 def steps(settings: Refine) -> tuple[str, ...]:
@@ -54,13 +54,13 @@ def refine(
     depth-distribution paper: a class that is common there needs large components). It drops a label where the
     confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
     they decide anew on the labelled pixels, or on all (ProDA), and the confidence is then that of their decision;
-    `batch` is how many pictures they look at together.
+    `batch` is how many images they look at together.
     """
     chosen, palette, classes = steps(settings), flat_palette(space), len(space)
     assert source_pixels is not None or "spatial_prior" not in chosen
     assert rectify is not None or "prototypes" not in chosen
     (out / "labels").mkdir(parents=True, exist_ok=True)
-    stems = processes.mine(predictions.stems, batch)
+    stems = processes.shard(predictions.stems, batch)
 
     def minimum_of(size: tuple[int, int]) -> np.ndarray:
         area = size[0] * size[1] / REFERENCE_AREA if settings.scale_with_area else 1.0
@@ -97,7 +97,7 @@ def refine(
         if before_HW.shape != size:
             raise UdasegError(
                 f"{labels / stem}.png has the size {before_HW.shape}, its prediction is for {size}",
-                "make the pseudo-labels and the predictions from the same pictures",
+                "make the pseudo-labels and the predictions from the same images",
             )
         if path.exists():
             done_HW = read_train_ids(path, space)
@@ -109,9 +109,9 @@ def refine(
         return _counts(before_HW, after_HW, classes)
 
     total = np.zeros((3, classes), np.int64)
-    for counts in counted(ordered(refined, scores()), len(stems), progress):
+    for counts in with_progress(map_in_order(refined, scores()), len(stems), progress):
         total += counts
-    total = processes.total(total)
+    total = processes.sum_of_all(total)
     largest = max({predictions.size(stem) for stem in predictions.stems}, key=math.prod)
     document = {
         "classes": list(space.classes),
@@ -120,7 +120,7 @@ def refine(
         "minimum": minimum_of(largest).tolist() if "spatial_prior" in chosen else [None] * classes,
         **{name: counts.tolist() for name, counts in zip(("before", "after", "flipped"), total, strict=True)},
     }
-    if processes.first():
+    if processes.is_first():
         write_json(out / "refine.json", document)
     return document
 

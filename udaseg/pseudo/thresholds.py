@@ -1,7 +1,7 @@
 """Class-wise confidence thresholds from mergeable histograms (CBST, eq. 8 and Algorithm 2; ST is its one-class case).
 
-The threshold of a class is an order statistic of the confidences of all its pixels in all pictures. The lists that
-would be sorted take tens of gigabytes; a histogram takes 0.7 MB a class however many pictures there are, and the
+The threshold of a class is an order statistic of the confidences of all its pixels in all images. The lists that
+would be sorted take tens of gigabytes; a histogram takes 0.7 MB a class however many images there are, and the
 histograms of two halves add up to that of the whole.
 """
 
@@ -118,7 +118,7 @@ class ConfidenceHistogram:
     """Count, class by class, the confidences of the pixels that plain argmax gives to the class.
 
     counts is int64 [C, BINS]; predicted, int64 [C], counts every pixel, also those that a stride leaves out.
-    Histograms of different pictures add up: `a + b` is the histogram of both.
+    Histograms of different images add up: `a + b` is the histogram of both.
     """
 
     def __init__(self, classes: int):
@@ -133,9 +133,9 @@ class ConfidenceHistogram:
         return counts[:, _TURNS - 1 :]
 
     def add(self, label: np.ndarray, confidence: np.ndarray, stride: int = 1) -> None:
-        """Count one picture: uint8 [H, W] and float32 [H, W]; 255 is left out.
+        """Count one image: uint8 [H, W] and float32 [H, W]; 255 is left out.
 
-        With a stride, of each class in each picture every stride-th pixel in raster order counts, the first one
+        With a stride, of each class in each image every stride-th pixel in raster order counts, the first one
         included (the CBST authors use 4). Raises UdasegError for other classes and for confidences outside 0 to 1.
         """
         if label.shape != confidence.shape or label.dtype != np.uint8 or confidence.dtype != np.float32:
@@ -161,8 +161,8 @@ class ConfidenceHistogram:
     def of_all(self) -> "ConfidenceHistogram":
         """Add up the histograms of all processes."""
         both = ConfidenceHistogram(len(self.predicted))
-        both._high[:-1, _TURNS - 1 :] = processes.total(self.counts)
-        both.predicted[:] = processes.total(self.predicted)
+        both._high[:-1, _TURNS - 1 :] = processes.sum_of_all(self.counts)
+        both.predicted[:] = processes.sum_of_all(self.predicted)
         return both
 
 

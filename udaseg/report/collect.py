@@ -1,4 +1,4 @@
-"""Read what a run has on disk: the stages, their manifests, results, logs and pictures."""
+"""Read what a run has on disk: the stages, their manifests, results, logs and images."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class RunData:
     path: Path
     stages: tuple[Stage, ...]  # in the order in which they started
     missing: tuple[str, ...]  # stages of the chain that have no directory
-    palette: tuple[tuple[int, int, int], ...] | None = None  # of the label pictures, where there are any
+    palette: tuple[tuple[int, int, int], ...] | None = None  # of the label images, where there are any
     panels: tuple[Panel, ...] = ()
     pseudo_panels: tuple[PseudoPanel, ...] = ()
     denoising: Denoising | None = None
@@ -74,7 +74,7 @@ class RunData:
 
     @property
     def aligned(self) -> bool:
-        """Tell whether the warm-up looked at target pictures: what it made is no source-only model then."""
+        """Tell whether the warm-up looked at target images: what it made is no source-only model then."""
         warmup = self.last("warmup")
         return warmup is not None and "target" in (warmup.manifest.get("inputs") or {})
 
@@ -105,7 +105,7 @@ def collect(
 ) -> RunData:
     """Gather a run for the report.
 
-    `images` maps stems to the target pictures that the pseudo-labels belong to; without it the pseudo-labels
+    `images` maps stems to the target images that the pseudo-labels belong to; without it the pseudo-labels
     are shown alone. `truth` gives their true labels, which pseudo-labels are scored by. `chain` lists the directories
     the recipe should have; the flagship's when absent. `bounds` maps roles, `source` and `oracle`, to runs, or
     evaluations in them, that this one is read against. Missing and unfinished stages are named, not errors. Raises
@@ -173,7 +173,7 @@ def _named_by_place(stage: Stage) -> Stage:
 
 
 def read_stages(run: Path) -> RunData:
-    """Read the stages of a run, without its pictures. Raises UdasegError as `collect` does."""
+    """Read the stages of a run, without its images. Raises UdasegError as `collect` does."""
     folders = _stage_folders(run)
     if not folders:
         found = "the directory holds no stage" if run.is_dir() else "there is no such directory"

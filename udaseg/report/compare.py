@@ -199,7 +199,7 @@ def doubts(rows: Sequence[Row], table: Published | None = None) -> list[str]:
     """Say what stands in the way of reading the rows side by side."""
     found = []
     runs = [run for row in rows for run in row.runs]
-    for key, what in (("images", "numbers of pictures"), ("convention", "conventions")):
+    for key, what in (("images", "numbers of images"), ("convention", "conventions")):
         values = dict.fromkeys(str(run.metrics.get(key)) for run in runs)
         if len(values) > 1:
             found.append(f"the runs are scored on different {what}: {'; '.join(values)}")
@@ -217,5 +217,5 @@ def doubts(rows: Sequence[Row], table: Published | None = None) -> list[str]:
     elif count != table.mean_of:
         found.append(f"the runs score {count} classes, the published means are over {table.mean_of}")
     if any(run.scale == "toy" for run in runs):
-        found.append("runs at toy scale are of small networks and few small pictures, what is published is not")
+        found.append("runs at toy scale are of small networks and few small images, what is published is not")
     return found

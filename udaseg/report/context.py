@@ -234,7 +234,7 @@ def _class_names(run: RunData) -> list[str]:
 
 
 def _colours(run: RunData, names: list[str]) -> dict[str, str]:
-    """Name the colour of each class: that of the label pictures, else that of the class space."""
+    """Name the colour of each class: that of the label images, else that of the class space."""
     palette = run.palette
     if not palette and names:
         try:

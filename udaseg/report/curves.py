@@ -101,7 +101,7 @@ def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | 
 
 
 def ellipses(mixtures: Mixtures, c: int) -> Markup:
-    """Draw the Gaussians of class c over the picture plane: one standard deviation, stronger with more weight."""
+    """Draw the Gaussians of class c over the image plane: one standard deviation, stronger with more weight."""
     height, width = mixtures.grid
     scale = 100 / max(width, 1)
     shapes = []
@@ -113,7 +113,7 @@ def ellipses(mixtures: Mixtures, c: int) -> Markup:
         opacity = round(0.1 + 0.75 * min(weight, 1.0), 3)
         shapes.append(element("ellipse", title, cx=x, cy=y, rx=rx, ry=ry, fill_opacity=opacity, class_="gauss"))
     frame = element("rect", x=0.5, y=0.5, width=99, height=height * scale - 1, class_="frame")
-    return svg(100, height * scale, f"where {mixtures.classes[c]} lies in the picture", *shapes, frame)
+    return svg(100, height * scale, f"where {mixtures.classes[c]} lies in the image", *shapes, frame)
 
 
 def _same(record: Mapping[str, Any], one: str, other: str) -> bool:

@@ -12,7 +12,7 @@ from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
 from udaseg.report.panels import LONGEST, evenly, open_label, open_picture, uri
 
-SAMPLED = 100  # pictures that are counted, at even distances
+SAMPLED = 100  # images that are counted, at even distances
 SHOWN = 4
 # What became of a pixel, and the colour that says so: blue is right, orange is wrong, as in all of the page. A label
 # that became another class is strong, one where there was none lighter, one that was taken out pale; without the truth
@@ -37,7 +37,7 @@ Truth = Callable[[str], np.ndarray | None]  # from a stem to train ids [H, W], 2
 
 @dataclass(frozen=True)
 class PseudoPanel:
-    """One target training picture: data URIs of it, its truth, the network's confidence, and its labels."""
+    """One target training image: data URIs of it, its truth, the network's confidence, and its labels."""
 
     stem: str
     image: str | None
@@ -52,12 +52,12 @@ class PseudoPanel:
 
 @dataclass(frozen=True)
 class Denoising:
-    """What became of the labels of a sample of pictures, in pixels; the counts per class are of labels of known truth.
+    """What became of the labels of a sample of images, in pixels; the counts per class are of labels of known truth.
 
     `kinds` counts what KINDS names. `labels` and `right` are [2, C]: before and after refinement.
     """
 
-    pictures: int
+    images: int
     total: int
     kinds: dict[str, int]
     labels: np.ndarray
@@ -69,7 +69,7 @@ class Denoising:
 
 
 def denoising(pseudo: Path | None, refined: Path | None, classes: int, truth: Truth | None) -> Denoising | None:
-    """Count what refinement changed, on pictures at even distances; None where nothing was refined and no truth is."""
+    """Count what refinement changed, on images at even distances; None where nothing was refined and no truth is."""
     folders = [folder for folder in (pseudo, refined) if folder is not None]
     if not folders or (len(folders) < 2 and truth is None):
         return None
@@ -164,7 +164,7 @@ def summary(done: Denoising, names: Sequence[str]) -> dict[str, Any]:
         delta = None if None in right else right[1] - right[0]
         rows.append({"name": name, "right": right, "share": share, "delta": delta})
     return {
-        "pictures": done.pictures,
+        "images": done.images,
         "total": done.total,
         "refined": before > 0,
         "changes": changes if before else [],
@@ -187,7 +187,7 @@ def _ids(path: Path) -> np.ndarray | None:
 
 
 def _true(truth: Truth | None, stem: str, label_HW: np.ndarray | None) -> np.ndarray | None:
-    """Read the truth of a picture; None where there is none at the size of its label."""
+    """Read the truth of an image; None where there is none at the size of its label."""
     if truth is None or label_HW is None:
         return None
     true_HW = truth(stem)
@@ -232,7 +232,7 @@ def _painted(kinds_HW: np.ndarray) -> Image.Image:
 
 
 def _as(label: Image.Image, ids_HW: np.ndarray | None) -> Image.Image | None:
-    """Draw train ids in the colours of a label picture."""
+    """Draw train ids in the colours of a label image."""
     if ids_HW is None:
         return None
     drawn = Image.fromarray(np.ascontiguousarray(ids_HW))

@@ -1,4 +1,4 @@
-"""Read the mixtures of a run: where in the picture, and how far away, each class lies."""
+"""Read the mixtures of a run: where in the image, and how far away, each class lies."""
 
 from dataclasses import dataclass
 from pathlib import Path

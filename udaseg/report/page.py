@@ -1,4 +1,4 @@
-"""Set the page: numbers, charts and pictures of one run, or of several side by side, in one HTML file."""
+"""Set the page: numbers, charts and images of one run, or of several side by side, in one HTML file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ SHOWN = 8  # runs whose predictions stand side by side
 def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = ()) -> str:
     """Write the page of one run, or of several side by side, as a self-contained HTML document.
 
-    `shared_panels` are pictures that all of the runs were scored on, with what each says of them.
+    `shared_panels` are images that all of the runs were scored on, with what each says of them.
 
     Every text from the run is escaped; there are no scripts and no addresses outside the page.
     Raises UdasegError where the evaluations of a run do not score the same classes.
@@ -87,7 +87,7 @@ def _told_apart(run: RunData, names: Sequence[str]) -> RunData:
 
 
 def _shared_panels(data: Sequence[RunData]) -> tuple[Panel, ...]:
-    """Pick the pictures that all runs were scored on and that they see most differently."""
+    """Pick the images that all runs were scored on and that they see most differently."""
     stages = [one.evaluation("adapted") or one.evaluation("source") for one in data]
     if len(data) < 2 or len(data) > SHOWN or None in stages:
         return ()

@@ -1,4 +1,4 @@
-"""The pictures of the report: chosen, made small, and embedded as data URIs."""
+"""The images of the report: chosen, made small, and embedded as data URIs."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Panel:
-    """One evaluated picture: data URIs of the image, its truth and what each model says of it."""
+    """One evaluated image: data URIs of the image, its truth and what each model says of it."""
 
     stem: str
     image: str | None
@@ -27,10 +27,10 @@ class Panel:
 
 
 def panels(evaluations: Sequence[Path | None], *, common: bool = False) -> tuple[Panel, ...]:
-    """Pick the evaluated pictures on which the models differ most, of those that their evaluations have pictures of.
+    """Pick the evaluated images on which the models differ most, of those that their evaluations have images of.
 
     `evaluations` are evaluate stages with `panels/<stem>-{image,truth,prediction}.png` (RGB), or None. With `common`
-    only pictures that all of them have.
+    only images that all of them have.
     """
     folders = [folder / "panels" for folder in evaluations if folder]
     each = [{path.name.removesuffix("-prediction.png") for path in f.glob("*-prediction.png")} for f in folders]
@@ -54,11 +54,11 @@ def panels(evaluations: Sequence[Path | None], *, common: bool = False) -> tuple
     )
 
 
-def _disagreement(pictures: Sequence[Image.Image | None]) -> float | None:
-    """Give the share of pixels that not all pictures have in one colour; None where they cannot be compared."""
-    if len(pictures) < 2 or None in pictures or len({picture.size for picture in pictures}) > 1:
+def _disagreement(images: Sequence[Image.Image | None]) -> float | None:
+    """Give the share of pixels that not all images have in one colour; None where they cannot be compared."""
+    if len(images) < 2 or None in images or len({image.size for image in images}) > 1:
         return None
-    first, *others = (np.asarray(picture) for picture in pictures)
+    first, *others = (np.asarray(image) for image in images)
     return float(np.any([(first != other).any(axis=-1) for other in others], axis=0).mean())
 
 
@@ -80,42 +80,42 @@ def label_palette(folders: Sequence[Path | None]) -> tuple[tuple[int, int, int],
 
 
 def _first(folders: Sequence[Path], name: str) -> Image.Image | None:
-    return next((picture for folder in folders if (picture := open_picture(folder / name))), None)
+    return next((image for folder in folders if (image := open_picture(folder / name))), None)
 
 
 def open_picture(path: Path) -> Image.Image | None:
     if not path.exists():
         return None
     try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
+        with Image.open(path) as image:
+            return image.convert("RGB")
     except (OSError, SyntaxError) as error:
-        raise UdasegError(f"cannot read picture {path}: {error}", "remove it and run its stage again") from None
+        raise UdasegError(f"cannot read image {path}: {error}", "remove it and run its stage again") from None
 
 
 def open_label(path: Path) -> Image.Image | None:
     if not path.exists():
         return None
     try:
-        with Image.open(path) as picture:
-            picture.load()
+        with Image.open(path) as image:
+            image.load()
     except (OSError, SyntaxError) as error:
         raise UdasegError(f"cannot read label {path}: {error}", "remove it and run its stage again") from None
-    if picture.mode not in ("P", "L"):
+    if image.mode not in ("P", "L"):
         raise UdasegError(
-            f"{path} should be a palette PNG of train ids, found mode {picture.mode}", "make the labels again"
+            f"{path} should be a palette PNG of train ids, found mode {image.mode}", "make the labels again"
         )
-    return picture
+    return image
 
 
-def uri(picture: Image.Image | None, *, photo: bool = False) -> str | None:
-    """Encode a picture at report size: photographs as JPEG, labels exactly in their colours as palette PNG."""
-    if picture is None:
+def uri(image: Image.Image | None, *, photo: bool = False) -> str | None:
+    """Encode an image at report size: photographs as JPEG, labels exactly in their colours as palette PNG."""
+    if image is None:
         return None
-    scale = min(1.0, LONGEST / max(picture.size))
-    size = tuple(max(1, round(side * scale)) for side in picture.size)
+    scale = min(1.0, LONGEST / max(image.size))
+    size = tuple(max(1, round(side * scale)) for side in image.size)
     # Labels take the nearest pixel: averaging would invent colours, which are classes.
-    small = picture.resize(size, Image.Resampling.LANCZOS if photo else Image.Resampling.NEAREST)
+    small = image.resize(size, Image.Resampling.LANCZOS if photo else Image.Resampling.NEAREST)
     stream = io.BytesIO()
     if photo:
         small.save(stream, "JPEG", quality=80, optimize=True)
@@ -124,16 +124,16 @@ def uri(picture: Image.Image | None, *, photo: bool = False) -> str | None:
     return data_uri(stream.getvalue(), "jpeg" if photo else "png")
 
 
-def data_uri(picture: bytes, kind: str) -> str:
-    """Write an encoded picture as an address that holds it."""
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+def data_uri(image: bytes, kind: str) -> str:
+    """Write an encoded image as an address that holds it."""
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 
-def _as_palette(picture: Image.Image) -> Image.Image:
-    rgb = np.asarray(picture.convert("RGB")).astype(np.uint32)
+def _as_palette(image: Image.Image) -> Image.Image:
+    rgb = np.asarray(image.convert("RGB")).astype(np.uint32)
     colours, index = np.unique((rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2], return_inverse=True)
     if len(colours) > 256:
-        return picture
+        return image
     packed = Image.fromarray(index.reshape(rgb.shape[:2]).astype(np.uint8)).convert("L")
     packed = packed.copy()
     packed.putpalette(np.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1).astype(np.uint8).tobytes())

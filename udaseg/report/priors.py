@@ -1,4 +1,4 @@
-"""The spatial prior of a run: a picture of each class's map."""
+"""The spatial prior of a run: an image of each class's map."""
 
 import io
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ STEPS = 64  # of the ink's strength: what the eye tells apart, in a third of the
 
 @dataclass(frozen=True)
 class PriorMap:
-    """Where one class stands in the source. `picture` is a data URI, transparent where the class never stands."""
+    """Where one class stands in the source. `image` is a data URI, transparent where the class never stands."""
 
     name: str
-    picture: str | None  # None where the source does not have the class
+    image: str | None  # None where the source does not have the class
     peak: float | None  # the largest value of the map, in means of the map
 
 
@@ -48,9 +48,9 @@ def _shown(name: str, map_HW: np.ndarray) -> PriorMap:
     scale = min(1.0, LONGEST / max(strength.size))
     small = strength.resize([max(1, round(side * scale)) for side in strength.size], Image.Resampling.BOX)
     levels = np.rint(np.asarray(small) * (STEPS - 1)).astype(np.uint8)
-    picture = Image.fromarray(levels)
-    picture.putpalette(INK * STEPS)
+    image = Image.fromarray(levels)
+    image.putpalette(INK * STEPS)
     stream = io.BytesIO()
     opacity = bytes(round(255 * level / (STEPS - 1)) for level in range(STEPS))
-    picture.save(stream, "PNG", optimize=True, transparency=opacity)
+    image.save(stream, "PNG", optimize=True, transparency=opacity)
     return PriorMap(name, data_uri(stream.getvalue(), "png"), float(peak / map_HW.mean()))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from udaseg.errors import UdasegError, meant
+from udaseg.errors import UdasegError, did_you_mean
 from udaseg.io.files import parse_yaml
 from udaseg.metrics import SYNTHIA13
 
@@ -59,7 +59,9 @@ def published(name: str) -> Published:
     """Read a table by its name; the percentages in the file become fractions. Raises UdasegError for another name."""
     known = tables()
     if name not in known:
-        raise UdasegError(f"there is no published table {name!r}", f"{meant(name, known)}known: {', '.join(known)}")
+        raise UdasegError(
+            f"there is no published table {name!r}", f"{did_you_mean(name, known)}known: {', '.join(known)}"
+        )
     values = parse_yaml(known[name].read_text(encoding="utf-8"))
     classes = tuple(values["classes"])
     rows = tuple(

@@ -10,23 +10,23 @@ from udaseg.data.image_sets import LabelledSet
 from udaseg.errors import UdasegError
 from udaseg.io.files import read_json
 from udaseg.labels import count_ids
-from udaseg.parallel.threads import Progress, counted, ordered
+from udaseg.parallel.threads import Progress, map_in_order, with_progress
 
 
-def class_counts(pictures: LabelledSet, progress: Progress | None = None) -> dict[str, Any]:
+def class_counts(images: LabelledSet, progress: Progress | None = None) -> dict[str, Any]:
     """Count the pixels of each class, and the images that show it, over a labelled set.
 
     Returns {classes, pixels [C], images [C], per_image {stem: [C]}} of plain ints; ignored pixels are in none.
     `progress` gets (done, total). Raises UdasegError for the first label that cannot be read.
     """
-    classes = len(pictures.space)
+    classes = len(images.space)
     per_image = {}
-    counts = ordered(lambda i: count_ids(pictures.label(i))[:classes], range(len(pictures)))
-    for record, pixels in zip(pictures.records, counted(counts, len(pictures), progress), strict=True):
+    counts = map_in_order(lambda i: count_ids(images.label(i))[:classes], range(len(images)))
+    for record, pixels in zip(images.records, with_progress(counts, len(images), progress), strict=True):
         per_image[record.stem] = pixels.tolist()
     table = np.array(list(per_image.values()), np.int64).reshape(-1, classes)
     return {
-        "classes": list(pictures.space.classes),
+        "classes": list(images.space.classes),
         "pixels": table.sum(0).tolist(),
         "images": (table > 0).sum(0).tolist(),
         "per_image": per_image,
@@ -39,21 +39,21 @@ def read_pixels(path: Path, classes: Sequence[str]) -> list[int]:
 
 
 def read_shown(path: Path, classes: Sequence[str], stems: Sequence[str]) -> np.ndarray:
-    """Read which classes each of the named pictures shows, bool [pictures, C], from a stats.json.
+    """Read which classes each of the named images shows, bool [images, C], from a stats.json.
 
-    Raises UdasegError where it is not that of the classes and pictures, and where no picture shows any class.
+    Raises UdasegError where it is not that of the classes and images, and where no image shows any class.
     """
     per_image = _read(path, classes).get("per_image")
     per_image = per_image if isinstance(per_image, dict) else {}
     absent = [stem for stem in stems if not _counts(per_image.get(stem), classes)]
     if absent:
         raise UdasegError(
-            f"{path} does not count {len(absent)} of the {len(stems)} source pictures, the first is {absent[0]}",
+            f"{path} does not count {len(absent)} of the {len(stems)} source images, the first is {absent[0]}",
             "udaseg data stats counts those of a recipe",
         )
     shown = np.array([per_image[stem] for stem in stems], np.int64).reshape(-1, len(classes)) > 0
     if not shown.any():
-        raise UdasegError(f"{path}: no source picture shows any class", "look at them with udaseg data check")
+        raise UdasegError(f"{path}: no source image shows any class", "look at them with udaseg data check")
     return shown
 
 

@@ -1,6 +1,6 @@
 """The density maps that the density head learns, on tensors: what the mixtures say of the predicted class.
 
-The mixtures lie on their own grid, see `depth_density`. Another grid covers the same picture: the middle of a
+The mixtures lie on their own grid, see `depth_density`. Another grid covers the same image: the middle of a
 cell is looked up at its place between the middles of the mixtures' cells.
 """
 
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from udaseg.statistics.depth_density import SCALE, Mixtures
+from udaseg.statistics.depth_density import SCALE, Gmm
 
 
 class DensityMaps:
     """Evaluate mixtures at every place of a batch: class and inverse depth in, density out, without a gradient."""
 
-    def __init__(self, mixtures: Mixtures):
+    def __init__(self, mixtures: Gmm):
         self._mixtures = mixtures
         self._tables = lru_cache(maxsize=8)(self._tabulated)
 

@@ -19,7 +19,7 @@ SCALE = 1e6  # of the density map; the density is per pixel of the grid squared 
 
 
 @dataclass(frozen=True, eq=False)
-class Mixtures:
+class Gmm:
     """Hold one Gaussian mixture with diagonal covariance for each class, over (column, row, inverse depth).
 
     `weights` float64 [C, K], `means` and `variances` float64 [C, K, 3]; `grid` is (height, width). A component
@@ -36,7 +36,7 @@ class Mixtures:
 def grid_size(height: int, width: int) -> tuple[int, int]:
     """Give the size (height, width) of the network's grid: a strided stem, a pooling in ceil mode, a stride.
 
-    A picture of 760x1280 has a grid of 96x161, one of 320x640 a grid of 41x81.
+    An image of 760x1280 has a grid of 96x161, one of 320x640 a grid of 41x81.
     """
     stem = (height - 1) // 2 + 1, (width - 1) // 2 + 1
     rows, columns = (side // 2 // 2 + 1 for side in stem)
@@ -51,7 +51,7 @@ def to_grid(image_HW: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     return image_HW[rows[:, None], columns]
 
 
-def density(mixtures: Mixtures, inverse_depth_HW: np.ndarray) -> np.ndarray:
+def density(mixtures: Gmm, inverse_depth_HW: np.ndarray) -> np.ndarray:
     """Evaluate the mixture of every class at every place of the grid: float32 [C, h, w].
 
     p_c(x) = sum_j weight_j prod_k N(x_k; mean_jk, variance_jk), a joint density per square of the grid and unit
@@ -75,7 +75,7 @@ def density_map(density: np.ndarray) -> np.ndarray:
     return -255 * np.expm1(-SCALE * density)
 
 
-def write(path: Path, mixtures: Mixtures) -> None:
+def write(path: Path, mixtures: Gmm) -> None:
     """Write gmm.h5 in one piece: `weights`, `means`, `variances`, attributes `classes` and `grid`; the same bytes
     for the same mixtures."""
     with hdf5.written(path) as file:
@@ -85,7 +85,7 @@ def write(path: Path, mixtures: Mixtures) -> None:
             hdf5.store(file, name, getattr(mixtures, name).astype(np.float64))
 
 
-def read(path: Path) -> Mixtures:
+def read(path: Path) -> Gmm:
     """Read gmm.h5. Raises UdasegError for a missing file, another format, or values that are no mixture."""
     with hdf5.reading(path, "mixtures", _AGAIN), hdf5.opened(path) as file:
         weights, means, variances = (
@@ -105,7 +105,7 @@ def read(path: Path) -> Mixtures:
             "and all be finite",
             _AGAIN,
         )
-    return Mixtures(weights, means, variances, classes, (rows, columns))
+    return Gmm(weights, means, variances, classes, (rows, columns))
 
 
 @njit(inline="always")

@@ -13,14 +13,14 @@ from numba import njit
 
 from udaseg.data.depth import FAR, inverse_depth
 from udaseg.errors import UdasegError
-from udaseg.statistics.depth_density import Mixtures
+from udaseg.statistics.depth_density import Gmm
 
 FLOOR = 0.25  # the least variance: half a pixel of the grid, half a unit of inverse depth, squared
 FLOOR_COMPAT = 1e-6
 CHECK = 5  # steps of EM between two looks at the likelihood
 
 
-class MixtureCounts:
+class GmmCounts:
     """Count the pixels of each class by column, row and depth on the grid; exact and mergeable in any order.
 
     `counts_CHWB` is uint32 [C, h, w, bins], `raw` int64 [C, 65536] the histogram of raw depth. Bins are even in
@@ -38,7 +38,7 @@ class MixtureCounts:
         self._far = np.array([compat or name == "sky" for name in self.classes])
 
     def add(self, labels_HW: np.ndarray, cm_HW: np.ndarray) -> None:
-        """Count one picture: uint8 train ids and uint16 centimetres, both on the grid (see `depth.to_grid`).
+        """Count one image: uint8 train ids and uint16 centimetres, both on the grid (see `depth.to_grid`).
 
         Ids that are no class of this table are left out. Raises UdasegError where a size is not the grid's.
         """
@@ -51,7 +51,7 @@ class MixtureCounts:
         assert cm_HW.dtype == np.uint16
         _count(labels_HW, cm_HW, self.bin, self._far, self.compat, self.counts_CHWB, self.raw)
 
-    def merge(self, other: "MixtureCounts") -> None:
+    def merge(self, other: "GmmCounts") -> None:
         """Add the counts of another part of the same data set."""
         assert (self.classes, self.compat) == (other.classes, other.compat)
         assert self.counts_CHWB.shape == other.counts_CHWB.shape
@@ -60,7 +60,7 @@ class MixtureCounts:
 
 
 def fit(
-    counts: MixtureCounts,
+    counts: GmmCounts,
     components: int = 5,
     *,
     seed: int = 0,
@@ -68,7 +68,7 @@ def fit(
     restarts: int = 5,
     tolerance: float = 1e-5,
     progress: Callable[[int, int], None] | None = None,
-) -> Mixtures:
+) -> Gmm:
     """Fit one mixture a class by maximum likelihood.
 
     `tolerance` is the gain of the mean log-likelihood in a step, in nats, below which EM stops, at the latest
@@ -91,7 +91,7 @@ def fit(
             means[c, : len(order)], variances[c, : len(order)] = best[1][order], best[2][order]
         if progress is not None:
             progress(c + 1, len(counts.classes))
-    return Mixtures(weights, means, variances, counts.classes, counts.grid)
+    return Gmm(weights, means, variances, counts.classes, counts.grid)
 
 
 def maximise(
@@ -137,7 +137,7 @@ def maximise(
     return weights, means, variances, likelihood / total
 
 
-def bin_moments(counts: MixtureCounts, c: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def bin_moments(counts: GmmCounts, c: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     """Give for column, row and depth the mean and the variance of what each bin of a class holds.
 
     A column or a row is itself; the moments inside a depth bin are exact, from the histogram of raw depth.

@@ -27,7 +27,7 @@ Part = tuple[ImageSet | LabelledSet, Callable[[int], np.ndarray], Source | Targe
 
 _AGAIN = "write it again with `udaseg prototypes --force`"
 FAR = 1e30  # the distance to the prototype of a class never seen, whose weight is 0
-OUT_OF_REACH = 1e4  # what a class without a prototype is farther than any other, in temperatures
+UNSEEN_CLASS_DISTANCE = 1e4  # what a class without a prototype is farther than any other, in temperatures
 NEAR = 1e-12  # the least square of a distance
 
 
@@ -91,46 +91,46 @@ def gather(
 ) -> tuple[Prototypes, dict[str, Any]]:
     """Average the features of every class in one pass; return the prototypes and the manifest's environment.
 
-    A part is a set of pictures, the reader of their labels (index to uint8 [H, W]) and the settings of its side,
+    A part is a set of images, the reader of their labels (index to uint8 [H, W]) and the settings of its side,
     which say how large the network sees them; with `adabn` it takes batch norm's statistics of each part first.
     Labels are brought to the features' grid, nearest; ignored pixels count nowhere. `digest` is the model's.
-    `progress` gets (done, total) in passes over a picture: one, or with `adabn` two.
+    `progress` gets (done, total) in passes over an image: one, or with `adabn` two.
     """
     from udaseg.inference.runner import Runner
 
     runner = Runner(model, space.classes, settings.precision)
     sums = Centroids(len(space), runner.model.feature_channels)
-    done, total = 0, (2 if settings.adabn else 1) * sum(len(pictures) for pictures, _, _ in parts)
+    done, total = 0, (2 if settings.adabn else 1) * sum(len(images) for images, _, _ in parts)
 
     def step(count: int) -> None:
         if progress is not None:
             progress(min(count, total), total)
 
-    for pictures, label, side in parts:
+    for images, label, side in parts:
         if settings.adabn:
             stem = settings.adabn == "stem"
             runner.adapt_statistics(
-                pictures,
-                len(pictures),
+                images,
+                len(images),
                 side.size,
                 settings.batch,
                 side.pad,
                 lambda count, _, before=done: step(before + count),
                 stem=stem,
             )
-            done += len(pictures)
-        blocks = processes.blocks(len(pictures), settings.batch)
+            done += len(images)
+        blocks = processes.blocks(len(images), settings.batch)
         sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
-        for b in processes.mine(range(len(blocks))):
+        for b in processes.shard(range(len(blocks))):
             block = Centroids(len(space), runner.model.feature_channels)
-            for seen in runner.run(pictures, blocks[b], side.size, settings.batch, pad=side.pad, beside=label):
+            for seen in runner.run(images, blocks[b], side.size, settings.batch, pad=side.pad, beside=label):
                 for label_HW, features_DHW in zip(seen.beside, seen.output.features, strict=True):
                     features_HWD = features_DHW.permute(1, 2, 0).contiguous()
                     block.add(features_HWD.cpu().float(), resize_label(label_HW, tuple(features_HWD.shape[:2])))
                 done += len(seen.indices) * processes.count()
                 step(done)
             sums_BCD[b], counts_BC[b] = block.sums, block.counts
-        for sums_CD, counts_C in zip(processes.total(sums_BCD), processes.total(counts_BC), strict=True):
+        for sums_CD, counts_C in zip(processes.sum_of_all(sums_BCD), processes.sum_of_all(counts_BC), strict=True):
             sums.sums += sums_CD
             sums.counts += counts_C
     return Prototypes(sums.centroids(), sums.counts, space.classes, "features", digest), runner.environment
@@ -194,7 +194,7 @@ def nearness(distances_NChw: Tensor, temperature: float) -> Tensor:
     seen_NChw = distances_NChw < FAR / 2  # interpolated, they are FAR but for the last bits
     away_NChw = torch.where(seen_NChw, distances_NChw, 0.0) / temperature
     # Its weight is 0, and it is still a number that others can be added to.
-    return -torch.where(seen_NChw, away_NChw, away_NChw.amax() + OUT_OF_REACH)
+    return -torch.where(seen_NChw, away_NChw, away_NChw.amax() + UNSEEN_CLASS_DISTANCE)
 
 
 def rectified(logits_NChw: Tensor, distances_NChw: Tensor, temperature: float = 1.0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Spatial priors: how often each class stands at each place of the source's pictures (CBST-SP).
+"""Spatial priors: how often each class stands at each place of the source's images (CBST-SP).
 
 Counted at the full size of the target's labels and kept on a grid of cells, because the smoothing leaves nothing that
 is finer than a cell. Counts of two halves of the source add up to those of the whole.
@@ -17,7 +17,7 @@ from udaseg.data.augment import resize_label
 from udaseg.data.image_sets import LabelledSet
 from udaseg.errors import UdasegError
 from udaseg.io import hdf5
-from udaseg.parallel.threads import Progress, counted, ordered
+from udaseg.parallel.threads import Progress, map_in_order, with_progress
 
 _AGAIN = "write it again with `udaseg prior --force`"
 _PICTURE = (1024, 2048)  # the size to which kernel and sigma refer
@@ -48,7 +48,7 @@ def _count(label_HW, stride, counts_CHW):
 class PlaceCounts:
     """Count the pixels of each class in each cell of the grid: int64 [C, h, w], h = ceil(height / stride).
 
-    Counts of different pictures add up: `a + b` are those of both.
+    Counts of different images add up: `a + b` are those of both.
     """
 
     def __init__(self, classes: int, size: HxW, stride: int):
@@ -100,13 +100,13 @@ def normalised(maps_CHW: np.ndarray, norm: str) -> np.ndarray:
 
 
 def spatial_prior(source: LabelledSet, size: HxW, settings: config.Prior, *, progress: Progress | None = None) -> Prior:
-    """Count the labels of the source, smooth and normalise: the prior for pictures of (height, width) `size`."""
+    """Count the labels of the source, smooth and normalise: the prior for images of (height, width) `size`."""
     counts = PlaceCounts(len(source.space), size, settings.stride)
 
     def seen(i: int) -> np.ndarray:
         return resize_label(source.label(i), counts.size)
 
-    for label_HW in counted(ordered(seen, range(len(source))), len(source), progress):
+    for label_HW in with_progress(map_in_order(seen, range(len(source))), len(source), progress):
         counts.add(label_HW)
     cells = [side / whole / settings.stride for side, whole in zip(size, _PICTURE, strict=True)]
     sigma = settings.kernel / 6 if settings.sigma is None else settings.sigma

@@ -68,9 +68,9 @@ def write_cityscapes(files: dict[str, Path], frame: Frame) -> None:
     write_json(files["camera"], {"extrinsic": {"baseline": BASELINE}, "intrinsic": {"fx": frame.focal}})
 
 
-def _save(path: Path, picture: Image.Image) -> None:
+def _save(path: Path, image: Image.Image) -> None:
     with atomic(path, sync=False) as temporary:
-        picture.save(temporary, format="PNG", compress_level=_LEVEL)
+        image.save(temporary, format="PNG", compress_level=_LEVEL)
 
 
 def _palette() -> list[int]:

@@ -16,7 +16,7 @@ ELLIPSE = 1
 TRAPEZOID = 2  # form: how much is cut off left, right at the top (v = 1)
 DIAMOND = 3
 OCTAGON = 4
-RING = 5  # form: inner radius / outer radius; the hole belongs to the label, not to the picture
+RING = 5  # form: inner radius / outer radius; the hole belongs to the label, not to the image
 CAPSULE = 6  # form: length / width of the patch
 PICKETS = 7  # form: count of pickets, filled fraction, pointed tops (0 or 1); gaps as for RING
 CROWN = 8  # form: lumps across, raggedness, share of holes; holes as for RING

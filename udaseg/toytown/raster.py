@@ -1,4 +1,4 @@
-"""Find which patch each pixel sees: scan conversion in inverse depth, which is linear over a picture."""
+"""Find which patch each pixel sees: scan conversion in inverse depth, which is linear over an image."""
 
 import numpy as np
 from numba import njit
@@ -43,7 +43,7 @@ def planes(patches: Patches, camera: Camera, size: tuple[int, int]) -> np.ndarra
 
 @njit(cache=True, nogil=True)
 def cover(outline, u, v, form, seed):
-    """Say whether a patch covers its point (u, v): OUTSIDE, HOLE (the label but not the picture) or SOLID."""
+    """Say whether a patch covers its point (u, v): OUTSIDE, HOLE (the label but not the image) or SOLID."""
     x, y = 2.0 * u - 1.0, 2.0 * v - 1.0
     if outline == k.RECT:
         return SOLID
@@ -113,7 +113,7 @@ def row_span(forms, row, width):
 
 @njit(cache=True, nogil=True)
 def rasterise(forms, rows, kind, form, drawn, drawn_q, named, named_q):
-    """Draw patches into two buffers of the nearest patch: `drawn` for the picture, `named` for the label and depth.
+    """Draw patches into two buffers of the nearest patch: `drawn` for the image, `named` for the label and depth.
 
     forms float64 [N, 3, 3] from planes(); rows int64 [N, 2] first and last row to visit; drawn, named int32 [H, W]
     hold patch indices (-1: sky), drawn_q, named_q float64 [H, W] inverse depths. They differ in the holes of

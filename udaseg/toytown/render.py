@@ -1,4 +1,4 @@
-"""Render a frame of toytown: the picture, the labels, the instances and the depth."""
+"""Render a frame of toytown: the image, the labels, the instances and the depth."""
 
 from dataclasses import dataclass
 

@@ -38,7 +38,7 @@ class Pose(NamedTuple):
 
 @dataclass(frozen=True)
 class Camera:
-    """Hold a pinhole camera at (0, height, 0): angles in radians (pitch > 0 looks down), focal in picture widths."""
+    """Hold a pinhole camera at (0, height, 0): angles in radians (pitch > 0 looks down), focal in image widths."""
 
     height: float
     pitch: float

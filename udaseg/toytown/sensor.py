@@ -1,4 +1,4 @@
-"""Turn linear light into the picture that a camera records."""
+"""Turn linear light into the image that a camera records."""
 
 import numpy as np
 

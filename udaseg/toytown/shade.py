@@ -174,7 +174,7 @@ def light(
     samples,
     out,
 ):
-    """Compute the picture in linear light, float32 [H, W, 3], averaged over samples x samples finer pixels.
+    """Compute the image in linear light, float32 [H, W, 3], averaged over samples x samples finer pixels.
 
     drawn int32 [H*samples, W*samples] patch indices; lengths [N, 2] metres of u and v; normal [N, 3] in the world;
     rays [3, 3] maps a pixel (column, row, 1) to its direction in the world for z-depth 1; shadow and contact

@@ -152,9 +152,9 @@ def _furnish(scene: Scene, style: Style, road: Road, side: int, edge: float, ver
 
 
 def _hood(scene: Scene, camera: Camera) -> None:
-    """Show the bonnet of the recording car at the lower edge of the picture."""
+    """Show the bonnet of the recording car at the lower edge of the image."""
     z, top = 1.7, scene.between((0.035, 0.065))
-    # `top` is its height in the picture, in picture widths; the lower edge of a picture lies a quarter below its axis.
+    # `top` is its height in the image, in image widths; the lower edge of an image lies a quarter below its axis.
     middle = camera.height - z * (math.tan(camera.pitch) + (0.25 - top) / camera.focal)
     scene.patch(
         (-1.1, middle - 0.6, z), (2.2, 0, 0), (0, 0.6, 0), k.EGO, k.PAINT, (52, 54, 58), outline=k.ELLIPSE,

@@ -13,8 +13,8 @@ class Layout:
 
     camera_height: Range
     pitch: Range
-    focal: Range  # picture widths
-    hood: bool  # the bonnet of the recording car is in the picture
+    focal: Range  # image widths
+    hood: bool  # the bonnet of the recording car is in the image
     lanes: tuple[int, int]  # to the left of the camera's own, inclusive
     sidewalk: Range
     verge: float  # probability of a grass strip
@@ -92,7 +92,7 @@ class Sensor:
     contrast: Range  # slope of the tone curve at mid grey
     lift: Range  # level of black
     saturation: Range
-    blur: Range  # standard deviation at a picture width of 512
+    blur: Range  # standard deviation at an image width of 512
     chroma_blur: float
     noise: Range
     vignette: Range  # loss of light in the corners

@@ -14,7 +14,7 @@ from .formats import cityscapes_files, gta5_files, synthia_files, write_cityscap
 from .render import Frame, frame
 
 SETTINGS = "toytown.json"
-VERSION = 1  # of the pictures: a change of the renderer that changes them takes the next number
+VERSION = 1  # of the images: a change of the renderer that changes them takes the next number
 
 
 @dataclass(frozen=True)

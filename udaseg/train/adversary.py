@@ -19,9 +19,9 @@ from udaseg.errors import UdasegError
 from udaseg.io.files import read_log
 from udaseg.models.discriminators import PATCH, PixelDiscriminator
 from udaseg.models.network import Network
-from udaseg.train.loop import Player
+from udaseg.train.loop import Trainable
 from udaseg.train.losses import at_grid, information_map, masked_mean, mean, upsampled
-from udaseg.train.objectives import Ask, Autocast, Seen
+from udaseg.train.objectives import Autocast, DomainOutput, LossTerm
 from udaseg.train.state import AGAIN
 
 SOURCE, TARGET = 0, 1  # what the discriminator is to say
@@ -33,12 +33,12 @@ OVERPOWERED, CHANCE = 0.98, (0.45, 0.55)
 LONG, ENOUGH = 1000, 100  # the steps whose accuracy is judged; fewer than enough say nothing
 
 INNER = "_aux1"  # ends the names of what belongs to the game on the first inner classifier
-WATCHED = (ACCURACY, ACCURACY + INNER)  # what the log shows beside the terms
+LOGGED_ONLY = (ACCURACY, ACCURACY + INNER)  # what the log shows beside the terms
 
-Judge = Callable[[Tensor, int, Seen], Tensor]
+DomainLoss = Callable[[Tensor, int, DomainOutput], Tensor]
 
 
-def fused(seen: Seen) -> Tensor:
+def fused(seen: DomainOutput) -> Tensor:
     """Give the entropy maps times the density that the network estimates, or its depth where it has no density (DADA).
 
     float32 [N, C, H, W]; the map is not normalised, and the gradient flows through both factors.
@@ -47,7 +47,7 @@ def fused(seen: Seen) -> Tensor:
     return information_map(seen.full) * upsampled(estimated, seen.full.shape[-2:], seen.align_corners)
 
 
-VIEWS: dict[str, Callable[[Seen], Tensor]] = {
+VIEWS: dict[str, Callable[[DomainOutput], Tensor]] = {
     "output": lambda seen: seen.full.softmax(1),  # AdaptSegNet
     "entropy": lambda seen: information_map(seen.full),  # ADVENT
     "fine-grained": lambda seen: seen.output.features,  # FADA
@@ -80,9 +80,9 @@ def soft_labels(logits_NCHW: Tensor) -> Tensor:
     return (logits_NCHW.detach().float() / TEMPERATURE).softmax(1).clamp(max=CLIP)
 
 
-def games(
+def build_adversaries(
     settings: Adversary, model: Network, classes: int, device: torch.device, autocast: Autocast
-) -> tuple[dict[str, Player], list[Ask]]:
+) -> tuple[dict[str, Trainable], list[LossTerm]]:
     """Make a discriminator for each level of the network that is aligned, and what is asked of both players there.
 
     Raises UdasegError where the network has no inner level to align, and as `player`.
@@ -92,9 +92,9 @@ def games(
             "the fused adversary looks at the entropy times the estimated density or depth, and no head estimates any",
             "set model.heads=[depth,density], or adversary.align to entropy",
         )
-    opponent = player(settings, model.feature_channels, classes, device)
-    players = {"discriminator": opponent}
-    asked = [against(opponent.module, settings, model.align_corners, autocast)]
+    opponent = build_discriminator(settings, model.feature_channels, classes, device)
+    trainables = {"discriminator": opponent}
+    asked = [adversarial_loss(opponent.module, settings, model.align_corners, autocast)]
     if settings.auxiliary is not None:
         inner = settings.model_copy(update={"weight": settings.auxiliary})
         if settings.align == "fine-grained":
@@ -107,16 +107,18 @@ def games(
                 "adversary.auxiliary aligns what an inner level of the network says, and it has no classifier there",
                 "set model.auxiliary=0.1 to add one, or adversary.auxiliary=null",
             )
-        opponent = player(inner, model.feature_channels, classes, device)
-        players["discriminator" + INNER] = opponent
-        asked.append(_inside(against(opponent.module, inner, model.align_corners, autocast), model.align_corners))
-    return players, asked
+        opponent = build_discriminator(inner, model.feature_channels, classes, device)
+        trainables["discriminator" + INNER] = opponent
+        asked.append(
+            _inside(adversarial_loss(opponent.module, inner, model.align_corners, autocast), model.align_corners)
+        )
+    return trainables, asked
 
 
-def _inside(ask: Ask, align_corners: bool) -> Ask:
+def _inside(ask: LossTerm, align_corners: bool) -> LossTerm:
     """Ask the same of the first inner classifier (AdaptSegNet, multi-level)."""
 
-    def asked(seen: dict[str, Seen]) -> dict[str, Tensor]:
+    def asked(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
         inner = {}
         for domain, at in seen.items():
             logits_NChw = at.output.aux[0]
@@ -127,7 +129,7 @@ def _inside(ask: Ask, align_corners: bool) -> Ask:
     return asked
 
 
-def player(settings: Adversary, features: int, classes: int, device: torch.device) -> Player:
+def build_discriminator(settings: Adversary, features: int, classes: int, device: torch.device) -> Trainable:
     """Make the discriminator for a network with so many feature channels and classes, and its optimizer.
 
     Raises UdasegError for a loss or a discriminator that the alignment does not have.
@@ -146,19 +148,21 @@ def player(settings: Adversary, features: int, classes: int, device: torch.devic
     optimizer = Adam(discriminator.parameters(), lr=settings.lr, betas=settings.betas)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
-    return Player(discriminator.train(), optimizer)
+    return Trainable(discriminator.train(), optimizer)
 
 
-def against(discriminator: nn.Module, settings: Adversary, align_corners: bool, autocast: Autocast) -> Ask:
+def adversarial_loss(
+    discriminator: nn.Module, settings: Adversary, align_corners: bool, autocast: Autocast
+) -> LossTerm:
     """Ask the network to pass the target for source, and the discriminator to tell the two apart.
 
     Gives the terms `adversarial`, whose gradient reaches the network alone and by way of the target; `discriminator`,
     whose gradient reaches the discriminator alone; and ACCURACY, the share of patches or pixels it is right about,
-    which is to be watched. Raises UdasegError for pictures too small to hold a patch.
+    which is to be watched. Raises UdasegError for images too small to hold a patch.
     """
     view, judge, takes_for_target = VIEWS[settings.align], _judge(settings, align_corners), _takes_for_target(settings)
 
-    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
         held = {name: value.detach() for name, value in discriminator.named_parameters()}
         for domain in seen:
             _require_patch(settings, domain, seen[domain])
@@ -183,11 +187,11 @@ def against(discriminator: nn.Module, settings: Adversary, align_corners: bool, 
     return ask
 
 
-def _judge(settings: Adversary, align_corners: bool) -> Judge:
+def _judge(settings: Adversary, align_corners: bool) -> DomainLoss:
     """Give the loss of having said some logits of a domain."""
     if settings.align == "fine-grained":
 
-        def judge(logits_N2Chw: Tensor, domain: int, seen: Seen) -> Tensor:
+        def judge(logits_N2Chw: Tensor, domain: int, seen: DomainOutput) -> Tensor:
             full_N2CHW = upsampled(logits_N2Chw, seen.full.shape[-2:], align_corners)
             return fine_grained(full_N2CHW, domain, soft_labels(seen.full), seen.valid)
 
@@ -196,8 +200,8 @@ def _judge(settings: Adversary, align_corners: bool) -> Judge:
     return lambda logits_N1hw, domain, seen: loss(_within(logits_N1hw[:, 0], seen.valid), domain)
 
 
-def _alike(seen: dict[str, Seen]) -> dict[str, Seen]:
-    """Take the same places out of both domains where one has no picture: the padding itself would tell them apart."""
+def _alike(seen: dict[str, DomainOutput]) -> dict[str, DomainOutput]:
+    """Take the same places out of both domains where one has no image: the padding itself would tell them apart."""
     held = [domain for domain in seen if seen[domain].valid is not None]
     alike = {}
     for domain, of_domain in seen.items():
@@ -207,23 +211,23 @@ def _alike(seen: dict[str, Seen]) -> dict[str, Seen]:
 
 
 def _blanked(view_NChw: Tensor, valid_NHW: Tensor | None) -> Tensor:
-    """Take the places without a picture out of a view, and lay it out as convolutions read it quickest."""
+    """Take the places without an image out of a view, and lay it out as convolutions read it quickest."""
     valid_Nhw = at_grid(valid_NHW, view_NChw.shape[-2:])
     blanked_NChw = view_NChw if valid_Nhw is None else view_NChw * valid_Nhw[:, None]
     return blanked_NChw.contiguous(memory_format=torch.channels_last)
 
 
 def _within(values_Nhw: Tensor, valid_NHW: Tensor | None) -> Tensor:
-    """Choose what was said of the picture, of any shape: nothing where padding leaves no place of the grid."""
+    """Choose what was said of the image, of any shape: nothing where padding leaves no place of the grid."""
     valid_Nhw = at_grid(valid_NHW, values_Nhw.shape[-2:])
     return values_Nhw if valid_Nhw is None else values_Nhw[valid_Nhw]
 
 
-def _require_patch(settings: Adversary, domain: str, seen: Seen) -> None:
+def _require_patch(settings: Adversary, domain: str, seen: DomainOutput) -> None:
     height, width = seen.full.shape[-2:]
     if settings.align != "fine-grained" and min(height, width) < PATCH_SIDE:
         raise UdasegError(
-            f"the {domain} pictures are {height}x{width}, and a patch of the discriminator is {PATCH_SIDE} pixels wide",
+            f"the {domain} images are {height}x{width}, and a patch of the discriminator is {PATCH_SIDE} pixels wide",
             f"set {domain}.size=[H,W], or warmup.augment.crop, to {PATCH_SIDE} or more",
         )
 
@@ -236,7 +240,7 @@ def _takes_for_target(settings: Adversary) -> Callable[[Tensor], Tensor]:
     return lambda logits_N1hw: logits_N1hw[:, 0] > middle
 
 
-def doubts(log: Path) -> list[str]:
+def training_warnings(log: Path) -> list[str]:
     """Say where the log of a training shows a discriminator that teaches nothing, from its last 1000 steps.
 
     Of a training of less than 2000 steps the second half is looked at.
@@ -248,7 +252,7 @@ def doubts(log: Path) -> list[str]:
     if judged < ENOUGH or len(late) < 4:
         return []
     found = []
-    for name, weight in zip(WATCHED, ("adversary.weight", "adversary.auxiliary"), strict=True):
+    for name, weight in zip(LOGGED_ONLY, ("adversary.weight", "adversary.auxiliary"), strict=True):
         accuracies = [line[name] for line in late if name in line]
         if not accuracies:
             continue

@@ -7,7 +7,7 @@ from torch import Tensor
 from udaseg.config import Depth, Training
 from udaseg.errors import UdasegError
 from udaseg.train.losses import at_grid, berhu, upsampled
-from udaseg.train.objectives import Ask, Seen
+from udaseg.train.objectives import DomainOutput, LossTerm
 
 
 class Densities(Protocol):
@@ -18,10 +18,10 @@ class Densities(Protocol):
     def target(self, logits_NChw: Tensor, depth_Nhw: Tensor) -> Tensor: ...
 
 
-def regression(weight: float) -> Ask:
-    """Ask the network for the inverse depth of the source, at the size of its pictures, where it is known."""
+def regression(weight: float) -> LossTerm:
+    """Ask the network for the inverse depth of the source, at the size of its images, where it is known."""
 
-    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
         source = seen["source"]
         depth_NHW = upsampled(source.output.depth, source.depth.shape[-2:], source.align_corners)[:, 0]
         return {"depth": weight * berhu(depth_NHW, source.depth, source.depth > 0)}
@@ -29,14 +29,14 @@ def regression(weight: float) -> Ask:
     return ask
 
 
-def balance(settings: Depth, densities: Densities) -> Ask:
+def balance(settings: Depth, densities: Densities) -> LossTerm:
     """Ask the network for the density of both domains, at its stride: the branch balance loss.
 
     That of the source is the mixture's at the true depth, that of the target at the depth the network predicts. No
     gradient reaches the depth or the classes by way of them.
     """
 
-    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
         source, target = seen["source"], seen["target"]
         map_Nhw, counts_Nhw = densities.source(source.output.logits, source.label, source.depth)
         terms = {"density": settings.balance * berhu(source.output.density[:, 0], map_Nhw, counts_Nhw)}
@@ -49,7 +49,7 @@ def balance(settings: Depth, densities: Densities) -> Ask:
 
 
 def require_whole(settings: Training, pad: bool) -> None:
-    """Raise UdasegError where a place in a batch is another in the source's pictures, to which mixtures are fitted."""
+    """Raise UdasegError where a place in a batch is another in the source's images, to which mixtures are fitted."""
     augment = settings.augment
     changed = {
         "warmup.augment.crop=null": augment.crop is not None,
@@ -59,7 +59,7 @@ def require_whole(settings: Training, pad: bool) -> None:
     }
     if any(changed.values()):
         raise UdasegError(
-            "the density head learns where in the whole picture the classes of the source lie, and the pictures are "
+            "the density head learns where in the whole image the classes of the source lie, and the images are "
             "cut, scaled, mirrored or padded",
             "set " + ", ".join(setting for setting, wrong in changed.items() if wrong) + ", or model.heads=[depth]",
         )

@@ -15,10 +15,10 @@ from udaseg.labels import ClassSpace
 from udaseg.models import checkpoint, devices
 from udaseg.models.normalisation import normalise
 from udaseg.train import setup
-from udaseg.train.loop import Player, fit
+from udaseg.train.loop import Trainable, fit
 from udaseg.train.losses import kl_consistency, upsampled
 from udaseg.train.mixing import strong_view
-from udaseg.train.objectives import Ask, Autocast, Guide, Seen, self_training
+from udaseg.train.objectives import Autocast, BatchTeacher, DomainOutput, LossTerm, self_training
 from udaseg.train.teacher import CONFIDENT, relabelled
 
 
@@ -40,7 +40,7 @@ def distill(
 ) -> dict[str, Any]:
     """Train a fresh network on the source and on what the finished model says of the target; write `model.pt`.
 
-    The two may be of different architectures. pad keeps the aspect of the pictures of (source, target). Returns the
+    The two may be of different architectures. pad keeps the aspect of the images of (source, target). Returns the
     manifest's environment.
     """
     device = devices.choose()
@@ -53,30 +53,37 @@ def distill(
     streams = [Stream("target", unlabelled(target, target_size, pad[1]), settings.batch, settings.augment)]
     if source is not None:
         streams.insert(0, Stream("source", labelled(source, source_size, pad[0]), settings.batch, settings.augment))
-    said = guide(settings, setup.frozen(teacher, device), meta["model"]["color"], autocast, seed)
+    said = batch_teacher(settings, setup.frozen(teacher, device), meta["model"]["color"], autocast, seed)
     fit(
-        {"model": Player(student, setup.optimizer(student, settings))},
-        self_training(student, model_settings, autocast, settings.target_weight, guide=said, apart=settings.apart),
+        {"model": Trainable(student, setup.optimizer(student, settings))},
+        self_training(
+            student,
+            model_settings,
+            autocast,
+            settings.target_weight,
+            guide=said,
+            domain_specific_bn=settings.domain_specific_bn,
+        ),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
         settings,
         out,
         seed=seed,
         device=device,
-        watched=(CONFIDENT,),
+        logged_only=(CONFIDENT,),
         progress=progress,
     )
     checkpoint.save(out / "model.pt", student, model_settings, space.classes)
     return environment
 
 
-def guide(settings: Distill, teacher: nn.Module, color: str, autocast: Autocast, seed: int) -> Guide:
+def batch_teacher(settings: Distill, teacher: nn.Module, color: str, autocast: Autocast, seed: int) -> BatchTeacher:
     """Label the target by the frozen teacher where it is sure, and ask the student for its probabilities everywhere.
 
     The teacher sees the target as it comes, the student in a strong view, where the settings have one.
     """
     labels = Online(confidence=settings.confidence, unsure="ignore")
 
-    def guided(step: int, batch: Batch) -> tuple[Batch, list[Ask]]:
+    def guided(step: int, batch: Batch) -> tuple[Batch, list[LossTerm]]:
         image_NHWC = batch["target_image"]
         with torch.no_grad():
             views = [image_NHWC, image_NHWC.flip(2)] if settings.flip else [image_NHWC]
@@ -91,7 +98,7 @@ def guide(settings: Distill, teacher: nn.Module, color: str, autocast: Autocast,
             if settings.strong is not None:
                 rng = np.random.default_rng((seed, 5, step))
                 batch["target_image"] = strong_view(image_NHWC, settings.strong, rng, batch.get("target_valid"))
-        asked: list[Ask] = [lambda seen: {CONFIDENT: share}]
+        asked: list[LossTerm] = [lambda seen: {CONFIDENT: share}]
         if settings.soft_weight > 0:
             asked.append(_soft(settings.soft_weight, scores_NCHW))
         return batch, asked
@@ -99,10 +106,10 @@ def guide(settings: Distill, teacher: nn.Module, color: str, autocast: Autocast,
     return guided
 
 
-def _soft(weight: float, scores_NCHW: Tensor) -> Ask:
+def _soft(weight: float, scores_NCHW: Tensor) -> LossTerm:
     """Ask the student for the teacher's probabilities: the divergence KL(teacher || student) of a pixel, in nats."""
 
-    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
         return {"soft": weight * kl_consistency(seen["target"].full, scores_NCHW, seen["target"].valid)}
 
     return ask

@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @dataclass(frozen=True)
-class Player:
+class Trainable:
     """A module that learns, with its optimizer; the learning rate in the groups is that of step 0."""
 
     module: nn.Module
@@ -40,7 +40,7 @@ class Player:
 
 
 def fit(
-    players: dict[str, Player],
+    trainables: dict[str, Trainable],
     objective: Objective,
     streams: list[Stream],
     settings: Training,
@@ -48,8 +48,8 @@ def fit(
     *,
     seed: int,
     device: torch.device,
-    followers: dict[str, nn.Module] | None = None,
-    watched: Collection[str] = (),
+    extra_state: dict[str, nn.Module] | None = None,
+    logged_only: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Train until `settings.steps`, from where `out/state.pt` stands; return the step it started from.
@@ -61,13 +61,13 @@ def fit(
     each gives its share of the terms, and all of them stop when one is told to.
     """
     _require_shares(streams)
-    modules = {name: player.module for name, player in players.items()} | (followers or {})
-    optimizers = {name: player.optimizer for name, player in players.items()}
+    modules = {name: player.module for name, player in trainables.items()} | (extra_state or {})
+    optimizers = {name: player.optimizer for name, player in trainables.items()}
     start = restore(out / "state.pt", modules, optimizers)
     _require_one_start(start)
-    log = Log(out / "log.jsonl", start) if processes.first() else None
+    log = Log(out / "log.jsonl", start) if processes.is_first() else None
     base = {name: [group["initial_lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
-    with _told_to_stop() as stopped, processes.learning():
+    with _told_to_stop() as stopped, processes.data_parallel():
         source = batches(streams, seed, range(start, settings.steps), devices.workers(device))
         for step, batch in zip(range(start, settings.steps), source, strict=True):
             # Dropout and everything else that draws random numbers continues alike after a resume.
@@ -78,30 +78,30 @@ def fit(
                     group["lr"] = lr * factor
                 optimizer.zero_grad(set_to_none=True)
             terms = objective(step, batch.to(device))
-            loss = torch.stack([term.float() for name, term in terms.items() if name not in watched]).sum()
+            loss = torch.stack([term.float() for name, term in terms.items() if name not in logged_only]).sum()
             shares = torch.stack([loss, *(term.float() for term in terms.values())]).detach()
-            whole, *values = processes.added(shares)
+            whole, *values = processes.all_reduce_sum(shares)
             _require_finite(whole, dict(zip(terms, values, strict=True)), step, out)
             loss.backward()
             _add_gradients(optimizers.values())
             for optimizer in optimizers.values():
                 optimizer.step()
             done = step + 1
-            stop = bool(processes.added(torch.tensor(stopped.is_set(), dtype=torch.int32)))
+            stop = bool(processes.all_reduce_sum(torch.tensor(stopped.is_set(), dtype=torch.int32)))
             if log is not None and (done % settings.log_every == 0 or done == settings.steps):
                 said = dict(zip(terms, map(float, values), strict=True))
                 log.write({"step": done, "loss": float(whole), **said, "lr": base_rate(base, factor)})
             if done % settings.save_every == 0 or done == settings.steps or stop:
-                for name, player in players.items():
+                for name, player in trainables.items():
                     check_finite(f"after step {done} the {name}", player.module.state_dict())
-                if processes.first():
+                if processes.is_first():
                     save(out / "state.pt", done, modules, optimizers)
             if stop and done < settings.steps:
-                processes.wait()  # until the state is written
+                processes.barrier()  # until the state is written
                 raise Interrupted(f"stopped after step {done} of {settings.steps}; the state is saved")
             if progress is not None:
                 progress(done, settings.steps)
-    processes.wait()  # until the log and the state are written
+    processes.barrier()  # until the log and the state are written
     return start
 
 
@@ -114,13 +114,13 @@ def _require_shares(streams: list[Stream]) -> None:
     for stream in streams:
         if stream.batch < processes.count():
             raise UdasegError(
-                f"{processes.count()} processes cannot share a batch of {stream.batch} {stream.domain} pictures",
+                f"{processes.count()} processes cannot share a batch of {stream.batch} {stream.domain} images",
                 f"set batch to {processes.count()} or more, or start at most {stream.batch}",
             )
 
 
 def _require_one_start(step: int) -> None:
-    first = processes.by_first(lambda: step)
+    first = processes.broadcast(lambda: step)
     if step != first:
         raise UdasegError(
             f"the first process continues after step {first}, and this one has read the state of step {step}",
@@ -130,11 +130,11 @@ def _require_one_start(step: int) -> None:
 
 def _add_gradients(optimizers: Iterable[Optimizer]) -> None:
     """Give all processes that learn together the sum of their gradients."""
-    if not processes.learn_together():
+    if not processes.is_data_parallel():
         return
     learned = [value for optimizer in optimizers for group in optimizer.param_groups for value in group["params"]]
     gradients = [value.grad for value in learned if value.grad is not None]
-    sums = processes.added(torch.cat([gradient.flatten() for gradient in gradients]))
+    sums = processes.all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
     for gradient, own in zip(gradients, sums.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(own.view_as(gradient))
 

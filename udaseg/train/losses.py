@@ -25,7 +25,7 @@ def upsampled(logits_NChw: Tensor, size: tuple[int, int], align_corners: bool) -
 
 
 def at_grid(valid_NHW: Tensor | None, grid: tuple[int, ...]) -> Tensor | None:
-    """Say which cells of an (h, w) grid show some of the picture: bool [N, h, w]; None where all of it is valid."""
+    """Say which cells of an (h, w) grid show some of the image: bool [N, h, w]; None where all of it is valid."""
     if valid_NHW is None:
         return None
     return functional.adaptive_max_pool2d(valid_NHW[:, None].float(), tuple(grid))[:, 0] > 0
@@ -33,13 +33,13 @@ def at_grid(valid_NHW: Tensor | None, grid: tuple[int, ...]) -> Tensor | None:
 
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     """Average over the valid elements; zero, with a graph, where there are none."""
-    return torch.where(valid, values, 0).sum() / processes.added(valid.sum()).clamp(min=1)
+    return torch.where(valid, values, 0).sum() / processes.all_reduce_sum(valid.sum()).clamp(min=1)
 
 
 def mean(values: Tensor) -> Tensor:
     """Average over all elements; zero, with a graph, where there are none."""
     count = torch.full((), values.numel(), device=values.device)
-    return values.sum() / processes.added(count).clamp(min=1)
+    return values.sum() / processes.all_reduce_sum(count).clamp(min=1)
 
 
 def cross_entropy(
@@ -48,7 +48,7 @@ def cross_entropy(
     """Average the cross-entropy over the pixels that are not 255.
 
     labels: uint8 or int64, of the logits' size. weight: float [C]; the mean is then weighted,
-    sum of w l over sum of w. A picture without a valid pixel gives zero with a graph, not NaN. pixels: float
+    sum of w l over sum of w. An image without a valid pixel gives zero with a graph, not NaN. pixels: float
     [N, H, W], what each pixel's loss is multiplied by; the mean is still over all that are not 255.
     """
     logits_NCHW, labels_NHW = logits_NCHW.float(), labels_NHW.long()
@@ -58,8 +58,8 @@ def cross_entropy(
     total = functional.cross_entropy(logits_NCHW, labels_NHW, weight, ignore_index=IGNORE, reduction="sum")
     valid = labels_NHW != IGNORE
     if weight is None:
-        return total / processes.added(valid.sum()).clamp(min=1)
-    mass = processes.added(weight[labels_NHW[valid]].sum())
+        return total / processes.all_reduce_sum(valid.sum()).clamp(min=1)
+    mass = processes.all_reduce_sum(weight[labels_NHW[valid]].sum())
     return total / torch.where(mass > 0, mass, 1)
 
 
@@ -129,7 +129,7 @@ def berhu(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Ten
     error = torch.where(valid, error, 0)
     if error.numel() == 0:
         return error.sum()
-    corner = 0.2 * processes.highest(error.detach().max())
+    corner = 0.2 * processes.all_reduce_max(error.detach().max())
     # A perfect prediction has c = 0 and no quadratic part; the clamp keeps 0/0 out of the unused branch.
     quadratic = (error.square() + corner.square()) / (2 * corner.clamp(min=torch.finfo(error.dtype).tiny))
     return masked_mean(torch.where(error <= corner, error, quadratic), valid)

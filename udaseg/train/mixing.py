@@ -1,4 +1,4 @@
-"""What is done to the target's pictures before the student sees them: pasting of source classes, changed colours."""
+"""What is done to the target's images before the student sees them: pasting of source classes, changed colours."""
 
 import math
 
@@ -15,10 +15,10 @@ KERNEL = 9  # pixels a side: four standard deviations of the widest blur
 
 
 def pasted(source_labels_NHW: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Choose what of the source is pasted on `count` target pictures: bool [count, H, W] (ClassMix, as in DACS).
+    """Choose what of the source is pasted on `count` target images: bool [count, H, W] (ClassMix, as in DACS).
 
     Of the classes of a source label half are drawn, rounded up, each as likely as the other; the unlabelled is no
-    class. Target picture i takes from source picture i, in turn where there are fewer.
+    class. Target image i takes from source image i, in turn where there are fewer.
     """
     masks = []
     for i in range(count):
@@ -45,9 +45,9 @@ def mixed(batch: Batch, mask_NHW: Tensor) -> Batch:
 def strong_view(
     images_NHWC: Tensor, settings: Strong, rng: np.random.Generator, valid_NHW: Tensor | None = None
 ) -> Tensor:
-    """Change brightness, contrast, saturation and hue of each picture at random, then blur some: uint8 [N, H, W, 3].
+    """Change brightness, contrast, saturation and hue of each image at random, then blur some: uint8 [N, H, W, 3].
 
-    As `transforms.distort`, on the device the pictures are on; where `valid_NHW` (bool) says that there is no picture
+    As `transforms.distort`, on the device the images are on; where `valid_NHW` (bool) says that there is no image
     the black stays and does not count. Draws the same number of random values whatever the settings.
     """
     views = []

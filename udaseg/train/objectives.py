@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from udaseg.config import AdaBN, Model
 from udaseg.data.batches import DOMAINS, Batch
-from udaseg.models.batchnorm import BatchNorm, by_domain, held
+from udaseg.models.batchnorm import BatchNorm, by_domain, frozen_statistics
 from udaseg.models.devices import layout
 from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
@@ -18,36 +18,36 @@ from udaseg.train.loop import Objective
 from udaseg.train.losses import at_grid, cross_entropy, robust_entropy, upsampled
 
 Autocast = Callable[[], AbstractContextManager]
-# The logits and labels of the target at full size, its pictures [N, H, W, 3] and what each of its pixels weighs, where
+# The logits and labels of the target at full size, its images [N, H, W, 3] and what each of its pixels weighs, where
 # they do not all weigh the same, to named terms.
 TargetTerms = Callable[[Tensor, Tensor, Tensor, Tensor | None], dict[str, Tensor]]
 
 
-class Seen(NamedTuple):
-    """What the network makes of the pictures of a domain: its output, and its logits at the size of the pictures."""
+class DomainOutput(NamedTuple):
+    """What the network makes of the images of a domain: its output, and its logits at the size of the images."""
 
     output: Output
     full: Tensor  # logits [N, C, H, W], float32
-    valid: Tensor | None = None  # bool [N, H, W], false where there is no picture; absent where it is everywhere
+    valid: Tensor | None = None  # bool [N, H, W], false where there is no image; absent where it is everywhere
     label: Tensor | None = None  # uint8 [N, H, W], of a domain that has labels
     depth: Tensor | None = None  # inverse depth, float32 [N, H, W], 0 where it is not known; where it was asked for
     align_corners: bool = True  # how maps at the stride of the network are brought to full size
 
 
 # What is asked of the network on both domains without labels, to named terms.
-Ask = Callable[[dict[str, Seen]], dict[str, Tensor]]
+LossTerm = Callable[[dict[str, DomainOutput]], dict[str, Tensor]]
 # What a teacher makes of a batch before the student sees it, and what it asks of the student on that batch.
-Guide = Callable[[int, Batch], tuple[Batch, list[Ask]]]
+BatchTeacher = Callable[[int, Batch], tuple[Batch, list[LossTerm]]]
 
 
 def adaptation(
     model: nn.Module,
     settings: Model,
     autocast: Autocast,
-    asked: Sequence[Ask],
+    asked: Sequence[LossTerm],
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
-    apart: AdaBN = False,
+    domain_specific_bn: AdaBN = False,
 ) -> Objective:
     """Learn the labels of the source, and what is asked of the network on both domains, if anything.
 
@@ -57,7 +57,7 @@ def adaptation(
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        seen = _see(model, settings, autocast, batch, apart)
+        seen = _see(model, settings, autocast, batch, domain_specific_bn)
         terms = _segmentation(model, settings, seen, batch, temperature=temperature, class_weights=class_weights)
         for ask in asked:
             terms |= ask(seen)
@@ -66,10 +66,10 @@ def adaptation(
     return objective
 
 
-def entropy(weight: float) -> Ask:
+def entropy(weight: float) -> LossTerm:
     """Ask the network to be certain of the target, pixel by pixel at its stride (FDA, section 3.2)."""
 
-    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
         logits_NChw = seen["target"].output.logits
         return {"entropy": weight * robust_entropy(logits_NChw, at_grid(seen["target"].valid, logits_NChw.shape[-2:]))}
 
@@ -82,20 +82,20 @@ def self_training(
     autocast: Autocast,
     target_weight: float,
     target_terms: TargetTerms | None = None,
-    guide: Guide | None = None,
-    apart: AdaBN = False,
+    guide: BatchTeacher | None = None,
+    domain_specific_bn: AdaBN = False,
 ) -> Objective:
     """Learn the labels of the source and the pseudo-labels of the target (CBST, eq. 3).
 
     `target_terms` may put other terms in the place of the target's cross-entropy; those whose names begin with
-    `target` are weighted. A guide may change the target's pictures and labels, and say with `target_pixels`, float
+    `target` are weighted. A guide may change the target's images and labels, and say with `target_pixels`, float
     [N, H, W], what each pixel's loss counts. `apart` as in `adaptation`.
     """
     assert guide is None or processes.count() == 1, "a guide draws its random values for whole batches"
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
         batch, asked = (batch, []) if guide is None else guide(step, batch)
-        seen = _see(model, settings, autocast, batch, apart)
+        seen = _see(model, settings, autocast, batch, domain_specific_bn)
         terms = _segmentation(model, settings, seen, batch, target_terms)
         for ask in asked:
             terms |= ask(seen)
@@ -104,17 +104,23 @@ def self_training(
     return objective
 
 
-def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, apart: AdaBN = False) -> dict[str, Seen]:
-    """Run the network on the domains of a batch: together where their pictures have one size, unless all is `apart`.
+def _see(
+    model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, domain_specific_bn: AdaBN = False
+) -> dict[str, DomainOutput]:
+    """Run the network on the domains of a batch: together where their images have one size, unless all is `apart`.
 
-    Together, because batch norm then sees their mixture in training as in its running statistics. Pictures of two
+    Together, because batch norm then sees their mixture in training as in its running statistics. Images of two
     sizes go through one domain after the other, as in AdaptSegNet.
     """
     images = {domain: batch[f"{domain}_image"] for domain in DOMAINS if f"{domain}_image" in batch}
-    parted = (model.stem() if apart == "stem" else model).modules() if apart and len(images) > 1 else ()
+    parted = (
+        (model.stem() if domain_specific_bn == "stem" else model).modules()
+        if domain_specific_bn and len(images) > 1
+        else ()
+    )
     norms = [module for module in parted if isinstance(module, BatchNorm)]
     with autocast():
-        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and apart is not True:
+        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and domain_specific_bn is not True:
             counts = [len(image_NHWC) for image_NHWC in images.values()]
             with by_domain(norms, counts):
                 whole = model(_input(torch.cat(list(images.values())), settings))
@@ -122,10 +128,10 @@ def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, ap
         else:
             outputs = []
             for domain, image_NHWC in images.items():
-                with held(norms) if domain == "source" else nullcontext():
+                with frozen_statistics(norms) if domain == "source" else nullcontext():
                     outputs.append(model(_input(image_NHWC, settings)))
     return {
-        domain: Seen(
+        domain: DomainOutput(
             output,
             upsampled(output.logits, image_NHWC.shape[1:3], model.align_corners),
             *(batch.get(f"{domain}_{part}") for part in ("valid", "label", "depth")),
@@ -136,14 +142,14 @@ def _see(model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, ap
 
 
 def _input(image_NHWC: Tensor, settings: Model) -> Tensor:
-    """Normalise pictures, and lay them out in memory as the maps that are made of them will be."""
+    """Normalise images, and lay them out in memory as the maps that are made of them will be."""
     return normalise(image_NHWC, settings.color).contiguous(memory_format=layout(image_NHWC.device))
 
 
 def _segmentation(
     model: nn.Module,
     settings: Model,
-    seen: dict[str, Seen],
+    seen: dict[str, DomainOutput],
     batch: Batch,
     target_terms: TargetTerms | None = None,
     temperature: float = 1.0,

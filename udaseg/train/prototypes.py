@@ -7,7 +7,7 @@ from torch.nn import functional
 from udaseg.labels import IGNORE
 from udaseg.statistics.prototypes import distances, nearness
 from udaseg.train.losses import at_grid, kl_consistency
-from udaseg.train.objectives import Ask, Seen
+from udaseg.train.objectives import DomainOutput, LossTerm
 
 
 class MovingPrototypes(nn.Module):
@@ -25,10 +25,10 @@ class MovingPrototypes(nn.Module):
 
     @torch.no_grad()
     def move(self, features_NDhw: Tensor, labels_Nhw: Tensor) -> None:
-        """Move the prototypes towards the mean features of the classes of each picture, one picture after the other.
+        """Move the prototypes towards the mean features of the classes of each image, one image after the other.
 
         labels: int64 [N, h, w], 255 for none. eta <- momentum eta + (1 - momentum) v (ProDA, eq. 6); a class that was
-        never seen takes the plain mean of what it is shown until a picture counts for less than 1 - momentum in it.
+        never seen takes the plain mean of what it is shown until an image counts for less than 1 - momentum in it.
         """
         classes = len(self.centroids)
         for features_Dhw, labels_hw in zip(features_NDhw.float(), labels_Nhw, strict=True):
@@ -45,14 +45,14 @@ class MovingPrototypes(nn.Module):
 
 def consistency(
     weight: float, temperature: float, centroids_CD: Tensor, weak_NChw: Tensor, clear_NHW: Tensor | None
-) -> Ask:
+) -> LossTerm:
     """Ask the student to be as near to the prototypes in its view as the teacher is in the weak one (ProDA, eq. 9).
 
     weak: the distances of the teacher's features. clear: bool, false where the views do not show the same. The
     term is the mean divergence of a pixel; ProDA's also divides by the number of classes, so its weight 10 is 10 / C.
     """
 
-    def ask(seen: dict[str, Seen]) -> dict[str, Tensor]:
+    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
         strong_NChw = distances(seen["target"].output.features, centroids_CD)
         where_Nhw = None if clear_NHW is None else ~at_grid(~clear_NHW, strong_NChw.shape[-2:])
         divergence = kl_consistency(nearness(strong_NChw, temperature), nearness(weak_NChw, temperature), where_Nhw)

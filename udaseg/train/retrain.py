@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from udaseg.config import HxW, Model, Predict, Retrain
-from udaseg.config.training_rules import asked_again, guided, require
+from udaseg.config.training_rules import needs_whole_batches, require, uses_initial_model
 from udaseg.data.batches import Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.image_sets import ImageSet, LabelledSet
 from udaseg.data.mining import Mining, mining
@@ -21,7 +21,7 @@ from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
 from udaseg.train import teacher as teachers
-from udaseg.train.loop import Player, fit
+from udaseg.train.loop import Trainable, fit
 from udaseg.train.objectives import self_training
 from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
@@ -55,7 +55,7 @@ def retrain(
     `pseudo_label(stem)` gives uint8 train ids [H, W]; asked says how `initial` was asked for them: where it is asked
     again while another learns, it is with the same statistics of batch norm; thresholds is the content of their
     thresholds.json, for mining and the regulariser lrent; centroids, float32 [C, D], are the prototypes of `initial`,
-    for settings that move them; pad keeps the aspect of the pictures of (source, target). Each round draws other crops
+    for settings that move them; pad keeps the aspect of the images of (source, target). Each round draws other crops
     and colours, in another order, from a subset of the source that only grows. Writes `model.pt`; returns the
     manifest's environment.
     """
@@ -65,7 +65,7 @@ def retrain(
     if initial is not None:
         trained, meta = checkpoint.load(initial, map_location="cpu")
         checkpoint.require(meta, classes=space.classes, model=model_settings)
-        if asked_again(settings) and asked is not None and asked.adabn:
+        if uses_initial_model(settings) and asked is not None and asked.adabn:
             # It is asked without the heads that only training has: those stay as they are.
             said_by = _as_asked(initial, target, target_size, asked, pad[1])
             trained.load_state_dict(said_by.state_dict(), strict=False)
@@ -84,34 +84,38 @@ def retrain(
         seen = labelled(subset(source, settings.source_fraction, seed), source_size, pad[0])
         streams.insert(0, Stream("source", seen, settings.batch, settings.augment))
     regularised = target_terms(settings, model_settings, trained, thresholds, autocast, device)
-    followers: dict[str, nn.Module] = {}
+    extra_state: dict[str, nn.Module] = {}
     if settings.teacher is not None:
-        followers["teacher"] = teachers.average(model, settings.teacher)
+        extra_state["teacher"] = teachers.average(model, settings.teacher)
     if settings.moves_prototypes:
         assert centroids is not None
         moving = MovingPrototypes(torch.from_numpy(centroids), settings.prototype_momentum)
-        followers["prototypes"] = moving.to(device)
+        extra_state["prototypes"] = moving.to(device)
     if trained is not None and settings.online is not None and settings.online.scores == "initial":
         trained = setup.frozen(trained, device)
     guide = None
-    if guided(settings):
-        guide = teachers.guide(settings, model, model_settings.color, autocast, drawn, initial=trained, **followers)
+    if needs_whole_batches(settings):
+        guide = teachers.batch_teacher(
+            settings, model, model_settings.color, autocast, drawn, initial=trained, **extra_state
+        )
     fit(
-        {"model": Player(model, setup.optimizer(model, settings))},
-        self_training(model, model_settings, autocast, settings.target_weight, regularised, guide, settings.apart),
+        {"model": Trainable(model, setup.optimizer(model, settings))},
+        self_training(
+            model, model_settings, autocast, settings.target_weight, regularised, guide, settings.domain_specific_bn
+        ),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
         settings,
         out,
         seed=drawn,
         device=device,
-        followers=followers,
-        watched=(teachers.CONFIDENT,),
+        extra_state=extra_state,
+        logged_only=(teachers.CONFIDENT,),
         progress=progress,
     )
     if settings.keep == "teacher":
-        followers["teacher"].update_parameters(model)  # after the last step too
-        model = followers["teacher"].module
-    if processes.first():
+        extra_state["teacher"].update_parameters(model)  # after the last step too
+        model = extra_state["teacher"].module
+    if processes.is_first():
         checkpoint.save(out / "model.pt", model, model_settings, space.classes)
     return environment
 
@@ -129,7 +133,7 @@ def _mining(settings: Retrain, thresholds: dict[str, Any] | None) -> Mining | No
     if settings.augment.crop is None:
         raise UdasegError(
             f"mine={settings.mine} places crops on rare classes, and there is no crop",
-            "set retrain.augment.crop=[H,W] smaller than the pictures, or retrain.mine=0",
+            "set retrain.augment.crop=[H,W] smaller than the images, or retrain.mine=0",
         )
     if thresholds is None:
         raise UdasegError(

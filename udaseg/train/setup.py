@@ -1,4 +1,4 @@
-"""What every training stage starts from: the network, its optimizer, the number format, pictures that fit a batch."""
+"""What every training stage starts from: the network, its optimizer, the number format, images that fit a batch."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -58,18 +58,18 @@ def number_format(settings: Training, device: torch.device) -> tuple[Autocast, d
 
 
 def croppable(stream: Stream) -> Stream:
-    """Refuse a batch that cannot be stacked: pictures of several sizes, and no size or crop to bring them to one."""
+    """Refuse a batch that cannot be stacked: images of several sizes, and no size or crop to bring them to one."""
     if stream.batch > 1 and stream.augment.crop is None:
         if stream.samples.size is None:
             sizes = {stream.samples[index].label.shape for index in range(min(20, len(stream.samples)))}
             if len(sizes) > 1:
                 raise UdasegError(
-                    f"the {stream.domain} pictures have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
+                    f"the {stream.domain} images have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
                     f"give one with --set {stream.domain}.size=[H,W], or a crop with augment.crop=[H,W]",
                 )
         if stream.augment.scale != (1.0, 1.0):
             raise UdasegError(
-                f"augment.scale={list(stream.augment.scale)} gives pictures of several sizes, and a batch needs one",
+                f"augment.scale={list(stream.augment.scale)} gives images of several sizes, and a batch needs one",
                 "set augment.crop=[H,W] too",
             )
     return stream
@@ -81,7 +81,7 @@ def of_one_size(streams: list[Stream]) -> list[Stream]:
     if len({tuple(size) for size in sizes.values()}) > 1:
         found = ", ".join(f"those of the {domain} {height}x{width}" for domain, (height, width) in sizes.items())
         raise UdasegError(
-            f"a batch holds pictures of both domains, which need one size; found {found}",
+            f"a batch holds images of both domains, which need one size; found {found}",
             "set source.size and target.size to the same [H,W], or augment.crop",
         )
     return streams

@@ -16,7 +16,7 @@ from udaseg.models.output import Output
 from udaseg.statistics.prototypes import distances, rectified
 from udaseg.train.losses import at_grid, upsampled
 from udaseg.train.mixing import mixed, pasted, strong_view
-from udaseg.train.objectives import Ask, Autocast, Guide
+from udaseg.train.objectives import Autocast, BatchTeacher, LossTerm
 from udaseg.train.prototypes import MovingPrototypes, consistency
 
 CONFIDENT = "confident"  # in the log: the share of the pixels labelled online of which the label is sure
@@ -36,7 +36,7 @@ def average(student: nn.Module, momentum: float) -> AveragedModel:
     return AveragedModel(student, multi_avg_fn=follow, use_buffers=True).eval().requires_grad_(False)
 
 
-def guide(
+def batch_teacher(
     settings: Retrain,
     student: nn.Module,
     color: str,
@@ -46,7 +46,7 @@ def guide(
     teacher: AveragedModel | None = None,
     initial: nn.Module | None = None,
     prototypes: MovingPrototypes | None = None,
-) -> Guide:
+) -> BatchTeacher:
     """Let the teacher follow the student, and make of each batch what the student is to learn from.
 
     The target is labelled online, source classes are pasted on it and its colours are changed, as the settings say;
@@ -59,7 +59,7 @@ def guide(
             said = network(normalise(batch["target_image"], color))
         return Output(said.logits.float(), said.features.float())
 
-    def guided(step: int, batch: Batch) -> tuple[Batch, list[Ask]]:
+    def guided(step: int, batch: Batch) -> tuple[Batch, list[LossTerm]]:
         rng = np.random.default_rng((seed, 5, step))
         batch, asked = Batch(batch), []
         centroids_CD = near_NChw = said = None
@@ -100,7 +100,7 @@ def guide(
 def relabelled(batch: Batch, logits_NCHW: Tensor, settings: Online) -> tuple[Batch, Tensor]:
     """Label the target by scores at its full size, and return the share of these labels that are sure.
 
-    Which pixels, and what becomes of those that are not sure, is in the settings. A picture is weighed, in
+    Which pixels, and what becomes of those that are not sure, is in the settings. An image is weighed, in
     `target_pixels`, by the share of its own that are sure; labels that were there before count whole.
     """
     confidence_NHW, winner_NHW = logits_NCHW.softmax(1).max(1)
@@ -126,7 +126,7 @@ def _rectified(logits_NChw: Tensor, near_NChw: Tensor, temperature: float, align
 
 
 def _decided(said: Output, valid_NHW: Tensor | None) -> Tensor:
-    """Give the class of every feature by the logits, int64 [N, h, w], 255 outside of the picture."""
+    """Give the class of every feature by the logits, int64 [N, h, w], 255 outside of the image."""
     decided_NChw = said.logits.argmax(1, keepdim=True)
     if decided_NChw.shape[2:] != said.features.shape[2:]:
         decided_NChw = interpolate(decided_NChw.float(), said.features.shape[2:], mode="nearest").long()

@@ -16,8 +16,8 @@ from udaseg.parallel import processes
 from udaseg.train import adversary as adversaries
 from udaseg.train import setup
 from udaseg.train.depth import Densities, balance, regression, require_whole
-from udaseg.train.loop import Player, fit
-from udaseg.train.objectives import Ask, adaptation, entropy
+from udaseg.train.loop import Trainable, fit
+from udaseg.train.objectives import LossTerm, adaptation, entropy
 
 
 def warmup(
@@ -42,21 +42,21 @@ def warmup(
 ) -> dict[str, Any]:
     """Train a network on the labelled source and write `model.pt`; return the manifest's environment.
 
-    restyle gives a draw of the source another style; pad keeps the aspect of the pictures of (source, target). An
+    restyle gives a draw of the source another style; pad keeps the aspect of the images of (source, target). An
     adversary, `settings.entropy_weight` and the density head need the target, that head the densities of the source.
     """
     device = devices.choose()
     model = setup.network(model_settings, source.space.classes, seed, device, note)
     autocast, environment = setup.number_format(settings, device)
-    players = {"model": Player(model, setup.optimizer(model, settings))}
+    trainables = {"model": Trainable(model, setup.optimizer(model, settings))}
     depth = depth or Depth()
     seen = with_depth(source, size, pad[0], depth.mask_invalid) if model.heads else labelled(source, size, pad[0])
     streams = [Stream("source", seen, settings.batch, settings.augment, restyle=restyle, balance=class_balance)]
-    asked: list[Ask] = []
+    asked: list[LossTerm] = []
     temperature = 1.0
     if adversary is not None and adversary.align != "none":
-        opponents, games = adversaries.games(adversary, model, len(source.space), device, autocast)
-        players |= opponents
+        opponents, games = adversaries.build_adversaries(adversary, model, len(source.space), device, autocast)
+        trainables |= opponents
         asked += games
         temperature = adversaries.TEMPERATURE if adversary.align == "fine-grained" else 1.0
     if settings.entropy_weight is not None:
@@ -72,16 +72,16 @@ def warmup(
         asked.append(regression(depth.regression))
     weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=device)
     fit(
-        players,
-        adaptation(model, model_settings, autocast, asked, temperature, weights, settings.apart),
+        trainables,
+        adaptation(model, model_settings, autocast, asked, temperature, weights, settings.domain_specific_bn),
         [setup.croppable(stream) for stream in streams],
         settings,
         out,
         seed=seed,
         device=device,
-        watched=adversaries.WATCHED,
+        logged_only=adversaries.LOGGED_ONLY,
         progress=progress,
     )
-    if processes.first():
+    if processes.is_first():
         checkpoint.save(out / "model.pt", model, model_settings, source.space.classes)
     return environment

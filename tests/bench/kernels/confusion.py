@@ -1,4 +1,4 @@
-"""The confusion matrix of a picture."""
+"""The confusion matrix of an image."""
 
 import io
 from collections.abc import Iterator

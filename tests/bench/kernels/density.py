@@ -1,4 +1,4 @@
-"""The density of the mixtures of 16 classes, on the grid of a 760x1280 picture."""
+"""The density of the mixtures of 16 classes, on the grid of a 760x1280 image."""
 
 import ctypes
 from collections.abc import Iterator
@@ -7,22 +7,22 @@ import numpy as np
 from measure import Call, Row, relative
 from numba import carray, cfunc, types
 
-from udaseg.statistics.depth_density import Mixtures, density
+from udaseg.statistics.depth_density import Gmm, density
 
 GRID, CLASSES, COMPONENTS = (96, 161), 16, 5
 
 
-def example() -> tuple[Mixtures, np.ndarray]:
+def example() -> tuple[Gmm, np.ndarray]:
     rng = np.random.default_rng(0)
     shape = CLASSES, COMPONENTS
     weights = rng.dirichlet(np.ones(COMPONENTS), CLASSES)
     means = np.stack([rng.uniform(0, GRID[1], shape), rng.uniform(0, GRID[0], shape), rng.uniform(1, 300, shape)], -1)
     variances = np.stack([rng.uniform(9, 900, shape), rng.uniform(9, 400, shape), rng.uniform(10, 4000, shape)], -1)
     names = tuple(f"class {c}" for c in range(CLASSES))
-    return Mixtures(weights, means, variances, names, GRID), rng.uniform(1, 300, GRID).astype(np.float32)
+    return Gmm(weights, means, variances, names, GRID), rng.uniform(1, 300, GRID).astype(np.float32)
 
 
-def by_numpy(mixtures: Mixtures, depth_HW: np.ndarray) -> Call:
+def by_numpy(mixtures: Gmm, depth_HW: np.ndarray) -> Call:
     """Do a class at a time, all of its components and places at once."""
     x, y = np.arange(GRID[1], dtype=np.float32)[None, None], np.arange(GRID[0], dtype=np.float32)[None, :, None]
     means, variances = (values.astype(np.float32) for values in (mixtures.means, mixtures.variances))
@@ -41,7 +41,7 @@ def by_numpy(mixtures: Mixtures, depth_HW: np.ndarray) -> Call:
     return call
 
 
-def by_scipy(mixtures: Mixtures, depth_HW: np.ndarray) -> Call:
+def by_scipy(mixtures: Gmm, depth_HW: np.ndarray) -> Call:
     from scipy.stats import norm
 
     axes = np.broadcast_arrays(np.arange(GRID[1]), np.arange(GRID[0])[:, None], depth_HW)
@@ -55,7 +55,7 @@ def by_scipy(mixtures: Mixtures, depth_HW: np.ndarray) -> Call:
     return call
 
 
-def by_loop(mixtures: Mixtures, depth_HW: np.ndarray) -> Call:
+def by_loop(mixtures: Gmm, depth_HW: np.ndarray) -> Call:
     """Call a compiled function for every class and place, from Python, as published."""
     pointer, real = types.CPointer(types.float32), types.float32
 

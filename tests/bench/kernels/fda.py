@@ -1,4 +1,4 @@
-"""FDA of a uint8 picture."""
+"""FDA of a uint8 image."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,7 @@ def from_pictures(source_HWC: np.ndarray, target_HWC: np.ndarray, beta: float) -
 
 
 def rows(size: tuple[int, int]) -> Iterator[Row]:
-    source_HWC, target_HWC = scene.picture(size, 0), scene.picture(size, 1)
+    source_HWC, target_HWC = scene.image(size, 0), scene.image(size, 1)
     for beta, target in ((0.01, 25), (0.05, None), (0.1, 20)):
         style = fda.low_band(target_HWC, beta)
         reference = "reference formula in NumPy"
@@ -49,7 +49,7 @@ def rows(size: tuple[int, int]) -> Iterator[Row]:
             {
                 reference: lambda beta=beta: by_definition(source_HWC, target_HWC, beta),
                 "albumentations": lambda beta=beta: by_albumentations(source_HWC, target_HWC, beta),
-                "udaseg, style from the target picture": lambda beta=beta: from_pictures(source_HWC, target_HWC, beta),
+                "udaseg, style from the target image": lambda beta=beta: from_pictures(source_HWC, target_HWC, beta),
             },
             2 * source_HWC.nbytes,
             largest("grey levels"),

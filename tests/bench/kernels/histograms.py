@@ -12,7 +12,7 @@ P = 0.2
 
 
 def by_histogram(label: np.ndarray, confidence: np.ndarray) -> Call:
-    """Add a picture to a histogram; after that of any number of pictures it is as large as before the first."""
+    """Add an image to a histogram; after that of any number of images it is as large as before the first."""
     histogram = ConfidenceHistogram(scene.CLASSES)
 
     def call() -> ConfidenceHistogram:
@@ -23,12 +23,12 @@ def by_histogram(label: np.ndarray, confidence: np.ndarray) -> Call:
 
 
 def by_masks(label: np.ndarray, confidence: np.ndarray) -> Call:
-    """Keep the confidences of each class as an array, to be sorted when all pictures are there."""
+    """Keep the confidences of each class as an array, to be sorted when all images are there."""
     return lambda: [confidence[label == c] for c in range(scene.CLASSES)]
 
 
 def by_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
-    """Append them to a list for each class, as CRST does, to be sorted when all pictures are there."""
+    """Append them to a list for each class, as CRST does, to be sorted when all images are there."""
 
     def call() -> list[list[np.float32]]:
         lists = [[] for _ in range(scene.CLASSES)]
@@ -40,7 +40,7 @@ def by_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
 
 
 def by_sorted_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
-    """Do what CRST does with them at the end, too, as if this were the only picture."""
+    """Do what CRST does with them at the end, too, as if this were the only image."""
     gather = by_lists(label, confidence)
 
     def call() -> list[list[np.float32]]:
@@ -53,7 +53,7 @@ def by_sorted_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
 
 
 def difference(histogram: ConfidenceHistogram, kept: list) -> dict[str, float]:
-    """Compare the thresholds that follow; every call has added the same picture, which changes none."""
+    """Compare the thresholds that follow; every call has added the same image, which changes none."""
     exact = [np.sort(np.asarray(own, np.float32))[::-1] for own in kept]
     exact = np.array([own[int(len(own) * P) - 1] if int(len(own) * P) else 1 for own in exact])
     return largest("threshold")(cbst_thresholds(histogram, P), exact)

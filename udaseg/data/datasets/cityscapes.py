@@ -20,14 +20,14 @@ from udaseg.errors import UdasegError
 from udaseg.io.files import read_json
 
 SPLITS = {"train": "train", "val": "val", "test": "test", "train_extra": "train_extra"}
-TOTALS = {"train": 2_975, "val": 500, "test": 1_525, "train_extra": 19_998}
+IMAGE_COUNTS = {"train": 2_975, "val": 500, "test": 1_525, "train_extra": 19_998}
 SHARES = {  # of the labelled pixels of train
     "road": 0.3687, "sidewalk": 0.0608, "building": 0.2282, "wall": 0.0066, "fence": 0.0088, "pole": 0.0123,
     "traffic light": 0.0021, "traffic sign": 0.0055, "vegetation": 0.1593, "terrain": 0.0116, "sky": 0.0402,
     "person": 0.0122, "rider": 0.0014, "car": 0.0699, "truck": 0.0027, "bus": 0.0024, "train": 0.0023,
     "motorcycle": 0.0010, "bicycle": 0.0041,
 }  # fmt: skip
-GET = (
+DOWNLOAD_HINT = (
     "download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from https://www.cityscapes-dataset.com/ and "
     "unpack both into one directory"
 )
@@ -36,7 +36,7 @@ GET = (
 def images(root: Path, split: str) -> dict[str, Path]:
     """List the images of all cities by stem, such as aachen_000000_000019."""
     split = choose_split(split, SPLITS, "cityscapes")
-    folder = find_folder(root, [f"leftImg8bit/{split}"], f"the {split} images of Cityscapes", GET)
+    folder = find_folder(root, [f"leftImg8bit/{split}"], f"the {split} images of Cityscapes", DOWNLOAD_HINT)
     return list_cities(folder, IMAGES, "_leftImg8bit")
 
 
@@ -45,18 +45,22 @@ def labels(root: Path, split: str) -> Labels:
     split = choose_split(split, SPLITS, "cityscapes")
     if split == "test":
         raise AbsentError("the labels of Cityscapes' test split are not public", "evaluate on val")
-    folder = find_folder(root, [f"gtFine/{split}", f"gtCoarse/{split}"], f"the {split} labels of Cityscapes", GET)
+    folder = find_folder(
+        root, [f"gtFine/{split}", f"gtCoarse/{split}"], f"the {split} labels of Cityscapes", DOWNLOAD_HINT
+    )
     kind = folder.parent.name
     for ending, coding in (("labelIds", "cityscapes"), ("labelTrainIds", "trainids")):
         if files := list_cities(folder, [".png"], f"_{kind}_{ending}"):
             depth, notes = _depth(root, split)
             return in_coding(files, coding, f"labels: {kind}, {ending}", *notes, depth=depth, read_depth=read_distance)
-    raise UdasegError(f"{folder}: expected <city>/*_{kind}_labelIds.png or *_{kind}_labelTrainIds.png, found none", GET)
+    raise UdasegError(
+        f"{folder}: expected <city>/*_{kind}_labelIds.png or *_{kind}_labelTrainIds.png, found none", DOWNLOAD_HINT
+    )
 
 
 def disparities(root: Path, split: str) -> dict[str, Path]:
     """List the disparity maps of a split by stem."""
-    folder = find_folder(root, [f"disparity/{split}"], f"the {split} disparity of Cityscapes", GET)
+    folder = find_folder(root, [f"disparity/{split}"], f"the {split} disparity of Cityscapes", DOWNLOAD_HINT)
     return list_cities(folder, [".png"], "_disparity")
 
 
@@ -96,6 +100,6 @@ def _depth(root: Path, split: str) -> tuple[dict[str, Path], list[str]]:
     return disparities(root, split), ["depth: from disparity and camera"]
 
 
-def found_in(root: Path) -> bool:
+def matches(root: Path) -> bool:
     """Say whether a directory is laid out like Cityscapes."""
     return is_folder(root / "leftImg8bit")

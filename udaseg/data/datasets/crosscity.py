@@ -18,8 +18,8 @@ from udaseg.data.datasets.layout import (
 
 CITIES = ("Rome", "Rio", "Tokyo", "Taipei")
 SPLITS = {"train": "Train", "test": "Test", "val": "Test"}  # the labelled frames are the test split, and serve as val
-TOTALS = {"train": 3_200, "test": 100}  # in each city
-GET = (
+IMAGE_COUNTS = {"train": 3_200, "test": 100}  # in each city
+DOWNLOAD_HINT = (
     "ask for the Cross-City dataset at https://yihsinchen.github.io/segmentation_adaptation/ and unpack it: "
     "Rome/Images/Train/*, Rome/Images/Test/*, Rome/Labels/Test/*_eval.png"
 )
@@ -39,7 +39,7 @@ def labels(root: Path, split: str) -> Labels:
     return in_coding(files, "cityscapes", f"labels: Cityscapes label ids of {', '.join(cities(root)) or root.name}")
 
 
-def found_in(root: Path) -> bool:
+def matches(root: Path) -> bool:
     """Say whether a directory is a city of Cross-City, or holds some."""
     return is_folder(root / "Images" / "Train") or is_folder(root / "Images" / "Test") or bool(cities(root))
 
@@ -52,7 +52,7 @@ def cities(root: Path) -> list[str]:
 def _over_cities(root: Path, folder: str, suffixes: tuple[str, ...], ending: str) -> dict[str, Path]:
     what, found = f"{folder} of a Cross-City city", {}
     if not (several := cities(root)):
-        return list_files(find_folder(root, [folder], what, GET), suffixes, ending)
+        return list_files(find_folder(root, [folder], what, DOWNLOAD_HINT), suffixes, ending)
     for city in several:
-        found |= list_files(find_folder(root / city, [folder], what, GET), suffixes, ending, f"{city}_")
+        found |= list_files(find_folder(root / city, [folder], what, DOWNLOAD_HINT), suffixes, ending, f"{city}_")
     return found

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.data.datasets.layout import IMAGES, Labels, find_folder, is_folder, list_files, scan
-from udaseg.errors import UdasegError, some
+from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import parse_yaml
 from udaseg.labels import IGNORE, ClassSpace, Coding, class_space, find_coding
 
-TOTALS: dict[str, int] = {}
-GET = "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same stems"
+IMAGE_COUNTS: dict[str, int] = {}
+DOWNLOAD_HINT = (
+    "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same stems"
+)
 HINT = """say what the ids mean, in a classes.yaml beside the splits:
 names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
 ignore: [255]                # ids without a class
@@ -21,11 +23,11 @@ KEYS = ("names", "palette", "ignore", "ids")
 
 def images(root: Path, split: str) -> dict[str, Path]:
     """List the images of a split by stem."""
-    place = find_folder(root, [f"{split}/images"], f"the {split} images", GET)
+    place = find_folder(root, [f"{split}/images"], f"the {split} images", DOWNLOAD_HINT)
     unread = sorted(entry.name for entry in scan(place) if Path(entry.name).suffix.lower() in UNREAD)
     if unread:
         raise UdasegError(
-            f"{place} holds {len(unread)} pictures that are not read: {some(unread)}; expected png or jpg",
+            f"{place} holds {len(unread)} images that are not read: {join_names(unread)}; expected png or jpg",
             "convert them, or move them elsewhere",
         )
     return list_files(place, IMAGES)
@@ -36,7 +38,7 @@ def labels(root: Path, split: str, coding: str | None = None) -> Labels:
 
     Raises UdasegError where neither says what the ids mean.
     """
-    files = list_files(find_folder(root, [f"{split}/labels"], f"the {split} labels", GET), [".png"])
+    files = list_files(find_folder(root, [f"{split}/labels"], f"the {split} labels", DOWNLOAD_HINT), [".png"])
     depth = list_files(root / split / "depth", [".png"]) if is_folder(root / split / "depth") else {}
     meaning = read_classes(root)[1] if coding is None else find_coding(coding)
     source = "classes.yaml" if coding is None else f"the coding {coding!r}"
@@ -48,7 +50,7 @@ def splits(root: Path) -> list[str]:
     return sorted(entry.name for entry in scan(root) if is_folder(root / entry.name / "images"))
 
 
-def found_in(root: Path) -> bool:
+def matches(root: Path) -> bool:
     """Say whether a directory is a folder dataset."""
     others = {"training", "validation", "testing", "seg"}  # Mapillary's and the old BDD100K's
     return (root / "classes.yaml").is_file() or bool(set(splits(root)) - others)

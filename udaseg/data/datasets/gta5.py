@@ -15,8 +15,8 @@ from udaseg.data.datasets.layout import (
 )
 
 SPLITS = {"train": "train"}
-TOTALS = {"train": 24_966}
-GET = (
+IMAGE_COUNTS = {"train": 24_966}
+DOWNLOAD_HINT = (
     "download the ten image and ten label archives from https://download.visinf.tu-darmstadt.de/data/from_games/ and "
     "unpack them into one directory: images/00001.png, labels/00001.png, ..."
 )
@@ -25,7 +25,7 @@ GET = (
 def images(root: Path, split: str) -> dict[str, Path]:
     """List the images by stem. GTA5 has one split in domain adaptation, "train", and it is everything."""
     choose_split(split, SPLITS, "gta5")
-    return list_files(find_folder(root, ["images"], "the images of GTA5", GET), IMAGES)
+    return list_files(find_folder(root, ["images"], "the images of GTA5", DOWNLOAD_HINT), IMAGES)
 
 
 def labels(root: Path, split: str) -> Labels:
@@ -34,7 +34,7 @@ def labels(root: Path, split: str) -> Labels:
     A small share of the frames has labels of another size than the image; they are resized to it.
     """
     choose_split(split, SPLITS, "gta5")
-    folder = find_folder(root, ["labels"], "the labels of GTA5", GET)
+    folder = find_folder(root, ["labels"], "the labels of GTA5", DOWNLOAD_HINT)
     fit = "a label of another size than its image is resized to it, nearest"
     files = {s: p for s, p in list_files(folder, [".png"]).items() if not s.endswith("_labelTrainIds")}
     if not files:
@@ -45,6 +45,6 @@ def labels(root: Path, split: str) -> Labels:
     return in_coding(files, "cityscapes", "labels: Cityscapes label ids", fit, fit=True)
 
 
-def found_in(root: Path) -> bool:
+def matches(root: Path) -> bool:
     """Say whether a directory is laid out like GTA5."""
     return is_folder(root / "images") and is_folder(root / "labels") and not is_folder(root / "images" / "10k")

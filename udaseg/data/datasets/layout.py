@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.data.images import read
-from udaseg.errors import UdasegError, some
+from udaseg.errors import UdasegError, join_names
 from udaseg.labels import Coding, find_coding
 
 IMAGES = (".png", ".jpg", ".jpeg")
@@ -76,7 +76,7 @@ def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: 
         found[stem] = folder / entry.name
     if twice:
         raise UdasegError(
-            f"{folder}: expected one file for each stem, found {some(twice)}",
+            f"{folder}: expected one file for each stem, found {join_names(twice)}",
             "remove or rename one of each",
         )
     return found

@@ -18,8 +18,8 @@ SPLITS = {
     "train": "training", "val": "validation", "test": "testing",
     "training": "training", "validation": "validation", "testing": "testing",
 }  # fmt: skip
-TOTALS = {"train": 18_000, "val": 2_000, "test": 5_000}
-GET = (
+IMAGE_COUNTS = {"train": 18_000, "val": 2_000, "test": 5_000}
+DOWNLOAD_HINT = (
     "ask for Mapillary Vistas at https://www.mapillary.com/dataset/vistas and unpack it: training/images/*.jpg, "
     "training/v1.2/labels/*.png (or training/labels/*.png)"
 )
@@ -27,14 +27,16 @@ GET = (
 
 def images(root: Path, split: str) -> dict[str, Path]:
     """List the images by stem."""
-    folder = find_folder(root, [f"{s}/images" for s in _folders(split)], f"the {split} images of Mapillary Vistas", GET)
+    folder = find_folder(
+        root, [f"{s}/images" for s in _folders(split)], f"the {split} images of Mapillary Vistas", DOWNLOAD_HINT
+    )
     return list_files(folder, IMAGES)
 
 
 def labels(root: Path, split: str) -> Labels:
     """List the labels: v1.2 ids where they are, else v2.0 ids."""
     candidates = [f"{s}/{kind}" for kind in ("v1.2/labels", "labels", "v2.0/labels") for s in _folders(split)]
-    folder = find_folder(root, candidates, f"the {split} labels of Mapillary Vistas", GET)
+    folder = find_folder(root, candidates, f"the {split} labels of Mapillary Vistas", DOWNLOAD_HINT)
     files = list_files(folder, [".png"])
     coding = "mapillary-v2.0" if folder.parent.name == "v2.0" else "mapillary-v1.2"
     ambiguous = folder.parent.name not in ("v1.2", "v2.0")
@@ -46,7 +48,7 @@ def labels(root: Path, split: str) -> Labels:
     return in_coding(files, coding, f"labels: {coding} ids in {folder.relative_to(root)}/")
 
 
-def found_in(root: Path) -> bool:
+def matches(root: Path) -> bool:
     """Say whether a directory is laid out like Mapillary Vistas."""
     return any(is_folder(root / split / "images") for split in ("training", "validation", "testing"))
 

@@ -8,7 +8,7 @@ import numpy as np
 from udaseg.data.datasets import bdd100k, cityscapes, crosscity, folder, gta5, mapillary, synthia
 from udaseg.data.datasets.lists import choose
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
-from udaseg.errors import UdasegError, meant, some
+from udaseg.errors import UdasegError, did_you_mean, join_names
 from udaseg.labels import IGNORE, ClassSpace, Coding, fill, table, train_ids
 
 DATASETS = {
@@ -27,7 +27,7 @@ def open_images(
 ) -> ImageSet:
     """Open the images of a split, the first `limit` of them by stem; labels are neither read nor looked for.
 
-    `listed` is a file that names the pictures to take (see `lists.choose`). Raises UdasegError for an unknown dataset
+    `listed` is a file that names the images to take (see `lists.choose`). Raises UdasegError for an unknown dataset
     or split, a missing directory, a split without images, and a list that names others.
     """
     root = Path(root)
@@ -83,13 +83,14 @@ def detect(root: str | Path) -> str:
         raise UdasegError(
             f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"
         )
-    names = [name for name, reader in DATASETS.items() if reader.found_in(root)]
+    names = [name for name, reader in DATASETS.items() if reader.matches(root)]
     if names in ([], ["folder"]):  # which any directory of directories looks like
         places = {root / name: reader for name, reader in DATASETS.items() if (root / name).is_dir()}
-        inside = [place for place, reader in places.items() if reader.found_in(place)]
+        inside = [place for place, reader in places.items() if reader.matches(place)]
         if inside:
             raise UdasegError(
-                f"{root} is no dataset, and holds {some([child.name for child in inside])}", f"name one: {inside[0]}"
+                f"{root} is no dataset, and holds {join_names([child.name for child in inside])}",
+                f"name one: {inside[0]}",
             )
     if len(names) != 1:
         fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
@@ -108,7 +109,7 @@ def _differences(coding: Coding, space: ClassSpace) -> list[str]:
 def require_known(dataset: str) -> None:
     """Raise UdasegError for a name that is no dataset's."""
     if dataset not in DATASETS:
-        known = f"{meant(dataset, DATASETS)}known: {', '.join(DATASETS)}"
+        known = f"{did_you_mean(dataset, DATASETS)}known: {', '.join(DATASETS)}"
         raise UdasegError(f"there is no dataset {dataset!r}", known)
 
 
@@ -116,14 +117,14 @@ def _images(dataset: str, root: Path, split: str, listed: Path | None) -> dict[s
     require_known(dataset)
     files = DATASETS[dataset].images(root, split)
     if not files:
-        raise UdasegError(f"{root}: the {split} split of {dataset} holds no images", DATASETS[dataset].GET)
+        raise UdasegError(f"{root}: the {split} split of {dataset} holds no images", DATASETS[dataset].DOWNLOAD_HINT)
     files = dict(sorted(files.items()))
     return files if listed is None else choose(files, listed)
 
 
 def _expect_all(images: Mapping[str, Path], partners: Mapping[str, Path], what: str, root: Path) -> None:
     if missing := [path.name for stem, path in images.items() if stem not in partners]:
-        found = f"found none for {len(missing)}: {some(missing)}"
+        found = f"found none for {len(missing)}: {join_names(missing)}"
         raise UdasegError(
             f"{root}: expected a {what} for each of {len(images)} images, {found}",
             f"complete the download or remove these images; `udaseg data check {root}` lists them all",
@@ -131,20 +132,21 @@ def _expect_all(images: Mapping[str, Path], partners: Mapping[str, Path], what: 
 
 
 def _expect_no_more(images: Mapping[str, Path], labels: Mapping[str, Path], place: Path) -> None:
-    """Raise UdasegError for labels without an image: their pictures would be missed without a word."""
+    """Raise UdasegError for labels without an image: their images would be missed without a word."""
     if spare := [path.name for stem, path in labels.items() if stem not in images]:
         raise UdasegError(
-            f"{place}: expected an image for each of {len(labels)} labels, found none for {len(spare)}: {some(spare)}",
+            f"{place}: expected an image for each of {len(labels)} labels, found none for {len(spare)}: "
+            f"{join_names(spare)}",
             f"add them as png or jpg in {place / 'images'}, or move these labels elsewhere",
         )
 
 
-def require_labelled(pictures: LabelledSet) -> None:
+def require_labelled(images: LabelledSet) -> None:
     """Raise UdasegError where no label, of up to 100 spread over the set, shows a class: there is nothing to learn."""
-    looked = np.unique(np.linspace(0, len(pictures) - 1, 100).astype(int))
-    if not any((pictures.label(i) != IGNORE).any() for i in looked):
+    looked = np.unique(np.linspace(0, len(images) - 1, 100).astype(int))
+    if not any((images.label(i) != IGNORE).any() for i in looked):
         raise UdasegError(
-            f"{pictures.root}: every pixel is ignored in all of {len(looked)} labels of {len(pictures)} looked at; "
-            f"expected some of {some(pictures.space.classes)}",
-            f"udaseg data check {pictures.root} says which ids occur; the recipe's coding and space what they mean",
+            f"{images.root}: every pixel is ignored in all of {len(looked)} labels of {len(images)} looked at; "
+            f"expected some of {join_names(images.space.classes)}",
+            f"udaseg data check {images.root} says which ids occur; the recipe's coding and space what they mean",
         )

@@ -17,13 +17,13 @@ from udaseg.data.images.read import png_kind
 from udaseg.errors import UdasegError
 
 SPLITS = {"train": "train"}
-TOTALS = {"train": 9_400}
+IMAGE_COUNTS = {"train": 9_400}
 SHARES = {  # of the pixels of the 16 classes, from the class weights of the depth-distribution paper
     "road": 0.191, "sidewalk": 0.200, "building": 0.303, "wall": 0.0028, "fence": 0.0028, "pole": 0.0108,
     "traffic light": 0.0004, "traffic sign": 0.00105, "vegetation": 0.107, "sky": 0.071, "person": 0.044,
     "rider": 0.0049, "car": 0.042, "bus": 0.0158, "motorcycle": 0.0021, "bicycle": 0.0023,
 }  # fmt: skip
-GET = (
+DOWNLOAD_HINT = (
     "download SYNTHIA-RAND-CITYSCAPES from https://synthia-dataset.net/downloads/ and unpack it: RGB/*.png, "
     "GT/LABELS/*.png, Depth/Depth/*.png"
 )
@@ -35,7 +35,7 @@ _EXPLICIT = {"parsed_LABELS": "synthia", "synthia_mapped_to_cityscapes": "citysc
 def images(root: Path, split: str) -> dict[str, Path]:
     """List the images by stem. There is one split, "train"."""
     choose_split(split, SPLITS, "synthia")
-    return list_files(find_folder(root, ["RGB"], "the images of SYNTHIA", GET), IMAGES)
+    return list_files(find_folder(root, ["RGB"], "the images of SYNTHIA", DOWNLOAD_HINT), IMAGES)
 
 
 def labels(root: Path, split: str) -> Labels:
@@ -45,7 +45,7 @@ def labels(root: Path, split: str) -> Labels:
     where the files do not say, or say something else than their directory does.
     """
     choose_split(split, SPLITS, "synthia")
-    folder = find_folder(root, LABELS, "the labels of SYNTHIA", GET)
+    folder = find_folder(root, LABELS, "the labels of SYNTHIA", DOWNLOAD_HINT)
     others = [name for name in LABELS if is_folder(root / name) and root / name != folder]
     notes = [f"other labels, not used: {', '.join(others)}"] if others else []
     files = {s: p for s, p in list_files(folder, [".png"]).items() if not s.endswith("_labelTrainIds")}
@@ -66,7 +66,7 @@ def _depth(root: Path) -> dict[str, Path]:
     return {}
 
 
-def found_in(root: Path) -> bool:
+def matches(root: Path) -> bool:
     """Say whether a directory is laid out like SYNTHIA-RAND-CITYSCAPES."""
     return is_folder(root / "RGB")
 

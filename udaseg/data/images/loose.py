@@ -1,4 +1,4 @@
-"""Pictures without a dataset around them: those of a folder, a single one, or the frames of an animation."""
+"""Images without a dataset around them: those of a folder, a single one, or the frames of an animation."""
 
 import contextlib
 import io
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from udaseg.data.datasets.layout import IMAGES, list_files, scan
-from udaseg.data.images.read import picture_size, read_image
+from udaseg.data.images.read import image_size, read_image
 from udaseg.errors import UdasegError
 
 ANIMATIONS = (".gif", ".webp", ".apng")
@@ -20,7 +20,7 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mt
 
 @dataclass
 class Shots:
-    """Pictures by stem, upright, as uint8 RGB [H, W, 3] of any size; `files` has one for all frames of an animation."""
+    """Images by stem, upright, as uint8 RGB [H, W, 3] of any size; `files` has one for all frames of an animation."""
 
     stems: tuple[str, ...]
     files: tuple[Path, ...]
@@ -31,7 +31,7 @@ class Shots:
         return len(self.stems)
 
     def image(self, i: int) -> np.ndarray:
-        """Read one picture. Raises UdasegError where it cannot be read."""
+        """Read one image. Raises UdasegError where it cannot be read."""
         if self._animation is not None:
             with _read(self.files[0]):
                 self._animation.seek(i)
@@ -39,31 +39,29 @@ class Shots:
         return read_image(self.files[i])
 
     def size(self, i: int) -> tuple[int, int]:
-        """Read the (height, width) of a picture from its header."""
+        """Read the (height, width) of an image from its header."""
         if self._animation is not None:
             return self._animation.height, self._animation.width
-        return picture_size(self.files[i])
+        return image_size(self.files[i])
 
 
 def open_shots(place: Path) -> Shots:
-    """Open the png and jpg pictures of a directory (not those of directories in it), one picture, or an animation.
+    """Open the png and jpg images of a directory (not those of directories in it), one image, or an animation.
 
-    Raises UdasegError where there is nothing to read, two pictures have one stem, or the file is a video.
+    Raises UdasegError where there is nothing to read, two images have one stem, or the file is a video.
     """
     suffix = place.suffix.lower()
     if place.is_dir():
         return _folder(place)
     if not place.is_file():
-        raise UdasegError(f"there is no picture or directory {place}", "name a directory of png or jpg pictures")
+        raise UdasegError(f"there is no image or directory {place}", "name a directory of png or jpg images")
     if suffix in IMAGES:
         return Shots((place.stem,), (place,))
     if suffix in ANIMATIONS:
         return _animation(place)
     if suffix in VIDEOS:
         raise UdasegError(f"{place} is a video, and nothing that is installed here reads its frames", _frames(place))
-    raise UdasegError(
-        f"{place}: expected pictures, found {suffix or 'no suffix'}", "png, jpg, gif, webp, apng are read"
-    )
+    raise UdasegError(f"{place}: expected images, found {suffix or 'no suffix'}", "png, jpg, gif, webp, apng are read")
 
 
 def _folder(place: Path) -> Shots:
@@ -78,8 +76,8 @@ def _folder(place: Path) -> Shots:
     if videos:
         hint = _frames(place / videos[0])
     elif inner:
-        hint = f"name one of its directories with pictures: {', '.join(inner[:10])}"
-    raise UdasegError(f"{place} holds no png or jpg picture", hint)
+        hint = f"name one of its directories with images: {', '.join(inner[:10])}"
+    raise UdasegError(f"{place} holds no png or jpg image", hint)
 
 
 def _animation(place: Path) -> Shots:
@@ -92,7 +90,7 @@ def _animation(place: Path) -> Shots:
 def _frames(video: Path) -> str:
     folder = shlex.quote(f"{video.with_suffix('')}-frames")
     taken = f"ffmpeg -i {shlex.quote(str(video))} -q:v 2 {folder}/%06d.jpg"
-    return f"make pictures of it first: mkdir {folder} && {taken}; then name {folder} instead"
+    return f"make images of it first: mkdir {folder} && {taken}; then name {folder} instead"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Encode RGB pictures as PNG where Pillow cannot, with 16 bits, or takes more than twice as long."""
+"""Encode RGB images as PNG where Pillow cannot, with 16 bits, or takes more than twice as long."""
 
 import struct
 import zlib
@@ -25,7 +25,7 @@ def encode(values_HW3: np.ndarray, *, photograph: bool = False) -> bytes:
     rows[:, 1:] = bytes_HB
     if photograph:
         rows[:, 1 + pixel :] -= bytes_HB[:, :-pixel]
-        from udaseg.data.images import huffman  # brings numba, which most pictures never need
+        from udaseg.data.images import huffman  # brings numba, which most images never need
 
         packed = huffman.compress(rows.reshape(-1))
     else:

@@ -1,4 +1,4 @@
-"""Read and write the picture files: images, label ids, depth, pseudo-labels. Every failure names its file."""
+"""Read and write the image files: images, label ids, depth, pseudo-labels. Every failure names its file."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
 from udaseg.labels import IGNORE, ClassSpace
 
-# A picture that unpacks to more than Pillow thinks sane is refused, not read with a warning.
+# An image that unpacks to more than Pillow thinks sane is refused, not read with a warning.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
@@ -39,36 +39,36 @@ _COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RG
 def read_image(path: Path) -> np.ndarray:
     """Read an image as RGB: uint8 [H, W, 3].
 
-    Grey and palette pictures are converted, alpha is dropped, and what was taken with a turned camera is turned
+    Grey and palette images are converted, alpha is dropped, and what was taken with a turned camera is turned
     upright, as viewers and labelling tools show it. Raises UdasegError for a missing, damaged or oversized file and
     for modes that are not a photograph (16-bit grey, CMYK, float).
     """
-    with _named(path, "an image"), Image.open(io.BytesIO(_bytes(path))) as picture:
-        if picture.mode not in ("RGB", "L", "P", "RGBA", "LA", "1"):
-            found = f"{path}: expected an RGB image, found Pillow mode {picture.mode}"
+    with _named(path, "an image"), Image.open(io.BytesIO(_bytes(path))) as image:
+        if image.mode not in ("RGB", "L", "P", "RGBA", "LA", "1"):
+            found = f"{path}: expected an RGB image, found Pillow mode {image.mode}"
             raise UdasegError(found, "convert it to 8-bit RGB, or leave it out")
-        turn = _UPRIGHT.get(_orientation(picture))
-        upright = picture if turn is None else picture.transpose(turn)
+        turn = _UPRIGHT.get(_orientation(image))
+        upright = image if turn is None else image.transpose(turn)
         return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Read the size of a picture as `read_image` gives it, (height, width), from its header alone."""
-    with _named(path, "a picture"), Image.open(path) as picture:
-        sides = picture.height, picture.width
-        return sides[::-1] if _orientation(picture) in _LYING else sides
+def image_size(path: Path) -> tuple[int, int]:
+    """Read the size of an image as `read_image` gives it, (height, width), from its header alone."""
+    with _named(path, "an image"), Image.open(path) as image:
+        sides = image.height, image.width
+        return sides[::-1] if _orientation(image) in _LYING else sides
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     # A PNG without EXIF in its header would be decoded in search of it.
-    return picture.getexif().get(_ORIENTATION, 1) if "exif" in picture.info else 1
+    return image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
 
 
 def read_label_ids(path: Path, coding: str) -> np.ndarray:
     """Read the ids of a label PNG as they are on disk: uint8 [H, W].
 
     Palette PNGs give their indices and grey ones their values; in the coding "synthia" a 16-bit RGB PNG gives its
-    red channel. Raises UdasegError for a missing or damaged file and for every other kind of picture.
+    red channel. Raises UdasegError for a missing or damaged file and for every other kind of image.
     """
     data = _bytes(path)
     depth, colour = _kind(path, data)
@@ -86,8 +86,8 @@ def read_label_ids(path: Path, coding: str) -> np.ndarray:
                 if coding != "synthia"
                 else "labels of SYNTHIA are 16-bit RGB (GT/LABELS) or 8-bit ids; GT/COLOR is a rendering",
             )
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            ids = np.array(picture, np.uint8)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            ids = np.array(image, np.uint8)
         # Pillow spreads grey of 2 and 4 bits over 0 to 255; undo it, it is exact.
         return ids // {2: 85, 4: 17}[depth] if colour == 0 and depth in (2, 4) else ids
 
@@ -107,16 +107,16 @@ def read_depth(path: Path) -> np.ndarray:
                 f"{path}: expected a 16-bit depth map, found {depth}-bit {_COLOUR_TYPES.get(colour, colour)}",
                 "depth is stored in centimetres, as grey or RGB of 16 bits",
             )
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            return np.array(picture).astype(np.uint16)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            return np.array(image).astype(np.uint16)
 
 
 def write_label(path: Path, labels: np.ndarray, palette: list[int]) -> None:
     """Write train ids, uint8 [H, W], as a palette PNG (256 * 3 colour values); it appears whole or not at all."""
-    picture = Image.fromarray(labels)
-    picture.putpalette(palette)
+    image = Image.fromarray(labels)
+    image.putpalette(palette)
     with atomic(Path(path), sync=False) as unfinished:
-        picture.save(unfinished, format="PNG", compress_level=1)
+        image.save(unfinished, format="PNG", compress_level=1)
 
 
 def read_train_ids(path: Path, space: ClassSpace) -> np.ndarray:
@@ -160,7 +160,7 @@ def _kind(path: Path, data: bytes) -> tuple[int, int]:
         raise UdasegError(f"{path}: expected a PNG file, found {found}", "save it as PNG, or copy it again")
     width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     if width * height > Image.MAX_IMAGE_PIXELS:
-        found = f"{path}: expected a picture, found one of {height}x{width} pixels: a decompression bomb"
+        found = f"{path}: expected an image, found one of {height}x{width} pixels: a decompression bomb"
         raise UdasegError(found, "scale it down, or leave it out")
     return depth, colour
 

@@ -1,4 +1,4 @@
-"""A dataset in the style of another: FDA over every source picture, in the source's own layout."""
+"""A dataset in the style of another: FDA over every source image, in the source's own layout."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from udaseg.io.files import atomic
 from udaseg.parallel.threads import cores
 
 PAIRS = "pairs.jsonl"
-TOGETHER = 8  # pictures of one style that one thread makes
+TOGETHER = 8  # images of one style that one thread makes
 BANDS = 2048  # styles kept in memory: 52 kB each for the widest published window, beta 0.09 on 512x1024
 
 
@@ -37,11 +37,11 @@ def stylize_set(
     pad: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write every source picture with the low amplitudes of a target picture, beside the labels as they are.
+    """Write every source image with the low amplitudes of a target image, beside the labels as they are.
 
-    Pictures are brought to `size` first, with `pad` to the largest size of their aspect within it; the target's always
-    to the source's. The target of a picture is drawn by `seed` from a permutation of all of them; `pairs.jsonl` lists
-    the pairs. Pictures that stand there already are kept: they are written in one piece.
+    Images are brought to `size` first, with `pad` to the largest size of their aspect within it; the target's always
+    to the source's. The target of an image is drawn by `seed` from a permutation of all of them; `pairs.jsonl` lists
+    the pairs. Images that stand there already are kept: they are written in one piece.
     """
     partners = pairing(len(source), len(target), seed)
 
@@ -54,9 +54,9 @@ def stylize_set(
             return
         image = source.image(i)
         canvas = resize(image, seen_size(image.shape, size, pad) or image.shape[:2])
-        picture = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
+        styled = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
         with atomic(styled.image, sync=False) as temporary:
-            temporary.write_bytes(png.encode(picture, photograph=True))
+            temporary.write_bytes(png.encode(styled, photograph=True))
 
     def make_all(indices: np.ndarray) -> int:
         path = target.records[partners[indices[0]]].image
@@ -84,7 +84,7 @@ def stylize_set(
 
 
 def restyling(target: ImageSet, beta: float) -> Restyle:
-    """Give pictures the style of a target picture, drawn anew every time: uint8 in, uint8 out (FDA, section 3.2)."""
+    """Give images the style of a target image, drawn anew every time: uint8 in, uint8 out (FDA, section 3.2)."""
 
     @lru_cache(maxsize=BANDS)
     def band(index: int, size: tuple[int, int]) -> fda.LowBand:
@@ -98,22 +98,22 @@ def restyling(target: ImageSet, beta: float) -> Restyle:
 
 
 def styled(source: LabelledSet, folder: Path) -> LabelledSet:
-    """Open the source with its pictures taken from a stylize directory and its labels from where they were.
+    """Open the source with its images taken from a stylize directory and its labels from where they were.
 
-    Raises UdasegError where a picture of the source was not stylised.
+    Raises UdasegError where an image of the source was not stylised.
     """
     records = tuple(replace(record, image=_moved(record, source.root, folder).image) for record in source.records)
     missing = [record.image for record in records if not record.image.is_file()]
     if missing:
         raise UdasegError(
-            f"{folder} lacks {len(missing)} of the {len(records)} source pictures, the first is {missing[0]}",
+            f"{folder} lacks {len(missing)} of the {len(records)} source images, the first is {missing[0]}",
             "it was made from another source; run udaseg stylize for this one",
         )
     return replace(source, root=folder, records=records, fit=True)
 
 
 def pairing(sources: int, targets: int, seed: int) -> np.ndarray:
-    """Draw a target for each source picture: one permutation of the targets after the other, int64 [sources]."""
+    """Draw a target for each source image: one permutation of the targets after the other, int64 [sources]."""
     rng = np.random.default_rng(seed)
     rounds = -(-sources // targets)
     return np.concatenate([rng.permutation(targets) for _ in range(rounds)])[:sources]

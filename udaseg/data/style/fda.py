@@ -1,4 +1,4 @@
-"""Fourier domain adaptation: give a source picture the low-frequency amplitudes of a target picture.
+"""Fourier domain adaptation: give a source image the low-frequency amplitudes of a target image.
 
 FDA (Yang and Soatto, CVPR 2020), eq. 3 to 5, with the symmetric window: the coefficients (u, v) with |u| <= b
 and |v| <= b keep the phase of the source and take the amplitude of the target. Only that window changes, so
@@ -6,7 +6,7 @@ and |v| <= b keep the phase of the source and take the amplitude of the target. 
     output = source + inverse DFT of the change,
 
 and neither direction needs a full FFT. Along the columns the few rows of the DFT that matter are a dense
-product, a quarter of its size after folding the picture by the symmetries of cosine and sine (`_fold`); along
+product, a quarter of its size after folding the image by the symmetries of cosine and sine (`_fold`); along
 the rows a real FFT of the 2b + 1 rows that are left does the rest.
 """
 
@@ -26,10 +26,10 @@ BLOCK = 768  # columns folded at a time: the folded block stays in the cache
 
 @dataclass(frozen=True, eq=False)
 class LowBand:
-    """Hold the style of a picture: the amplitudes of its low frequencies.
+    """Hold the style of an image: the amplitudes of its low frequencies.
 
     `amplitude` is float32 [C, 2 bu + 1, bv + 1], of the unnormalised DFT, with rows -bu to bu and columns
-    0 to bv; the columns -bv to -1 are its mirror image, the picture being real. `size` is (height, width).
+    0 to bv; the columns -bv to -1 are its mirror image, the image being real. `size` is (height, width).
     Nothing is stored at beta 0, the identity.
     """
 
@@ -56,7 +56,7 @@ def half_width(height: int, width: int, beta: float, window: str = "square") -> 
 
 
 def low_band(image_HWC: np.ndarray, beta: float, window: str = "square") -> LowBand:
-    """Take the style of a uint8 picture [H, W, C]; FDA, eq. 3. Raises UdasegError as `half_width` does."""
+    """Take the style of a uint8 image [H, W, C]; FDA, eq. 3. Raises UdasegError as `half_width` does."""
     height, width, channels = image_HWC.shape
     bu, bv = half_width(height, width, beta, window)
     if beta == 0:
@@ -65,18 +65,18 @@ def low_band(image_HWC: np.ndarray, beta: float, window: str = "square") -> LowB
 
 
 def transfer(image_HWC: np.ndarray, style: LowBand) -> np.ndarray:
-    """Give a uint8 picture [H, W, C] the style of another: float32 [H, W, C] in grey levels, not clipped.
+    """Give a uint8 image [H, W, C] the style of another: float32 [H, W, C] in grey levels, not clipped.
 
-    FDA, eq. 4. Its mean is the mean of the target; at beta 0 it is the picture. A coefficient of the source
-    that is zero counts as having phase 0. Raises UdasegError where picture and style differ in size.
+    FDA, eq. 4. Its mean is the mean of the target; at beta 0 it is the image. A coefficient of the source
+    that is zero counts as having phase 0. Raises UdasegError where image and style differ in size.
     """
     return _transfer(image_HWC, style, np.empty(image_HWC.shape, np.float32))
 
 
 def stylize(image_HWC: np.ndarray, style: LowBand) -> np.ndarray:
-    """Give a uint8 picture [H, W, C] the style of another, clipped to 0..255 and rounded: uint8 [H, W, C].
+    """Give a uint8 image [H, W, C] the style of another, clipped to 0..255 and rounded: uint8 [H, W, C].
 
-    Raises UdasegError where picture and style differ in size.
+    Raises UdasegError where image and style differ in size.
     """
     return _transfer(image_HWC, style, np.empty(image_HWC.shape, np.uint8))
 
@@ -85,8 +85,7 @@ def _transfer(image_HWC: np.ndarray, style: LowBand, out_HWC: np.ndarray) -> np.
     size, channels = image_HWC.shape[:2], image_HWC.shape[2]
     if size != style.size or channels != len(style.amplitude):
         raise UdasegError(
-            f"picture is {size[0]}x{size[1]}x{channels}, style is {style.size[0]}x{style.size[1]}"
-            f"x{len(style.amplitude)}",
+            f"image is {size[0]}x{size[1]}x{channels}, style is {style.size[0]}x{style.size[1]}x{len(style.amplitude)}",
             "resize both to the same height and width first",
         )
     if style.beta == 0:
@@ -107,7 +106,7 @@ def _spectrum(image_HWC: np.ndarray, bu: int, bv: int) -> np.ndarray:
     assert image_HWC.dtype == np.uint8
     height, width, channels = image_HWC.shape
     image = np.ascontiguousarray(image_HWC).reshape(height, -1)
-    # The DFT of a picture about its mean loses less to rounding, and that of a flat picture is exactly zero.
+    # The DFT of an image about its mean loses less to rounding, and that of a flat image is exactly zero.
     mean = np.rint(image_HWC[::16, ::16].mean(axis=(0, 1))).astype(np.float32)
     groups = _groups(height, bu)
     folded = _buffer(groups)
@@ -132,7 +131,7 @@ def _spectrum(image_HWC: np.ndarray, bu: int, bv: int) -> np.ndarray:
 
 
 def _add(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> np.ndarray:
-    """Add the inverse DFT of a change of the low band to the picture."""
+    """Add the inverse DFT of a change of the low band to the image."""
     height, width, channels = image_HWC.shape
     bu = change_CUV.shape[1] // 2
     weights = np.zeros((2 * bu + 2, width * channels), np.float32)  # of the cosines 0..bu and the sines 1..bu
@@ -157,7 +156,7 @@ def _add(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> 
 
 @lru_cache(maxsize=8)
 def _groups(height: int, b: int) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
-    """Split cosines 0..b and sines 1..b over the rows of a picture into groups of one symmetry.
+    """Split cosines 0..b and sines 1..b over the rows of an image into groups of one symmetry.
 
     Each group is (indices, basis, transposed): which of the 2b + 1 functions, and their values float32 [functions,
     rows] and [rows, functions] on the rows that the symmetry leaves. For an even height: even cosines, even sines,

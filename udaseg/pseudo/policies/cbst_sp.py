@@ -1,8 +1,8 @@
 """Labels and confidences as in udaseg.inference.confidence, with the probabilities weighted by a spatial prior.
 
-The prior is upsampled bilinearly as the rows go by, like the logits: nothing of the size of the picture is held but
+The prior is upsampled bilinearly as the rows go by, like the logits: nothing of the size of the image is held but
 the result. Of each class the prior is relative to its own largest value, so that the product of prior and
-probability lies between 0 and 1 and its histogram is as fine for a class that is spread over the picture as for one
+probability lies between 0 and 1 and its histogram is as fine for a class that is spread over the image as for one
 that is not; `weight` puts the classes back into proportion where they compete.
 """
 

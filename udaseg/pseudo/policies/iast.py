@@ -1,6 +1,6 @@
-"""Image-adaptive thresholds: each picture moves the thresholds of its classes a little before it is labelled (IAST).
+"""Image-adaptive thresholds: each image moves the thresholds of its classes a little before it is labelled (IAST).
 
-The thresholds depend on the order of the pictures, which is that of their names.
+The thresholds depend on the order of the images, which is that of their names.
 """
 
 import math
@@ -35,10 +35,10 @@ def percentile_with(ascending: np.ndarray, extra: float, share: float) -> float:
 
 
 def adapted(thresholds: np.ndarray, confidences: list[np.ndarray], settings: Iast) -> np.ndarray:
-    """Return the thresholds after a picture, float64 [C]; confidences are those of sorted_by_class.
+    """Return the thresholds after an image, float64 [C]; confidences are those of sorted_by_class.
 
     theta <- beta theta + (1 - beta) theta', where theta' is the value that the share alpha theta^gamma of the class's
-    confidences and theta itself exceed. Classes that are not in the picture keep their threshold.
+    confidences and theta itself exceed. Classes that are not in the image keep their threshold.
     """
     moved = thresholds.copy()
     for c, (theta, ascending) in enumerate(zip(thresholds, confidences, strict=True)):
