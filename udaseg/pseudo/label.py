@@ -95,7 +95,7 @@ class _Labels:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._space, self._palette = folder, space, flat_palette(space)
 
-    def with_progress(self, stem: str, label: Callable[[], np.ndarray]) -> np.ndarray:
+    def write_and_count(self, stem: str, label: Callable[[], np.ndarray]) -> np.ndarray:
         """Write a label, made when it is needed, and count its classes, int64 [C]."""
         path = self._folder / f"{stem}.png"
         if path.exists():
@@ -129,7 +129,7 @@ def _pooled(
     kept = np.zeros(len(space), np.int64)
 
     def written(stem: str) -> np.ndarray:
-        return labels.counted(stem, lambda: policy.labelled(stem, thresholds))
+        return labels.write_and_count(stem, lambda: policy.labelled(stem, thresholds))
 
     # Keeping what the first pass computed would save a third of it, for as many images as memory holds: 48 of
     # 1024x2048 in 512 MB, where predicting them took minutes.
@@ -163,7 +163,7 @@ def _adaptive(
 
     def written(turn: tuple[str, np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
         stem, *pixels = turn
-        return labels.counted(stem, lambda: iast.selected(*pixels))
+        return labels.write_and_count(stem, lambda: iast.selected(*pixels))
 
     for counts in with_progress(map_in_order(written, in_turn()), len(stems), progress):
         kept += counts

@@ -54,9 +54,9 @@ def stylize_set(
             return
         image = source.image(i)
         canvas = resize(image, seen_size(image.shape, size, pad) or image.shape[:2])
-        styled = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
+        styled_HWC = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
         with atomic(styled.image, sync=False) as temporary:
-            temporary.write_bytes(png.encode(styled, photograph=True))
+            temporary.write_bytes(png.encode(styled_HWC, photograph=True))
 
     def make_all(indices: np.ndarray) -> int:
         path = target.records[partners[indices[0]]].image
