@@ -1,52 +1,70 @@
-"""The two sides of an experiment: the labelled source, the target, and the embedded world that can be both."""
+"""The two domains of an experiment, source and target, and the rendered world that can stand for both."""
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from udaseg.config.fields import Count, HxW, Section, Seed
 
 
 class Toytown(Section):
-    """How much of the embedded world to render where the data root holds none."""
+    """How much of toytown to render where the data directory holds none."""
 
-    source: Count = 300
-    train: Count = 300
-    val: Count = 100
-    size: HxW = (256, 512)
-    seed: Seed = 0
+    source: Count = Field(300, description="Frames of each synthetic set, gta5/ and synthia/.")
+    train: Count = Field(300, description="Frames of the training split of the real set, cityscapes/.")
+    val: Count = Field(100, description="Frames of the labelled split of the real set.")
+    size: HxW = Field((256, 512), description="Height and width of a frame, in pixels.")
+    seed: Seed = Field(0, description="The seed of the rendered world.")
 
 
 class Side(Section):
+    """What Source and Target share: a padded side needs a size."""
+
     @model_validator(mode="after")
-    def _pad_needs_a_size(self) -> Self:
+    def _require_size_of_padding(self) -> Self:
         if self.pad and self.size is None:
             raise ValueError("pad=true keeps the aspect of images within `size`, and there is no size")
         return self
 
 
 class Source(Side):
-    """The labelled, synthetic side."""
+    """The labelled, synthetic domain."""
 
-    dataset: str = "gta5"
-    root: str | None = None  # relative to the data root; the dataset's name when absent
-    split: str = "train"
-    list: str | None = None  # a text file that names the images to take, all of the split when absent
-    limit: Count | None = None
-    coding: str | None = None  # of the label ids; only `folder` datasets leave it open
-    size: HxW | None = None  # images and labels are resized to this before crops
-    pad: bool = False  # keep the aspect within `size`; the rest is black and ignored
+    dataset: str = Field("gta5", description="The source dataset: gta5, synthia, cityscapes, folder, ...")
+    root: str | None = Field(
+        None, description="The folder of the source dataset in the data directory; default: the dataset's name."
+    )
+    split: str = Field("train", description="The split of the source dataset to train on.")
+    list: str | None = Field(
+        None, description="A text file that names the source images to use; default: all of the split."
+    )
+    limit: Count | None = Field(None, description="Use only so many source images; default: all.")
+    coding: str | None = Field(
+        None, description="The coding of the source's label ids; only `folder` datasets leave it open."
+    )
+    size: HxW | None = Field(None, description="Resize source images and labels to this height and width before crops.")
+    pad: bool = Field(
+        False, description="Keep the aspect of source images within the size; the rest is black and ignored."
+    )
 
 
 class Target(Side):
-    """The real side: images to adapt to, and a labelled split that only evaluation opens."""
+    """The real domain: images to adapt to, and a labelled split that only evaluation opens."""
 
-    dataset: str = "cityscapes"
-    root: str | None = None
-    split: str = "train"
-    val: str = "val"
-    list: str | None = None  # of the images of `split`
-    limit: Count | None = None
-    coding: str | None = None
-    size: HxW | None = None
-    pad: bool = False
+    dataset: str = Field("cityscapes", description="The target dataset: cityscapes, mapillary, bdd100k, folder, ...")
+    root: str | None = Field(
+        None, description="The folder of the target dataset in the data directory; default: the dataset's name."
+    )
+    split: str = Field("train", description="The split of the target dataset to adapt to.")
+    val: str = Field("val", description="The labelled split of the target dataset to evaluate on.")
+    list: str | None = Field(
+        None, description="A text file that names the target images to use; default: all of the split."
+    )
+    limit: Count | None = Field(None, description="Use only so many target images; default: all.")
+    coding: str | None = Field(
+        None, description="The coding of the target's label ids; only `folder` datasets leave it open."
+    )
+    size: HxW | None = Field(None, description="Resize target images to this height and width before crops.")
+    pad: bool = Field(
+        False, description="Keep the aspect of target images within the size; the rest is black and ignored."
+    )

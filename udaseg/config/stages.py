@@ -4,80 +4,147 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from udaseg.config.fields import AdaBN, Count, Fraction, HxW, Positive, Section, Share
+from udaseg.config.fields import (
+    AdaBN,
+    Count,
+    Fraction,
+    HxW,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    Precision,
+    Section,
+    Share,
+)
 
 
 class Stylize(Section):
-    beta: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.01
-    window: Literal["square", "rect"] = "square"
+    """How `stylize` gives source images the style of target images (FDA)."""
+
+    beta: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
+        0.01, description="Half the width of the swapped frequency window, as a fraction of the shorter image side."
+    )
+    window: Literal["square", "rect"] = Field(
+        "square", description="The shape of the frequency window: square, as in the published code, or rect."
+    )
 
 
 class Views(Section):
-    """How a trained network looks at an image: once, or at several scales and mirrored, with the scores averaged."""
+    """How a trained network looks at an image: once, or at several scales and mirrored, then averaged."""
 
-    batch: Count = 1
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    scales: Annotated[tuple[Annotated[float, Field(ge=0.1, le=10.0)], ...], Field(min_length=1)] = (1.0,)
-    flip: bool = False
-    average: Literal["logits", "probs"] = "logits"
+    batch: Count = Field(1, description="Images of one size that go through the network at a time.")
+    precision: Precision = Field("auto", description="The number format of the network: auto, fp32 or bf16.")
+    scales: Annotated[tuple[Annotated[float, Field(ge=0.1, le=10.0)], ...], Field(min_length=1)] = Field(
+        (1.0,), description="Average the network's output over these image scales: 0.9,1.0,1.2."
+    )
+    flip: bool = Field(False, description="Average the network's output with that of the mirrored image.")
+    average: Literal["logits", "probs"] = Field(
+        "logits", description="What is averaged over scales and mirrored images: logits or probs."
+    )
 
 
 class Predict(Views):
-    # Take batch norm's statistics from these images first: bn=train left it the source's. `stem`: those of the layer
-    # that images meet first. `first`: in the first round only, for later models were trained on the target too.
-    adabn: AdaBN | Literal["first"] = False
+    """How `predict` stores the logits of every target image."""
+
+    # adabn: which statistics batch norm uses
+    #   false  those of the model; after training with bn=train they are mainly the source's
+    #   true   those of the target images, in every layer
+    #   stem   those of the target images, in the first normalisation layer only
+    #   first  as true in round 1, as false after it: later models were trained on the target too
+    adabn: AdaBN | Literal["first"] = Field(
+        False, description="Estimate batch norm's statistics on the target images first: false, true, stem or first."
+    )
 
 
 class Prior(Section):
-    """Where in the image each class stands in the source; kernel and sigma are pixels of a 1024x2048 image."""
+    """Where in the image each class stands in the source."""
 
-    size: HxW | None = None  # of the labels it is for; that of the target's images when absent
-    stride: Count = 8  # a cell of the maps is so many pixels high and wide
-    kernel: Positive = 70.0
-    sigma: Positive | None = None  # a sixth of the kernel when absent
-    norm: Literal["mean", "sum", "max"] = "mean"
+    size: HxW | None = Field(
+        None, description="Height and width of the images that the prior is for; default: the target's size."
+    )
+    stride: Count = Field(8, description="The height and width of a cell of the prior's maps, in pixels.")
+    kernel: Positive = Field(70.0, description="The size of the smoothing Gaussian, in pixels of a 1024x2048 image.")
+    sigma: Positive | None = Field(
+        None,
+        description="The Gaussian's standard deviation, in the same pixels as its size; default: a sixth of that.",
+    )
+    norm: Literal["mean", "sum", "max"] = Field(
+        "mean", description="What is scaled to 1 in each map: its mean, sum or max."
+    )
 
 
 class Iast(Section):
     """Image-adaptive thresholds (IAST)."""
 
-    start: Share = 0.9
-    alpha: Fraction = 0.2  # the share to keep of a class whose threshold is 1
-    beta: Fraction = 0.9  # how much of the thresholds is left after an image
-    gamma: Annotated[float, Field(ge=0.0)] = 8.0  # how much less to keep of classes with low thresholds
+    start: Share = Field(0.9, description="The threshold of every class before the first image.")
+    alpha: Fraction = Field(0.2, description="The share of pixels to keep of a class whose threshold is 1.")
+    beta: Fraction = Field(0.9, description="The weight of the old thresholds when an image updates them.")
+    gamma: NonNegative = Field(8.0, description="How strongly the kept share falls for classes with low thresholds.")
 
 
 class Pseudolabel(Section):
-    policy: Literal["st", "cbst", "cbst-sp", "iast"] = "cbst"
-    p: Share = 0.2  # in round 1
-    p_step: Fraction = 0.05  # more in each further round
-    p_max: Share = 0.5  # up to here
-    stride: Count = 1  # of the pixels from which thresholds are estimated; the CBST authors use 4
-    iast: Iast = Iast()
+    """Which predictions become pseudo-labels."""
+
+    policy: Literal["st", "cbst", "cbst-sp", "iast"] = Field(
+        "cbst",
+        description="st: one threshold; cbst: one a class; cbst-sp: with a spatial prior; iast: moving ones.",
+    )
+    p: Share = Field(0.2, description="The share of pixels to keep of each class, in round 1.")
+    p_step: Fraction = Field(0.05, description="How much the kept share grows in each further round.")
+    p_max: Share = Field(0.5, description="The largest share of pixels to keep, in any round.")
+    # The CBST authors use 4.
+    stride: Count = Field(1, description="Estimate thresholds from every n-th pixel of a class.")
+    iast: Iast = Field(Iast(), description="The settings of the policy iast.")
 
 
 class Refine(Section):
-    spatial_prior: bool = False
-    prototypes: bool = False
-    first: Literal["prototypes", "spatial_prior"] = "prototypes"  # where both are chosen
-    pixels: Literal["labelled", "all"] = "labelled"  # on which the prototypes decide anew; ProDA: all
-    temperature: Positive = 1.0  # of the softmax over the distances to the prototypes
-    confidence: Fraction = 0.9  # of the spatial prior: pixels of a lower one lose their label
-    base0: Annotated[int, Field(ge=0)] = 50
-    base1: Annotated[int, Field(ge=0)] = 4950
-    scale_with_area: bool = False
+    """What is taken out of the pseudo-labels because it is likely wrong."""
+
+    spatial_prior: bool = Field(False, description="Remove labels of unsure pixels and of small components.")
+    prototypes: bool = Field(False, description="Choose the class of pixels again by the distance to prototypes.")
+    first: Literal["prototypes", "spatial_prior"] = Field(
+        "prototypes", description="Which of the two refinements comes first: prototypes or spatial_prior."
+    )
+    # ProDA decides on all pixels.
+    pixels: Literal["labelled", "all"] = Field(
+        "labelled", description="The pixels that prototypes decide on: labelled or all."
+    )
+    temperature: Positive = Field(1.0, description="The temperature of the softmax over distances to prototypes.")
+    confidence: Fraction = Field(0.9, description="Remove the labels of pixels with a lower confidence than this.")
+    base0: NonNegativeInt = Field(50, description="The pixels that a component of the rarest class must have.")
+    base1: NonNegativeInt = Field(
+        4950, description="The further pixels that a component of the most common class must have."
+    )
+    scale_with_area: bool = Field(
+        False, description="Scale the component sizes by the image area over 1280x760 pixels."
+    )
 
 
 class Prototypes(Section):
-    domain: Literal["source", "target", "both"] = "target"
+    """Over which images the mean features are taken."""
+
+    domain: Literal["source", "target", "both"] = Field(
+        "target", description="The domain whose features are averaged for each class: source, target or both."
+    )
 
 
 class Gmm(Section):
-    components: Count = 5
-    grid: HxW | None = None  # stride 8 of the source size when absent
-    iterations: Count = 100
-    compat: bool = False  # keep what is no measurement, and needles of variance 1e-6, as the published tables do
+    """The mixtures over column, row and inverse depth, one for each class of the source."""
+
+    components: Count = Field(5, description="Gaussians in the mixture of each class.")
+    grid: HxW | None = Field(
+        None, description="Rows and columns of the mixture's grid; default: the source size divided by 8."
+    )
+    iterations: Count = Field(100, description="The largest number of iterations of expectation maximisation.")
+    compat: bool = Field(
+        False,
+        description="Keep invalid depth values and variances down to 1e-6, as the published tables do.",
+    )
 
 
 class Evaluate(Views):
-    size: HxW | None = None  # images are seen at this size; the target's when absent
+    """How the model is evaluated on the labelled target images."""
+
+    size: HxW | None = Field(
+        None, description="Height and width at which the network sees the images; default: the target's size."
+    )

@@ -4,142 +4,239 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from udaseg.config.fields import AdaBN, BnMode, Count, Decay, Fraction, HxW, Positive, Section, Share
+from udaseg.config.fields import (
+    AdaBN,
+    BnMode,
+    Count,
+    Decay,
+    Fraction,
+    HxW,
+    NonNegative,
+    NonNegativeInt,
+    Positive,
+    Precision,
+    Section,
+    Share,
+)
 
 
 class Model(Section):
-    name: Literal["deeplab", "bisenet", "fpn"] = "deeplab"
-    backbone: Literal["resnet18", "resnet50", "resnet101"] = "resnet101"
-    weights: str = "imagenet"  # imagenet, none, or a file
-    bn: BnMode = "affine-frozen"
-    aspp: Annotated[tuple[Count, ...], Field(min_length=1)] = (6, 12, 18, 24)  # the dilations of deeplab's branches
-    color: Literal["rgb-imagenet", "bgr-mean", "rgb"] = "rgb-imagenet"
-    # How much the loss of classifiers on inner layers counts: that of a second one, on layer 3, which this adds to
-    # deeplab (AdaptSegNet, multi-level: 0.1) and fpn; those of the two that bisenet has anyway, each 1 when absent.
-    auxiliary: Positive | None = None
-    heads: tuple[Literal["depth", "density"], ...] = ()  # what it estimates beside the classes; `warmup` teaches it
+    """The network."""
+
+    name: Literal["deeplab", "bisenet", "fpn"] = Field(
+        "deeplab", description="The architecture of the network: deeplab, bisenet or fpn."
+    )
+    backbone: Literal["resnet18", "resnet50", "resnet101"] = Field(
+        "resnet101", description="The encoder of the network: resnet18, resnet50 or resnet101."
+    )
+    weights: str = Field("imagenet", description="The weights to start from: imagenet, none, or a file.")
+    bn: BnMode = Field(
+        "affine-frozen", description="Batch norm of the backbone in training: train, affine-frozen or frozen."
+    )
+    aspp: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        (6, 12, 18, 24), description="The dilations of the branches of deeplab's classifier (ASPP)."
+    )
+    color: Literal["rgb-imagenet", "bgr-mean", "rgb"] = Field(
+        "rgb-imagenet", description="How colours are normalised: rgb-imagenet, bgr-mean or rgb."
+    )
+    # deeplab and fpn gain a second classifier on layer 3 with it (AdaptSegNet, multi-level: 0.1). bisenet always has
+    # two inner classifiers, whose loss counts 1 without it.
+    auxiliary: Positive | None = Field(None, description="The weight of the loss of classifiers on inner layers.")
+    heads: tuple[Literal["depth", "density"], ...] = Field(
+        (), description="What the network estimates beside the classes: [], [depth] or [depth, density]."
+    )
 
     @field_validator("heads")
     @classmethod
-    def _known(cls, heads: tuple[str, ...]) -> tuple[str, ...]:
+    def _require_depth_before_density(cls, heads: tuple[str, ...]) -> tuple[str, ...]:
         if heads not in ((), ("depth",), ("depth", "density")):
             raise ValueError("expected [], [depth] or [depth, density]; the target's density follows from its depth")
         return heads
 
 
 class Augment(Section):
-    crop: HxW | None = None
-    scale: tuple[Positive, Positive] = (1.0, 1.0)  # random resize, uniform, before the crop
-    flip: Fraction = 0.5
-    jitter: Fraction = 0.0  # strength of brightness, contrast, saturation and hue changes
-    blur: Fraction = 0.0  # probability of a Gaussian blur
+    """The random changes of a training image."""
+
+    crop: HxW | None = Field(None, description="Height and width of random crops; default: whole images.")
+    scale: tuple[Positive, Positive] = Field(
+        (1.0, 1.0), description="The range of the random resize before the crop, drawn uniformly."
+    )
+    flip: Fraction = Field(0.5, description="The probability of mirroring an image.")
+    jitter: Fraction = Field(
+        0.0, description="The strength of random changes of brightness, contrast, saturation and hue."
+    )
+    blur: Fraction = Field(0.0, description="The probability of a Gaussian blur.")
 
 
 class Training(Section):
-    steps: Annotated[int, Field(ge=0)] = 100_000
-    batch: Count = 2
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: Positive = 2.5e-4
-    head_lr: Positive = 10.0  # the learning rate of the heads, times that of the backbone
-    momentum: Fraction = 0.9
-    weight_decay: Annotated[float, Field(ge=0.0)] = 5e-4
-    power: Annotated[float, Field(ge=0.0)] = 0.9  # poly decay
-    horizon: Count | None = None  # steps at which the poly decay reaches zero; `steps` when absent
-    warmup_steps: Annotated[int, Field(ge=0)] = 0  # linear rise of the learning rate
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    save_every: Count = 1000
-    log_every: Count = 50
-    augment: Augment = Augment()
-    # Batch norm's statistics for each domain by itself, while it trains; in the end those of the target's images.
-    # `stem`: in the layer that images meet first, where colour and contrast are, and in no other. `after`: those of
-    # the target's images in the end, in all layers, and of both domains together while it trains.
-    adabn: AdaBN | Literal["after"] = False
+    """What all trainings share."""
+
+    steps: NonNegativeInt = Field(100_000, description="Training steps.")
+    batch: Count = Field(2, description="Images of each domain in a training step.")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="The optimizer: sgd or adamw.")
+    lr: Positive = Field(2.5e-4, description="The learning rate of the backbone.")
+    head_lr: Positive = Field(10.0, description="The learning rate of the heads, as a multiple of the backbone's.")
+    momentum: Fraction = Field(0.9, description="The momentum of sgd.")
+    weight_decay: NonNegative = Field(5e-4, description="The weight decay of the optimizer.")
+    power: NonNegative = Field(0.9, description="The exponent of the polynomial decay of the learning rate.")
+    horizon: Count | None = Field(
+        None, description="The step at which the learning rate's decay reaches zero; default: the last step."
+    )
+    warmup_steps: NonNegativeInt = Field(0, description="Steps in which the learning rate rises linearly.")
+    precision: Precision = Field("auto", description="The number format of training: auto, fp32 or bf16.")
+    save_every: Count = Field(1000, description="Steps between two checkpoints.")
+    log_every: Count = Field(50, description="Steps between two lines of the training log.")
+    augment: Augment = Field(Augment(), description="The random changes of training images.")
+    # adabn: how batch norm treats the two domains
+    #   false  one set of statistics, of the mixed batch
+    #   true   statistics of its own for each domain, in every layer; the saved model has the target's
+    #   stem   as true, in the first normalisation layer only
+    #   after  mixed in training; replaced by the target's, in all layers, when training ends
+    adabn: AdaBN | Literal["after"] = Field(
+        False, description="Batch norm's statistics for each domain by itself: false, true, stem or after."
+    )
 
     @property
     def domain_specific_bn(self) -> AdaBN:
-        """The layers in which the domains have statistics of their own while it trains."""
+        """The layers in which each domain has statistics of its own during training."""
         return False if self.adabn == "after" else self.adabn
 
 
 class Warmup(Training):
-    source: Literal["source", "stylize"] = "source"
-    fda: Annotated[float, Field(gt=0.0, lt=0.5)] | None = None  # a target's style for each draw of the source: beta
-    entropy_weight: Positive | None = None  # of FDA's robust entropy penalty on the target
-    class_weights: bool = False  # weigh the source's cross-entropy by 1 / (C f), f the share of a class of C
-    class_balanced: bool = False  # draw source images class by class, the rare ones as often as the others (FADA)
+    """The first training, on the labelled source."""
+
+    source: Literal["source", "stylize"] = Field(
+        "source", description="The source images to train on: source, as they are, or stylize."
+    )
+    fda: Annotated[float, Field(gt=0.0, lt=0.5)] | None = Field(
+        None, description="Give each drawn source image a random target style, with this FDA beta; default: none."
+    )
+    entropy_weight: Positive | None = Field(
+        None, description="The weight of FDA's robust entropy penalty on the target; default: no penalty."
+    )
+    # The weight is 1 / (C f) for a class with the share f of the pixels.
+    class_weights: bool = Field(False, description="Weight the source's cross-entropy by the inverse class frequency.")
+    class_balanced: bool = Field(
+        False, description="Draw source images class by class, rare classes as often as others (FADA)."
+    )
 
 
 class Adversary(Section):
-    """What a discriminator is to find no difference in between the domains, while `warmup` trains."""
+    """The discriminator between the domains, and what it looks at while `warmup` trains."""
 
-    align: Literal["none", "output", "entropy", "fine-grained", "fused"] = "none"
-    loss: Literal["vanilla", "least-squares"] = "vanilla"
-    discriminator: Literal["full", "light"] = "full"  # of maps; `fine-grained` has its own
-    weight: Positive = 0.001  # of the adversarial term in what the network minimises
-    auxiliary: Positive | None = None  # the same on the first inner classifier (AdaptSegNet, multi-level: 0.0002)
-    lr: Positive = 1e-4  # of the discriminator, which learns by Adam
-    betas: tuple[Decay, Decay] = (0.9, 0.99)
+    align: Literal["none", "output", "entropy", "fine-grained", "fused"] = Field(
+        "none",
+        description="What a discriminator compares between the domains: none, output, entropy, fine-grained or fused.",
+    )
+    loss: Literal["vanilla", "least-squares"] = Field(
+        "vanilla", description="The adversarial loss: vanilla or least-squares."
+    )
+    discriminator: Literal["full", "light"] = Field(
+        "full", description="The discriminator of maps: full or light; fine-grained alignment has its own."
+    )
+    weight: Positive = Field(0.001, description="The weight of the adversarial loss in the network's loss.")
+    # AdaptSegNet, multi-level: 0.0002.
+    auxiliary: Positive | None = Field(
+        None, description="The weight of a second adversarial loss, on the first inner classifier; default: none."
+    )
+    lr: Positive = Field(1e-4, description="The learning rate of the discriminator, which Adam trains.")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="The two betas of the discriminator's Adam.")
 
 
 class Depth(Section):
-    """What the heads for depth and density learn while `warmup` trains (depth distribution)."""
+    """The losses of the heads for depth and density while `warmup` trains (depth distribution)."""
 
-    regression: Positive = 0.005  # the weight of the source's depth
-    balance: Positive = 0.01  # of the source's density
-    target_balance: Positive = 0.05  # of the target's density
-    mask_invalid: bool = True  # leave out depth that is no measurement; the published loss has it as 65536
+    regression: Positive = Field(0.005, description="The weight of the loss on the source's depth.")
+    balance: Positive = Field(0.01, description="The weight of the loss on the source's density.")
+    target_balance: Positive = Field(0.05, description="The weight of the loss on the target's density.")
+    # The published loss counts invalid depth as 65536.
+    mask_invalid: bool = Field(True, description="Leave pixels without a valid depth out of the loss.")
 
 
 class Strong(Section):
-    """How the student's view of the target differs from the teacher's, which is as `augment` leaves it."""
+    """How the student's view of the target differs from the teacher's."""
 
-    jitter: Fraction = 0.2  # as in `augment`
-    blur: Fraction = 0.5
+    jitter: Fraction = Field(0.2, description="The strength of the colour changes in the student's view of the target.")
+    blur: Fraction = Field(0.5, description="The probability of a blur in the student's view of the target.")
 
 
 class Online(Section):
-    """Labels of the target that are made anew at every step, from the teacher's view of it."""
+    """Target labels that are made anew at every step, from the teacher's view."""
 
-    # Whose scores decide: the teacher's, or those of the model that retraining starts from (ProDA).
-    scores: Literal["teacher", "initial"] = "teacher"
-    rectify: bool = False  # weigh them by the nearness of the teacher's features to prototypes that move with it
-    pixels: Literal["all", "labelled", "unlabelled"] = "all"  # by the labels there are, which count for the others
-    confidence: Fraction = 0.968
-    # Less confident labels: weigh all of an image's by the share of the confident ones (DACS), or ignore them.
-    unsure: Literal["weigh", "ignore"] = "weigh"
+    scores: Literal["teacher", "initial"] = Field(
+        "teacher", description="The model that labels online: the teacher, or the initial model of retraining (ProDA)."
+    )
+    rectify: bool = Field(False, description="Weight online labels by the distance to moving prototypes (ProDA).")
+    pixels: Literal["all", "labelled", "unlabelled"] = Field(
+        "all", description="The pixels to label online, by their stored labels: all, labelled or unlabelled."
+    )
+    confidence: Fraction = Field(0.968, description="The confidence from which an online label is sure.")
+    # weigh: the labels of an image count by its share of sure ones (DACS).
+    unsure: Literal["weigh", "ignore"] = Field(
+        "weigh", description="Unsure online labels: weigh all by the image's share of sure ones, or ignore them."
+    )
 
 
 class Retrain(Training):
-    source: Literal["source", "stylize", "none"] = "source"
-    labels: Literal["refine", "pseudolabel", "none"] = "refine"
-    init: Literal["warmup", "weights"] = "warmup"
-    target_weight: Positive = 1.0
-    lr_per_round: Positive = 1.0  # the learning rate of a round, times that of the round before
-    source_fraction: Share = 1.0  # of the source images, in round 1
-    source_fraction_step: Fraction = 0.0
-    source_fraction_max: Share = 1.0
-    regulariser: Literal["none", "mrkld", "mrent", "lrent"] = "none"
-    # What the regulariser is multiplied by; for lrent its alpha. When absent 0.01, for lrent 0.25. The 0.1 published
-    # for MRKLD was multiplied in twice and acted as 0.01.
-    effective_weight: Positive | None = None
-    mine: Fraction = 0.0  # how often a target crop is centred on a rare class; the CBST authors use 0.8
-    mine_below: Fraction = 1e-3  # rare is a class with a lower share of the predicted pixels
-    bn: BnMode | None = None  # of the backbone in this stage; the model's when absent
-    loss: Literal["cross-entropy", "symmetric"] = "cross-entropy"  # on the labels of the target
-    teacher: Fraction | None = None  # the momentum at which an average follows the student; published values 0.999
-    keep: Literal["student", "teacher"] = "student"  # which of the two becomes model.pt
-    strong: Strong | None = None
-    online: Online | None = None
-    classmix: bool = False  # paste half of the classes of a source image on each target image
-    consistency: Positive | None = None  # the weight of being as near to the prototypes in both views (ProDA: 10 / C)
-    temperature: Positive = 1.0  # of the softmax over the distances to the prototypes
-    prototype_momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9999
+    """The training on the source and on the pseudo-labelled target."""
+
+    source: Literal["source", "stylize", "none"] = Field(
+        "source", description="The source images to train on: source, as they are, stylize, or none."
+    )
+    labels: Literal["refine", "pseudolabel", "none"] = Field(
+        "refine", description="The stage whose pseudo-labels are learnt: refine, pseudolabel or none."
+    )
+    init: Literal["warmup", "weights"] = Field(
+        "warmup",
+        description="What retraining starts from: warmup, the model before it, or weights, those of model.weights.",
+    )
+    target_weight: Positive = Field(1.0, description="The weight of the loss on the target's labels.")
+    lr_per_round: Positive = Field(1.0, description="The factor of the learning rate from one round to the next.")
+    source_fraction: Share = Field(1.0, description="The share of source images to train on, in round 1.")
+    source_fraction_step: Fraction = Field(
+        0.0, description="How much the share of source images grows in each further round."
+    )
+    source_fraction_max: Share = Field(1.0, description="The largest share of source images, in any round.")
+    regulariser: Literal["none", "mrkld", "mrent", "lrent"] = Field(
+        "none", description="The confidence regulariser (CRST): none, mrkld, mrent or lrent."
+    )
+    # The 0.1 published for MRKLD was multiplied in twice and acted as 0.01.
+    effective_weight: Positive | None = Field(
+        None, description="The weight of the regulariser, or alpha of lrent; default: 0.01, and 0.25 for lrent."
+    )
+    # The CBST authors use 0.8.
+    mine: Fraction = Field(0.0, description="The probability of centring a target crop on a rare class.")
+    mine_below: Fraction = Field(1e-3, description="A class is rare with less than this share of the predicted pixels.")
+    bn: BnMode | None = Field(
+        None, description="Batch norm of the backbone in retraining: train, affine-frozen or frozen; default: model.bn."
+    )
+    loss: Literal["cross-entropy", "symmetric"] = Field(
+        "cross-entropy", description="The loss on the target's labels: cross-entropy or symmetric."
+    )
+    # Published values: 0.999.
+    teacher: Fraction | None = Field(
+        None, description="The momentum of a teacher, an average of the student over time; default: no teacher."
+    )
+    keep: Literal["student", "teacher"] = Field(
+        "student", description="Which of the two networks becomes model.pt: student or teacher."
+    )
+    strong: Strong | None = Field(None, description="Stronger random changes for the student's view of the target.")
+    online: Online | None = Field(None, description="Labels of the target that are made anew at every step.")
+    classmix: bool = Field(False, description="Paste half of the classes of a source image on each target image.")
+    # ProDA: 10 / C.
+    consistency: Positive | None = Field(
+        None, description="The weight of the loss for equal distances to prototypes in both views; default: none."
+    )
+    temperature: Positive = Field(
+        1.0, description="The temperature of the softmax over distances to moving prototypes."
+    )
+    prototype_momentum: Decay = Field(0.9999, description="The momentum of the moving prototypes.")
 
     @property
     def reads_labels(self) -> bool:
         """Whether stored labels count: not where all pixels are labelled online, and no crop is placed by them."""
-        anew = self.online is not None and self.online.pixels == "all" and not self.mine
-        return self.labels != "none" and not anew
+        all_online = self.online is not None and self.online.pixels == "all" and not self.mine
+        return self.labels != "none" and not all_online
 
     @property
     def moves_prototypes(self) -> bool:
@@ -148,12 +245,18 @@ class Retrain(Training):
 
 
 class Distill(Training):
-    """What a fresh student learns: the source, and what the finished model says of the target (ProDA)."""
+    """How a fresh student learns from the source and from the finished model (ProDA)."""
 
-    source: Literal["source", "stylize", "none"] = "source"
-    weights: str | None = None  # the student's first, as in `model`, whose they are when absent
-    confidence: Fraction = 0.95  # of the labels it is given; less confident pixels have none
-    flip: bool = True  # what the finished model says is the mean with what it says of the mirror image
-    target_weight: Positive = 1.0  # of these labels
-    soft_weight: Annotated[float, Field(ge=0.0)] = 1.0  # of the divergence from its probabilities, on all pixels
-    strong: Strong | None = None
+    source: Literal["source", "stylize", "none"] = Field(
+        "source", description="The source images to train on: source, as they are, stylize, or none."
+    )
+    weights: str | None = Field(
+        None, description="The weights the student starts from: imagenet, none, or a file; default: model.weights."
+    )
+    confidence: Fraction = Field(0.95, description="The confidence from which a pixel gets the teacher's label.")
+    flip: bool = Field(True, description="Average the teacher's output with that of the mirrored image.")
+    target_weight: Positive = Field(1.0, description="The weight of the loss on the teacher's labels.")
+    soft_weight: NonNegative = Field(
+        1.0, description="The weight of the divergence from the teacher's probabilities, over all pixels."
+    )
+    strong: Strong | None = Field(None, description="Stronger random changes for the student's view of the target.")

@@ -1,0 +1,60 @@
+"""The recipe: one frozen, checked description of an experiment, a section for each stage."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from udaseg.config.domains import Source, Target, Toytown
+from udaseg.config.fields import Count, Name, Section, Seed
+from udaseg.config.stages import Evaluate, Gmm, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize
+from udaseg.config.training import Adversary, Depth, Distill, Model, Retrain, Warmup
+
+
+class Recipe(Section):
+    """One experiment. The stages of `chain` run in order; each reads its own section and the shared ones."""
+
+    name: Name = Field(description="The name of the recipe, and of its run's directory.")
+    description: str = Field("", description="What the recipe is, in one sentence.")
+    scale: Literal["full", "toy"] = Field("full", description="full, or toy: the recipe's small twin on toytown.")
+    seed: Seed = Field(0, description="The seed of everything random.")
+    data: str = Field("data", description="The directory that holds the datasets.")
+    space: str | tuple[str, ...] = Field("cs19", description="The classes: a named class space, or a list of names.")
+    chain: tuple[str, ...] = Field((), description="The stages of the recipe, in order.")
+    ablation: dict[Name, Any] = Field(
+        default_factory=dict,
+        description="For each variant without an ingredient, the settings that change, or another recipe's name.",
+    )
+    rounds: Count = Field(
+        1, description="How often predict to retrain run, each time from the model of the round before."
+    )
+    toytown: Toytown | None = Field(None, description="How much of toytown to render where there is no data.")
+    source: Source = Field(Source(), description="The labelled, synthetic domain.")
+    target: Target = Field(Target(), description="The real domain.")
+    model: Model = Field(Model(), description="The network.")
+    pretrain: Warmup | None = Field(
+        None, description="A training on the source alone, from whose model the warm-up starts (FADA)."
+    )
+    warmup: Warmup = Field(Warmup(), description="The first training, on the labelled source.")
+    adversary: Adversary = Field(Adversary(), description="The discriminator between the domains.")
+    depth: Depth = Field(Depth(), description="The losses of the heads for depth and density.")
+    stylize: Stylize = Field(Stylize(), description="Source images in the style of the target.")
+    predict: Predict = Field(Predict(), description="The logits of the target images.")
+    prior: Prior = Field(Prior(), description="Where in the image each class stands in the source.")
+    pseudolabel: Pseudolabel = Field(Pseudolabel(), description="Which predictions become pseudo-labels.")
+    refine: Refine = Field(Refine(), description="What is taken out of the pseudo-labels.")
+    prototypes: Prototypes = Field(Prototypes(), description="The mean feature of every class.")
+    gmm: Gmm = Field(Gmm(), description="The mixtures over position and depth.")
+    retrain: Retrain = Field(Retrain(), description="The training on source and pseudo-labelled target.")
+    distill: Distill = Field(Distill(), description="The training of a fresh student by the finished model.")
+    evaluate: Evaluate = Field(Evaluate(), description="The evaluation on the labelled target images.")
+
+    @field_validator("ablation")
+    @classmethod
+    def _require_changes_or_recipes(cls, ablation: dict[str, Any]) -> dict[str, Any]:
+        ablation = {name: without for name, without in ablation.items() if without is not None}
+        for name, without in ablation.items():
+            if not isinstance(without, dict) and not (isinstance(without, str) and "/" not in without):
+                raise ValueError(
+                    f"{name} is {without!r}, expected what to change, {{retrain.mine: 0.0}}, or a recipe's name"
+                )
+        return ablation
