@@ -1,14 +1,15 @@
-"""The one error that users see."""
+"""The error that users see, and two functions that build its texts."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
 class UdasegError(Exception):
-    """Say what is wrong, where, what was expected and what was found; the hint says how to put it right.
+    """Report a user's error: `message` says what is wrong, and where; `hint` says how to correct it.
 
-    Everything a user can cause ends in this error and nothing else: the shell prints the message and the
-    hint without a traceback and exits with 1. A broken promise of our own code is an AssertionError.
+    The message names what was expected and what was found. The command line prints both without a traceback and
+    exits with code 1. Everything that a user can cause raises this error. A mistake in our own code raises
+    AssertionError instead.
     """
 
     def __init__(self, message: str, hint: str | None = None):
@@ -21,11 +22,14 @@ class UdasegError(Exception):
 
 
 def join_names(names: Sequence[str], shown: int = 5) -> str:
-    """List the first few of some names, and how many more there are."""
+    """Join the first `shown` names with commas, and add how many more there are: "a, b and 3 more"."""
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Begin a hint with what a mistyped word may have meant: "did you mean 'warmup'? ", or nothing."""
+    """Return "did you mean 'warmup'? " with the most similar known word, or "" where none is similar.
+
+    The text is the beginning of a hint; it ends with a space.
+    """
     close = get_close_matches(word, list(known), n=1)
     return f"did you mean {close[0]!r}? " if close else ""

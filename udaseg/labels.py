@@ -1,7 +1,7 @@
-"""Class spaces, the id codings of the datasets, and the 256-entry tables between them.
+"""Class spaces, the label codings of the datasets, and the 256-entry tables between them.
 
-A coding says which class an id on disk stands for; a space says which classes are trained and scored. Everything
-here is a plain table: whatever a table does not name is ignored.
+A coding names the class of each id in a label file. A space lists the classes that are trained and evaluated. All
+data here are plain tables; an id that a table does not name is ignored.
 """
 
 import colorsys
@@ -19,7 +19,7 @@ RGB = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ClassSpace:
-    """The classes that are trained and scored, in the order of their train ids, with a colour for each."""
+    """The classes that are trained and evaluated, in the order of their train ids, and the colour of each."""
 
     name: str
     classes: tuple[str, ...]
@@ -31,11 +31,14 @@ class ClassSpace:
 
 @dataclass(frozen=True)
 class Coding:
-    """What the ids of a label file stand for: the class of an id, and every id that may occur at all."""
+    """The meaning of the ids in a label file.
+
+    `classes` maps an id to the name of its class. `ids` holds every id that may occur, with or without a class.
+    """
 
     name: str
     classes: Mapping[int, str]
-    known: frozenset[int]
+    ids: frozenset[int]
 
 
 _CS19: dict[str, RGB] = {
@@ -73,8 +76,8 @@ _SMALL_STATIC = ("wall", "fence", "pole")
 
 
 def _space(name: str, colours: Mapping[str, RGB], without: Sequence[str] = ()) -> ClassSpace:
-    kept = {c: colour for c, colour in colours.items() if c not in without}
-    return ClassSpace(name, tuple(kept), tuple(kept.values()))
+    palette = {c: colour for c, colour in colours.items() if c not in without}
+    return ClassSpace(name, tuple(palette), tuple(palette.values()))
 
 
 SPACES: dict[str, ClassSpace] = {
@@ -172,23 +175,25 @@ _PUBLISHED: dict[tuple[str, str], dict[int, str]] = {
 
 
 def class_space(spec: str | Sequence[str]) -> ClassSpace:
-    """Return a named class space, or build one from class names in their order.
+    """Return the class space of this name, or build one from a list of class names in the order of their train ids.
 
-    Names of cs19 keep their Cityscapes colours; others get distinct ones. Raises UdasegError for an unknown space,
-    an empty list, a name given twice, or more than 254 names (255 is the ignored id, 254 marks unknown ids).
+    Classes of Cityscapes keep their colours; others get colours of their own, all different. Raises UdasegError for
+    an unknown name, an empty list, an empty or repeated class name, and more than 254 classes: 255 is the ignored id,
+    and 254 marks unknown ids.
     """
     if isinstance(spec, str):
         if spec not in SPACES:
-            known = f"{did_you_mean(spec, SPACES)}known: {', '.join(SPACES)}; or a list of names"
-            raise UdasegError(f"there is no class space {spec!r}", known)
+            hint = f"{did_you_mean(spec, SPACES)}known: {', '.join(SPACES)}; or a list of names"
+            raise UdasegError(f"there is no class space {spec!r}", hint)
         return SPACES[spec]
     names = tuple(spec)
-    wrong = [name for name in names if not isinstance(name, str) or not name.strip()]
-    twice = sorted({name for name in names if names.count(name) > 1 and name not in wrong})
-    if not names or wrong or twice or len(names) > 254:
-        found = f"empty names {wrong}" if wrong else f"given twice: {', '.join(twice)}" if twice else len(names)
+    empty = [name for name in names if not isinstance(name, str) or not name.strip()]
+    repeated = sorted({name for name in names if names.count(name) > 1 and name not in empty})
+    if not names or empty or repeated or len(names) > 254:
+        problem = f"empty names {empty}" if empty else f"repeated: {', '.join(repeated)}" if repeated else len(names)
         raise UdasegError(
-            f"a class space needs 1 to 254 different names, found: {found}", f"or name one: space={', '.join(SPACES)}"
+            f"a class space needs 1 to 254 different names, found: {problem}",
+            f"or use a known space: {', '.join(SPACES)}",
         )
     for space in (SPACES["cs19"], SPACES["syn16"], SPACES["syn13"]):
         if names == space.classes:
@@ -196,10 +201,10 @@ def class_space(spec: str | Sequence[str]) -> ClassSpace:
     return ClassSpace("custom", names, _colours(names))
 
 
-def table(coding: str | Coding, space: ClassSpace) -> np.ndarray:
-    """Tabulate the train id of every id of a coding: uint8 [256], read-only, 255 where an id has no class.
+def train_id_table(coding: str | Coding, space: ClassSpace) -> np.ndarray:
+    """Build the table from the ids of a coding to train ids: uint8 [256], read-only, 255 for ids without a class.
 
-    Raises UdasegError for an unknown coding, and for a class of the space that the coding has no id for.
+    Raises UdasegError for an unknown coding, and for a class of the space that has no id in the coding.
     """
     coding = find_coding(coding)
     ids = train_ids(coding, space)
@@ -208,11 +213,14 @@ def table(coding: str | Coding, space: ClassSpace) -> np.ndarray:
         raise UdasegError(
             f"labels in the coding {coding.name!r} have no class {', '.join(map(repr, missing))}", f"they have: {known}"
         )
-    return fill(ids)
+    return lookup_table(ids)
 
 
 def find_coding(coding: str | Coding) -> Coding:
-    """Look a coding up by its name; raises UdasegError with the known names."""
+    """Return the coding of this name; a Coding is returned as it is.
+
+    Raises UdasegError for an unknown name.
+    """
     if isinstance(coding, Coding):
         return coding
     if coding not in CODINGS:
@@ -221,7 +229,10 @@ def find_coding(coding: str | Coding) -> Coding:
 
 
 def train_ids(coding: Coding, space: ClassSpace) -> dict[int, int]:
-    """Map the ids of a coding to the positions of their classes in a space; ids without a class are left out."""
+    """Map the ids of a coding to train ids, the positions of their classes in a space.
+
+    Ids whose class is not in the space are left out. Where a paper published its own table, that table is used.
+    """
     position = {name: i for i, name in enumerate(space.classes)}
     names = _PUBLISHED.get((coding.name, space.name), coding.classes)
     if space.name.startswith("grp7-"):
@@ -229,35 +240,22 @@ def train_ids(coding: Coding, space: ClassSpace) -> dict[int, int]:
     return {i: position[name] for i, name in names.items() if name in position}
 
 
-def fill(ids: Mapping[int, int]) -> np.ndarray:
-    """Write a mapping of ids into a read-only uint8 [256] that is 255 everywhere else."""
-    values = np.full(256, IGNORE, np.uint8)
-    values[list(ids)] = list(ids.values())
-    values.setflags(write=False)
-    return values
-
-
-def positions(space: ClassSpace, names: Sequence[str]) -> tuple[int, ...]:
-    """Find classes by name: their train ids in a space. Raises UdasegError for a class the space does not have."""
-    if missing := [name for name in names if name not in space.classes]:
-        raise UdasegError(f"class space {space.name} has no {', '.join(missing)}", f"it has {', '.join(space.classes)}")
-    return tuple(space.classes.index(name) for name in names)
-
-
-def subset_means(space: ClassSpace) -> dict[str, tuple[int, ...]]:
-    """List the train ids of the 16 and 13 classes of SYNTHIA's sub-means, for those a space holds entirely."""
-    subsets = {"miou16": SPACES["syn16"], "miou13": SPACES["syn13"]}
-    return {key: positions(space, s.classes) for key, s in subsets.items() if set(s.classes) <= set(space.classes)}
+def lookup_table(ids: Mapping[int, int]) -> np.ndarray:
+    """Turn a mapping of ids into a lookup table: uint8 [256], read-only, 255 for all other ids."""
+    table = np.full(256, IGNORE, np.uint8)
+    table[list(ids)] = list(ids.values())
+    table.setflags(write=False)
+    return table
 
 
 def flat_palette(space: ClassSpace) -> list[int]:
-    """Lay the colours out for a palette PNG: 256 * 3 values, black for the ignored and the unused ids."""
+    """Return the palette of a PNG: 256 * 3 values (red, green, blue), black for ignored and unused ids."""
     values = [value for colour in space.palette for value in colour]
     return values + [0] * (768 - len(values))
 
 
 def _colours(names: tuple[str, ...]) -> tuple[RGB, ...]:
-    taken = {_CS19[name] for name in names if name in _CS19} | {(0, 0, 0)}
+    used = {_CS19[name] for name in names if name in _CS19} | {(0, 0, 0)}
     colours, step = [], 0
     for name in names:
         colour = _CS19.get(name)
@@ -266,13 +264,13 @@ def _colours(names: tuple[str, ...]) -> tuple[RGB, ...]:
             rgb = colorsys.hsv_to_rgb(step * 0.618034 % 1.0, 0.55 + 0.15 * (step % 4), 0.95 - 0.2 * (step % 3))
             step += 1
             generated = (round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255))
-            colour = generated if generated not in taken else None
-        taken.add(colour)
+            colour = generated if generated not in used else None
+        used.add(colour)
         colours.append(colour)
     return tuple(colours)
 
 
 def count_ids(values: np.ndarray) -> np.ndarray:
-    """Count the values of a uint8 array [H, W]: int64 [256]."""
+    """Count how often each value occurs in a uint8 array [H, W]: int64 [256]."""
     # Pillow counts bytes as they are; NumPy's bincount would first widen each to eight.
     return np.array(Image.fromarray(values).histogram(), np.int64)

@@ -1,4 +1,4 @@
-"""The share of each process, and sums that do not depend on how many there are."""
+"""Shards of the processes, and blocks that do not depend on the number of processes."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from udaseg.parallel import processes
 
 
-def test_one_process_has_everything(monkeypatch):
+def test_a_single_process_gets_everything(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert (processes.rank(), processes.count(), processes.is_first()) == (0, 1, True)
     assert processes.shard("abc", 2) == list("abc")
@@ -17,37 +17,37 @@ def test_one_process_has_everything(monkeypatch):
 
 
 @pytest.mark.parametrize(("items", "count", "block"), [(0, 2, 1), (1, 3, 1), (7, 2, 1), (7, 2, 4), (10, 3, 2)])
-def test_every_item_belongs_to_one_process(monkeypatch, items, count, block):
+def test_shards_hold_every_item_once_and_keep_blocks_whole(monkeypatch, items, count, block):
     monkeypatch.setenv("WORLD_SIZE", str(count))
     shares = []
     for rank in range(count):
         monkeypatch.setenv("RANK", str(rank))
         shares.append(processes.shard(range(items), block))
     assert sorted(item for share in shares for item in share) == list(range(items))
-    whole = [set(range(start, min(start + block, items))) for start in range(0, items, block)]
-    assert all(any(run <= set(share) for share in shares) for run in whole)
+    expected_blocks = [set(range(start, min(start + block, items))) for start in range(0, items, block)]
+    assert all(any(block_items <= set(share) for share in shares) for block_items in expected_blocks)
 
 
-@pytest.mark.parametrize(("items", "least"), [(0, 4), (1, 4), (9, 4), (100, 1), (3000, 4)])
-def test_blocks_cover_all_in_order(items, least):
-    blocks = processes.blocks(items, least)
+@pytest.mark.parametrize(("items", "min_size"), [(0, 4), (1, 4), (9, 4), (100, 1), (3000, 4)])
+def test_blocks_cover_all_items_in_order(items, min_size):
+    blocks = processes.blocks(items, min_size)
     assert [item for block in blocks for item in block] == list(range(items))
-    assert len(blocks) <= processes.BLOCKS
-    assert len(blocks) == 1 or min(map(len, blocks)) >= least
+    assert len(blocks) <= processes.MAX_BLOCKS
+    assert len(blocks) == 1 or min(map(len, blocks)) >= min_size
 
 
 @pytest.mark.parametrize(("items", "count"), [(2, 2), (3, 2), (7, 3), (4, 1)])
-def test_parts_lie_side_by_side_and_are_of_one_size_or_one_less(monkeypatch, items, count):
+def test_contiguous_shards_cover_all_items_and_differ_by_at_most_one(monkeypatch, items, count):
     monkeypatch.setenv("WORLD_SIZE", str(count))
     parts = []
     for rank in range(count):
         monkeypatch.setenv("RANK", str(rank))
-        parts.append(processes.part_of(items))
+        parts.append(processes.contiguous_shard(items))
     assert [item for part in parts for item in part] == list(range(items))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
-def test_what_one_does_alone_is_not_shared(monkeypatch):
+def test_a_single_process_block_is_not_shared(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
     with processes.single_process(), processes.data_parallel():

@@ -3,7 +3,7 @@ import pytest
 from udaseg.parallel.threads import map_in_order, with_progress
 
 
-def test_results_come_in_order_and_few_are_under_way():
+def test_results_come_in_order_and_few_items_are_started_ahead():
     started = []
 
     def work(i):
@@ -17,7 +17,7 @@ def test_results_come_in_order_and_few_are_under_way():
     assert list(map_in_order(work, range(50))) == list(range(50))
 
 
-def test_the_first_error_ends_it():
+def test_the_first_error_is_raised():
     def work(i):
         if i == 5:
             raise ValueError(i)
@@ -29,7 +29,7 @@ def test_the_first_error_ends_it():
         next(results)
 
 
-def test_progress_is_told_of_every_result():
-    told = []
-    assert list(with_progress("abc", 3, lambda done, total: told.append((done, total)))) == ["a", "b", "c"]
-    assert told == [(1, 3), (2, 3), (3, 3)]
+def test_progress_is_called_for_every_result():
+    calls = []
+    assert list(with_progress("abc", 3, lambda done, total: calls.append((done, total)))) == ["a", "b", "c"]
+    assert calls == [(1, 3), (2, 3), (3, 3)]

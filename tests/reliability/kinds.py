@@ -174,7 +174,7 @@ def _text(name: str, text: str) -> Callable[[Path], Path]:
 
 def _classes(path: Path) -> Any:
     space, coding = folder.read_classes(path.parent)
-    return space.classes, space.palette, sorted(coding.classes.items()), sorted(coding.known)
+    return space.classes, space.palette, sorted(coding.classes.items()), sorted(coding.ids)
 
 
 def _animation(place: Path) -> Path:

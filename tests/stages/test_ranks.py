@@ -79,8 +79,8 @@ def test_a_process_that_dies_takes_the_other_down_with_a_word(workspace, udaseg,
     alive, dead = both([SEVERAL, one], [KILLING, "*.part", "0", *one.split(), "--recipe", "tiny.yaml"])
     assert dead[0] == -9
     assert alive[0] == 1
-    assert "error (process 1 of 2): process 1 of 2 has lost the others" in alive[1]
-    assert "one of them has ended" in alive[1]
+    assert "error (process 1 of 2): process 1 of 2 lost the connection to the others" in alive[1]
+    assert "one of them ended" in alive[1]
     assert "Traceback" not in alive[1]
     assert not Path("runs/tiny/predict/manifest.json").exists()
     assert udaseg("predict --set predict.batch=1").code == 0
@@ -116,5 +116,5 @@ def test_a_training_process_that_dies_takes_the_other_down_with_a_word(workspace
     dead, alive = both([KILLING, "*state.pt", "0", *WARMUP.split(), "--recipe", "tiny.yaml"], [SEVERAL, WARMUP])
     assert dead[0] == -9
     assert alive[0] == 1
-    assert "error (process 2 of 2): process 2 of 2 has lost the others" in alive[1]
+    assert "error (process 2 of 2): process 2 of 2 lost the connection to the others" in alive[1]
     assert "Traceback" not in alive[1]

@@ -117,8 +117,8 @@ def by_two(monkeypatch):
         return function(rank)
 
     def run(function):
-        monkeypatch.setitem(processes._now, "learning", True)
-        monkeypatch.setattr(processes, "_reduced", reduced)
+        monkeypatch.setitem(processes._mode, "data_parallel", True)
+        monkeypatch.setattr(processes, "_all_reduce", reduced)
         with ThreadPoolExecutor(2) as threads:
             found = list(threads.map(work, [function] * 2, range(2)))
         monkeypatch.undo()

@@ -149,7 +149,7 @@ class Batches(Dataset):
 
     def __init__(self, streams: list[Stream], seed: int):
         self._streams, self._seed = streams, seed
-        self._parts = [processes.part_of(stream.batch) for stream in streams]
+        self._parts = [processes.contiguous_shard(stream.batch) for stream in streams]
 
     def __getitem__(self, step: int) -> Batch:
         batch = Batch()

@@ -158,7 +158,7 @@ def _look(stem: str, split: _Listed, root: Path) -> _Seen:
                 severity = "note" if split.labels.fit else "error"
                 found = f"{label.name}: {values.shape[0]}x{values.shape[1]}, its image {size[0]}x{size[1]}"
                 seen.append((severity, "labels of another size than their image", found))
-            if unknown := sorted(set(np.flatnonzero(ids).tolist()) - split.labels.coding.known):
+            if unknown := sorted(set(np.flatnonzero(ids).tolist()) - split.labels.coding.ids):
                 seen.append(("error", f"ids unknown to {split.labels.coding.name}", f"{label.name}: {unknown}"))
             if not _classes(split.labels.coding, ids).any():
                 seen.append(("warning", "labels in which every pixel is ignored", label.name))

@@ -1,1 +1,1 @@
-"""Work in parallel: threads in one process, and several processes of torchrun."""
+"""Parallel work: threads within one process, and several processes started by torchrun."""

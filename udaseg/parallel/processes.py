@@ -1,7 +1,8 @@
-"""Several processes that share the work of a stage: torchrun says how many there are, and which one this is.
+"""Functions for the processes that torchrun starts for one stage: shards, reductions and broadcasts.
 
-With one process, as without torchrun, everything here leaves things as they are. Numbers travel by gloo, between
-machines too, and files by the file system, which all processes share.
+torchrun sets the rank and the number of processes in environment variables. With a single process, all functions
+return their input unchanged. Arrays are exchanged through gloo, also between machines. Files are exchanged through
+the file system, so all processes need access to the same one.
 """
 
 import json
@@ -20,104 +21,114 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Item = TypeVar("Item")
-BLOCKS = 64
-PATIENCE = timedelta(days=7)  # with a process that works: gloo notices at once that one has ended
-STEP = timedelta(minutes=30)  # the same within a step of training: NCCL notices nothing, and gives up after that time
-_now = {"alone": False, "learning": False}  # plain values: PyTorch asks in threads of its own
+MAX_BLOCKS = 64
+GLOO_TIMEOUT = timedelta(days=7)  # a long wait is normal work; gloo reports a process that has ended at once
+NCCL_TIMEOUT = timedelta(minutes=30)  # within one training step; NCCL does not report a process that has ended
+# Plain values, not context variables: PyTorch runs the backward pass in threads of its own.
+_mode = {"single_process": False, "data_parallel": False}
 
 
 def rank() -> int:
-    """Say which of the processes this is, from 0."""
+    """Return the rank of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def count() -> int:
-    """Say how many processes there are that share the work."""
-    return 1 if _now["alone"] else int(os.environ.get("WORLD_SIZE", "1"))
+    """Return how many processes share the work."""
+    return 1 if _mode["single_process"] else int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_first() -> bool:
-    """Tell whether this is the process that writes what there is one of, and speaks."""
+    """Return whether this is the first process, the only one that prints and writes shared files."""
     return rank() == 0
 
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """Let this process work as if there were no others: they wait."""
-    with _being("alone", True):
+    """Make this process work as if it were the only one inside this block; the others wait."""
+    with _set_mode("single_process", True):
         yield
 
 
 @contextmanager
 def data_parallel() -> Iterator[None]:
-    """Let `added` and `highest` look at all processes: they take the same steps on parts of the same batches."""
-    with _being("learning", count() > 1):
+    """Make all_reduce_sum and all_reduce_max reduce over all processes inside this block (data-parallel training)."""
+    with _set_mode("data_parallel", count() > 1):
         yield
 
 
 @contextmanager
-def _being(name: str, value: bool) -> Iterator[None]:
-    before = _now[name]
-    _now[name] = value
+def _set_mode(name: str, value: bool) -> Iterator[None]:
+    before = _mode[name]
+    _mode[name] = value
     try:
         yield
     finally:
-        _now[name] = before
+        _mode[name] = before
 
 
 def is_data_parallel() -> bool:
-    """Tell whether this process learns together with others."""
-    return _now["learning"]
+    """Return whether this process trains one model together with others."""
+    return _mode["data_parallel"]
 
 
-def part_of(items: int) -> range:
-    """Give this process's part of range(items), in one piece; the parts of all differ by one item at most."""
+def contiguous_shard(items: int) -> range:
+    """Return this process's contiguous part of range(items); the sizes of all parts differ by at most one."""
     return range(items * rank() // count(), items * (rank() + 1) // count()) if count() > 1 else range(items)
 
 
 def all_reduce_sum(tensor: "Tensor") -> "Tensor":
-    """Give the sum of a tensor over the processes that learn together, without a gradient; itself if there is one."""
-    return _reduced(tensor, "SUM")
+    """Sum a tensor over all processes of a data-parallel training; return it unchanged in any other case.
+
+    The sum is a new tensor without a gradient.
+    """
+    return _all_reduce(tensor, "SUM")
 
 
 def all_reduce_max(tensor: "Tensor") -> "Tensor":
-    """Give the maximum of a tensor over the processes that learn together, likewise."""
-    return _reduced(tensor, "MAX")
+    """Take the elementwise maximum of a tensor over all processes of a data-parallel training.
+
+    Returns a new tensor without a gradient, or the tensor unchanged outside data-parallel training.
+    """
+    return _all_reduce(tensor, "MAX")
 
 
-def _reduced(tensor: "Tensor", how: str) -> "Tensor":
+def _all_reduce(tensor: "Tensor", operation: str) -> "Tensor":
     if not is_data_parallel():
         return tensor
     import torch
 
-    whole = tensor.detach().clone(memory_format=torch.contiguous_format)
+    result = tensor.detach().clone(memory_format=torch.contiguous_format)
 
-    def reduce(group: Any) -> None:
-        among = _of_devices() if whole.is_cuda else None
-        group.all_reduce(whole, getattr(group.ReduceOp, how), group=among)
+    def reduce(dist: Any) -> None:
+        group = _nccl_group() if result.is_cuda else None
+        dist.all_reduce(result, getattr(dist.ReduceOp, operation), group=group)
 
-    _together(reduce)
-    return whole
+    _communicate(reduce)
+    return result
 
 
 def shard(items: Sequence[Item], block: int = 1) -> list[Item]:
-    """Choose this process's share: of the runs of `block` items, every one whose turn it is."""
+    """Return this process's shard: blocks of `block` consecutive items, dealt to the processes in turn."""
     return [item for i, item in enumerate(items) if i // block % count() == rank()]
 
 
-def blocks(items: int, least: int) -> list[range]:
-    """Cut range(items) into at most 64 runs of `least` or more, the same for any number of processes.
+def blocks(items: int, min_size: int) -> list[range]:
+    """Cut range(items) into at most 64 blocks of at least `min_size`, the same for any number of processes.
 
-    Sums of fractions depend on their order: summed run by run, and then over the runs, they do not depend on who
-    summed which.
+    A sum of floating-point numbers depends on their order. A sum within each block, then over the blocks, is the
+    same whichever process sums which block.
     """
-    number = max(1, min(BLOCKS, items // max(1, least)))
+    number = max(1, min(MAX_BLOCKS, items // max(1, min_size)))
     edges = [items * i // number for i in range(number + 1)]
     return [range(start, end) for start, end in pairwise(edges)]
 
 
 def sum_of_all(array: "np.ndarray") -> "np.ndarray":
-    """Add up the arrays of all processes, of one shape; unsigned integers may not exceed the signed ones."""
+    """Return the elementwise sum of an array over all processes; shape and dtype must be the same in all.
+
+    Unsigned integers are summed as signed ones of the same width, so sums must stay in the signed range.
+    """
     if count() == 1:
         return array
     import numpy as np
@@ -126,12 +137,12 @@ def sum_of_all(array: "np.ndarray") -> "np.ndarray":
     array = np.ascontiguousarray(array)
     signed = array.view(f"i{array.itemsize}") if array.dtype.kind == "u" else array
     tensor = torch.from_numpy(signed.copy())
-    _together(lambda group: group.all_reduce(tensor))
+    _communicate(lambda dist: dist.all_reduce(tensor))
     return tensor.numpy().view(array.dtype)
 
 
 def broadcast(function: Callable[[], Any]) -> Any:
-    """Let the first process work something out, a JSON value, and give it to all."""
+    """Call the function in the first process only, and return its result, a JSON value, in all processes."""
     value = function() if is_first() else None
     if count() == 1:
         return value
@@ -141,48 +152,48 @@ def broadcast(function: Callable[[], Any]) -> Any:
     data = json.dumps(value).encode()
     length = int(sum_of_all(np.array([len(data) if is_first() else 0], np.int64))[0])
     tensor = torch.from_numpy(np.frombuffer(data.ljust(length) if is_first() else bytes(length), np.uint8).copy())
-    _together(lambda group: group.broadcast(tensor, 0))
+    _communicate(lambda dist: dist.broadcast(tensor, 0))
     return json.loads(tensor.numpy().tobytes())
 
 
 def broadcast_and_wait(value: Any) -> Any:
-    """Give all processes a JSON value of the first one, when all have asked for it."""
-    found = broadcast(lambda: value)
+    """Return the first process's `value`, a JSON value, in all processes, once all of them have received it."""
+    first_value = broadcast(lambda: value)
     barrier()
-    return found
+    return first_value
 
 
 def barrier() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have reached this call."""
     if count() > 1:
-        _together(lambda group: group.barrier())
+        _communicate(lambda dist: dist.barrier())
 
 
-def _together(function: Callable[[Any], None]) -> None:
+def _communicate(function: Callable[[Any], None]) -> None:
     try:
-        function(_group())
+        function(_open_distributed())
     except RuntimeError as error:
         raise UdasegError(
-            f"process {rank() + 1} of {count()} has lost the others: {str(error).splitlines()[0][:200]}",
-            "one of them has ended, and says above why; the same command continues",
+            f"process {rank() + 1} of {count()} lost the connection to the others: {str(error).splitlines()[0][:200]}",
+            "one of them ended; its error is printed above. Run the same command again to continue",
         ) from error
 
 
 @cache
-def _group() -> Any:
+def _open_distributed() -> Any:
     import torch.distributed
 
-    torch.distributed.init_process_group("gloo", timeout=PATIENCE)
+    torch.distributed.init_process_group("gloo", timeout=GLOO_TIMEOUT)
     return torch.distributed
 
 
 @cache
-def _of_devices() -> Any:
-    """Open NCCL between the GPUs, where each process has one of its own; None, which is gloo, where some share."""
+def _nccl_group() -> Any:
+    """Open the NCCL group of all GPUs; None, which means gloo, where processes share a GPU."""
     import numpy as np
     import torch
 
-    own = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if sum_of_all(np.array([own], np.int64))[0] < count():
+    has_gpu_each = torch.cuda.device_count() >= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if sum_of_all(np.array([has_gpu_each], np.int64))[0] < count():
         return None
-    return _group().new_group(backend="nccl", timeout=STEP)
+    return _open_distributed().new_group(backend="nccl", timeout=NCCL_TIMEOUT)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from udaseg.data.images import png
 from udaseg.io.files import atomic, write_json
-from udaseg.labels import CODINGS, class_space, table
+from udaseg.labels import CODINGS, class_space, train_id_table
 
 from .render import SKY_CM, Frame
 
@@ -76,7 +76,7 @@ def _save(path: Path, image: Image.Image) -> None:
 def _palette() -> list[int]:
     space = class_space("cs19")
     colors = np.zeros((256, 3), np.uint8)
-    train = table("cityscapes", space)
+    train = train_id_table("cityscapes", space)
     named = train < len(space)
     colors[named] = np.array(space.palette, np.uint8)[train[named]]
     return colors.ravel().tolist()

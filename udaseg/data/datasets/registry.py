@@ -9,7 +9,7 @@ from udaseg.data.datasets import bdd100k, cityscapes, crosscity, folder, gta5, m
 from udaseg.data.datasets.lists import choose
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.labels import IGNORE, ClassSpace, Coding, fill, table, train_ids
+from udaseg.labels import IGNORE, ClassSpace, Coding, lookup_table, train_id_table, train_ids
 
 DATASETS = {
     "gta5": gta5,
@@ -67,10 +67,10 @@ def open_labelled(
     own = dataset == "folder" and coding is None and bool(ids)
     if own:  # one's own data need not have every class of the space; what it lacks is said
         notes += _differences(found.coding, space)
-    lookup = fill(ids) if own else table(found.coding, space)
+    lookup = lookup_table(ids) if own else train_id_table(found.coding, space)
     records = tuple(Labelled(s, p, found.files[s], found.depth.get(s)) for s, p in list(files.items())[:limit])
     known = np.zeros(256, bool)
-    known[list(found.coding.known)] = True
+    known[list(found.coding.ids)] = True
     known.setflags(write=False)
     coded = found.coding.name, lookup, known
     return LabelledSet(dataset, root, split, space, records, *coded, tuple(notes), found.fit, found.read_depth)
