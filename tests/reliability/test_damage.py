@@ -8,7 +8,8 @@ import torch
 from udaseg.data.datasets import folder
 from udaseg.data.images import loose
 from udaseg.errors import UdasegError
-from udaseg.io.files import read_json, read_log
+from udaseg.io.documents.lines import read_log
+from udaseg.io.files import read_json
 from udaseg.models import tensorfile
 from udaseg.pipeline import artifacts
 from udaseg.pipeline.artifacts import Job
@@ -53,18 +54,22 @@ def test_json_that_no_program_would_write_is_refused(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"step": 1.5}', b'{"step": 3, "loss": "x"}', b'{"loss": 1}', b"7", b"\xff\xfe", b"{"]
-)
+    "line",
+    [
+        b'{"step": 1.5, "loss": 1, "lr": 0.1}', b'{"step": 3, "loss": "x", "lr": 0.1}', b'{"loss": 1, "lr": 0.1}',
+        b'{"step": 3}', b"7", b"\xff\xfe", b"{",
+    ],
+)  # fmt: skip
 def test_a_line_of_a_log_that_is_none_is_named(tmp_path, line):
     path = tmp_path / "log.jsonl"
-    path.write_bytes(b'{"step": 1, "loss": 2.0}\n' + line + b"\n")
+    path.write_bytes(b'{"step": 1, "loss": 2.0, "lr": 0.1}\n' + line + b"\n")
     with pytest.raises(UdasegError, match=r"log\.jsonl, line 2"):
         read_log(path, "again")
 
 
 def test_a_resumed_log_loses_what_was_cut_off_and_what_comes_again(tmp_path):
     path = tmp_path / "log.jsonl"
-    lines = [json.dumps({"step": step, "loss": 0.1 * step}) for step in (1, 2, 3)]
+    lines = [json.dumps({"step": step, "loss": 0.1 * step, "lr": 0.1}) for step in (1, 2, 3)]
     path.write_text("\n".join(lines) + '\n{"step": 4, "lo')
     state.Log(path, 2)
     assert path.read_text() == "\n".join(lines[:2]) + "\n"

@@ -51,10 +51,10 @@ def test_a_training_is_followed_and_what_was_taken_back_is_gone(run, tmp_path):
     written.update()
     assert written.update() == 0
     with (folder / "log.jsonl").open("a") as file:
-        file.write(json.dumps({"step": 30, "loss": 0.25}) + "\n")
-    assert written.update() == 1
+        file.write(json.dumps({"step": 30, "loss": 0.25, "lr": 0.1}) + "\n")
+    assert written.update() == 2  # the loss and the learning rate
     lines = (folder / "log.jsonl").read_text().splitlines()
-    (folder / "log.jsonl").write_text(lines[0] + "\n" + json.dumps({"step": 10, "loss": 0.125}) + "\n")
+    (folder / "log.jsonl").write_text(lines[0] + "\n" + json.dumps({"step": 10, "loss": 0.125, "lr": 0.1}) + "\n")
     written.update()
     written.close()
     assert read(tmp_path / "events/warmup")["loss"][10] == 0.125

@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_leaves_a_gap_and_a_word(fake_run):
     run = fake_run()
     folder = run.training("warmup")
     values = [3.0, 2.0, None, 1.5, 1.4]
-    lines = [json.dumps({"step": i, "loss": value}) for i, value in enumerate(values)]
+    lines = [json.dumps({"step": i, "loss": value, "lr": 0.1}) for i, value in enumerate(values)]
     lines[2] = lines[2].replace("null", "NaN")
     (folder / "log.jsonl").write_text("\n".join(lines) + "\n")
     html = render(collect(run.root))
@@ -129,7 +129,7 @@ def test_a_loss_that_is_not_finite_leaves_a_gap_and_a_word(fake_run):
 
 def test_a_log_of_nothing_finite_is_no_crash(fake_run):
     run = fake_run()
-    (run.training("warmup") / "log.jsonl").write_text('{"step": 1, "loss": NaN}\n')
+    (run.training("warmup") / "log.jsonl").write_text('{"step": 1, "loss": NaN, "lr": 0.1}\n')
     assert "not finite at step 1" in render(collect(run.root))
 
 

@@ -61,7 +61,7 @@ def test_a_start_that_was_aligned_already_is_said(fake, tmp_path):
 def test_the_accuracy_of_each_discriminator_has_a_chart_of_its_own(fake, tmp_path):
     folder = fake.training("warmup", source="data/gta5", target="data/cityscapes")
     names = ("discriminator_accuracy", "discriminator_accuracy_aux1")
-    lines = [{"step": s, "loss": 1.0, names[0]: 0.5 + s / 400, names[1]: 0.75} for s in range(0, 201, 10)]
+    lines = [{"step": s, "loss": 1.0, names[0]: 0.5 + s / 400, names[1]: 0.75, "lr": 0.1} for s in range(0, 201, 10)]
     (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     page = write(fake.root, tmp_path / "page.html").read_text()
     assert "discriminator_accuracy, last 1<" in page

@@ -360,7 +360,7 @@ def test_entropy_and_restyled_source_need_no_adversary(tmp_path):
 
 def written(tmp_path, accuracies, every=50):
     path = tmp_path / "log.jsonl"
-    lines = [{"step": every * (i + 1), ACCURACY: value} for i, value in enumerate(accuracies)]
+    lines = [{"step": every * (i + 1), ACCURACY: value, "loss": 1.0, "lr": 0.1} for i, value in enumerate(accuracies)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
@@ -375,7 +375,7 @@ def test_a_discriminator_that_teaches_nothing_is_told_of(tmp_path, value, word):
 
 def test_each_level_is_told_of(tmp_path):
     path = tmp_path / "log.jsonl"
-    lines = [{"step": 50 * i, ACCURACY: 0.8, f"{ACCURACY}_aux1": 1.0} for i in range(1, 41)]
+    lines = [{"step": 50 * i, ACCURACY: 0.8, f"{ACCURACY}_aux1": 1.0, "loss": 1.0, "lr": 0.1} for i in range(1, 41)]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (said,) = training_warnings(path)
     assert "the discriminator of the inner level was right in 100.0 %" in said

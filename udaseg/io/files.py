@@ -64,29 +64,6 @@ def read_json(path: Path, hint: str | None = None) -> dict[str, Any] | None:
     return values
 
 
-def read_log(path: Path, again: str, *, torn: bool = False) -> list[dict[str, Any]]:
-    """Read a log of numbers: JSON objects, one a line, each with a whole `step`.
-
-    With `torn` the last line may be incomplete, as a killed process leaves it, and is left out. Raises UdasegError,
-    with the hint `again`, for any other line.
-    """
-    records = []
-    lines = path.read_bytes().splitlines(keepends=True)
-    if torn and lines and not lines[-1].endswith(b"\n"):
-        lines.pop()
-    for number, line in enumerate(lines, 1):
-        try:
-            record = parse_json(line.decode(), finite=False)
-        except ValueError as error:
-            raise UdasegError(f"cannot read {path}, line {number}: {error}", again) from None
-        values = list(record.values()) if isinstance(record, dict) else [None]
-        if not all(isinstance(value, int | float) for value in values) or not isinstance(record.get("step"), int):
-            shown = line[:60].decode(errors="replace").strip()
-            raise UdasegError(f"{path}, line {number}: expected numbers and their step, found {shown}", again)
-        records.append(record)
-    return records
-
-
 def parse_json(text: str, *, finite: bool = True) -> Any:
     """Read JSON whose numbers every program can hold; NaN and infinity where not `finite`. Raises ValueError."""
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.errors import UdasegError
+from udaseg.io.documents.lines import read_log as read_records
 from udaseg.io.files import read_json
-from udaseg.io.files import read_log as read_records
 from udaseg.metrics import DEPTH_ERRORS
 
 # The file in which a kind of stage leaves its result, and the entries in it that have one value a class.

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from udaseg.errors import UdasegError
-from udaseg.io.files import atomic, read_log
+from udaseg.io.documents.lines import read_log
+from udaseg.io.files import atomic
 from udaseg.models import tensorfile
 
 AGAIN = "start the stage over with --force"
