@@ -23,7 +23,9 @@ def product(logits_CHW, prior_CHW, align_corners):
     """Multiply prior and probability at full size, as the formula says."""
     size = {"size": (H, W), "mode": "bilinear"}
     prior_1CHW = torch.nn.functional.interpolate(torch.from_numpy(prior_CHW)[None], **size, align_corners=False)
-    return prior_1CHW[0].numpy() * confidence.probabilities(logits_CHW, H, W, align_corners)
+    logits_1CHW = torch.from_numpy(logits_CHW.astype(np.float32))[None]
+    logits_1CHW = torch.nn.functional.interpolate(logits_1CHW, **size, align_corners=align_corners)
+    return (prior_1CHW * logits_1CHW.softmax(1))[0].numpy()
 
 
 @pytest.mark.parametrize("align_corners", [True, False])

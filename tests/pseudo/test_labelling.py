@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udaseg.errors import UdasegError
-from udaseg.inference.confidence import label_and_confidence, probabilities
+from udaseg.inference.confidence import label_and_confidence
 from udaseg.pseudo.label_files import argmax_decides, pseudo_label, select, thresholds_document
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds
 
@@ -59,7 +60,10 @@ thresholds_of_5 = st.one_of(
 def test_fused_kernel_follows_the_rule(thresholds, align_corners):
     thresholds = np.array(thresholds, np.float32)
     logits_CHW = some_logits()
-    p_CHW = probabilities(logits_CHW, 64, 72, align_corners)
+    full_1CHW = torch.nn.functional.interpolate(
+        torch.from_numpy(logits_CHW.astype(np.float32))[None], (64, 72), mode="bilinear", align_corners=align_corners
+    )
+    p_CHW = full_1CHW.softmax(1)[0].numpy()
     differs = pseudo_label(logits_CHW, 64, 72, align_corners, thresholds) != select(p_CHW, thresholds)
     # In another order of operations only pixels on the edge of a decision may turn out otherwise.
     best, second = np.sort(p_CHW / thresholds[:, None, None], axis=0)[[-1, -2]]

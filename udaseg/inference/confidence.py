@@ -1,197 +1,119 @@
-"""From logits at the network's stride to labels and confidences at the size of the labels, without a full-size buffer.
+"""Labels and confidences at the size of the image, from logits at the stride of the network.
 
-The class probabilities of an image take 159 MB at 1024x2048 and 19 classes, and nobody needs them: the kernels
-here upsample the logits bilinearly, as torch.nn.functional.interpolate does, a few rows at a time, and keep of each
-pixel the winning class and its softmax probability. Few pixels are looked at by themselves for that: `cells`
-tells what holds between four neighbouring logits.
-The kernels hold no global state and release the GIL, so a stage may run one in each of its threads.
+The probabilities of all classes of an image take 159 MB at 1024x2048 and 19 classes, and no stage needs them. The
+kernel here upsamples the logits bilinearly, 512 pixels of a row at a time, and keeps the label and its softmax
+probability alone. It holds no global state and releases the GIL, so a stage may run it in several threads.
 
-All is done in a fixed order, and the compiler may neither reorder nor fuse it, so the label and the confidence of a
-pixel are the same bits on every machine, whether the confidence is asked for or compared with a threshold. The
-self-training threshold is the confidence of a pixel, so the comparison with it has to be exact.
+Every operation is written out, in a fixed order. So the confidence of a pixel is the same bits whether it is returned
+or compared with a threshold: the threshold of self-training is the confidence of a pixel, and the comparison is exact.
 """
 
 import numpy as np
 from numba import njit
 
-from udaseg.inference.cells import ROUNDED, bands_and_cells, divide, judge, weigh
-from udaseg.inference.upsampling import BLOCK, blend, exp, hold, prepared
+from udaseg.inference.upsampling import BLOCK, interpolate, prepare, stretch_row
+from udaseg.kernels import exp
 from udaseg.labels import IGNORE
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
+# With a bias the label need not have the highest logit. A probability below e^-60 is below every useful threshold.
+_MAX_EXPONENT = np.float32(60)
 _NO_CONFIDENCE = np.empty((0, 0), np.float32)
 
 
 @njit(inline="always")
-def _rebias(block, bias, n, own, score, winner):
-    """Let the class of the highest logit + bias win instead; own is the logit of the winner."""
+def _argmax(logits_CX, bias, n, winner, winner_logit, score):
+    """Write argmax(logit + bias) of n pixels to `winner` and its logit, without the bias, to `winner_logit`."""
+    winner[:] = 0
     score[:] = -np.inf
-    for c in range(block.shape[0]):
-        logit = block[c]
+    for c in range(logits_CX.shape[0]):
+        logits, class_bias = logits_CX[c], bias[c]
         for x in range(n):
-            value, biased = logit[x], logit[x] + bias[c]
-            before, held, first = score[x], own[x], winner[x]
-            wins = biased > before
-            winner[x] = c if wins else first
-            own[x] = value if wins else held
-            score[x] = biased if wins else before
+            logit, highest, label, label_logit = logits[x], score[x], winner[x], winner_logit[x]
+            biased = logit + class_bias
+            # Strictly greater: of equal logits the lowest class wins, as in torch.argmax.
+            wins = biased > highest
+            winner[x] = c if wins else label
+            winner_logit[x] = logit if wins else label_logit
+            score[x] = biased if wins else highest
 
 
 @njit(inline="always")
-def _normalise(block, best, n, own):
-    """Turn own, the logit of the winner, into its softmax probability."""
-    total = np.zeros(BLOCK, np.float32)
-    for c in range(block.shape[0]):
-        logit = block[c]
+def _softmax(logits_CX, winner_logit, n, probability):
+    """Write the softmax probability of the label of n pixels: 1 / sum_c exp(logit_c - logit of the label)."""
+    probability[:] = _ZERO
+    for c in range(logits_CX.shape[0]):
+        logits = logits_CX[c]
         for x in range(n):
-            total[x] += exp(logit[x] - best[x])
+            probability[x] += exp(min(logits[x] - winner_logit[x], _MAX_EXPONENT))
     for x in range(n):
-        own[x] = exp(own[x] - best[x]) / total[x]
+        probability[x] = _ONE / probability[x]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # a division that may raise is no vector code
-def _look(upper_CW, lower_CW, rows, first, columns, bias, thresholds, label, confidence):
-    """Decide the pixels in the columns given, one by one; label and confidence are of the band that begins with first.
+@njit(cache=True, nogil=True, error_model="numpy")  # numba's own division checks for 0 and is no vector code
+def _label(logits_CHW, rows, columns, bias, thresholds, label_HW, confidence_HW):
+    """Write argmax(logit + bias) to label_HW, IGNORE where its probability is below the threshold of the class.
 
-    An empty confidence is not written.
+    Thresholds of 0 keep every pixel. The probability is written to confidence_HW, unless that is empty.
     """
-    biased, selects, confides = np.any(bias != _ZERO), np.any(thresholds > _ZERO), confidence.size > 0
-    block = np.empty((len(bias), BLOCK), np.float32)
-    best, own, score = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-    winner = np.empty(BLOCK, np.uint32)
-    for k in range(label.shape[0]):
-        for start in range(0, len(columns), BLOCK):
-            at = columns[start : start + BLOCK]
-            n = len(at)
-            blend(upper_CW, lower_CW, rows[2][first + k], rows[3][first + k], start, n, block, best, winner)
-            own[:n] = best[:n]
-            if biased:
-                _rebias(block, bias, n, own, score, winner)
-            if selects or confides:
-                _normalise(block, best, n, own)
+    classes, (height, width) = len(logits_CHW), label_HW.shape
+    returns_confidence, selects = confidence_HW.size > 0, np.any(thresholds > _ZERO)
+    rows_2CW, cached_rows = np.empty((2, classes, width), np.float32), np.full(2, -1)
+    logits_CX, winner = np.empty((classes, BLOCK), np.float32), np.empty(BLOCK, np.uint32)
+    winner_logit, score, probability = np.empty((3, BLOCK), np.float32)
+    for y in range(height):
+        stretch_row(logits_CHW, rows.low[y], columns, cached_rows, rows_2CW)
+        stretch_row(logits_CHW, rows.high[y], columns, cached_rows, rows_2CW)
+        for start in range(0, width, BLOCK):
+            n = min(BLOCK, width - start)
+            interpolate(rows_2CW, rows, y, start, n, logits_CX)
+            _argmax(logits_CX, bias, n, winner, winner_logit, score)
+            if returns_confidence or selects:
+                _softmax(logits_CX, winner_logit, n, probability)
+            if returns_confidence:
+                confidence_HW[y, start : start + n] = probability[:n]
             if selects:
                 for x in range(n):
-                    if own[x] < thresholds[winner[x]]:
+                    if probability[x] < thresholds[winner[x]]:
                         winner[x] = IGNORE
+            label = label_HW[y, start : start + n]
             for x in range(n):
-                label[k, at[x]] = winner[x]
-            if confides:
-                for x in range(n):
-                    confidence[k, at[x]] = own[x]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _decide(logits_CHW, rows, columns, bands, cells, bias, thresholds, label, confidence):
-    """Write argmax(logit + bias) and its softmax probability; IGNORE where that is below the class's threshold.
-
-    An empty confidence is not written; thresholds of 0 are none. At most one of the two is asked for. bands and
-    cells are those of `bands_and_cells`; without cells all pixels are looked at one by one.
-    """
-    classes, width, n = logits_CHW.shape[0], label.shape[1], len(cells.firsts) - 1
-    low, high, low_weight, high_weight = columns
-    ends = np.append(cells.firsts[:-1], cells.firsts[1:] - 1)
-    corners = low[ends], high[ends], low_weight[ends], high_weight[ends]
-    corners_2CM, corners_held = np.empty((2, classes, 2 * n), np.float32), np.full(2, -1)
-    weights, slack = np.empty((2, 2), np.float32), ROUNDED * max(_ONE, np.abs(logits_CHW).max())
-    rows_2CW, held = np.empty((2, classes, width), np.float32), np.full(2, -1)
-    led, looked, looks = np.empty(n, np.int64), np.arange(width), width
-    for band in range(len(bands) - 1):
-        first, last = bands[band], bands[band + 1]
-        above, below = rows[0][first], rows[1][first]
-        label_hW, confidence_hW = label[first:last], confidence[first:last]
-        if n:
-            for end, row in enumerate((first, last - 1)):
-                weights[end, 0], weights[end, 1] = rows[2][row], rows[3][row]
-            hold(logits_CHW, above, corners, corners_held, corners_2CM)
-            hold(logits_CHW, below, corners, corners_held, corners_2CM)
-            judge(cells, corners_2CM[above % 2], corners_2CM[below % 2], weights, bias, thresholds, slack)
-            leds, looks = divide(cells, confidence.size > 0, label_hW[0], led, looked)
-            for k in range(1, last - first):
-                label_hW[k] = label_hW[0]
-            if leds:
-                weigh(cells, led[:leds], thresholds, label_hW, confidence_hW)
-        if looks:
-            at, taken = looked[:looks], columns
-            if n:
-                taken, held[:] = (low[at], high[at], low_weight[at], high_weight[at]), -1
-            hold(logits_CHW, above, taken, held, rows_2CW)
-            hold(logits_CHW, below, taken, held, rows_2CW)
-            upper_CW, lower_CW = rows_2CW[above % 2], rows_2CW[below % 2]
-            _look(upper_CW, lower_CW, rows, first, at, bias, thresholds, label_hW, confidence_hW)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _softmax(logits_CHW, rows, columns, probabilities_CHW):
-    classes, height, width = probabilities_CHW.shape
-    rows_2CW = np.empty((2, classes, width), np.float32)
-    held = np.full(2, -1)
-    highest, total = np.empty((2, width), np.float32)
-    for y in range(height):
-        hold(logits_CHW, rows[0][y], columns, held, rows_2CW)
-        hold(logits_CHW, rows[1][y], columns, held, rows_2CW)
-        upper_CW, lower_CW = rows_2CW[rows[0][y] % 2], rows_2CW[rows[1][y] % 2]
-        upper_weight, lower_weight = rows[2][y], rows[3][y]
-        highest[:] = -np.inf
-        total[:] = _ZERO
-        for c in range(classes):
-            for x in range(width):
-                value = upper_CW[c, x] * upper_weight + lower_CW[c, x] * lower_weight
-                probabilities_CHW[c, y, x] = value
-                highest[x] = max(value, highest[x])
-        for c in range(classes):
-            for x in range(width):
-                value = exp(probabilities_CHW[c, y, x] - highest[x])
-                probabilities_CHW[c, y, x] = value
-                total[x] += value
-        for c in range(classes):
-            for x in range(width):
-                probabilities_CHW[c, y, x] /= total[x]
-
-
-def _decided(logits_CHW, height, width, align_corners, bias=None, thresholds=None, confidence=_NO_CONFIDENCE):
-    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
-    label, none = np.empty((height, width), np.uint8), np.zeros(len(logits_CHW), np.float32)
-    bias, thresholds = none if bias is None else bias, none if thresholds is None else thresholds
-    bands, cells = bands_and_cells(rows, columns, len(logits_CHW))
-    _decide(logits_CHW, rows, columns, bands, cells, bias, thresholds, label, confidence)
-    return label
+                label[x] = winner[x]
 
 
 def label_and_confidence(
     logits_CHW: np.ndarray, height: int, width: int, align_corners: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the label of every pixel and the softmax probability of that label, at the size of the labels.
+    """Return the label of every pixel and the softmax probability of that label.
 
-    logits_CHW is float16 or float32 [C, h, w], C at most 254; (height, width) is the size asked for. The logits are
-    upsampled bilinearly before the softmax. Returns uint8 [H, W] (of equal logits the lowest class) and float32
-    [H, W], within 1e-6 of the exact softmax where a logit stands for a power of 2 of pixels; elsewhere their places
-    are rounded, as torch rounds them, and may change it by 1e-4. Raises UdasegError for other ranks and dtypes and for
-    logits that are not finite.
+    logits_CHW is float16 or float32 [C, h, w], C at most 254. The logits are upsampled bilinearly to (height, width)
+    before the softmax. Returns uint8 [H, W] (of equal logits the lowest class) and float32 [H, W], within 1e-6 of the
+    exact softmax of the upsampled logits. Raises UdasegError for other ranks and dtypes and for logits that are not
+    finite.
     """
-    confidence = np.empty((max(0, height), max(0, width)), np.float32)
-    return _decided(logits_CHW, height, width, align_corners, confidence=confidence), confidence
+    logits_CHW, rows, columns = prepare(logits_CHW, height, width, align_corners)
+    label_HW, confidence_HW = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
+    zeros = np.zeros(len(logits_CHW), np.float32)
+    _label(logits_CHW, rows, columns, zeros, zeros, label_HW, confidence_HW)
+    return label_HW, confidence_HW
 
 
 def argmax_label(logits_CHW: np.ndarray, height: int, width: int, align_corners: bool) -> np.ndarray:
-    """Return only the label of label_and_confidence, uint8 [H, W], in half of its time: enough to evaluate."""
-    return _decided(logits_CHW, height, width, align_corners)
+    """Return only the label of `label_and_confidence`, uint8 [H, W], in half of its time."""
+    zeros = np.zeros(len(logits_CHW), np.float32)
+    return thresholded_label(logits_CHW, height, width, align_corners, zeros, zeros)
 
 
 def thresholded_label(
     logits_CHW: np.ndarray, height: int, width: int, align_corners: bool, bias: np.ndarray, thresholds: np.ndarray
 ) -> np.ndarray:
-    """Return argmax(logit + bias) where its softmax probability reaches the class's threshold, and 255 elsewhere.
+    """Return argmax(logit + bias) where its softmax probability reaches the threshold of the class, 255 elsewhere.
 
-    As label_and_confidence; bias and thresholds are float32 [C]. The bias moves the decision, not the probability.
-    With a bias of zero a pixel is kept exactly where label_and_confidence's confidence is >= thresholds[label]. This
-    takes two thirds of the time of that.
+    logits_CHW, the size and the errors are as in `label_and_confidence`. bias and thresholds are float32 [C]; the
+    result is uint8 [H, W]. The bias moves the label, not the probability. With a bias of 0 a pixel is kept exactly
+    where the confidence of `label_and_confidence` is at least thresholds[label].
     """
-    return _decided(logits_CHW, height, width, align_corners, bias, thresholds)
-
-
-def probabilities(logits_CHW: np.ndarray, height: int, width: int, align_corners: bool) -> np.ndarray:
-    """Return the softmax of the upsampled logits, float32 [C, H, W]: 4 * C bytes a pixel, for the rare uses."""
-    logits_CHW, rows, columns = prepared(logits_CHW, height, width, align_corners)
-    probabilities_CHW = np.empty((len(logits_CHW), height, width), np.float32)
-    _softmax(logits_CHW, rows, columns, probabilities_CHW)
-    return probabilities_CHW
+    logits_CHW, rows, columns = prepare(logits_CHW, height, width, align_corners)
+    label_HW = np.empty((height, width), np.uint8)
+    _label(logits_CHW, rows, columns, bias, thresholds, label_HW, _NO_CONFIDENCE)
+    return label_HW

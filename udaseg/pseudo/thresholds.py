@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from udaseg.errors import UdasegError
-from udaseg.inference.upsampling import bits_of
+from udaseg.kernels import float32_bits
 from udaseg.metrics import class_counts
 from udaseg.parallel import processes
 
@@ -45,7 +45,7 @@ def _place(labels, confidences, none, places):
         doubt = np.float32(1) - confidences[i]
         outside += np.int32(not (np.float32(0) <= doubt <= np.float32(1)))  # also counts NaN
         shifted = doubt + _OFFSET
-        fine = (bits_of(shifted) >> _SHIFT) - _FIRST
+        fine = (float32_bits(shifted) >> _SHIFT) - _FIRST
         coarse = _FINE + np.int32((shifted - _KNEE) * _GRID)
         bin = np.int32(_TURNS - 1) + (fine if shifted < _KNEE else coarse)
         bin = np.int32(i % _TURNS) if doubt == np.float32(0) else bin
