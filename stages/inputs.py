@@ -129,7 +129,7 @@ def _open(session: Session, what: str) -> ImageSet | LabelledSet:
     side = recipe.source if what == "source" else recipe.target
     place = Path(recipe.data, side.root or side.dataset)
     listed = None if side.list is None else Path(side.list)
-    some = {} if what == "target val" else {"limit": side.limit, "listed": listed}
+    some = {} if what == "target val" else {"limit": side.limit, "list_file": listed}
     if what == "target images":
         return open_images(side.dataset, place, side.split, **some)
     split = side.val if what == "target val" else side.split

@@ -92,7 +92,7 @@ def cityscapes(root: Path, split: str = "val", cities=("aachen", "bonn"), ending
     return root
 
 
-def own(
+def folder_dataset(
     root: Path, names: tuple[str, ...] = ("a", "b"), classes: str | None = "names: [road, car]", ids=(0, 1)
 ) -> Path:
     for name in names:

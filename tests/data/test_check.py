@@ -9,7 +9,7 @@ from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, class_space
 from udaseg.statistics.class_counts import class_counts
 
-from .corpora import CITYSCAPES_IDS, cityscapes, columns, gta5, label, own, photo, save, synthia
+from .corpora import CITYSCAPES_IDS, cityscapes, columns, folder_dataset, gta5, label, photo, save, synthia
 
 
 def found(report, severity=None):
@@ -86,7 +86,7 @@ def test_a_source_without_labels_is_an_error_and_a_target_is_not(tmp_path):
 
 
 def test_own_data(tmp_path):
-    report = check(own(tmp_path))
+    report = check(folder_dataset(tmp_path))
     assert report.ok
     assert report.splits[0].classes == {"road": 0.5, "car": 0.5}
     (tmp_path / "classes.yaml").unlink()

@@ -16,9 +16,9 @@ from .corpora import (
     TRAIN_IDS,
     cityscapes,
     columns,
+    folder_dataset,
     gta5,
     label,
-    own,
     photo,
     png16,
     save,
@@ -56,7 +56,7 @@ def test_gta5_labels_of_another_size_are_resized_to_their_image(tmp_path):
     assert set(rows(images, 1)) <= set(TRAIN_IDS)
 
 
-def test_gta5_train_ids_are_told_by_name_or_by_their_ids(tmp_path):
+def test_gta5_train_ids_are_detected_by_file_name_or_by_ids(tmp_path):
     for i in range(3):
         photo(tmp_path / f"images/{i}.png")
         label(tmp_path / f"labels/{i}_labelTrainIds.png", TRAIN_IDS)
@@ -102,14 +102,14 @@ def test_synthia_in_its_other_encodings(tmp_path, folder, ending, ids, coding):
 
 
 @pytest.mark.parametrize("ids", [(0,), (7, 8, 11), (255,), (40, 41), (0, 4, 5)])
-def test_synthia_labels_that_do_not_say_what_they_are_are_refused(tmp_path, ids):
+def test_synthia_labels_that_fit_no_encoding_raise(tmp_path, ids):
     photo(tmp_path / "RGB/0.png")
     label(tmp_path / "GT/LABELS/0.png", ids)
     with pytest.raises(UdasegError, match="fit none of its encodings"):
         open_labelled("synthia", tmp_path, "train", SPACES["syn16"])
 
 
-def test_synthia_labels_that_contradict_their_directory_are_refused(tmp_path):
+def test_synthia_labels_that_contradict_their_folder_raise(tmp_path):
     photo(tmp_path / "RGB/0.png")
     label(tmp_path / "synthia_mapped_to_cityscapes/0.png", SYNTHIA_IDS)
     with pytest.raises(UdasegError, match="expected cityscapes ids by its name"):
@@ -132,7 +132,7 @@ def test_cityscapes_disparity_in_pixels(tmp_path):
     assert np.array_equal(read_disparity(path), [[np.nan, 0, 1, 128]], equal_nan=True)
 
 
-def test_cityscapes_depth_is_told_by_disparity_and_camera(tmp_path):
+def test_cityscapes_depth_comes_from_disparity_and_camera(tmp_path):
     cityscapes(tmp_path)
     stems = [f"{city}/{city}_{i:06d}_000019" for city in ("aachen", "bonn") for i in range(2)]
     for stem in stems:
@@ -169,7 +169,7 @@ def test_mapillary(tmp_path, folder, ids, coding, disk, split):
     assert rows(images) == list(TRAIN_IDS)
 
 
-def test_mapillary_labels_of_v2_in_the_place_of_v1_are_refused(tmp_path):
+def test_mapillary_v2_labels_in_the_folder_of_v1_raise(tmp_path):
     photo(tmp_path / "training/images/a.jpg")
     label(tmp_path / "training/labels/a.png", (21, 123))
     with pytest.raises(UdasegError, match="found ids above 65"):
@@ -215,22 +215,26 @@ def test_crosscity_mixes_extensions_and_cities(tmp_path):
         ("names: {0: road, 255: car}", (0, 255, 0), [0, 1, 0]),
     ],
 )
-def test_own_data_says_what_its_ids_mean(tmp_path, classes, ids, labels):
-    images = open_labelled("folder", own(tmp_path, classes=classes, ids=ids), "train", class_space(["road", "car"]))
+def test_classes_yaml_gives_the_meaning_of_ids(tmp_path, classes, ids, labels):
+    images = open_labelled(
+        "folder", folder_dataset(tmp_path, classes=classes, ids=ids), "train", class_space(["road", "car"])
+    )
     assert rows(images)[:3] == labels
     assert [record.stem for record in images.records] == ["a", "b"]
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 13, 40])
-def test_own_data_of_any_number_of_classes(tmp_path, count):
+def test_folder_datasets_have_any_number_of_classes(tmp_path, count):
     names = [f"class {i}" for i in range(count)]
-    own(tmp_path, classes=f"names: {names}", ids=range(count))
+    folder_dataset(tmp_path, classes=f"names: {names}", ids=range(count))
     values = rows(open_labelled("folder", tmp_path, "train", class_space(names)))
     assert values == list(np.resize(np.arange(count), 8))
 
 
-def test_own_data_may_lack_classes_of_the_space_and_says_so(tmp_path):
-    images = open_labelled("folder", own(tmp_path, classes="names: [car, ship]"), "train", class_space(["road", "car"]))
+def test_folder_datasets_may_lack_classes_of_the_space_and_note_it(tmp_path):
+    images = open_labelled(
+        "folder", folder_dataset(tmp_path, classes="names: [car, ship]"), "train", class_space(["road", "car"])
+    )
     assert "classes without labels: road" in images.notes
     assert "labels of no class, ignored: ship" in images.notes
     assert rows(images)[:2] == [1, 255]
@@ -238,8 +242,8 @@ def test_own_data_may_lack_classes_of_the_space_and_says_so(tmp_path):
         open_labelled("folder", tmp_path, "train", class_space(["sky"]))
 
 
-def test_own_data_without_classes_is_refused_with_both_ways_out(tmp_path):
-    own(tmp_path, classes=None)
+def test_a_folder_dataset_without_classes_raises_with_both_solutions(tmp_path):
+    folder_dataset(tmp_path, classes=None)
     with pytest.raises(UdasegError, match=r"expected a classes\.yaml, found none") as error:
         open_labelled("folder", tmp_path, "train", CS19)
     assert "names: [road, car, person]" in error.value.hint
@@ -269,12 +273,12 @@ def test_own_data_without_classes_is_refused_with_both_ways_out(tmp_path):
         "names: [1, 2]",
     ],
 )
-def test_a_wrong_classes_file_is_refused(tmp_path, classes):
+def test_an_invalid_classes_file_raises(tmp_path, classes):
     with pytest.raises(UdasegError):
-        open_labelled("folder", own(tmp_path, classes=classes), "train", class_space(["road", "car"]))
+        open_labelled("folder", folder_dataset(tmp_path, classes=classes), "train", class_space(["road", "car"]))
 
 
-def test_missing_directories_say_what_was_looked_for_and_how_to_get_it(tmp_path):
+def test_missing_folders_are_reported_with_a_download_hint(tmp_path):
     (tmp_path / "leftImg8bit_trainvaltest.zip").touch()
     for dataset in ("gta5", "synthia", "cityscapes", "mapillary", "bdd100k", "crosscity", "folder"):
         with pytest.raises(UdasegError, match=r"expected .* in .*; found leftImg8bit_trainvaltest\.zip") as error:
@@ -296,7 +300,7 @@ def test_images_without_a_label_are_listed(tmp_path):
     assert len(open_images("gta5", tmp_path, "train")) == 8
 
 
-def test_missing_depth_is_listed_and_spare_labels_are_noted(tmp_path):
+def test_missing_depth_is_listed_and_surplus_labels_are_noted(tmp_path):
     synthia(tmp_path)
     (tmp_path / "Depth/Depth/0000001.png").unlink()
     with pytest.raises(UdasegError, match=r"expected a depth map .*: 0000001\.png"):
@@ -306,28 +310,28 @@ def test_missing_depth_is_listed_and_spare_labels_are_noted(tmp_path):
     assert "1 labels have no image and are not used" in images.notes
 
 
-def test_two_files_of_one_stem_are_refused(tmp_path):
-    own(tmp_path)
+def test_two_files_of_one_stem_raise(tmp_path):
+    folder_dataset(tmp_path)
     photo(tmp_path / "train/images/a.png")
     with pytest.raises(UdasegError, match=r"expected one file for each stem, found a\.jpg and a\.png"):
         open_images("folder", tmp_path, "train")
 
 
-def test_an_empty_split_is_refused(tmp_path):
+def test_an_empty_split_raises(tmp_path):
     (tmp_path / "train/images").mkdir(parents=True)
     with pytest.raises(UdasegError, match="the train split of folder holds no images"):
         open_images("folder", tmp_path, "train")
 
 
-def test_names_with_spaces_and_signs_work_and_hidden_files_do_not_count(tmp_path):
-    own(tmp_path, names=("bild ä 1", "東京.2"))
+def test_unusual_file_names_work_and_hidden_files_are_ignored(tmp_path):
+    folder_dataset(tmp_path, names=("bild ä 1", "東京.2"))
     (tmp_path / "train/images/._bild ä 1.jpg").write_bytes(b"x")
     images = open_labelled("folder", tmp_path, "train", class_space(["road", "car"]))
     assert [record.stem for record in images.records] == ["bild ä 1", "東京.2"]
     assert rows(images, 1)[:2] == [0, 1]
 
 
-def test_linked_roots_and_folders_are_usual(tmp_path):
+def test_linked_roots_and_folders_work(tmp_path):
     real = gta5(tmp_path / "real")
     linked = tmp_path / "linked"
     linked.symlink_to(real)
@@ -340,7 +344,7 @@ def test_linked_roots_and_folders_are_usual(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_directory_is_an_error(tmp_path):
+def test_an_unreadable_directory_raises(tmp_path):
     gta5(tmp_path)
     (tmp_path / "images").chmod(0)
     try:
@@ -350,11 +354,11 @@ def test_an_unreadable_directory_is_an_error(tmp_path):
         (tmp_path / "images").chmod(0o700)
 
 
-def test_layouts_are_told_apart(tmp_path):
+def test_detect_recognises_every_layout(tmp_path):
     assert detect(gta5(tmp_path / "1")) == "gta5"
     assert detect(synthia(tmp_path / "2")) == "synthia"
     assert detect(cityscapes(tmp_path / "3")) == "cityscapes"
-    assert detect(own(tmp_path / "4", classes=None)) == "folder"
+    assert detect(folder_dataset(tmp_path / "4", classes=None)) == "folder"
     photo(tmp_path / "5/training/images/a.jpg")
     assert detect(tmp_path / "5") == "mapillary"
     photo(tmp_path / "6/Rome/Images/Train/a.jpg")

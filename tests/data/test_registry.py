@@ -35,7 +35,7 @@ def test_target_labels_cannot_be_reached_through_a_set_of_images(tmp_path):
     assert b"labelIds" not in everything
 
 
-def test_a_target_needs_no_labels_on_disk(tmp_path):
+def test_target_images_open_without_labels_on_disk(tmp_path):
     cityscapes(tmp_path, "train")
     for path in (tmp_path / "gtFine/train").rglob("*.png"):
         path.write_bytes(b"")
@@ -43,27 +43,27 @@ def test_a_target_needs_no_labels_on_disk(tmp_path):
     assert open_images("cityscapes", tmp_path, "train", limit=3).image(2).shape == (6, 8, 3)
 
 
-def test_a_list_chooses_the_pictures(tmp_path):
+def test_a_list_file_selects_the_images(tmp_path):
     cityscapes(tmp_path, "train")
     everything = open_images("cityscapes", tmp_path, "train").records
-    wanted = [everything[2], everything[0]]
+    selection = [everything[2], everything[0]]
     lines = (
-        [record.stem for record in wanted],
-        [record.image.name for record in wanted],
-        [f"leftImg8bit/train/somewhere/{record.image.name}\tgtFine/train/a b.png" for record in wanted],
-        ["# a comment", "", f"/{wanted[0].image.name} {wanted[0].stem}", wanted[1].stem, wanted[1].stem],
+        [record.stem for record in selection],
+        [record.image.name for record in selection],
+        [f"leftImg8bit/train/somewhere/{record.image.name}\tgtFine/train/a b.png" for record in selection],
+        ["# a comment", "", f"/{selection[0].image.name} {selection[0].stem}", selection[1].stem, selection[1].stem],
     )
     for i, text in enumerate(lines):
         path = tmp_path / f"{i}.txt"
         path.write_text("\n".join(text))
-        assert open_images("cityscapes", tmp_path, "train", listed=path).records == (everything[0], everything[2])
-        assert open_images("cityscapes", tmp_path, "train", limit=1, listed=path).records == (everything[0],)
-        labelled = open_labelled("cityscapes", tmp_path, "train", CS19, listed=path)
+        assert open_images("cityscapes", tmp_path, "train", list_file=path).records == (everything[0], everything[2])
+        assert open_images("cityscapes", tmp_path, "train", limit=1, list_file=path).records == (everything[0],)
+        labelled = open_labelled("cityscapes", tmp_path, "train", CS19, list_file=path)
         assert [record.stem for record in labelled.records] == [everything[0].stem, everything[2].stem]
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"nowhere_000000_000019\n", "found 1 others: nowhere_000000_000019"),
         (b"# nothing\n\n", "found no name"),
@@ -71,13 +71,13 @@ def test_a_list_chooses_the_pictures(tmp_path):
         (None, "cannot read the list"),
     ],
 )
-def test_a_list_that_names_something_else(tmp_path, content, said):
+def test_an_invalid_list_file_raises(tmp_path, content, message):
     cityscapes(tmp_path, "train")
     path = tmp_path / "list.txt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UdasegError, match=said) as raised:
-        open_images("cityscapes", tmp_path, "train", listed=path)
+    with pytest.raises(UdasegError, match=message) as raised:
+        open_images("cityscapes", tmp_path, "train", list_file=path)
     assert str(path) in raised.value.message
 
 
@@ -99,7 +99,7 @@ def test_labels_stay_within_their_space(tmp_path, space):
     assert set(expected.tolist()) <= {*range(len(SPACES[space])), 255}
 
 
-def test_an_id_the_coding_does_not_know_is_refused(tmp_path):
+def test_an_id_outside_the_coding_raises(tmp_path):
     cityscapes(tmp_path)
     path = label(tmp_path / "gtFine/val/aachen/aachen_000000_000019_gtFine_labelIds.png", (7, 8, 60, 99))
     images = open_labelled("cityscapes", tmp_path, "val", CS19)
@@ -108,7 +108,7 @@ def test_an_id_the_coding_does_not_know_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(7, 8), (3, 4), (60, 80)])
-def test_a_label_of_another_size_than_its_image_is_refused(tmp_path, size):
+def test_a_label_of_another_size_than_its_image_raises(tmp_path, size):
     cityscapes(tmp_path)
     label(tmp_path / "gtFine/val/bonn/bonn_000000_000019_gtFine_labelIds.png", size=size)
     images = open_labelled("cityscapes", tmp_path, "val", CS19)
@@ -130,15 +130,15 @@ def test_readers_close_their_files_and_keep_no_memory(tmp_path):
             images.label(i % 3)
 
     read(50)
-    opened = len(list(FILES.iterdir())) if FILES.is_dir() else 0
+    open_files = len(list(FILES.iterdir())) if FILES.is_dir() else 0
     tracemalloc.start()
     try:
         read(20)
         before = tracemalloc.get_traced_memory()[0]
         read(500)
-        grown = tracemalloc.get_traced_memory()[0] - before
+        growth = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert grown < 100 * 100  # one label; a thousand images were read
-    if opened:
-        assert len(list(FILES.iterdir())) == opened
+    assert growth < 100 * 100  # one label; a thousand images were read
+    if open_files:
+        assert len(list(FILES.iterdir())) == open_files

@@ -154,7 +154,9 @@ def test_pictures_that_cannot_be_read_are_not_left_out_without_a_word(own, udase
     assert "stats: warning: the source has no pixel of sky, car: no network learns these from it" in outcome.err
     Image.new("RGB", (16, 16)).save("mine/train/images/d.bmp")
     for command in ("data stats --recipe mine.yaml", "warmup --recipe mine.yaml"):
-        assert_refused(udaseg(command, tiny=False), "mine/train/images holds 1 images that are not read: d.bmp")
+        assert_refused(
+            udaseg(command, tiny=False), "mine/train/images: expected png or jpg, found 1 other images: d.bmp"
+        )
     outcome = udaseg("data check mine", tiny=False)
     assert outcome.code == 1
     assert "d.bmp" in outcome.out
@@ -194,7 +196,7 @@ def test_a_source_with_nothing_to_learn_is_refused(own, udaseg):
         Image.fromarray(np.full((16, 16), 255, np.uint8)).save(label)
     outcome = udaseg("warmup --recipe mine.yaml", tiny=False)
     assert_refused(
-        outcome, "mine: every pixel is ignored in all of 2 labels of 2 looked at; expected some of road, sky"
+        outcome, "mine: every pixel is ignored in all of 2 labels (of 2) that were checked; expected some of road, sky"
     )
     assert not Path("runs/mine/warmup/model.pt").exists()
 
@@ -220,7 +222,9 @@ def test_a_place_whose_name_is_no_utf8_is_as_good_as_any(workspace, manifest):
 def test_a_directory_of_datasets_is_none(rendered, udaseg):
     outcome = udaseg("data check data/toytown", tiny=False)
     assert_refused(
-        outcome, "data/toytown is no dataset, and holds gta5, synthia, cityscapes", "name one: data/toytown/gta5"
+        outcome,
+        "data/toytown is not a dataset; it holds gta5, synthia, cityscapes",
+        "name one of them: data/toytown/gta5",
     )
 
 

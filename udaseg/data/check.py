@@ -155,7 +155,7 @@ def _look(stem: str, split: _Listed, root: Path) -> _Seen:
             values = read_label_ids(label, split.labels.coding.name)
             ids = count_ids(values)
             if size is not None and values.shape != size:
-                severity = "note" if split.labels.fit else "error"
+                severity = "note" if split.labels.resize else "error"
                 found = f"{label.name}: {values.shape[0]}x{values.shape[1]}, its image {size[0]}x{size[1]}"
                 seen.append((severity, "labels of another size than their image", found))
             if unknown := sorted(set(np.flatnonzero(ids).tolist()) - split.labels.coding.ids):

@@ -57,9 +57,9 @@ class ImageSet:
 class LabelledSet:
     """The images of a split with their labels, and the table from ids on disk to train ids.
 
-    `known` marks the ids that may occur (bool [256]); `notes` says which layout and encoding was found. With `fit`
-    a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error. `read_depth` gives
-    the centimetres of a depth file.
+    `known` marks the ids that may occur (bool [256]). `notes` describe the detected layout and encoding. With
+    `resize_labels` a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error.
+    `read_depth` reads a depth file in centimetres.
     """
 
     dataset: str
@@ -71,7 +71,7 @@ class LabelledSet:
     table: np.ndarray
     known: np.ndarray
     notes: tuple[str, ...]
-    fit: bool = False
+    resize_labels: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
 
     def __len__(self) -> int:
@@ -123,7 +123,7 @@ class LabelledSet:
         size = read.image_size(record.image)
         if values_HW.shape == size:
             return values_HW
-        if not self.fit:
+        if not self.resize_labels:
             raise UdasegError(
                 f"{path}: expected the size of its image, {size[0]}x{size[1]}, found "
                 f"{values_HW.shape[0]}x{values_HW.shape[1]}",

@@ -1,1 +1,1 @@
-"""The datasets, a file each: where their images and labels lie, and what the ids mean."""
+"""The datasets, one file each: where images and labels are stored, and the meaning of the ids."""

@@ -1,4 +1,4 @@
-"""Cityscapes: leftImg8bit/<split>/<city>/, with gtFine (or gtCoarse) label ids or train ids, and disparity."""
+"""Cityscapes: leftImg8bit/<split>/<city>/, with label ids or train ids in gtFine (or gtCoarse), and disparity."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
     Labels,
+    build_labels,
     choose_split,
     find_folder,
-    in_coding,
     is_folder,
     list_cities,
 )
@@ -21,7 +21,7 @@ from udaseg.io.files import read_json
 
 SPLITS = {"train": "train", "val": "val", "test": "test", "train_extra": "train_extra"}
 IMAGE_COUNTS = {"train": 2_975, "val": 500, "test": 1_525, "train_extra": 19_998}
-SHARES = {  # of the labelled pixels of train
+SHARES = {  # share of each class in the labelled pixels of train
     "road": 0.3687, "sidewalk": 0.0608, "building": 0.2282, "wall": 0.0066, "fence": 0.0088, "pole": 0.0123,
     "traffic light": 0.0021, "traffic sign": 0.0055, "vegetation": 0.1593, "terrain": 0.0116, "sky": 0.0402,
     "person": 0.0122, "rider": 0.0014, "car": 0.0699, "truck": 0.0027, "bus": 0.0024, "train": 0.0023,
@@ -34,14 +34,18 @@ DOWNLOAD_HINT = (
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of all cities by stem, such as aachen_000000_000019."""
+    """List the images of all cities of a split: stem, such as aachen_000000_000019, to path."""
     split = choose_split(split, SPLITS, "cityscapes")
     folder = find_folder(root, [f"leftImg8bit/{split}"], f"the {split} images of Cityscapes", DOWNLOAD_HINT)
     return list_cities(folder, IMAGES, "_leftImg8bit")
 
 
 def labels(root: Path, split: str) -> Labels:
-    """List the labels: label ids where they are, else train ids; fine before coarse."""
+    """List the labels of a split: label ids where these files exist, else train ids; fine labels before coarse ones.
+
+    Includes depth where disparity and camera files exist. Raises AbsentError for the test split, and where no labels
+    exist.
+    """
     split = choose_split(split, SPLITS, "cityscapes")
     if split == "test":
         raise AbsentError("the labels of Cityscapes' test split are not public", "evaluate on val")
@@ -52,47 +56,51 @@ def labels(root: Path, split: str) -> Labels:
     for ending, coding in (("labelIds", "cityscapes"), ("labelTrainIds", "trainids")):
         if files := list_cities(folder, [".png"], f"_{kind}_{ending}"):
             depth, notes = _depth(root, split)
-            return in_coding(files, coding, f"labels: {kind}, {ending}", *notes, depth=depth, read_depth=read_distance)
+            return build_labels(
+                files, coding, f"labels: {kind}, {ending}", *notes, depth=depth, read_depth=read_distance
+            )
     raise UdasegError(
         f"{folder}: expected <city>/*_{kind}_labelIds.png or *_{kind}_labelTrainIds.png, found none", DOWNLOAD_HINT
     )
 
 
 def disparities(root: Path, split: str) -> dict[str, Path]:
-    """List the disparity maps of a split by stem."""
+    """List the disparity maps of a split: stem to path."""
     folder = find_folder(root, [f"disparity/{split}"], f"the {split} disparity of Cityscapes", DOWNLOAD_HINT)
     return list_cities(folder, [".png"], "_disparity")
 
 
 def read_disparity(path: Path) -> np.ndarray:
-    """Read a disparity map in pixels: float32 [H, W], (v - 1) / 256, and NaN where v = 0 marks it invalid."""
+    """Read a disparity map: float32 [H, W] in pixels, (v - 1) / 256 for a stored v, NaN where v = 0 (invalid)."""
     stored = read_depth(path).astype(np.float32)
     return np.where(stored > 0, (stored - 1) / 256, np.float32(np.nan))
 
 
 def read_distance(path: Path) -> np.ndarray:
-    """Read the depth of a disparity map: uint16 [H, W] in centimetres, 0 where the disparity is not known or is 0.
+    """Compute depth from a disparity map: uint16 [H, W] in centimetres, 0 where the disparity is invalid or 0.
 
-    The camera is that of <root>/camera. Raises UdasegError where its file is missing or is not one.
+    Depth is baseline * focal length / disparity; both come from the image's file in <root>/camera. Raises UdasegError
+    where this file is missing or lacks them.
     """
     root, stem = path.parents[3], path.name.removesuffix("_disparity.png")
     camera = root / "camera" / path.parents[1].name / path.parent.name / f"{stem}_camera.json"
-    found = read_json(camera)
+    content = read_json(camera)
     try:
-        scale = 100 * float(found["extrinsic"]["baseline"]) * float(found["intrinsic"]["fx"])
+        scale = 100 * float(content["extrinsic"]["baseline"]) * float(content["intrinsic"]["fx"])
     except (KeyError, TypeError, ValueError):
         raise UdasegError(
-            f"{camera}: expected the baseline and the focal length of a camera, found {'none' if found else 'no file'}",
+            f"{camera}: expected the baseline and the focal length of a camera, "
+            f"found {'none' if content else 'no file'}",
             "unpack camera_trainvaltest.zip beside disparity_trainvaltest.zip",
         ) from None
     disparity = read_disparity(path)
-    known = disparity > 0  # false for NaN too
-    cm = np.divide(scale, disparity, out=np.zeros_like(disparity), where=known)
+    is_valid = disparity > 0  # false for NaN too
+    cm = np.divide(scale, disparity, out=np.zeros_like(disparity), where=is_valid)
     return np.minimum(np.rint(cm), FAR - 1).astype(np.uint16)
 
 
 def _depth(root: Path, split: str) -> tuple[dict[str, Path], list[str]]:
-    """List the disparity maps where there are cameras to tell the depth by, and say how that is."""
+    """List the disparity maps of a split that has camera files; also return the notes on depth."""
     if not is_folder(root / "disparity" / split):
         return {}, []
     if not is_folder(root / "camera" / split):
@@ -101,5 +109,5 @@ def _depth(root: Path, split: str) -> tuple[dict[str, Path], list[str]]:
 
 
 def matches(root: Path) -> bool:
-    """Say whether a directory is laid out like Cityscapes."""
+    """Return whether a directory has the layout of Cityscapes."""
     return is_folder(root / "leftImg8bit")

@@ -1,6 +1,6 @@
-"""Cross-City (NTHU): Rome, Rio, Tokyo and Taipei; 3,200 unlabelled frames and 100 labelled ones in each.
+"""Cross-City (NTHU): Rome, Rio, Tokyo and Taipei, each with 3,200 unlabelled and 100 labelled images.
 
-The root is one city's directory, or the directory of all four, which are then taken together.
+The root is the directory of one city, or the directory of several cities, which then form one dataset.
 """
 
 from pathlib import Path
@@ -9,15 +9,15 @@ from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
     Labels,
+    build_labels,
     choose_split,
     find_folder,
-    in_coding,
     is_folder,
     list_files,
 )
 
 CITIES = ("Rome", "Rio", "Tokyo", "Taipei")
-SPLITS = {"train": "Train", "test": "Test", "val": "Test"}  # the labelled frames are the test split, and serve as val
+SPLITS = {"train": "Train", "test": "Test", "val": "Test"}  # the test split is labelled, and is also used as val
 IMAGE_COUNTS = {"train": 3_200, "test": 100}  # in each city
 DOWNLOAD_HINT = (
     "ask for the Cross-City dataset at https://yihsinchen.github.io/segmentation_adaptation/ and unpack it: "
@@ -26,33 +26,37 @@ DOWNLOAD_HINT = (
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images by stem, png and jpg alike; with several cities each stem begins with its city."""
+    """List the images of a split, png and jpg: stem to path. With several cities, a stem begins with its city."""
     split = choose_split(split, SPLITS, "crosscity")
-    return _over_cities(root, f"Images/{split}", IMAGES, "")
+    return _list_cities(root, f"Images/{split}", IMAGES, "")
 
 
 def labels(root: Path, split: str) -> Labels:
-    """List the labels, Cityscapes label ids, of the 13 classes that Cross-City scores."""
+    """List the labels of the test split: Cityscapes label ids of the 13 classes of Cross-City.
+
+    Raises AbsentError for the train split, which has no labels.
+    """
     if choose_split(split, SPLITS, "crosscity") == "Train":
         raise AbsentError("Cross-City has no labels for its train split", "the labelled split is test")
-    files = _over_cities(root, "Labels/Test", (".png",), "_eval")
-    return in_coding(files, "cityscapes", f"labels: Cityscapes label ids of {', '.join(cities(root)) or root.name}")
+    files = _list_cities(root, "Labels/Test", (".png",), "_eval")
+    return build_labels(files, "cityscapes", f"labels: Cityscapes label ids of {', '.join(cities(root)) or root.name}")
 
 
 def matches(root: Path) -> bool:
-    """Say whether a directory is a city of Cross-City, or holds some."""
+    """Return whether a directory is one city of Cross-City, or holds at least one."""
     return is_folder(root / "Images" / "Train") or is_folder(root / "Images" / "Test") or bool(cities(root))
 
 
 def cities(root: Path) -> list[str]:
-    """List the cities below a directory; none where it is one city itself."""
+    """List the cities within a directory; the list is empty for the directory of one city."""
     return [city for city in CITIES if is_folder(root / city / "Images")]
 
 
-def _over_cities(root: Path, folder: str, suffixes: tuple[str, ...], ending: str) -> dict[str, Path]:
-    what, found = f"{folder} of a Cross-City city", {}
-    if not (several := cities(root)):
-        return list_files(find_folder(root, [folder], what, DOWNLOAD_HINT), suffixes, ending)
-    for city in several:
-        found |= list_files(find_folder(root / city, [folder], what, DOWNLOAD_HINT), suffixes, ending, f"{city}_")
-    return found
+def _list_cities(root: Path, folder: str, suffixes: tuple[str, ...], ending: str) -> dict[str, Path]:
+    description, files = f"{folder} of a Cross-City city", {}
+    if not (names := cities(root)):
+        return list_files(find_folder(root, [folder], description, DOWNLOAD_HINT), suffixes, ending)
+    for city in names:
+        city_folder = find_folder(root / city, [folder], description, DOWNLOAD_HINT)
+        files |= list_files(city_folder, suffixes, ending, f"{city}_")
+    return files

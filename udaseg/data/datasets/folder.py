@@ -1,9 +1,9 @@
-"""Your own data: <split>/images, <split>/labels, optional <split>/depth, and a classes.yaml that names the classes."""
+"""The user's own data: <split>/images, <split>/labels, optional <split>/depth, and the classes in classes.yaml."""
 
 from pathlib import Path
 from typing import Any
 
-from udaseg.data.datasets.layout import IMAGES, Labels, find_folder, is_folder, list_files, scan
+from udaseg.data.datasets.layout import IMAGES, Labels, find_folder, is_folder, list_directory, list_files
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import parse_yaml
 from udaseg.labels import IGNORE, ClassSpace, Coding, class_space, find_coding
@@ -12,104 +12,112 @@ IMAGE_COUNTS: dict[str, int] = {}
 DOWNLOAD_HINT = (
     "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same stems"
 )
-HINT = """say what the ids mean, in a classes.yaml beside the splits:
+CLASSES_HINT = """write the meaning of the ids into a classes.yaml beside the splits:
 names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
 ignore: [255]                # ids without a class
 palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # optional
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
-UNREAD = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".heic", ".heif", ".avif", ".apng")
+UNSUPPORTED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".heic", ".heif", ".avif", ".apng")
 KEYS = ("names", "palette", "ignore", "ids")
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split by stem."""
-    place = find_folder(root, [f"{split}/images"], f"the {split} images", DOWNLOAD_HINT)
-    unread = sorted(entry.name for entry in scan(place) if Path(entry.name).suffix.lower() in UNREAD)
-    if unread:
+    """List the images of a split: stem to path.
+
+    Raises UdasegError where the folder holds images of an unsupported format.
+    """
+    image_folder = find_folder(root, [f"{split}/images"], f"the {split} images", DOWNLOAD_HINT)
+    unsupported = sorted(
+        entry.name for entry in list_directory(image_folder) if Path(entry.name).suffix.lower() in UNSUPPORTED
+    )
+    if unsupported:
         raise UdasegError(
-            f"{place} holds {len(unread)} images that are not read: {join_names(unread)}; expected png or jpg",
+            f"{image_folder}: expected png or jpg, found {len(unsupported)} other images: {join_names(unsupported)}",
             "convert them, or move them elsewhere",
         )
-    return list_files(place, IMAGES)
+    return list_files(image_folder, IMAGES)
 
 
 def labels(root: Path, split: str, coding: str | None = None) -> Labels:
-    """List the labels of a split, in the coding of classes.yaml or, where one is named, in a known one.
+    """List the labels of a split, in the named coding, or in that of classes.yaml without a name.
 
-    Raises UdasegError where neither says what the ids mean.
+    Raises UdasegError where there is neither a name nor a valid classes.yaml.
     """
     files = list_files(find_folder(root, [f"{split}/labels"], f"the {split} labels", DOWNLOAD_HINT), [".png"])
     depth = list_files(root / split / "depth", [".png"]) if is_folder(root / split / "depth") else {}
-    meaning = read_classes(root)[1] if coding is None else find_coding(coding)
+    label_coding = read_classes(root)[1] if coding is None else find_coding(coding)
     source = "classes.yaml" if coding is None else f"the coding {coding!r}"
-    return Labels(files, meaning, (f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"), depth)
+    notes = f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"
+    return Labels(files, label_coding, notes, depth)
 
 
 def splits(root: Path) -> list[str]:
-    """List the splits of a folder dataset: its directories that hold images/."""
-    return sorted(entry.name for entry in scan(root) if is_folder(root / entry.name / "images"))
+    """List the splits of a folder dataset: the directories that hold images/, sorted."""
+    return sorted(entry.name for entry in list_directory(root) if is_folder(root / entry.name / "images"))
 
 
 def matches(root: Path) -> bool:
-    """Say whether a directory is a folder dataset."""
+    """Return whether a directory is a folder dataset."""
     others = {"training", "validation", "testing", "seg"}  # Mapillary's and the old BDD100K's
     return (root / "classes.yaml").is_file() or bool(set(splits(root)) - others)
 
 
 def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
-    """Read classes.yaml: the class space it declares, and the coding of the labels.
+    """Read classes.yaml, and return its class space and the coding of the labels.
 
-    `names` is a list (of id 0, 1, ...) or a mapping of ids to names, where several ids may share one. With `ids`, a
-    mapping of ids to names or to places in the list, `names` only gives the order. `ignore` lists ids without a class
-    (255 is one unless it has a name); `palette` gives colours in the order of the names. Raises UdasegError for a
-    file that says anything else.
+    `names` is a list (of id 0, 1, ...) or a mapping of ids to names; several ids may share a name. `ids` maps ids to
+    names or to indices of the list; `names` then only gives the order. `ignore` lists ids without a class; 255 is
+    one unless it has a name. `palette` lists the colours in the order of the names. Raises UdasegError where the file
+    is missing or breaks one of these rules.
     """
     path = root / "classes.yaml"
     if not path.is_file():
-        raise UdasegError(f"{root}: expected a classes.yaml, found none", HINT)
+        raise UdasegError(f"{root}: expected a classes.yaml, found none", CLASSES_HINT)
     try:
-        said = parse_yaml(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UdasegError(f"{path}: expected YAML, found: {error}", HINT) from None
-    if not isinstance(said, dict) or not isinstance(said.get("names"), list | dict):
-        raise UdasegError(f"{path}: expected `names` as a list or a mapping, found {said!r}", HINT)
-    if unknown := [key for key in said if key not in KEYS]:
-        raise UdasegError(f"{path}: expected the keys {', '.join(KEYS)}, found {unknown}", HINT)
-    names = said["names"]
+        raise UdasegError(f"{path}: expected YAML, found: {error}", CLASSES_HINT) from None
+    if not isinstance(content, dict) or not isinstance(content.get("names"), list | dict):
+        raise UdasegError(f"{path}: expected `names` as a list or a mapping, found {content!r}", CLASSES_HINT)
+    if unknown := [key for key in content if key not in KEYS]:
+        raise UdasegError(f"{path}: expected the keys {', '.join(KEYS)}, found {unknown}", CLASSES_HINT)
+    names = content["names"]
     if isinstance(names, list) and len(set(map(str, names))) < len(names):
-        raise UdasegError(f"{path}: expected each name once in a list, found {names!r}", HINT)
+        raise UdasegError(f"{path}: expected each name once in a list, found {names!r}", CLASSES_HINT)
     if not all(isinstance(name, str) for name in (names.values() if isinstance(names, dict) else names)):
-        raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", HINT)
+        raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", CLASSES_HINT)
     space = class_space(list(dict.fromkeys(names.values() if isinstance(names, dict) else names)))
-    return _coloured(space, said.get("palette"), path), _coding(space, said, path)
+    return _with_palette(space, content.get("palette"), path), _build_coding(space, content, path)
 
 
-def _coding(space: ClassSpace, said: dict, path: Path) -> Coding:
-    names, ids = said["names"], said.get("ids")
+def _build_coding(space: ClassSpace, content: dict, path: Path) -> Coding:
+    names, ids = content["names"], content.get("ids")
     by_id = ids or (names if isinstance(names, dict) else dict(enumerate(names)))
-    ignored = said.get("ignore", [])
+    ignored = content.get("ignore", [])
     ignored = ignored if isinstance(ignored, list) else [ignored]
     if not isinstance(by_id, dict) or (ids and isinstance(names, dict)):
-        raise UdasegError(f"{path}: expected `ids` as a mapping beside a list of names, found {ids!r}", HINT)
-    if odd := [value for value in [*ignored, *by_id.values()] if not isinstance(value, int | str)]:
-        raise UdasegError(f"{path}: expected ids and names, found {odd}", HINT)
+        raise UdasegError(f"{path}: expected `ids` as a mapping beside a list of names, found {ids!r}", CLASSES_HINT)
+    if invalid := [value for value in [*ignored, *by_id.values()] if not isinstance(value, int | str)]:
+        raise UdasegError(f"{path}: expected ids and names, found {invalid}", CLASSES_HINT)
     ignored = set(ignored)
-    places = dict(enumerate(space.classes))
-    by_id = {i: places.get(name, name) for i, name in by_id.items() if name != IGNORE}
+    by_index = dict(enumerate(space.classes))
+    by_id = {i: by_index.get(name, name) for i, name in by_id.items() if name != IGNORE}
     ignored |= {IGNORE} - set(by_id) | {i for i, name in (ids or {}).items() if name == IGNORE}
     wrong = [i for i in [*by_id, *ignored] if type(i) is not int or not 0 <= i <= 255]
     wrong = wrong or [i for i, name in by_id.items() if name not in space.classes or i in ignored]
     if wrong:
-        raise UdasegError(f"{path}: expected ids 0 to 255, each of one class or ignored, found {wrong}", HINT)
+        raise UdasegError(f"{path}: expected ids 0 to 255, each of one class or ignored, found {wrong}", CLASSES_HINT)
     return Coding("classes.yaml", by_id, frozenset([*by_id, *ignored]))
 
 
-def _coloured(space: ClassSpace, palette: list | None, path: Path) -> ClassSpace:
+def _with_palette(space: ClassSpace, palette: list | None, path: Path) -> ClassSpace:
     if palette is None:
         return space
     valid = isinstance(palette, list) and len(palette) == len(space)
     if not valid or not all(isinstance(c, list) and len(c) == 3 and all(map(_is_level, c)) for c in palette):
-        raise UdasegError(f"{path}: expected a palette of {len(space)} colours [R, G, B], found {palette}", HINT)
+        raise UdasegError(
+            f"{path}: expected a palette of {len(space)} colours [R, G, B], found {palette}", CLASSES_HINT
+        )
     return ClassSpace(space.name, space.classes, tuple(map(tuple, palette)))
 
 

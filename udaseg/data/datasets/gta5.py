@@ -1,17 +1,17 @@
-"""GTA5 (Playing for Data): images/00001.png to 24966.png with labels/ of the same names, palette PNGs of label ids."""
+"""GTA5 (Playing for Data): images/00001.png to 24966.png, and palette PNGs of label ids with these names in labels/."""
 
 from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
     Labels,
+    are_train_ids,
+    build_labels,
     choose_split,
     find_folder,
-    in_coding,
     is_folder,
     list_files,
-    look_like_train_ids,
-    occurring_ids,
+    sample_ids,
 )
 
 SPLITS = {"train": "train"}
@@ -23,28 +23,30 @@ DOWNLOAD_HINT = (
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images by stem. GTA5 has one split in domain adaptation, "train", and it is everything."""
+    """List the images: stem to path. The only split, "train", holds all images."""
     choose_split(split, SPLITS, "gta5")
     return list_files(find_folder(root, ["images"], "the images of GTA5", DOWNLOAD_HINT), IMAGES)
 
 
 def labels(root: Path, split: str) -> Labels:
-    """List the labels: Cityscapes label ids, or train ids in copies made for training.
+    """List the labels: Cityscapes label ids, or train ids in some copies.
 
-    A small share of the frames has labels of another size than the image; they are resized to it.
+    A few labels have another size than their image; they are resized to it.
     """
     choose_split(split, SPLITS, "gta5")
     folder = find_folder(root, ["labels"], "the labels of GTA5", DOWNLOAD_HINT)
-    fit = "a label of another size than its image is resized to it, nearest"
+    resized = "a label of another size than its image is resized to it, nearest"
     files = {s: p for s, p in list_files(folder, [".png"]).items() if not s.endswith("_labelTrainIds")}
     if not files:
         files = list_files(folder, [".png"], "_labelTrainIds")
-        return in_coding(files, "trainids", "labels: train ids (labels/*_labelTrainIds.png)", fit, fit=True)
-    if look_like_train_ids(occurring_ids(files, "cityscapes", lambda ids: bool(ids & set(range(19, 35))))):
-        return in_coding(files, "trainids", "labels: train ids (255 and nothing above 18 occur)", fit, fit=True)
-    return in_coding(files, "cityscapes", "labels: Cityscapes label ids", fit, fit=True)
+        return build_labels(files, "trainids", "labels: train ids (labels/*_labelTrainIds.png)", resized, resize=True)
+    if are_train_ids(sample_ids(files, "cityscapes", lambda ids: bool(ids & set(range(19, 35))))):
+        return build_labels(
+            files, "trainids", "labels: train ids (255 and nothing above 18 occur)", resized, resize=True
+        )
+    return build_labels(files, "cityscapes", "labels: Cityscapes label ids", resized, resize=True)
 
 
 def matches(root: Path) -> bool:
-    """Say whether a directory is laid out like GTA5."""
+    """Return whether a directory has the layout of GTA5."""
     return is_folder(root / "images") and is_folder(root / "labels") and not is_folder(root / "images" / "10k")

@@ -1,16 +1,16 @@
-"""Mapillary Vistas: <split>/images/*.jpg with labels in the layout of v1.x or, for both codings, of v2.0."""
+"""Mapillary Vistas: <split>/images/*.jpg, and labels in the layout of v1.x, or in that of v2.0 for both codings."""
 
 from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
     Labels,
+    build_labels,
     choose_split,
     find_folder,
-    in_coding,
     is_folder,
     list_files,
-    occurring_ids,
+    sample_ids,
 )
 from udaseg.errors import UdasegError
 
@@ -26,7 +26,7 @@ DOWNLOAD_HINT = (
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images by stem."""
+    """List the images of a split: stem to path."""
     folder = find_folder(
         root, [f"{s}/images" for s in _folders(split)], f"the {split} images of Mapillary Vistas", DOWNLOAD_HINT
     )
@@ -34,22 +34,25 @@ def images(root: Path, split: str) -> dict[str, Path]:
 
 
 def labels(root: Path, split: str) -> Labels:
-    """List the labels: v1.2 ids where they are, else v2.0 ids."""
+    """List the labels of a split: v1.2 ids where these files exist, else v2.0 ids.
+
+    Raises UdasegError where the folder of v1.2 holds ids of v2.0.
+    """
     candidates = [f"{s}/{kind}" for kind in ("v1.2/labels", "labels", "v2.0/labels") for s in _folders(split)]
     folder = find_folder(root, candidates, f"the {split} labels of Mapillary Vistas", DOWNLOAD_HINT)
     files = list_files(folder, [".png"])
     coding = "mapillary-v2.0" if folder.parent.name == "v2.0" else "mapillary-v1.2"
-    ambiguous = folder.parent.name not in ("v1.2", "v2.0")
-    if ambiguous and max(occurring_ids(files, coding, lambda ids: max(ids) > 65), default=0) > 65:
+    is_ambiguous = folder.parent.name not in ("v1.2", "v2.0")
+    if is_ambiguous and max(sample_ids(files, coding, lambda ids: max(ids) > 65), default=0) > 65:
         raise UdasegError(
             f"{folder}: expected the 66 ids of Mapillary Vistas v1.2, found ids above 65",
             "labels of v2.0 belong in <split>/v2.0/labels",
         )
-    return in_coding(files, coding, f"labels: {coding} ids in {folder.relative_to(root)}/")
+    return build_labels(files, coding, f"labels: {coding} ids in {folder.relative_to(root)}/")
 
 
 def matches(root: Path) -> bool:
-    """Say whether a directory is laid out like Mapillary Vistas."""
+    """Return whether a directory has the layout of Mapillary Vistas."""
     return any(is_folder(root / split / "images") for split in ("training", "validation", "testing"))
 
 

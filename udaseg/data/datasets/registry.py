@@ -1,4 +1,4 @@
-"""Open a dataset by name: its images, or its images with labels."""
+"""Open a dataset by name: images alone, or images with labels."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.data.datasets import bdd100k, cityscapes, crosscity, folder, gta5, mapillary, synthia
-from udaseg.data.datasets.lists import choose
+from udaseg.data.datasets.lists import select_listed
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, did_you_mean, join_names
 from udaseg.labels import IGNORE, ClassSpace, Coding, lookup_table, train_id_table, train_ids
@@ -23,15 +23,15 @@ DATASETS = {
 
 
 def open_images(
-    dataset: str, root: str | Path, split: str, limit: int | None = None, listed: Path | None = None
+    dataset: str, root: str | Path, split: str, limit: int | None = None, list_file: Path | None = None
 ) -> ImageSet:
-    """Open the images of a split, the first `limit` of them by stem; labels are neither read nor looked for.
+    """Open the images of a split without their labels, sorted by stem, at most `limit` of them.
 
-    `listed` is a file that names the images to take (see `lists.choose`). Raises UdasegError for an unknown dataset
-    or split, a missing directory, a split without images, and a list that names others.
+    `list_file` names the images to use (see `lists.select_listed`). Raises UdasegError for an unknown dataset or
+    split, a missing directory, a split without images, and a list file with unknown names.
     """
     root = Path(root)
-    files = _images(dataset, root, split, listed)
+    files = _images(dataset, root, split, list_file)
     return ImageSet(dataset, root, split, tuple(Image(s, p) for s, p in list(files.items())[:limit]))
 
 
@@ -42,55 +42,70 @@ def open_labelled(
     space: ClassSpace,
     limit: int | None = None,
     coding: str | None = None,
-    listed: Path | None = None,
+    list_file: Path | None = None,
 ) -> LabelledSet:
-    """Open the images of a split with their labels, in a class space.
+    """Open the images of a split with their labels in a class space, sorted by stem, at most `limit` of them.
 
-    `coding` names what the ids of a `folder` dataset mean where it has no classes.yaml; every other dataset finds its
-    own out. Raises UdasegError as `open_images` does, for images without a label, for labels of a `folder` dataset
-    without an image, for labels whose encoding cannot be told, and for classes that the labels do not have.
+    `coding` names the label coding of a `folder` dataset without classes.yaml; all other datasets detect theirs.
+    `list_file` names the images to use (see `lists.select_listed`). Raises UdasegError in the cases of `open_images`;
+    for an image without a label; for a label of a `folder` dataset without an image; for an unknown encoding; and
+    for a class of the space that the labels lack (unless classes.yaml has at least one).
     """
     root = Path(root)
-    files = _images(dataset, root, split, listed)
+    files = _images(dataset, root, split, list_file)
     if coding is not None and dataset != "folder":
         raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
-    found = folder.labels(root, split, coding) if dataset == "folder" else DATASETS[dataset].labels(root, split)
-    _expect_all(files, found.files, "label", root)
-    if found.depth:
-        _expect_all(files, found.depth, "depth map", root)
-    notes = list(found.notes)
-    if dataset == "folder" and listed is None:
-        _expect_no_more(files, found.files, root / split)
-    if spare := len(found.files.keys() - files.keys()):
-        notes.append(f"{spare} labels have no image and are not used")
-    ids = train_ids(found.coding, space)
-    own = dataset == "folder" and coding is None and bool(ids)
-    if own:  # one's own data need not have every class of the space; what it lacks is said
-        notes += _differences(found.coding, space)
-    lookup = lookup_table(ids) if own else train_id_table(found.coding, space)
-    records = tuple(Labelled(s, p, found.files[s], found.depth.get(s)) for s, p in list(files.items())[:limit])
-    known = np.zeros(256, bool)
-    known[list(found.coding.ids)] = True
-    known.setflags(write=False)
-    coded = found.coding.name, lookup, known
-    return LabelledSet(dataset, root, split, space, records, *coded, tuple(notes), found.fit, found.read_depth)
+    labels = folder.labels(root, split, coding) if dataset == "folder" else DATASETS[dataset].labels(root, split)
+    _check_complete(files, labels.files, "label", root)
+    if labels.depth:
+        _check_complete(files, labels.depth, "depth map", root)
+    notes = list(labels.notes)
+    if dataset == "folder" and list_file is None:
+        _check_no_surplus(files, labels.files, root / split)
+    if surplus := len(labels.files.keys() - files.keys()):
+        notes.append(f"{surplus} labels have no image and are not used")
+    ids = train_ids(labels.coding, space)
+    may_lack_classes = dataset == "folder" and coding is None and bool(ids)
+    if may_lack_classes:  # a user's own data need not have every class of the space; notes name those it lacks
+        notes += _differences(labels.coding, space)
+    lookup = lookup_table(ids) if may_lack_classes else train_id_table(labels.coding, space)
+    records = tuple(Labelled(s, p, labels.files[s], labels.depth.get(s)) for s, p in list(files.items())[:limit])
+    is_known = np.zeros(256, bool)
+    is_known[list(labels.coding.ids)] = True
+    is_known.setflags(write=False)
+    return LabelledSet(
+        dataset,
+        root,
+        split,
+        space,
+        records,
+        labels.coding.name,
+        lookup,
+        is_known,
+        tuple(notes),
+        labels.resize,
+        labels.read_depth,
+    )
 
 
 def detect(root: str | Path) -> str:
-    """Name the dataset whose layout a directory has; raises UdasegError where none or several fit."""
+    """Return the name of the dataset whose layout a directory has.
+
+    Raises UdasegError where no layout fits, or several do.
+    """
     root = Path(root)
     if not root.is_dir():
         raise UdasegError(
             f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"
         )
     names = [name for name, reader in DATASETS.items() if reader.matches(root)]
-    if names in ([], ["folder"]):  # which any directory of directories looks like
-        places = {root / name: reader for name, reader in DATASETS.items() if (root / name).is_dir()}
-        inside = [place for place, reader in places.items() if reader.matches(place)]
-        if inside:
+    if names in ([], ["folder"]):  # any directory of directories looks like a folder dataset
+        subfolders = {root / name: reader for name, reader in DATASETS.items() if (root / name).is_dir()}
+        datasets = [subfolder for subfolder, reader in subfolders.items() if reader.matches(subfolder)]
+        if datasets:
             raise UdasegError(
-                f"{root} is no dataset, and holds {join_names([child.name for child in inside])}",
-                f"name one: {inside[0]}",
+                f"{root} is not a dataset; it holds {join_names([child.name for child in datasets])}",
+                f"name one of them: {datasets[0]}",
             )
     if len(names) != 1:
         fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
@@ -99,54 +114,54 @@ def detect(root: str | Path) -> str:
 
 
 def _differences(coding: Coding, space: ClassSpace) -> list[str]:
-    have = list(dict.fromkeys(coding.classes.values()))
-    without = [name for name in space.classes if name not in have]
-    unused = [name for name in have if name not in space.classes]
-    said = {"classes without labels": without, "labels of no class, ignored": unused}
-    return [f"{what}: {', '.join(names)}" for what, names in said.items() if names]
+    labelled = list(dict.fromkeys(coding.classes.values()))
+    missing = [name for name in space.classes if name not in labelled]
+    unused = [name for name in labelled if name not in space.classes]
+    differences = {"classes without labels": missing, "labels of no class, ignored": unused}
+    return [f"{title}: {', '.join(names)}" for title, names in differences.items() if names]
 
 
 def require_known(dataset: str) -> None:
-    """Raise UdasegError for a name that is no dataset's."""
+    """Raise UdasegError unless a dataset has this name."""
     if dataset not in DATASETS:
-        known = f"{did_you_mean(dataset, DATASETS)}known: {', '.join(DATASETS)}"
-        raise UdasegError(f"there is no dataset {dataset!r}", known)
+        hint = f"{did_you_mean(dataset, DATASETS)}known: {', '.join(DATASETS)}"
+        raise UdasegError(f"there is no dataset {dataset!r}", hint)
 
 
-def _images(dataset: str, root: Path, split: str, listed: Path | None) -> dict[str, Path]:
+def _images(dataset: str, root: Path, split: str, list_file: Path | None) -> dict[str, Path]:
     require_known(dataset)
     files = DATASETS[dataset].images(root, split)
     if not files:
         raise UdasegError(f"{root}: the {split} split of {dataset} holds no images", DATASETS[dataset].DOWNLOAD_HINT)
     files = dict(sorted(files.items()))
-    return files if listed is None else choose(files, listed)
+    return files if list_file is None else select_listed(files, list_file)
 
 
-def _expect_all(images: Mapping[str, Path], partners: Mapping[str, Path], what: str, root: Path) -> None:
+def _check_complete(images: Mapping[str, Path], partners: Mapping[str, Path], kind: str, root: Path) -> None:
     if missing := [path.name for stem, path in images.items() if stem not in partners]:
-        found = f"found none for {len(missing)}: {join_names(missing)}"
         raise UdasegError(
-            f"{root}: expected a {what} for each of {len(images)} images, {found}",
+            f"{root}: expected a {kind} for each of {len(images)} images, "
+            f"found none for {len(missing)}: {join_names(missing)}",
             f"complete the download or remove these images; `udaseg data check {root}` lists them all",
         )
 
 
-def _expect_no_more(images: Mapping[str, Path], labels: Mapping[str, Path], place: Path) -> None:
-    """Raise UdasegError for labels without an image: their images would be missed without a word."""
-    if spare := [path.name for stem, path in labels.items() if stem not in images]:
+def _check_no_surplus(images: Mapping[str, Path], labels: Mapping[str, Path], folder: Path) -> None:
+    """Raise UdasegError for labels without an image: a lost image must not go unnoticed."""
+    if surplus := [path.name for stem, path in labels.items() if stem not in images]:
         raise UdasegError(
-            f"{place}: expected an image for each of {len(labels)} labels, found none for {len(spare)}: "
-            f"{join_names(spare)}",
-            f"add them as png or jpg in {place / 'images'}, or move these labels elsewhere",
+            f"{folder}: expected an image for each of {len(labels)} labels, found none for {len(surplus)}: "
+            f"{join_names(surplus)}",
+            f"add them as png or jpg in {folder / 'images'}, or move these labels elsewhere",
         )
 
 
 def require_labelled(images: LabelledSet) -> None:
-    """Raise UdasegError where no label, of up to 100 spread over the set, shows a class: there is nothing to learn."""
-    looked = np.unique(np.linspace(0, len(images) - 1, 100).astype(int))
-    if not any((images.label(i) != IGNORE).any() for i in looked):
+    """Raise UdasegError where up to 100 labels, evenly spread over the set, have only ignored pixels."""
+    indices = np.unique(np.linspace(0, len(images) - 1, 100).astype(int))
+    if not any((images.label(i) != IGNORE).any() for i in indices):
         raise UdasegError(
-            f"{images.root}: every pixel is ignored in all of {len(looked)} labels of {len(images)} looked at; "
-            f"expected some of {join_names(images.space.classes)}",
-            f"udaseg data check {images.root} says which ids occur; the recipe's coding and space what they mean",
+            f"{images.root}: every pixel is ignored in all of {len(indices)} labels (of {len(images)}) "
+            f"that were checked; expected some of {join_names(images.space.classes)}",
+            f"udaseg data check {images.root} shows which ids occur; the recipe's coding and space give their meaning",
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from udaseg.data.datasets.layout import IMAGES, list_files, scan
+from udaseg.data.datasets.layout import IMAGES, list_directory, list_files
 from udaseg.data.images.read import image_size, read_image
 from udaseg.errors import UdasegError
 
@@ -66,12 +66,14 @@ def open_shots(place: Path) -> Shots:
 
 def _folder(place: Path) -> Shots:
     files = list_files(place, IMAGES)
-    others = sorted(entry.name for entry in scan(place) if entry.is_file() and not entry.name.startswith("."))
+    others = sorted(entry.name for entry in list_directory(place) if entry.is_file() and not entry.name.startswith("."))
     left_out = tuple(name for name in others if Path(name).suffix.lower() not in IMAGES)
     if files:
         return Shots(tuple(files), tuple(files.values()), left_out)
     videos = [name for name in left_out if Path(name).suffix.lower() in VIDEOS]
-    inner = sorted(entry.name for entry in scan(place) if entry.is_dir() and list_files(place / entry.name, IMAGES))
+    inner = sorted(
+        entry.name for entry in list_directory(place) if entry.is_dir() and list_files(place / entry.name, IMAGES)
+    )
     hint = "png and jpg are read"
     if videos:
         hint = _frames(place / videos[0])

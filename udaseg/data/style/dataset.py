@@ -109,7 +109,7 @@ def styled(source: LabelledSet, folder: Path) -> LabelledSet:
             f"{folder} lacks {len(missing)} of the {len(records)} source images, the first is {missing[0]}",
             "it was made from another source; run udaseg stylize for this one",
         )
-    return replace(source, root=folder, records=records, fit=True)
+    return replace(source, root=folder, records=records, resize_labels=True)
 
 
 def pairing(sources: int, targets: int, seed: int) -> np.ndarray:
