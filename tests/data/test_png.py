@@ -30,6 +30,17 @@ def test_pillow_reads_what_was_written(size, photograph):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_a_label_keeps_its_ids_and_its_palette(size):
+    rng = np.random.default_rng(1)
+    ids, palette = rng.integers(0, 256, size).astype(np.uint8), rng.integers(0, 256, 768).tolist()
+    with Image.open(io.BytesIO(png.encode(ids, palette))) as image:
+        image.verify()
+    with Image.open(io.BytesIO(png.encode(ids, palette))) as image:
+        assert (image.format, image.mode, image.getpalette()) == ("PNG", "P", palette)
+        np.testing.assert_array_equal(np.asarray(image), ids)
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_sixteen_bits_keep_every_value(size):
     values = noise(size, np.uint16)
     data = png.encode(values)

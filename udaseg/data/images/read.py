@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from udaseg.data.images import png
 from udaseg.data.images.png import SIGNATURE
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
@@ -112,11 +113,9 @@ def read_depth(path: Path) -> np.ndarray:
 
 
 def write_label(path: Path, labels: np.ndarray, palette: list[int]) -> None:
-    """Write train ids, uint8 [H, W], as a palette PNG (256 * 3 colour values); it appears whole or not at all."""
-    image = Image.fromarray(labels)
-    image.putpalette(palette)
+    """Write train ids, uint8 [H, W], as a palette PNG (256 * 3 colour values); the file appears whole or not at all."""
     with atomic(Path(path), sync=False) as unfinished:
-        image.save(unfinished, format="PNG", compress_level=1)
+        unfinished.write_bytes(png.encode(labels, palette))
 
 
 def read_train_ids(path: Path, space: ClassSpace) -> np.ndarray:
