@@ -120,11 +120,12 @@ def command(
         if result is None:
             return
         _warn_of_stretching(plan)
+        from udaseg.data.image_sets import View
         from udaseg.inference.apply import apply
 
         with progress("apply", "images") as show:
             space, result.environment = apply(
-                plan.model, plan.shots, plan.size, settings, out, pad=plan.pad, progress=show
+                plan.model, View(plan.shots, plan.size, plan.pad), settings, out, progress=show
             )
         result.metrics = {"images": len(plan.shots), "classes": list(space.classes)}
         say(f"apply: {len(plan.shots)} images in {out / 'labels'}, to look at in {out / 'overlays'}")

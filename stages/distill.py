@@ -45,27 +45,28 @@ def run(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
+        from udaseg.data.image_sets import View
         from udaseg.train.distill import distill
 
         settings = recipe.distill
-        source = None if settings.source == "none" else inputs.styled_source(session, settings.source)
+        source = None
+        if settings.source != "none":
+            source = View(inputs.styled_source(session, settings.source), recipe.source.size, recipe.source.pad)
         target = inputs.target_images(session)
         with progress("distill", "steps") as show:
-            result.environment = distill(
+            trained = distill(
                 source,
-                recipe.source.size,
-                target,
-                recipe.target.size,
-                inputs.space(session),
+                View(target, recipe.target.size, recipe.target.pad),
+                inputs.space(session).classes,
                 Path(todo.inputs["model"].path),
                 recipe.model,
                 settings,
                 todo.out,
                 seed=recipe.seed,
-                pad=(recipe.source.pad, recipe.target.pad),
                 progress=show,
-                note=result.warnings.append,
             )
+        result.environment = trained.environment
+        result.warnings += trained.warnings
         training.adapt_statistics(session, todo, settings, target)
         training.ended(todo, result, settings.steps, len(target), "target images")
 

@@ -69,6 +69,7 @@ def run(session: Session) -> None:
     recipe, todo = session.recipe, job(session)
     with working(session, todo, results=True, shared=True) as result:
         if result is not None:
+            from udaseg.data.image_sets import View
             from udaseg.inference.evaluate import evaluate, evaluate_predictions
 
             images = inputs.target_val(session)
@@ -79,11 +80,9 @@ def run(session: Session) -> None:
                 else:
                     metrics, result.environment = evaluate(
                         Path(todo.inputs["model"].path),
-                        images,
-                        recipe.evaluate.size or recipe.target.size,
+                        View(images, recipe.evaluate.size or recipe.target.size, recipe.target.pad),
                         recipe.evaluate,
                         todo.out,
-                        pad=recipe.target.pad,
                         progress=show,
                     )
             result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}

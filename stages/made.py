@@ -114,18 +114,17 @@ def stylize(session: Session) -> None:
     with working(session, todo) as result:
         if result is None:
             return
+        from udaseg.data.image_sets import View
         from udaseg.data.style.dataset import stylize_set
 
         source, target = inputs.source(session), inputs.target_images(session)
         with progress("stylize", "images") as show:
             stylize_set(
-                source,
+                View(source, recipe.source.size, recipe.source.pad),
                 target,
-                recipe.source.size,
                 recipe.stylize,
                 todo.out,
                 seed=recipe.seed,
-                pad=recipe.source.pad,
                 progress=show,
             )
         result.metrics = {"images": len(source), "beta": recipe.stylize.beta}
@@ -153,6 +152,7 @@ def predict(session: Session) -> None:
     with working(session, todo, shared=True) as result:
         if result is None:
             return
+        from udaseg.data.image_sets import View
         from udaseg.inference import predict
 
         target, settings = inputs.target_images(session), prediction_of_round(recipe.predict, session.round)
@@ -160,11 +160,9 @@ def predict(session: Session) -> None:
             result.environment = predict.predict(
                 Path(todo.inputs["model"].path),
                 inputs.space(session),
-                target,
-                recipe.target.size,
+                View(target, recipe.target.size, recipe.target.pad),
                 settings,
                 todo.out,
-                pad=recipe.target.pad,
                 progress=show,
             )
         result.metrics = {"images": len(target)}
@@ -201,16 +199,18 @@ def prototypes(session: Session) -> None:
     with working(session, todo, shared=True) as result:
         if result is None:
             return
+        from udaseg.data.image_sets import View
         from udaseg.statistics.prototypes import gather, write
 
         parts, model, settings = [], todo.inputs["model"], prediction_of_round(recipe.predict, session.round)
         if "source" in todo.inputs:
             source = inputs.source(session)
-            parts.append((source, source.label, recipe.source))
+            parts.append((View(source, recipe.source.size, recipe.source.pad), source.label))
         if "target" in todo.inputs:
             target = inputs.target_images(session)
             read = products.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
-            parts.append((target, lambda i: read(target.records[i].stem), recipe.target))
+            view = View(target, recipe.target.size, recipe.target.pad)
+            parts.append((view, lambda i: read(target.records[i].stem)))
         with progress("prototypes", passes(twice=bool(settings.adabn))) as show:
             found, result.environment = gather(
                 Path(model.path),

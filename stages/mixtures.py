@@ -36,12 +36,14 @@ def make(session: Session) -> None:
             result.metrics = {"skipped": f"{source.dataset} has no depth"}
             say(f"gmm: skipped, {source.dataset} has no depth")
             return
+        from udaseg.data.image_sets import View
         from udaseg.statistics.depth_density import write
         from udaseg.statistics.gmm import fit
         from udaseg.statistics.gmm_counts import count_for_gmm
 
         with progress("gmm", "images") as show:
-            counts = count_for_gmm(source, recipe.gmm, recipe.source.size, progress=show)
+            view = View(source, recipe.source.size, recipe.source.pad)
+            counts = count_for_gmm(view, recipe.gmm, progress=show)
         if not processes.is_first():
             return
         mixtures = fit(counts, recipe.gmm.components, seed=recipe.seed, iterations=recipe.gmm.iterations)

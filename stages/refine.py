@@ -59,6 +59,7 @@ def run(session: Session) -> None:
     with working(session, todo, shared=True) as result:
         if result is None:
             return
+        from udaseg.data.image_sets import View
         from udaseg.inference.predictions import Predictions
         from udaseg.labels import class_space
         from udaseg.pseudo.rectification import rectifier
@@ -82,8 +83,7 @@ def run(session: Session) -> None:
                         Path(model.path),
                         found,
                         predictions,
-                        target,
-                        recipe.target,
+                        View(target, recipe.target.size, recipe.target.pad),
                         prediction_of_round(recipe.predict, session.round),
                         settings.temperature,
                         show,

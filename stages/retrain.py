@@ -59,40 +59,41 @@ def run(session: Session) -> None:
     with working(session, todo, shared=not needs_whole_batches(recipe.retrain)) as result:
         if result is None:
             return
+        from udaseg.data.image_sets import View
         from udaseg.pseudo.label_files import read_thresholds
-        from udaseg.train.retrain import retrain
+        from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 
         settings = training_of_round(recipe.retrain, session.round)
-        source = None if settings.source == "none" else inputs.styled_source(session, settings.source)
-        target = inputs.target_images(session)
-        pseudo_label = centroids = None
+        source = labels = initial = centroids = None
+        if settings.source != "none":
+            source = View(inputs.styled_source(session, settings.source), recipe.source.size, recipe.source.pad)
+        target, classes = inputs.target_images(session), inputs.space(session).classes
+        given = todo.inputs.get("thresholds")
+        thresholds = None if given is None else read_thresholds(Path(given.path), classes)
         if "labels" in todo.inputs:
-            pseudo_label = products.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
+            read = products.pseudo_labels(session, Path(todo.inputs["labels"].path), target)
+            labels = PseudoLabels(read, thresholds)
         if "prototypes" in todo.inputs:
             centroids = products.prototypes_of(todo.inputs["model"], todo.inputs["prototypes"]).centroids
-        given = todo.inputs.get("thresholds")
-        thresholds = None if given is None else read_thresholds(Path(given.path), inputs.space(session).classes)
+        if "model" in todo.inputs:
+            predict = prediction_of_round(recipe.predict, session.round)
+            initial = InitialModel(Path(todo.inputs["model"].path), predict, centroids)
         with progress("retrain", "steps") as show:
-            result.environment = retrain(
+            trained = retrain(
                 source,
-                recipe.source.size,
-                target,
-                pseudo_label,
-                recipe.target.size,
-                inputs.space(session),
-                Path(todo.inputs["model"].path) if "model" in todo.inputs else None,
+                View(target, recipe.target.size, recipe.target.pad),
+                classes,
                 recipe.model if settings.bn is None else recipe.model.model_copy(update={"bn": settings.bn}),
                 settings,
                 todo.out,
                 seed=recipe.seed,
                 round=session.round,
-                asked=prediction_of_round(recipe.predict, session.round),
-                pad=(recipe.source.pad, recipe.target.pad),
-                thresholds=thresholds,
-                centroids=centroids,
+                labels=labels,
+                initial=initial,
                 progress=show,
-                note=result.warnings.append,
             )
+        result.environment = trained.environment
+        result.warnings += trained.warnings
         if not processes.is_first():
             return
         training.adapt_statistics(session, todo, settings, target)

@@ -35,19 +35,14 @@ def adapt_statistics(session: Session, job: Job, settings: Training, target) -> 
     """Give the model that a training has written batch norm's statistics of the target, where it is to have them."""
     if not settings.adabn:
         return
+    from udaseg.data.image_sets import View
     from udaseg.inference import adabn
 
     given = session.recipe.target
     target = target if session.sample is None else session.sample.images(target)
+    view = View(target, given.size, given.pad)
     with progress(f"{job.stage}: batch norm", "images") as show:
-        adabn.estimate_target_statistics(
-            job.out / "model.pt",
-            target,
-            given.size,
-            settings,
-            pad=given.pad,
-            progress=show,
-        )
+        adabn.estimate_target_statistics(job.out / "model.pt", view, settings, progress=show)
 
 
 def ended(job: Job, result: Result, steps: int, count: int, images: str) -> None:

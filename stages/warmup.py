@@ -113,14 +113,13 @@ def run(session: Session, phase: str = "warmup") -> None:
     with working(session, todo, shared=True) as result:
         if result is None:
             return
+        from udaseg.data.image_sets import View
         from udaseg.data.sampling import ClassBalance
-        from udaseg.data.style.dataset import restyling
         from udaseg.statistics.class_counts import class_weights, read_pixels, read_shown
         from udaseg.train import adversary
         from udaseg.train.warmup import warmup
 
         target = inputs.target_images(session) if reads_target else None
-        beta = recipe.warmup.fda
         source = inputs.styled_source(session, recipe.warmup.source)
         paths = {name: Path(given.path) for name, given in todo.inputs.items()}
         counts = read_pixels(paths["class counts"], source.space.classes) if recipe.warmup.class_weights else None
@@ -130,25 +129,22 @@ def run(session: Session, phase: str = "warmup") -> None:
             shown = read_shown(paths["class counts"], source.space.classes, stems)
         first = {"weights": str(paths[PRETRAIN])} if PRETRAIN in paths else {}
         with progress(phase, "steps") as show:
-            result.environment = warmup(
-                source,
-                recipe.source.size,
+            trained = warmup(
+                View(source, recipe.source.size, recipe.source.pad),
+                None if target is None else View(target, recipe.target.size, recipe.target.pad),
                 recipe.model.model_copy(update=first),
                 recipe.warmup,
                 todo.out,
                 seed=recipe.seed,
-                restyle=None if beta is None else restyling(target, beta),
                 adversary=recipe.adversary,
-                target=target,
-                target_size=recipe.target.size,
-                pad=(recipe.source.pad, recipe.target.pad),
-                class_weights=None if counts is None else class_weights(counts),
-                class_balance=None if shown is None else ClassBalance(shown),
                 depth=recipe.depth,
                 densities=mixtures.densities(session, paths["mixtures"]) if "mixtures" in paths else None,
+                class_weights=None if counts is None else class_weights(counts),
+                class_balance=None if shown is None else ClassBalance(shown),
                 progress=show,
-                note=result.warnings.append,
             )
+        result.environment = trained.environment
+        result.warnings += trained.warnings
         if not processes.is_first():
             return
         training.adapt_statistics(session, todo, recipe.warmup, target)

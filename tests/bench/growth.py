@@ -16,7 +16,7 @@ import torch
 from PIL import Image as Pillow
 
 from udaseg import config
-from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
+from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet, View
 from udaseg.data.images.read import write_label
 from udaseg.inference.evaluate import evaluate
 from udaseg.inference.predict import predict
@@ -81,10 +81,10 @@ def passes(folder: Path, count: int) -> dict[str, Any]:
         with Predictions(folder / "predictions.h5") as predictions:
             refine(folder / "pseudo" / "labels", predictions, SPACE, settings, folder / "refined", source_pixels=pixels)
 
-    timed("predict", lambda: predict(model, SPACE, target, None, config.Predict(batch=BATCH), folder))
+    timed("predict", lambda: predict(model, SPACE, View(target), config.Predict(batch=BATCH), folder))
     timed("pseudolabel", labelled)
     timed("refine", refined)
-    timed("evaluate", lambda: evaluate(model, images, None, config.Evaluate(batch=BATCH), folder / "scores"))
+    timed("evaluate", lambda: evaluate(model, View(images), config.Evaluate(batch=BATCH), folder / "scores"))
     return found
 
 

@@ -19,7 +19,7 @@ from kernels.fda import by_definition
 from PIL import Image as Pillow
 
 from udaseg import config
-from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
+from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet, View
 from udaseg.data.images import png
 from udaseg.data.images.read import read_train_ids, write_label
 from udaseg.data.style.dataset import stylize_set
@@ -133,7 +133,7 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
 
     yield Job(
         f"stylize, beta {BETA}",
-        lambda out: stylize_set(source, styles, None, config.Stylize(beta=BETA), out, seed=0),
+        lambda out: stylize_set(View(source), styles, config.Stylize(beta=BETA), out, seed=0),
         restyled,
         PICTURES,
         {"reference formula, Pillow's defaults, a process a core": reference},
@@ -159,14 +159,14 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
         )  # fmt: skip
     yield Job(
         f"predict, BiSeNet at {half[0]}x{half[1]}",
-        lambda out: predict(model, SPACE, target, half, config.Predict(), out),
+        lambda out: predict(model, SPACE, View(target, half), config.Predict(), out),
         written,
         PICTURES,
         {},
     )
     yield Job(
         f"evaluate, BiSeNet at {half[0]}x{half[1]}",
-        lambda out: evaluate(model, source, half, config.Evaluate(), out),
+        lambda out: evaluate(model, View(source, half), config.Evaluate(), out),
         lambda out: each(lambda i: (source.image(i), source.label(i)), PICTURES),
         PICTURES,
         {},

@@ -19,7 +19,7 @@ from turns import CLOCK, DEVICE, alone, now, seconds
 
 from udaseg import config
 from udaseg.data.batches import Stream, batches, labelled, unlabelled
-from udaseg.data.image_sets import Labelled, LabelledSet
+from udaseg.data.image_sets import Labelled, LabelledSet, View
 from udaseg.data.images.read import write_label
 from udaseg.labels import SPACES, flat_palette
 from udaseg.models import build, devices
@@ -155,12 +155,12 @@ def given(stream: Stream) -> float:
 def row(name: str, files: LabelledSet, size: tuple[int, int], out: Path) -> dict[str, Any]:
     settings, smaller = NETWORKS[name]
     height, width = (side // smaller[GPU] for side in size)
-    stream = Stream("source", labelled(files, (height, width)), BATCH, config.Augment())
+    stream = Stream("source", labelled(View(files, (height, width))), BATCH, config.Augment())
     times, held = steps(settings, stream, out)
     taken = {loop: statistics.median(own) for loop, own in times.items()}
     (ours, own), (_, other) = taken.items()
     rate, need = given(stream), BATCH / own
-    target = Stream("target", unlabelled(files, (height, width)), BATCH, config.Augment(jitter=0.0, blur=0.0))
+    target = Stream("target", unlabelled(View(files, (height, width))), BATCH, config.Augment(jitter=0.0, blur=0.0))
     aligned, aligned_held = steps(settings, stream, out / "aligned", target)
     # A step is three passes: forward, and the gradients of the maps and of the weights.
     operations = 3 * complexity(build(settings, SPACE.classes), (height, width)).operations("2*MAC") * BATCH

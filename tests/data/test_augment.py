@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udaseg.config import Augment
-from udaseg.data.augment import Pair, augment, distort, fit, inside, resize, resize_label
+from udaseg.data.augment import Pair, augment, distort, fit, resize, resize_label, size_within
 
 
 def coded(height, width):
@@ -49,14 +49,14 @@ def test_padding_is_ignored_and_not_labelled():
     ],
 )
 def test_the_largest_size_of_an_aspect_within_a_canvas(shape, own):
-    assert inside(shape, (760, 1280)) == own
+    assert size_within(shape, (760, 1280)) == own
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 30), st.integers(1, 30))
 def test_a_padded_picture_is_whole_in_the_corner_and_nothing_elsewhere(height, width, rows, columns):
     pair = coded(height, width)
-    own = inside(pair.label.shape, (rows, columns))
+    own = size_within(pair.label.shape, (rows, columns))
     padded = fit(pair, (rows, columns), pad=True)
     assert padded.label.shape == padded.image.shape[:2] == (rows, columns)
     assert np.array_equal(padded.image[: own[0], : own[1]], resize(pair.image, own))

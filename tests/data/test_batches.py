@@ -6,6 +6,7 @@ import torch
 from udaseg.config import Augment
 from udaseg.data.augment import Pair, recoloured
 from udaseg.data.batches import Batches, Samples, Stream, batches, unlabelled
+from udaseg.data.image_sets import View
 
 
 def read(i):
@@ -67,7 +68,7 @@ class Unlabelled:
 
 
 def test_pictures_without_labels_give_batches_without_labels():
-    target = Stream("target", unlabelled(Unlabelled(), (6, 8)), 3, Augment(crop=(4, 4)))
+    target = Stream("target", unlabelled(View(Unlabelled(), (6, 8))), 3, Augment(crop=(4, 4)))
     batch = Batches([stream(), target], 0)[0]
     assert sorted(batch) == ["source_image", "source_label", "target_image"]
     assert batch["target_image"].shape == (3, 4, 4, 3)
@@ -75,7 +76,7 @@ def test_pictures_without_labels_give_batches_without_labels():
 
 
 def test_a_batch_says_where_its_pictures_end():
-    padded = Stream("target", unlabelled(Unlabelled(), (6, 12), pad=True), 2, Augment(flip=0.0))
+    padded = Stream("target", unlabelled(View(Unlabelled(), (6, 12), pad=True)), 2, Augment(flip=0.0))
     batch = Batches([padded], 0)[0]
     assert batch["target_valid"].dtype == torch.bool
     assert batch["target_valid"].shape == (2, 6, 12)
@@ -91,7 +92,7 @@ def test_colours_are_changed_where_there_is_a_picture_alone():
 
     def drawn(pad):
         seen = []
-        target = unlabelled(Grey(), (6, 12 if pad else 8), pad=pad)
+        target = unlabelled(View(Grey(), (6, 12 if pad else 8), pad))
         settings = Augment(flip=0.0, jitter=0.5)
         own = Stream("target", target, 3, settings, restyle=lambda image, rng: seen.append(image.shape) or image + 9)
         return Batches([own], 0)[0]["target_image"], seen
@@ -108,7 +109,7 @@ def test_a_crop_that_holds_nothing_of_a_padded_picture_stays_black():
 
 
 def test_a_second_stream_leaves_the_first_as_it_was():
-    target = Stream("target", unlabelled(Unlabelled(), (6, 8)), 1, Augment(crop=(4, 4)))
+    target = Stream("target", unlabelled(View(Unlabelled(), (6, 8))), 1, Augment(crop=(4, 4)))
     alone, together = Batches([stream()], 0)[2], Batches([stream(), target], 0)[2]
     assert all(torch.equal(alone[name], together[name]) for name in alone)
 

@@ -10,6 +10,7 @@ from udaseg.data.augment import Pair, augment, fit
 from udaseg.data.batches import Batches, Stream, labelled, with_depth
 from udaseg.data.datasets.registry import open_labelled
 from udaseg.data.depth import inverse_depth
+from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE, class_space
 
@@ -65,18 +66,18 @@ def batch(samples):
 
 
 def test_a_batch_holds_inverse_depth_only_where_it_is_asked_for():
-    assert sorted(batch(labelled(Pictures(), None))) == ["source_image", "source_label"]
-    found = batch(with_depth(Pictures(), None))["source_depth"]
+    assert sorted(batch(labelled(View(Pictures())))) == ["source_image", "source_label"]
+    found = batch(with_depth(View(Pictures())))["source_depth"]
     assert found.dtype == torch.float32
     assert found.shape == (2, 4, 6)
     expected = [0, float(inverse_depth(np.array(600, np.uint16))), 0, 1, 0, 65536 / 301]
     assert found[1, 2].tolist() == pytest.approx(expected)
-    raw = batch(with_depth(Pictures(), None, mask_invalid=False))["source_depth"]
+    raw = batch(with_depth(View(Pictures()), mask_invalid=False))["source_depth"]
     assert raw[0, 0].tolist() == pytest.approx([65536, expected[1], 1, 1, 65536, expected[5]])
 
 
 def test_the_rest_of_a_batch_does_not_depend_on_the_depth():
-    plain, deep = batch(labelled(Pictures(), (8, 9))), batch(with_depth(Pictures(), (8, 9)))
+    plain, deep = batch(labelled(View(Pictures(), (8, 9)))), batch(with_depth(View(Pictures(), (8, 9))))
     assert all(torch.equal(plain[name], deep[name]) for name in plain)
     assert deep["source_depth"].shape == (2, 8, 9)
 

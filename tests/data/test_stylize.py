@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as Pillow
 
 from udaseg.config import Stylize
-from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
+from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet, View
 from udaseg.data.style import dataset, fda
 from udaseg.labels import SPACES
 
@@ -43,9 +43,8 @@ def test_every_picture_has_the_style_of_its_partner_and_a_style_is_read_for_seve
     before = dataset.read_image
     monkeypatch.setattr(dataset, "read_image", lambda path: read.update([path]) or before(path))
     dataset.stylize_set(
-        source,
+        View(source),
         target,
-        None,
         SETTINGS,
         tmp_path / "out",
         seed=3,

@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 
 from udaseg import models
 from udaseg.config import Evaluate, Model, Predict
+from udaseg.data.image_sets import View
 from udaseg.inference.evaluate import evaluate
 from udaseg.inference.predict import predict
 from udaseg.inference.predictions import Predictions
@@ -66,7 +67,7 @@ def full_size(runner, i, settings):
 @pytest.mark.parametrize("average", ["logits", "probs"])
 def test_evaluation_averages_at_the_size_of_the_labels(model, tmp_path, average):
     settings = Evaluate(scales=(0.75, 1.0, 1.25), flip=True, average=average, batch=2, precision="fp32")
-    metrics, _ = evaluate(model, Pictures(), None, settings, tmp_path)
+    metrics, _ = evaluate(model, View(Pictures()), settings, tmp_path)
     runner, counts = Runner(model, SPACE.classes, "fp32"), np.zeros((3, 3), np.int64)
     for i in range(3):
         confusion(Pictures().label(i), full_size(runner, i, settings).argmax(0).to(torch.uint8).numpy(), 3, out=counts)
@@ -76,15 +77,15 @@ def test_evaluation_averages_at_the_size_of_the_labels(model, tmp_path, average)
 
 
 def test_one_view_and_its_double_give_the_same_scores(model, tmp_path):
-    once, _ = evaluate(model, Pictures(), None, Evaluate(precision="fp32"), tmp_path / "1")
-    twice, _ = evaluate(model, Pictures(), None, Evaluate(precision="fp32", scales=(1.0, 1.0)), tmp_path / "2")
+    once, _ = evaluate(model, View(Pictures()), Evaluate(precision="fp32"), tmp_path / "1")
+    twice, _ = evaluate(model, View(Pictures()), Evaluate(precision="fp32", scales=(1.0, 1.0)), tmp_path / "2")
     assert np.abs(np.array(once["confusion"]) - twice["confusion"]).sum() <= 6
 
 
 @pytest.mark.parametrize("average", ["logits", "probs"])
 def test_predictions_hold_the_average_at_the_stride(model, tmp_path, average):
     settings = Predict(scales=(0.75, 1.0), flip=True, average=average, precision="fp32")
-    predict(model, SPACE, Pictures(), None, settings, tmp_path)
+    predict(model, SPACE, View(Pictures()), settings, tmp_path)
     runner = Runner(model, SPACE.classes, "fp32")
     with Predictions(tmp_path / "predictions.h5") as predictions:
         assert predictions.size("b") == (64, 96)
@@ -114,7 +115,7 @@ def headed(tmp_path_factory):
 
 def test_depth_is_scored_at_full_size_where_there_is_some(model, headed, tmp_path):
     settings = Evaluate(precision="fp32", flip=True, batch=2)
-    metrics, _ = evaluate(headed, Deep(), None, settings, tmp_path / "1")
+    metrics, _ = evaluate(headed, View(Deep()), settings, tmp_path / "1")
     runner = Runner(headed, SPACE.classes, "fp32", heads=("depth",))
     expected = DepthErrors()
     for i in range(3):
@@ -127,8 +128,8 @@ def test_depth_is_scored_at_full_size_where_there_is_some(model, headed, tmp_pat
     assert 0 < found["pixels"] == expected["pixels"] < 3 * 64 * 96
     assert all(found[name] == pytest.approx(expected[name], rel=1e-3) for name in DEPTH_ERRORS)
     assert 5 < found["rms"] < 80
-    assert "depth" not in evaluate(headed, Pictures(), None, settings, tmp_path / "2")[0]
-    assert "depth" not in evaluate(model, Deep(), None, settings, tmp_path / "3")[0]
+    assert "depth" not in evaluate(headed, View(Pictures()), settings, tmp_path / "2")[0]
+    assert "depth" not in evaluate(model, View(Deep()), settings, tmp_path / "3")[0]
 
 
 def test_heads_are_run_where_they_are_asked_for(headed):

@@ -9,6 +9,7 @@ from torch.nn.functional import interpolate
 
 from udaseg import models
 from udaseg.config import Model, Predict
+from udaseg.data.image_sets import View
 from udaseg.inference.averaging import averaged
 from udaseg.inference.runner import Runner
 from udaseg.models import checkpoint
@@ -88,29 +89,33 @@ class Pictures:
     def __init__(self, *sizes):
         self.sizes = sizes
 
+    def __len__(self):
+        return len(self.sizes)
+
     def image(self, i):
         return image(self.sizes[i], seed=i)
 
 
 def test_padded_pictures_are_seen_at_their_own_aspect_without_the_padding(runner):
     pictures = Pictures((80, 120), (80, 120), (120, 60))
-    found = [(list(seen.indices), seen.output.logits) for seen in runner.run(pictures, range(3), (64, 96), 3, pad=True)]
+    view = View(pictures, (64, 96), pad=True)
+    found = [(list(batch.indices), batch.output.logits) for batch in runner.run(view, range(3), 3)]
     assert [indices for indices, _ in found] == [[0], [1], [2]]
     for i, (height, width) in enumerate([(64, 96), (64, 96), (64, 32)]):
         assert torch.equal(found[i][1], runner.infer([pictures.image(i)], (height, width)).logits)
-    together = [list(seen.indices) for seen in runner.run(pictures, range(2), (64, 96), 2, pad=True)]
+    together = [list(batch.indices) for batch in runner.run(view, range(2), 2)]
     assert together == [[0, 1]]
 
 
-def test_pictures_are_read_with_what_is_beside_them_at_the_size_of_the_network(runner):
+def test_images_are_read_with_their_labels_at_the_size_of_the_network(runner):
     pictures, shapes = Pictures(*[(80, 120)] * 5), []
 
     def infer(images, size):
         shapes.extend((image.shape[:2], size) for image in images)
         return len(images)
 
-    found = list(runner.run(pictures, range(5), (64, 96), 2, infer, beside=lambda i: 10 * i))
-    assert [(list(seen.indices), seen.beside, seen.output) for seen in found] == [
+    found = list(runner.run(View(pictures, (64, 96)), range(5), 2, infer, label=lambda i: 10 * i))
+    assert [(list(batch.indices), batch.labels, batch.output) for batch in found] == [
         ([0, 1], [0, 10], 2),
         ([2, 3], [20, 30], 2),
         ([4], [40], 1),
@@ -122,7 +127,7 @@ def test_pictures_are_read_with_what_is_beside_them_at_the_size_of_the_network(r
     )
     assert shapes == [((64, 96), (64, 96))] * 5
     shapes.clear()
-    list(runner.run(pictures, range(5), (64, 96), 2, infer, scales=(0.5, 1.0)))
+    list(runner.run(View(pictures, (64, 96)), range(5), 2, infer, scales=(0.5, 1.0)))
     assert shapes == [((80, 120), (64, 96))] * 5
 
 
@@ -138,7 +143,7 @@ def test_no_more_is_read_once_the_network_has_failed(runner):
         raise ValueError("the network failed")
 
     with pytest.raises(ValueError, match="failed") as failure:
-        next(runner.run(Slow(*[(64, 96)] * 500), range(500), None, 1, infer))
+        next(runner.run(View(Slow(*[(64, 96)] * 500)), range(500), 1, infer))
     count = len(begun)
     time.sleep(0.2)
     assert failure.value.__traceback__ is not None
@@ -155,7 +160,7 @@ def test_statistics_of_batch_norm_are_those_of_the_pictures_and_nothing_else_cha
     checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
     runner, pictures, read = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4), []
     learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
-    runner.adapt_statistics(pictures, 4, (32, 48), 2, progress=lambda done, total: read.append((done, total)))
+    runner.adapt_statistics(View(pictures, (32, 48)), 2, progress=lambda done, total: read.append((done, total)))
     assert read == [(2, 4), (4, 4)]
     assert not any(module.training for module in runner.model.modules())
     changed = {name for name, value in runner.model.state_dict().items() if not torch.equal(value, learnt[name])}
@@ -175,7 +180,7 @@ def test_statistics_are_taken_of_frozen_layers_too(tmp_path):
         settings = SETTINGS.model_copy(update={"bn": mode})
         checkpoint.save(tmp_path / "model.pt", network, settings, CLASSES)
         runner = Runner(tmp_path / "model.pt", CLASSES, "fp32")
-        runner.adapt_statistics(pictures, 4, (32, 48), 2)
+        runner.adapt_statistics(View(pictures, (32, 48)), 2)
         assert not any(module.training for module in runner.model.modules())
         taken.append(runner.model.state_dict())
     assert all(torch.equal(value, taken[1][name]) for name, value in taken[0].items())
@@ -191,7 +196,7 @@ def test_a_layer_that_sees_one_value_in_each_batch_keeps_its_statistics(tmp_path
     kept = {}
     for batch in (1, 2):
         runner = Runner(tmp_path / "model.pt", CLASSES, "fp32")
-        runner.adapt_statistics(Pictures(*[(64, 96)] * 4), 4, (32, 48), batch)
+        runner.adapt_statistics(View(Pictures(*[(64, 96)] * 4), (32, 48)), batch)
         variances = {name: v for name, v in runner.model.state_dict().items() if name.endswith("running_var")}
         kept[batch] = {name.rpartition(".")[0] for name, value in variances.items() if (value == 7).all()}
     assert {"refine16.bn", "refine32.bn"} <= kept[1]
@@ -206,8 +211,8 @@ def test_statistics_of_the_stem_are_taken_alone(tmp_path, settings, norms):
     runner, pictures = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4)
     everywhere = Runner(tmp_path / "model.pt", CLASSES, "fp32")
     learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
-    runner.adapt_statistics(pictures, 4, (32, 48), 2, stem=True)
-    everywhere.adapt_statistics(pictures, 4, (32, 48), 2)
+    runner.adapt_statistics(View(pictures, (32, 48)), 2, stem=True)
+    everywhere.adapt_statistics(View(pictures, (32, 48)), 2)
     assert not any(module.training for module in runner.model.modules() if isinstance(module, BatchNorm))
     found, taken = runner.model.state_dict(), everywhere.model.state_dict()
     changed = {name for name, value in found.items() if not torch.equal(value, learnt[name])}

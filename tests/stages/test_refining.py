@@ -9,6 +9,7 @@ import pytest
 
 from udaseg.config.load import load_recipe
 from udaseg.data import open_images
+from udaseg.data.image_sets import View
 from udaseg.inference import adabn
 from udaseg.statistics import prototypes
 
@@ -98,7 +99,7 @@ def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace
     (workspace / "adapted").mkdir()
     shutil.copy("runs/tiny/warmup/model.pt", "adapted")
     settings = recipe.warmup.model_copy(update={"batch": recipe.predict.batch})
-    adabn.estimate_target_statistics(Path("adapted/model.pt"), target, recipe.target.size, settings)
+    adabn.estimate_target_statistics(Path("adapted/model.pt"), View(target, recipe.target.size), settings)
     assert udaseg("prototypes --out own").code == 0
     plain = ("--set", "predict.adabn=false")
     assert udaseg("prototypes --out other --model adapted/model.pt", *plain).code == 0

@@ -15,6 +15,7 @@ from torch import nn
 from udaseg import models
 from udaseg.config import Adversary, Augment, Model, Warmup
 from udaseg.data.batches import Batch
+from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.models import checkpoint
 from udaseg.models.output import Output
@@ -306,10 +307,9 @@ TARGET_PICTURES = replace(Pictures(), records=Pictures().records[:4])
 
 def train(out, settings=SETTINGS, stop_at=None, **adversary):
     out.mkdir(exist_ok=True)
-    sets = (Pictures(), (64, 96), NETWORK, settings, out)
+    sets = (View(Pictures(), (64, 96)), View(TARGET_PICTURES, (64, 96)))
     tell = (lambda done, _: os.kill(os.getpid(), signal.SIGTERM) if done == stop_at else None) if stop_at else None
-    more = {"adversary": Adversary(**adversary), "target": TARGET_PICTURES, "target_size": (64, 96)}
-    warmup(*sets, seed=3, progress=tell, **more)
+    warmup(*sets, NETWORK, settings, out, seed=3, adversary=Adversary(**adversary), progress=tell)
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 

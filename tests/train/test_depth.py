@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from udaseg.config import Adversary, Augment, Depth, Model, Warmup
+from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.models import checkpoint
 from udaseg.models.output import Output
@@ -120,23 +121,20 @@ def network(heads):
     return Model(name="fpn", backbone="resnet18", weights="none", bn="train", heads=heads)
 
 
-def train(out, heads, steps=4, adversary="none", pad=(False, False), augment=WHOLE, source=None, **more):
+def train(out, heads, steps=4, adversary="none", pad=False, augment=WHOLE, source=None, **more):
     settings = Warmup(
         steps=steps, batch=2, log_every=1, lr=1e-3, head_lr=1.0, optimizer="adamw", augment=augment, precision="fp32"
     )
     out.mkdir()
     needs = heads == ("depth", "density") or adversary != "none"
     warmup(
-        source or Deep(),
-        (64, 96),
+        View(source or Deep(), (64, 96), pad),
+        View(Pictures(), (64, 96)) if needs else None,
         network(heads),
         settings,
         out,
         seed=3,
         adversary=Adversary(align=adversary, weight=0.01),
-        target=Pictures() if needs else None,
-        target_size=(64, 96),
-        pad=pad,
         densities=DensityMaps(mixtures()),
         **more,
     )
@@ -187,7 +185,7 @@ def test_class_weights_reach_the_loss(tmp_path):
         ({"augment": Augment()}, "set warmup.augment.flip=0, or"),
         ({"augment": Augment(crop=(32, 32), flip=0.0)}, "warmup.augment.crop=null"),
         ({"augment": Augment(scale=(0.5, 1.5), flip=0.0)}, "warmup.augment.scale"),
-        ({"pad": (True, False)}, "source.pad=false"),
+        ({"pad": True}, "source.pad=false"),
     ],
 )
 def test_density_needs_whole_pictures(tmp_path, changes, hint):

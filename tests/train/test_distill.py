@@ -10,6 +10,7 @@ from torch import nn
 from udaseg import models
 from udaseg.config import Augment, Distill, Model
 from udaseg.data.batches import Batch
+from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.labels import class_space
 from udaseg.models import checkpoint
@@ -76,8 +77,8 @@ def train(out, finished, model=LIGHT, stop_after=None, **settings):
             raise StoppedError
 
     out.mkdir(exist_ok=True)
-    sets = (Pictures(), (64, 96), Pictures(), (64, 96), SPACE)
-    distill(*sets, finished, model, chosen, out, seed=3, progress=progress)
+    view = View(Pictures(), (64, 96))
+    distill(view, view, SPACE.classes, finished, model, chosen, out, seed=3, progress=progress)
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 

@@ -9,11 +9,12 @@ import torch
 
 from udaseg import models
 from udaseg.config import Adversary, Augment, Model, Retrain, Warmup
+from udaseg.data.image_sets import View
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
 from udaseg.statistics.class_counts import class_weights
 from udaseg.train.losses import upsampled
-from udaseg.train.retrain import retrain
+from udaseg.train.retrain import PseudoLabels, retrain
 from udaseg.train.warmup import warmup
 
 from .test_retrain import NETWORK, Record
@@ -45,8 +46,8 @@ def test_training_stays_finite(tmp_path, count, size, value, classes):
     space = class_space([f"class {c}" for c in range(classes)])
     few = Few(tuple(Record(f"{i}") for i in range(count)), size, value, space)
     settings = Retrain(steps=2, batch=2, log_every=1, augment=Augment())
-    sets = (few, None, few, lambda stem: few.label(int(stem)), None, space)
-    retrain(*sets, None, NETWORK, settings, tmp_path, seed=3)
+    labels = PseudoLabels(lambda stem: few.label(int(stem)))
+    retrain(View(few), View(few), space.classes, NETWORK, settings, tmp_path, seed=3, labels=labels)
     losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert np.isfinite(losses).all()
     if value == 255 or classes == 1:
@@ -84,7 +85,7 @@ def test_in_bf16_only_what_lies_on_a_picture_one_column_wide_has_a_gradient(name
 def test_pictures_of_one_pixel_leave_the_weights_finite(tmp_path, precision, bn, batch):
     few = Few(tuple(Record(f"{i}") for i in range(3)), (1, 1), 1, class_space(["road", "car"]))
     settings = Warmup(steps=3, batch=batch, log_every=1, precision=precision, augment=Augment(flip=0.5))
-    warmup(few, None, NETWORK.model_copy(update={"bn": bn}), settings, tmp_path, seed=1)
+    warmup(View(few), None, NETWORK.model_copy(update={"bn": bn}), settings, tmp_path, seed=1)
     assert finite(tmp_path)
 
 
@@ -109,8 +110,8 @@ def test_the_warmup_stays_finite(tmp_path, count, value, classes, asked):
     adversary = Adversary(align=ASKED[asked].get("align", "none"))
     settings = Warmup(steps=2, batch=2, log_every=1, entropy_weight=ASKED[asked].get("entropy_weight"))
     weights = class_weights(np.bincount([value] * 100, minlength=classes)[:classes])
-    opponents = {"adversary": adversary, "target": few, "class_weights": weights}
-    warmup(few, None, NETWORK, settings, tmp_path, seed=2, **opponents)
+    sets = (View(few), View(few))
+    warmup(*sets, NETWORK, settings, tmp_path, seed=2, adversary=adversary, class_weights=weights)
     assert finite(tmp_path)
     source = [json.loads(line)["source"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert (source == [0, 0]) == (value == 255 or classes == 1)

@@ -11,11 +11,12 @@ import torch
 from udaseg import models
 from udaseg.config import Augment, Model, Online, Predict, Retrain
 from udaseg.data.batches import subset
+from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.inference import adabn
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
-from udaseg.train.retrain import retrain
+from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 
 SPACE = class_space(["road", "car", "sky"])
 NETWORK = Model(name="fpn", backbone="resnet18", weights="none")
@@ -42,12 +43,13 @@ class Pictures:
         return np.full((64, 96), int(self.records[i].stem) % 3, np.uint8)
 
 
-def train(out, initial=None, thresholds=THRESHOLDS, asked=None, network=NETWORK, **settings):
+def train(out, initial=None, thresholds=THRESHOLDS, predict=None, network=NETWORK, **settings):
     chosen = Retrain(**{"steps": 2, "batch": 2, "log_every": 1, "augment": Augment(crop=(32, 32)), **settings})
     out.mkdir()
     label = lambda stem: Pictures().label(int(stem))  # noqa: E731
-    sets = (Pictures(), (64, 96), Pictures(), label, (64, 96), SPACE)
-    retrain(*sets, initial, network, chosen, out, seed=3, asked=asked, thresholds=thresholds)
+    view, start = View(Pictures(), (64, 96)), None if initial is None else InitialModel(initial, predict)
+    labels = PseudoLabels(label, thresholds)
+    retrain(view, view, SPACE.classes, network, chosen, out, seed=3, labels=labels, initial=start)
     log = out / "log.jsonl"
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
@@ -94,11 +96,11 @@ def test_a_network_that_strides_first_goes_on_to(tmp_path):
 
 def test_what_is_asked_again_has_the_statistics_that_the_labels_were_made_with(tmp_path, initial):
     (tmp_path / "model.pt").write_bytes(initial.read_bytes())
-    adabn.estimate_target_statistics(tmp_path / "model.pt", Pictures(), (64, 96), Retrain(batch=4, adabn=True))
-    asked = Predict(batch=4, adabn=True)
+    adabn.estimate_target_statistics(tmp_path / "model.pt", View(Pictures(), (64, 96)), Retrain(batch=4, adabn=True))
+    predict = Predict(batch=4, adabn=True)
     online = Online(scores="initial", pixels="unlabelled")
     for name, settings, expected in (("again", {"online": online}, tmp_path / "model.pt"), ("once", {}, initial)):
-        train(tmp_path / name, initial, asked=asked, steps=0, **settings)
+        train(tmp_path / name, initial, predict=predict, steps=0, **settings)
         found, wanted = (checkpoint.load(path)[0].state_dict() for path in (tmp_path / name / "model.pt", expected))
         assert all(torch.equal(found[key], wanted[key]) for key in wanted if key.endswith("running_mean"))
 
@@ -107,7 +109,7 @@ def test_heads_that_only_training_has_are_kept_where_it_is_asked_again(tmp_path)
     deep = Model(name="fpn", backbone="resnet18", weights="none", heads=("depth",))
     first = models.construct(deep, 3)
     checkpoint.save(tmp_path / "model.pt", first, deep, SPACE.classes)
-    again = {"online": Online(scores="initial", pixels="unlabelled"), "asked": Predict(batch=4, adabn=True)}
+    again = {"online": Online(scores="initial", pixels="unlabelled"), "predict": Predict(batch=4, adabn=True)}
     train(tmp_path / "1", tmp_path / "model.pt", network=deep, steps=0, **again)
     found, own = checkpoint.load(tmp_path / "1/model.pt")[0].heads.state_dict(), first.heads.state_dict()
     assert found

@@ -11,6 +11,7 @@ from torch import nn
 from udaseg.config import Augment, Online, Retrain
 from udaseg.config.training_rules import require
 from udaseg.data.batches import Batch
+from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.normalisation import normalise
@@ -18,7 +19,7 @@ from udaseg.models.output import Output
 from udaseg.train import losses
 from udaseg.train.objectives import DomainOutput
 from udaseg.train.prototypes import MovingPrototypes, consistency
-from udaseg.train.retrain import retrain
+from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 from udaseg.train.teacher import CONFIDENT, average, batch_teacher, relabelled
 
 from .test_retrain import NETWORK, SPACE, Pictures, initial  # noqa: F401 - a fixture
@@ -198,7 +199,7 @@ class StoppedError(Exception):
     pass
 
 
-def train(out, start, stop_after=None, centroids=None, **settings):
+def train(out, start, stop_after=None, **settings):
     chosen = Retrain(
         **{"steps": 4, "batch": 2, "log_every": 1, "save_every": 2, "augment": Augment(crop=(32, 32)), **settings}
     )
@@ -208,10 +209,11 @@ def train(out, start, stop_after=None, centroids=None, **settings):
         if done == stop_after:
             raise StoppedError
 
-    label = None if chosen.labels == "none" else lambda stem: Pictures().label(int(stem))
-    sets = (Pictures(), (64, 96), Pictures(), label, (64, 96), SPACE)
-    centroids = np.random.default_rng(0).random((3, 64), np.float32) if centroids is None else centroids
-    retrain(*sets, start, NETWORK, chosen, out, seed=3, centroids=centroids, progress=progress)
+    labels = None if chosen.labels == "none" else PseudoLabels(lambda stem: Pictures().label(int(stem)))
+    view = View(Pictures(), (64, 96))
+    centroids = np.random.default_rng(0).random((3, 64), np.float32)
+    known = InitialModel(start, centroids=centroids)
+    retrain(view, view, SPACE.classes, NETWORK, chosen, out, seed=3, labels=labels, initial=known, progress=progress)
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from udaseg.config import Adversary, Augment, Model, Retrain, Warmup
+from udaseg.data.image_sets import View
 from udaseg.labels import IGNORE, class_space
 from udaseg.models import checkpoint
 from udaseg.models.batchnorm import BatchNorm
@@ -21,7 +22,7 @@ from udaseg.parallel import processes
 from udaseg.statistics.class_counts import class_weights
 from udaseg.train import adversary as adversaries
 from udaseg.train import losses
-from udaseg.train.retrain import retrain
+from udaseg.train.retrain import PseudoLabels, retrain
 from udaseg.train.warmup import warmup
 
 from .test_retrain import Pictures
@@ -47,16 +48,17 @@ def train(name, out):
     torch.set_num_threads(1)
     out.mkdir(exist_ok=True, parents=True)
     images = Uneven()
+    view = View(images, (64, 96))
     if name == "retrained":
         settings = Retrain(**SHARED, augment=AUGMENT, regulariser="mrkld", bn="train")
-        sets = (images, (64, 96), images, lambda stem: images.label(int(stem)), (64, 96), SPACE)
-        retrain(*sets, None, NETWORK, settings, out, seed=3)
+        labels = PseudoLabels(lambda stem: images.label(int(stem)))
+        retrain(view, view, SPACE.classes, NETWORK, settings, out, seed=3, labels=labels)
         return
     settings = Warmup(**SHARED, augment=AUGMENT, entropy_weight=0.1)
     adversary = Adversary(align=ALIGNED[name], weight=0.1)
-    asked = {"adversary": adversary, "target": images, "class_weights": class_weights([5, 1, 3])}
     network = NETWORK.model_copy(update={"bn": "frozen" if name == "output" else "train"})
-    warmup(images, (64, 96), network, settings, out, seed=3, target_size=(64, 96), **asked)
+    weights = class_weights([5, 1, 3])
+    warmup(view, view, network, settings, out, seed=3, adversary=adversary, class_weights=weights)
 
 
 PROGRAM = """

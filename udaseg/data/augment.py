@@ -36,8 +36,11 @@ def resize_label(label_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Pillow.fromarray(label_HW).resize(size[::-1], Pillow.Resampling.NEAREST))
 
 
-def inside(shape: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, int]:
-    """Give the largest (height, width) of the aspect of `shape` within a canvas, sides cut to whole pixels (DADA)."""
+def size_within(shape: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (height, width) with the aspect of `shape` that fits a canvas (DADA).
+
+    The sides are cut to whole pixels.
+    """
     height, width = shape[:2]
     # In whole numbers: the float ratio of DADA loses a row where side * ratio is an integer.
     if height * canvas[1] >= width * canvas[0]:
@@ -45,17 +48,12 @@ def inside(shape: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, int]:
     return max(1, height * canvas[1] // width), canvas[1]
 
 
-def seen_size(shape: tuple[int, ...], size: tuple[int, int] | None, pad: bool) -> tuple[int, int] | None:
-    """Give the (height, width) at which an image of some shape is seen; None where it is its own."""
-    return inside(shape, size) if pad and size is not None else size
-
-
 def fit(pair: Pair, size: tuple[int, int], pad: bool) -> Pair:
     """Bring a pair to (height, width): stretched, or with `pad` at its own aspect in the top left corner.
 
     What a padded image does not fill is black, ignored and not valid.
     """
-    return _crop(_scaled(pair, inside(pair.label.shape, size)), size, 0, 0) if pad else _scaled(pair, size)
+    return _crop(_scaled(pair, size_within(pair.label.shape, size)), size, 0, 0) if pad else _scaled(pair, size)
 
 
 def _scaled(pair: Pair, size: tuple[int, int]) -> Pair:

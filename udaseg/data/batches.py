@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from udaseg.config import Augment
 from udaseg.data.augment import Pair, Restyle, augment, distort, fit, recoloured
 from udaseg.data.depth import inverse_depth, measured
-from udaseg.data.image_sets import ImageSet, LabelledSet
+from udaseg.data.image_sets import LabelledSet, View
 from udaseg.data.mining import Mining
 from udaseg.data.sampling import ClassBalance
 from udaseg.labels import IGNORE
@@ -82,39 +82,40 @@ class Samples:
         return pair
 
 
-def labelled(images: LabelledSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
-    """Train on images with labels."""
-    return Samples(lambda i: Pair(images.image(i), images.label(i)), len(images), size, pad=pad)
+def labelled(view: View) -> Samples:
+    """Return the samples of a labelled set: images with their labels."""
+    images = view.images
+    return Samples(lambda i: Pair(images.image(i), images.label(i)), len(images), view.size, pad=view.pad)
 
 
-def with_depth(
-    images: LabelledSet, size: tuple[int, int] | None, pad: bool = False, mask_invalid: bool = True
-) -> Samples:
-    """Train on images with labels and depth; with `mask_invalid` what is no measurement is not known."""
+def with_depth(view: View, mask_invalid: bool = True) -> Samples:
+    """Return the samples of a labelled set with depth; `mask_invalid` drops values that are no measurement."""
+    images = view.images
 
     def read(i: int) -> Pair:
         label_HW, cm_HW = images.label(i), images.depth(i)
         known_HW = measured(cm_HW, label_HW, images.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
         return Pair(images.image(i), label_HW, depth=np.where(known_HW, inverse_depth(cm_HW), np.float32(0)))
 
-    return Samples(read, len(images), size, pad=pad, pixel=8)
+    return Samples(read, len(images), view.size, pad=view.pad, pixel=8)
 
 
-def pseudo_labelled(
-    images: ImageSet, label: Callable[[str], np.ndarray], size: tuple[int, int] | None, pad: bool = False
-) -> Samples:
-    """Train on images whose labels come from elsewhere: `label(stem)` gives uint8 train ids [H, W]."""
-    return Samples(lambda i: Pair(images.image(i), label(images.records[i].stem)), len(images), size, pad=pad)
+def pseudo_labelled(view: View, label: Callable[[str], np.ndarray]) -> Samples:
+    """Return the samples of a set with labels of another source: `label(stem)` gives uint8 train ids [H, W]."""
+    images = view.images
+    read = lambda i: Pair(images.image(i), label(images.records[i].stem))  # noqa: E731
+    return Samples(read, len(images), view.size, pad=view.pad)
 
 
-def unlabelled(images: ImageSet, size: tuple[int, int] | None, pad: bool = False) -> Samples:
-    """Train on images without labels: their batches hold none."""
+def unlabelled(view: View) -> Samples:
+    """Return the samples of a set without labels; its batches hold images alone."""
+    images = view.images
 
     def read(i: int) -> Pair:
         image_HWC = images.image(i)
         return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
 
-    return Samples(read, len(images), size, labels=False, pad=pad)
+    return Samples(read, len(images), view.size, labels=False, pad=view.pad)
 
 
 def subset(images: LabelledSet, fraction: float, seed: int) -> LabelledSet:

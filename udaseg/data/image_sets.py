@@ -1,4 +1,4 @@
-"""Datasets as lists of paths: images alone, or images with labels.
+"""Datasets as lists of paths, images alone or images with labels, and the size at which a network sees them.
 
 A training stage gets its target as an ImageSet. Neither the set nor its records have anywhere to hold a label, so
 no mistake further on can read one.
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
+from udaseg.config import HxW
+from udaseg.data.augment import size_within
 from udaseg.data.images import read
 from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace
@@ -130,3 +132,21 @@ class LabelledSet:
                 f"the image is {record.image}; `udaseg data check {self.root}` lists every such pair",
             )
         return np.array(Pillow.fromarray(values_HW).resize((size[1], size[0]), Pillow.Resampling.NEAREST))
+
+
+@dataclass(frozen=True)
+class View:
+    """A set of images and the size at which a network sees them.
+
+    `size` is (height, width), or None where each image keeps its own. With `pad` an image keeps its aspect within it.
+    """
+
+    images: ImageSet | LabelledSet
+    size: HxW | None = None
+    pad: bool = False
+
+    def size_of(self, shape: tuple[int, ...]) -> HxW:
+        """Return the (height, width) at which an image of shape [H, W, ...] is seen."""
+        if self.size is None:
+            return shape[0], shape[1]
+        return size_within(shape, self.size) if self.pad else self.size

@@ -10,8 +10,8 @@ import yaml
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from udaseg.config import HxW, Views
-from udaseg.data.images.loose import Shots
+from udaseg.config import Views
+from udaseg.data.image_sets import View
 from udaseg.data.images.read import write_label
 from udaseg.inference.runner import Runner
 from udaseg.io.files import atomic
@@ -32,21 +32,19 @@ class Decided(NamedTuple):
 
 def apply(
     model: Path,
-    shots: Shots,
-    size: HxW | None,
+    view: View,
     settings: Views,
     out: Path,
     *,
-    pad: bool = False,
     progress: Progress | None = None,
 ) -> tuple[ClassSpace, dict[str, Any]]:
     """Write `labels/<stem>.png` (train ids, palette), `overlays/<stem>.jpg` and a legend; return classes and device.
 
-    Images are seen at `size`, with `pad` at the largest size of their aspect within it, and labelled at their own,
-    as `evaluate` does. Those that have a label are not done again. The legend is `legend.png` for people, and for
+    The images of the view are loose files (`data.images.loose`). They are labelled at their own size, as `evaluate`
+    does. Those that have a label are not done again. The legend is `legend.png` for people, and for
     programs `classes.yaml` as `folder` datasets have it.
     """
-    runner = Runner(model, None, settings.precision)
+    runner, shots = Runner(model, None, settings.precision), view.images
     space = _space(runner.classes)
     palette = flat_palette(space)
     colours = np.array(palette, np.float32).reshape(256, 3) * STRENGTH
@@ -60,7 +58,7 @@ def apply(
         def infer(images, at):
             return runner.views(images, at, settings)
 
-        for seen in runner.run(shots, todo, size, settings.batch, infer, pad, scales=settings.scales):
+        for seen in runner.run(view, todo, settings.batch, infer, scales=settings.scales):
             for place, (i, image) in enumerate(zip(seen.indices, seen.images, strict=True)):
                 # One at a time: all classes of a large image take gigabytes on a GPU.
                 yield Decided(i, image, runner.label(seen.output, place, image.shape[:2], settings.average))

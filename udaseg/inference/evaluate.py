@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from udaseg.config import Evaluate, HxW
 from udaseg.data.depth import metres
-from udaseg.data.image_sets import LabelledSet
+from udaseg.data.image_sets import LabelledSet, View
 from udaseg.errors import UdasegError
 from udaseg.inference.averaging import averaged
 from udaseg.inference.confidence import argmax_label
@@ -27,50 +27,46 @@ LONGEST = 1024  # pixels of their longer side
 
 def evaluate(
     model: Path,
-    dataset: LabelledSet,
-    size: HxW | None,
+    view: View,
     settings: Evaluate,
     out: Path,
     *,
-    pad: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write `metrics.json` and a few panels; return the metrics and the manifest's environment.
+    """Score a network on a labelled set; return the metrics and the manifest's environment.
 
-    Images are seen at `size`, with `pad` at the largest size of their aspect within it; the logits are brought to
-    the size of each label, bilinear, before the argmax (AdaptSegNet, ADVENT, FDA; never the other way round). So are
-    those of several scales and of the mirror image, before they are averaged. Where the network estimates depth and
-    the images have it, the metrics hold its errors, as `depth`.
+    Writes `metrics.json` and a few panels. Logits are upsampled bilinearly to the size of each label before the
+    argmax, as in AdaptSegNet, ADVENT and FDA, and before several scales and the mirror image are averaged. Where the
+    network estimates depth and the images have it, the metrics hold its errors, as `depth`.
     """
+    dataset = view.images
     runner = Runner(model, dataset.space.classes, settings.precision, heads=("depth",) if dataset.has_depth else ())
     errors = np.zeros((len(dataset), 1 + len(DEPTH_ERRORS))) if runner.model.heads else None
     tally = Tally(dataset, out)
-    own, done = processes.shard(range(len(dataset)), settings.batch), 0
+    shard, done = processes.shard(range(len(dataset)), settings.batch), 0
 
-    def infer(images: Sequence[np.ndarray], at: HxW) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-        return runner.views_with_depth(images, at, settings)
+    def infer(images: Sequence[np.ndarray], size: HxW) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+        return runner.views_with_depth(images, size, settings)
 
-    for seen in runner.run(
-        dataset, own, size, settings.batch, infer, pad, scales=settings.scales, beside=dataset.label
-    ):
-        views, depths = zip(*seen.output, strict=True)
-        for place, (i, image, truth) in enumerate(zip(seen.indices, seen.images, seen.beside, strict=True)):
-            tally.add(i, image, truth, runner.label(views, place, truth.shape, settings.average))
+    for batch in runner.run(view, shard, settings.batch, infer, scales=settings.scales, label=dataset.label):
+        views, depths = zip(*batch.output, strict=True)
+        for n, (i, image, label) in enumerate(zip(batch.indices, batch.images, batch.labels, strict=True)):
+            tally.add(i, image, label, runner.label(views, n, label.shape, settings.average))
             if errors is not None:
-                each = [depth_N1hw[place : place + 1] for depth_N1hw in depths]
-                found = DepthErrors()
-                found.add(*_metres(dataset, i, averaged(each, truth.shape, "logits", runner.model.align_corners)))
-                errors[i] = found.pixels, *found.sums
-        done += len(seen.indices)
+                maps = [depth_N1hw[n : n + 1] for depth_N1hw in depths]
+                of_image = DepthErrors()
+                of_image.add(*_metres(dataset, i, averaged(maps, label.shape, "logits", runner.model.align_corners)))
+                errors[i] = of_image.pixels, *of_image.sums
+        done += len(batch.indices)
         if progress is not None:
-            progress(done, len(own))
+            progress(done, len(shard))
     metrics = tally.document()
     if errors is not None:
-        every = DepthErrors()
+        total = DepthErrors()
         for pixels, *sums in processes.sum_of_all(errors):  # image by image, in order: sums of fractions depend on it
-            every.pixels += int(pixels)
-            every.sums += sums
-        metrics["depth"] = every.document()
+            total.pixels += int(pixels)
+            total.sums += sums
+        metrics["depth"] = total.document()
     if processes.is_first():
         write_json(out / "metrics.json", metrics)
     return metrics, runner.environment

@@ -4,14 +4,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from udaseg.config import HxW, Views
-from udaseg.data.augment import resize, seen_size
+from udaseg.data.augment import resize
+from udaseg.data.image_sets import View
 from udaseg.inference.averaging import averaged
 from udaseg.inference.confidence import argmax_label
 from udaseg.models import batchnorm, checkpoint, devices
@@ -20,20 +21,15 @@ from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
 from udaseg.parallel.threads import Progress, map_in_order
 
-
-class Images(Protocol):
-    def image(self, i: int) -> np.ndarray: ...
-
-
 READERS = 8  # threads that read ahead, two images each: a network on a GPU is faster than one of them
 
 
-class Seen(NamedTuple):
-    """Images of one size, by their place in the set, and what the network gave for them."""
+class ImageBatch(NamedTuple):
+    """Images of one size, by index in their set, and the network's output for them."""
 
     indices: Sequence[int]
     images: list[np.ndarray]  # uint8 [H, W, 3], at their own size
-    beside: list[Any]  # what was read beside each
+    labels: list[np.ndarray | None]  # uint8 [H, W], where `run` was given a reader of labels
     output: Any
 
 
@@ -57,59 +53,48 @@ class Runner:
 
     def run(
         self,
-        dataset: Images,
+        view: View,
         indices: Sequence[int],
-        size: HxW | None,
         batch: int,
         infer: Callable[[Sequence[np.ndarray], HxW], Any] | None = None,
-        pad: bool = False,
         *,
         scales: Sequence[float] = (1.0,),
-        beside: Callable[[int], Any] | None = None,
-    ) -> Iterator[Seen]:
-        """Give the images and what `infer` gives for them, batch by batch.
+        label: Callable[[int], np.ndarray] | None = None,
+    ) -> Iterator[ImageBatch]:
+        """Yield the images at these indices, batch by batch, with `infer(images, size)` of each batch.
 
-        Images of one size share a batch. Those that follow are read, and brought to `size`, while the network works;
-        for other `scales` than 1 infer is given them at their own size. `beside` is read with each, such as its label.
-        Without `infer` the network is run once: `self.infer`. With `pad` images keep their aspect within `size`;
-        padding is for batches in training, so the network is not shown any.
+        Images of one size share a batch. The next images are read, and resized to the size of the view, while the
+        network works; with other `scales` than 1, infer gets images of their own size. `label(i)` reads the label of
+        image i. Without `infer` the network runs once: `self.infer`. Images are never padded here: only the batches
+        of training need it.
         """
         infer, at_size = infer or self.infer, set(scales) == {1.0}
 
-        def read(i: int) -> tuple[np.ndarray, HxW, np.ndarray, Any]:
-            image = dataset.image(i)
-            at = seen_size(image.shape, size, pad) or image.shape[:2]
-            return image, at, resize(image, at) if at_size else image, beside(i) if beside is not None else None
+        def read(i: int) -> tuple[np.ndarray, HxW, np.ndarray, np.ndarray | None]:
+            image = view.images.image(i)
+            size = view.size_of(image.shape)
+            return image, size, resize(image, size) if at_size else image, label(i) if label is not None else None
 
         with closing(map_in_order(read, indices, READERS, batch)) as ahead:
             for start in range(0, len(indices), batch):
-                images, sizes, given, others = map(list, zip(*islice(ahead, batch), strict=True))
-                own = indices[start : start + batch]
-                for part in [slice(i, i + 1) for i in range(len(own))] if len(set(sizes)) > 1 else [slice(None)]:
-                    yield Seen(own[part], images[part], others[part], infer(given[part], sizes[part][0]))
+                images, sizes, inputs, labels = map(list, zip(*islice(ahead, batch), strict=True))
+                part = indices[start : start + batch]
+                for at in [slice(i, i + 1) for i in range(len(part))] if len(set(sizes)) > 1 else [slice(None)]:
+                    yield ImageBatch(part[at], images[at], labels[at], infer(inputs[at], sizes[at][0]))
 
-    def adapt_statistics(
-        self,
-        dataset: Images,
-        count: int,
-        size: HxW | None,
-        batch: int,
-        pad: bool = False,
-        progress: Progress | None = None,
-        *,
-        stem: bool = False,
-    ) -> None:
-        """Put the mean statistics of the batches of these images in the place of those that batch norm has learnt.
+    def adapt_statistics(self, view: View, batch: int, progress: Progress | None = None, *, stem: bool = False) -> None:
+        """Replace the statistics of batch norm by the mean statistics of the batches of all these images.
 
         Nothing else of the network changes (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
-        Adaptation). With `stem` it is done to the batch norm that images meet first, and to no other.
+        Adaptation). With `stem` this changes the first batch norm layer of the network alone.
         """
+        count = len(view.images)
 
         def inputs() -> Iterator[Tensor]:
-            for seen in self.run(dataset, range(count), size, batch, self._input, pad):
-                yield seen.output
+            for part in self.run(view, range(count), batch, self._input):
+                yield part.output
                 if progress is not None:
-                    progress(seen.indices[-1] + 1, count)
+                    progress(part.indices[-1] + 1, count)
 
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             batchnorm.estimate_statistics(self.model.stem() if stem else self.model, inputs())

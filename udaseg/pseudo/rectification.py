@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from udaseg.config import Predict, Target
-from udaseg.data.image_sets import ImageSet
+from udaseg.config import Predict
+from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.inference.predictions import Predictions
 from udaseg.inference.runner import Runner
@@ -24,15 +24,14 @@ def rectifier(
     model: Path,
     prototypes: Prototypes,
     predictions: Predictions,
-    target: ImageSet,
-    side: Target,
+    view: View,
     settings: Predict,
     temperature: float,
     progress: Progress | None = None,
 ) -> tuple[Rectify, dict[str, Any]]:
     """Load the network whose prototypes these are; return what rectifies, and the manifest's environment.
 
-    The images are seen once, at the size of `side`, however many views the stored scores are the mean of; with
+    The images are seen once, at the size of the view, however many views the stored scores are the mean of; with
     `adabn` once more before, for batch norm's statistics, as when the scores were made (`progress`). Raises
     UdasegError for prototypes of other classes or of features of another dimension, and for a stem without an image.
     """
@@ -43,9 +42,9 @@ def rectifier(
             f"{predictions.path} has {len(predictions.classes)} ({', '.join(predictions.classes)})",
             "compute the prototypes with this recipe (`udaseg prototypes`)",
         )
+    target = view.images
     if settings.adabn:
-        stem = settings.adabn == "stem"
-        runner.adapt_statistics(target, len(target), side.size, settings.batch, side.pad, progress, stem=stem)
+        runner.adapt_statistics(view, settings.batch, progress, stem=settings.adabn == "stem")
     place = {record.stem: i for i, record in enumerate(target.records)}
     centroids_CD = torch.from_numpy(prototypes.centroids)
 
@@ -56,7 +55,7 @@ def rectifier(
                 "make the pseudo-labels from the images of this recipe's target",
             )
         indices = [place[stem] for stem in stems]
-        for seen in runner.run(target, indices, side.size, settings.batch, pad=side.pad):
+        for seen in runner.run(view, indices, settings.batch):
             features_NDhw = seen.output.features.float()
             distances_NChw = distances(features_NDhw, centroids_CD.to(features_NDhw.device))
             for i, distances_Chw in zip(seen.indices, distances_NChw, strict=True):

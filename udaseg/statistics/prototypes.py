@@ -14,16 +14,16 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from udaseg.config import Predict, Source, Target
+from udaseg.config import Predict
 from udaseg.data.augment import resize_label
-from udaseg.data.image_sets import ImageSet, LabelledSet
+from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.io import hdf5
 from udaseg.labels import ClassSpace
 from udaseg.parallel import processes
 from udaseg.parallel.threads import Progress
 
-Part = tuple[ImageSet | LabelledSet, Callable[[int], np.ndarray], Source | Target]
+Part = tuple[View, Callable[[int], np.ndarray]]
 
 _AGAIN = "write it again with `udaseg prototypes --force`"
 FAR = 1e30  # the distance to the prototype of a class never seen, whose weight is 0
@@ -91,8 +91,8 @@ def gather(
 ) -> tuple[Prototypes, dict[str, Any]]:
     """Average the features of every class in one pass; return the prototypes and the manifest's environment.
 
-    A part is a set of images, the reader of their labels (index to uint8 [H, W]) and the settings of its side,
-    which say how large the network sees them; with `adabn` it takes batch norm's statistics of each part first.
+    A part is a view of images and the reader of their labels (index to uint8 [H, W]). With `adabn` the network takes
+    batch norm's statistics of each part first.
     Labels are brought to the features' grid, nearest; ignored pixels count nowhere. `digest` is the model's.
     `progress` gets (done, total) in passes over an image: one, or with `adabn` two.
     """
@@ -100,34 +100,26 @@ def gather(
 
     runner = Runner(model, space.classes, settings.precision)
     sums = Centroids(len(space), runner.model.feature_channels)
-    done, total = 0, (2 if settings.adabn else 1) * sum(len(images) for images, _, _ in parts)
+    done, total = 0, (2 if settings.adabn else 1) * sum(len(view.images) for view, _ in parts)
 
     def step(count: int) -> None:
         if progress is not None:
             progress(min(count, total), total)
 
-    for images, label, side in parts:
+    for view, label in parts:
         if settings.adabn:
-            stem = settings.adabn == "stem"
-            runner.adapt_statistics(
-                images,
-                len(images),
-                side.size,
-                settings.batch,
-                side.pad,
-                lambda count, _, before=done: step(before + count),
-                stem=stem,
-            )
-            done += len(images)
-        blocks = processes.blocks(len(images), settings.batch)
+            first_pass = lambda count, _, before=done: step(before + count)  # noqa: E731
+            runner.adapt_statistics(view, settings.batch, first_pass, stem=settings.adabn == "stem")
+            done += len(view.images)
+        blocks = processes.blocks(len(view.images), settings.batch)
         sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
         for b in processes.shard(range(len(blocks))):
             block = Centroids(len(space), runner.model.feature_channels)
-            for seen in runner.run(images, blocks[b], side.size, settings.batch, pad=side.pad, beside=label):
-                for label_HW, features_DHW in zip(seen.beside, seen.output.features, strict=True):
+            for batch in runner.run(view, blocks[b], settings.batch, label=label):
+                for label_HW, features_DHW in zip(batch.labels, batch.output.features, strict=True):
                     features_HWD = features_DHW.permute(1, 2, 0).contiguous()
                     block.add(features_HWD.cpu().float(), resize_label(label_HW, tuple(features_HWD.shape[:2])))
-                done += len(seen.indices) * processes.count()
+                done += len(batch.indices) * processes.count()
                 step(done)
             sums_BCD[b], counts_BC[b] = block.sums, block.counts
         for sums_CD, counts_C in zip(processes.sum_of_all(sums_BCD), processes.sum_of_all(counts_BC), strict=True):

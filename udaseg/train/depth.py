@@ -1,21 +1,12 @@
 """What the heads for depth and density learn (depth distribution, section 3)."""
 
-from typing import Protocol
-
 from torch import Tensor
 
 from udaseg.config import Depth, Training
 from udaseg.errors import UdasegError
+from udaseg.statistics.density_maps import DensityMaps
 from udaseg.train.losses import at_grid, berhu, upsampled
 from udaseg.train.objectives import DomainOutput, LossTerm
-
-
-class Densities(Protocol):
-    """What the mixtures of the source make of a prediction: the maps that the density head learns, from 0 to 255."""
-
-    def source(self, logits_NChw: Tensor, label_NHW: Tensor, depth_NHW: Tensor) -> tuple[Tensor, Tensor]: ...
-
-    def target(self, logits_NChw: Tensor, depth_Nhw: Tensor) -> Tensor: ...
 
 
 def regression(weight: float) -> LossTerm:
@@ -29,7 +20,7 @@ def regression(weight: float) -> LossTerm:
     return ask
 
 
-def balance(settings: Depth, densities: Densities) -> LossTerm:
+def balance(settings: Depth, densities: DensityMaps) -> LossTerm:
     """Ask the network for the density of both domains, at its stride: the branch balance loss.
 
     That of the source is the mixture's at the true depth, that of the target at the depth the network predicts. No

@@ -1,17 +1,15 @@
 """Distillation: a fresh student learns what the finished model says of the target (ProDA, section 3.4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from udaseg.config import Distill, HxW, Model, Online
+from udaseg.config import Distill, Model, Online
 from udaseg.data.batches import Batch, Stream, labelled, unlabelled
-from udaseg.data.image_sets import ImageSet, LabelledSet
-from udaseg.labels import ClassSpace
+from udaseg.data.image_sets import View
 from udaseg.models import checkpoint, devices
 from udaseg.models.normalisation import normalise
 from udaseg.train import setup
@@ -23,45 +21,42 @@ from udaseg.train.teacher import CONFIDENT, relabelled
 
 
 def distill(
-    source: LabelledSet | None,
-    source_size: HxW | None,
-    target: ImageSet,
-    target_size: HxW | None,
-    space: ClassSpace,
-    finished: Path,
-    model_settings: Model,
+    source: View | None,
+    target: View,
+    classes: Sequence[str],
+    teacher: Path,
+    network: Model,
     settings: Distill,
     out: Path,
     *,
     seed: int,
-    pad: tuple[bool, bool] = (False, False),
     progress: Callable[[int, int], None] | None = None,
-    note: setup.Note | None = None,
-) -> dict[str, Any]:
-    """Train a fresh network on the source and on what the finished model says of the target; write `model.pt`.
+) -> setup.TrainingResult:
+    """Train a fresh student on the labelled source and on a teacher's labels of the target; write `model.pt`.
 
-    The two may be of different architectures. pad keeps the aspect of the images of (source, target). Returns the
-    manifest's environment.
+    `teacher` is the model.pt of a finished model, `network` the architecture of the student; the two may differ.
+    Raises UdasegError where the teacher has other classes.
     """
     device = devices.choose()
     if settings.weights is not None:
-        model_settings = model_settings.model_copy(update={"weights": settings.weights})
-    student = setup.network(model_settings, space.classes, seed, device, note)
-    teacher, meta = checkpoint.load(finished, map_location="cpu")
-    checkpoint.require(meta, classes=space.classes, source=str(finished))
+        network = network.model_copy(update={"weights": settings.weights})
+    warnings: list[str] = []
+    student = setup.network(network, classes, seed, device, warnings.append)
+    teacher_model, meta = checkpoint.load(teacher, map_location="cpu")
+    checkpoint.require(meta, classes=classes, source=str(teacher))
     autocast, environment = setup.number_format(settings, device)
-    streams = [Stream("target", unlabelled(target, target_size, pad[1]), settings.batch, settings.augment)]
+    streams = [Stream("target", unlabelled(target), settings.batch, settings.augment)]
     if source is not None:
-        streams.insert(0, Stream("source", labelled(source, source_size, pad[0]), settings.batch, settings.augment))
-    said = batch_teacher(settings, setup.frozen(teacher, device), meta["model"]["color"], autocast, seed)
+        streams.insert(0, Stream("source", labelled(source), settings.batch, settings.augment))
+    labeller = batch_teacher(settings, setup.frozen(teacher_model, device), meta["model"]["color"], autocast, seed)
     fit(
         {"model": Trainable(student, setup.optimizer(student, settings))},
         self_training(
             student,
-            model_settings,
+            network,
             autocast,
             settings.target_weight,
-            guide=said,
+            guide=labeller,
             domain_specific_bn=settings.domain_specific_bn,
         ),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
@@ -72,8 +67,8 @@ def distill(
         logged_only=(CONFIDENT,),
         progress=progress,
     )
-    checkpoint.save(out / "model.pt", student, model_settings, space.classes)
-    return environment
+    checkpoint.save(out / "model.pt", student, network, classes)
+    return setup.TrainingResult(environment, warnings)
 
 
 def batch_teacher(settings: Distill, teacher: nn.Module, color: str, autocast: Autocast, seed: int) -> BatchTeacher:

@@ -1,6 +1,7 @@
 """Retraining: learn the source's labels and the target's pseudo-labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from udaseg.config import HxW, Model, Predict, Retrain
+from udaseg.config import Model, Predict, Retrain
 from udaseg.config.training_rules import needs_whole_batches, require, uses_initial_model
 from udaseg.data.batches import Stream, labelled, pseudo_labelled, subset, unlabelled
-from udaseg.data.image_sets import ImageSet, LabelledSet
+from udaseg.data.image_sets import View
 from udaseg.data.mining import Mining, mining
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
-from udaseg.labels import ClassSpace
 from udaseg.models import checkpoint, devices
 from udaseg.models.network import Network
 from udaseg.parallel import processes
@@ -26,87 +26,91 @@ from udaseg.train.objectives import self_training
 from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
 
-ROUNDS_APART = 1_000_003  # between the seeds of two rounds: no seed that anybody gives is another's second round
+SEED_STRIDE = 1_000_003  # between the seeds of two rounds: larger than the seeds that people choose
+
+
+@dataclass(frozen=True, eq=False)
+class PseudoLabels:
+    """The target's pseudo-labels: `read(stem)` gives uint8 train ids [H, W], 255 ignored.
+
+    `thresholds` is the content of their thresholds.json, which mining and the regulariser lrent need.
+    """
+
+    read: Callable[[str], np.ndarray]
+    thresholds: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class InitialModel:
+    """The model that retraining starts from: a model.pt, how it predicts, and its prototypes.
+
+    `predict` holds the settings that the target was labelled with. `centroids` are float32 [C, D], NaN for a class
+    that has none; only settings that move prototypes need them.
+    """
+
+    path: Path
+    predict: Predict | None = None
+    centroids: np.ndarray | None = None
 
 
 def retrain(
-    source: LabelledSet | None,
-    source_size: HxW | None,
-    target: ImageSet,
-    pseudo_label: Callable[[str], np.ndarray] | None,
-    target_size: HxW | None,
-    space: ClassSpace,
-    initial: Path | None,
-    model_settings: Model,
+    source: View | None,
+    target: View,
+    classes: Sequence[str],
+    network: Model,
     settings: Retrain,
     out: Path,
     *,
     seed: int,
     round: int = 1,
-    asked: Predict | None = None,
-    thresholds: dict[str, Any] | None = None,
-    centroids: np.ndarray | None = None,
-    pad: tuple[bool, bool] = (False, False),
+    labels: PseudoLabels | None = None,
+    initial: InitialModel | None = None,
     progress: Callable[[int, int], None] | None = None,
-    note: setup.Note | None = None,
-) -> dict[str, Any]:
-    """Train on the source and on the pseudo-labelled target, from the model `initial` or from fresh weights.
+) -> setup.TrainingResult:
+    """Train a network on the labelled source and the pseudo-labelled target; write `model.pt` in `out`.
 
-    `pseudo_label(stem)` gives uint8 train ids [H, W]; asked says how `initial` was asked for them: where it is asked
-    again while another learns, it is with the same statistics of batch norm; thresholds is the content of their
-    thresholds.json, for mining and the regulariser lrent; centroids, float32 [C, D], are the prototypes of `initial`,
-    for settings that move them; pad keeps the aspect of the images of (source, target). Each round draws other crops
-    and colours, in another order, from a subset of the source that only grows. Writes `model.pt`; returns the
-    manifest's environment.
+    Training starts from `initial`, or from the weights that `network` names. Without `labels` all labels of the
+    target are made online. Every round draws other crops and colours in another order; the subset of the source only
+    grows from round to round. Raises UdasegError where the initial model has other classes or another architecture.
     """
     require(settings)
-    device, drawn = devices.choose(), seed + ROUNDS_APART * (round - 1)
-    trained = None
+    device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
+    warnings: list[str] = []
+    start = None
     if initial is not None:
-        trained, meta = checkpoint.load(initial, map_location="cpu")
-        checkpoint.require(meta, classes=space.classes, model=model_settings)
-        if uses_initial_model(settings) and asked is not None and asked.adabn:
-            # It is asked without the heads that only training has: those stay as they are.
-            said_by = _as_asked(initial, target, target_size, asked, pad[1])
-            trained.load_state_dict(said_by.state_dict(), strict=False)
-        model_settings = model_settings.model_copy(update={"weights": "none"})
-    model = setup.network(model_settings, space.classes, seed, device, note)
-    if trained is not None:
-        if trained.stride_first:
+        start = _load_initial(initial, target, classes, network, settings)
+        network = network.model_copy(update={"weights": "none"})
+    model = setup.network(network, classes, seed, device, warnings.append)
+    if start is not None:
+        if start.stride_first:
             model.move_strides()
-        model.load_state_dict(trained.state_dict())
+        model.load_state_dict(start.state_dict())
     autocast, environment = setup.number_format(settings, device)
-    samples = unlabelled(target, target_size, pad[1])
-    if pseudo_label is not None:
-        samples = pseudo_labelled(target, pseudo_label, target_size, pad[1])
-    streams = [Stream("target", samples, settings.batch, settings.augment, _mining(settings, thresholds))]
-    if source is not None:
-        seen = labelled(subset(source, settings.source_fraction, seed), source_size, pad[0])
-        streams.insert(0, Stream("source", seen, settings.batch, settings.augment))
-    regularised = target_terms(settings, model_settings, trained, thresholds, autocast, device)
+    streams = _streams(source, target, labels, settings, seed)
+    thresholds = None if labels is None else labels.thresholds
+    regularised = target_terms(settings, network, start, thresholds, autocast, device)
     extra_state: dict[str, nn.Module] = {}
     if settings.teacher is not None:
         extra_state["teacher"] = teachers.average(model, settings.teacher)
     if settings.moves_prototypes:
-        assert centroids is not None
-        moving = MovingPrototypes(torch.from_numpy(centroids), settings.prototype_momentum)
-        extra_state["prototypes"] = moving.to(device)
-    if trained is not None and settings.online is not None and settings.online.scores == "initial":
-        trained = setup.frozen(trained, device)
+        centroids_CD = torch.from_numpy(initial.centroids)
+        extra_state["prototypes"] = MovingPrototypes(centroids_CD, settings.prototype_momentum).to(device)
+    if start is not None and settings.online is not None and settings.online.scores == "initial":
+        start = setup.frozen(start, device)
     guide = None
     if needs_whole_batches(settings):
         guide = teachers.batch_teacher(
-            settings, model, model_settings.color, autocast, drawn, initial=trained, **extra_state
+            settings, model, network.color, autocast, seed_of_round, initial=start, **extra_state
         )
     fit(
         {"model": Trainable(model, setup.optimizer(model, settings))},
         self_training(
-            model, model_settings, autocast, settings.target_weight, regularised, guide, settings.domain_specific_bn
+            model, network, autocast, settings.target_weight, regularised, guide, settings.domain_specific_bn
         ),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
         settings,
         out,
-        seed=drawn,
+        seed=seed_of_round,
         device=device,
         extra_state=extra_state,
         logged_only=(teachers.CONFIDENT,),
@@ -116,15 +120,37 @@ def retrain(
         extra_state["teacher"].update_parameters(model)  # after the last step too
         model = extra_state["teacher"].module
     if processes.is_first():
-        checkpoint.save(out / "model.pt", model, model_settings, space.classes)
-    return environment
+        checkpoint.save(out / "model.pt", model, network, classes)
+    return setup.TrainingResult(environment, warnings)
 
 
-def _as_asked(initial: Path, target: ImageSet, size: HxW | None, asked: Predict, pad: bool) -> Network:
-    """Load the network with batch norm's statistics of the target, as it was when it labelled the target."""
-    runner = Runner(initial, None, asked.precision)
-    runner.adapt_statistics(target, len(target), size, asked.batch, pad, stem=asked.adabn == "stem")
-    return runner.model.cpu()
+def _load_initial(
+    initial: InitialModel, target: View, classes: Sequence[str], network: Model, settings: Retrain
+) -> Network:
+    """Load the initial model, with batch norm's statistics of the target where it labelled the target with them."""
+    model, meta = checkpoint.load(initial.path, map_location="cpu")
+    checkpoint.require(meta, classes=classes, model=network)
+    predict = initial.predict
+    if uses_initial_model(settings) and predict is not None and predict.adabn:
+        runner = Runner(initial.path, None, predict.precision)
+        runner.adapt_statistics(target, predict.batch, stem=predict.adabn == "stem")
+        # Without the heads that only training has: those stay as they are.
+        model.load_state_dict(runner.model.cpu().state_dict(), strict=False)
+    return model
+
+
+def _streams(
+    source: View | None, target: View, labels: PseudoLabels | None, settings: Retrain, seed: int
+) -> list[Stream]:
+    if labels is None:
+        streams = [Stream("target", unlabelled(target), settings.batch, settings.augment)]
+    else:
+        samples, mining = pseudo_labelled(target, labels.read), _mining(settings, labels.thresholds)
+        streams = [Stream("target", samples, settings.batch, settings.augment, mining)]
+    if source is not None:
+        part = replace(source, images=subset(source.images, settings.source_fraction, seed))
+        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment))
+    return streams
 
 
 def _mining(settings: Retrain, thresholds: dict[str, Any] | None) -> Mining | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,18 +14,23 @@ from udaseg.errors import UdasegError
 from udaseg.models import build, devices, set_bn_mode
 from udaseg.train.objectives import Autocast
 
-Note = Callable[[str], None]
+
+class TrainingResult(NamedTuple):
+    """The environment of a training, for the manifest, and its warnings, for the user."""
+
+    environment: dict[str, Any]
+    warnings: list[str]
 
 
 def network(
-    settings: Model, classes: Sequence[str], seed: int, device: torch.device, note: Note | None = None
+    settings: Model, classes: Sequence[str], seed: int, device: torch.device, warn: Callable[[str], None]
 ) -> nn.Module:
-    """Make the network of a recipe with the weights it names, in training mode; its own weights follow the seed.
+    """Build the network of a recipe in training mode, with the weights that the recipe names.
 
-    `note` is told what a file of weights left unset or held in excess.
+    The seed determines all other weights. `warn` gets a message for weights that a file lacks or has in excess.
     """
     torch.manual_seed(seed)
-    model = build(settings, classes, note).to(device, memory_format=devices.layout(device)).train()
+    model = build(settings, classes, warn).to(device, memory_format=devices.layout(device)).train()
     set_bn_mode(model, settings.bn)
     return model
 

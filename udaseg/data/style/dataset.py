@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from udaseg.config import HxW, Stylize
-from udaseg.data.augment import Restyle, resize, seen_size
-from udaseg.data.image_sets import ImageSet, Labelled, LabelledSet
+from udaseg.config import Stylize
+from udaseg.data.augment import Restyle, resize
+from udaseg.data.image_sets import ImageSet, Labelled, LabelledSet, View
 from udaseg.data.images import png
 from udaseg.data.images.read import read_image
 from udaseg.data.style import fda
@@ -27,22 +27,21 @@ BANDS = 2048  # styles kept in memory: 52 kB each for the widest published windo
 
 
 def stylize_set(
-    source: LabelledSet,
+    view: View,
     target: ImageSet,
-    size: HxW | None,
     settings: Stylize,
     out: Path,
     *,
     seed: int,
-    pad: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write every source image with the low amplitudes of a target image, beside the labels as they are.
+    """Write every source image with the low amplitudes of a target image, and its label and depth as they are.
 
-    Images are brought to `size` first, with `pad` to the largest size of their aspect within it; the target's always
-    to the source's. The target of an image is drawn by `seed` from a permutation of all of them; `pairs.jsonl` lists
-    the pairs. Images that stand there already are kept: they are written in one piece.
+    `view` is the labelled source at the size to write. A target image is resized to its source image. `seed` draws
+    the target of each image from permutations of all targets; `pairs.jsonl` lists the pairs. Images that were written
+    before are kept: each was written in one piece.
     """
+    source = view.images
     partners = pairing(len(source), len(target), seed)
 
     def make(i: int, style: Callable[[tuple[int, int]], fda.LowBand]) -> None:
@@ -53,7 +52,7 @@ def stylize_set(
         if styled.image.exists():
             return
         image = source.image(i)
-        canvas = resize(image, seen_size(image.shape, size, pad) or image.shape[:2])
+        canvas = resize(image, view.size_of(image.shape))
         styled_HWC = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
         with atomic(styled.image, sync=False) as temporary:
             temporary.write_bytes(png.encode(styled_HWC, photograph=True))
