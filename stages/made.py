@@ -256,8 +256,8 @@ def stats(session: Session) -> None:
         source = inputs.source(session)
         with progress("data stats", "labels") as show:
             counts = class_counts(source, show)
-        write_json(todo.out / "stats.json", counts)
-        absent = [name for name, pixels in zip(counts["classes"], counts["pixels"], strict=True) if not pixels]
+        write_json(todo.out / "stats.json", counts.content())
+        absent = [name for name, pixels in zip(counts.classes, counts.pixels, strict=True) if not pixels]
         if absent:
             result.warnings.append(f"the source has no pixel of {', '.join(absent)}: no network learns these from it")
         say(f"data stats: {len(source)} labels counted in {todo.out / 'stats.json'}")

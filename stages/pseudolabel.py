@@ -37,7 +37,7 @@ def run(session: Session) -> None:
             return
         from udaseg.inference.predictions import Predictions
         from udaseg.labels import class_space
-        from udaseg.pseudo.collapse import watch
+        from udaseg.pseudo.collapse import collapse_warnings
         from udaseg.pseudo.label import pseudolabel
         from udaseg.pseudo.label_files import read_thresholds
         from udaseg.statistics import spatial_prior
@@ -53,8 +53,8 @@ def run(session: Session) -> None:
                     predictions, class_space(names), settings, todo.out, prior=maps, round=session.round, progress=show
                 )
             images = len(predictions.stems)
-        kept, predicted = sum(document["kept"]), max(1, sum(document["predicted"]))
-        result.warnings += watch(document, before)
+        kept, predicted = sum(document.kept), max(1, sum(document.predicted))
+        result.warnings += collapse_warnings(document, before)
         result.metrics = {"images": images, "kept": kept / predicted}
         say(f"pseudolabel: {kept / predicted:.1%} of the pixels of {images} images are in {todo.out / 'labels'}")
 

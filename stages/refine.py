@@ -100,8 +100,8 @@ def run(session: Session) -> None:
                     batch=session.recipe.predict.batch,
                     progress=show,
                 )
-        before, after, flipped = (sum(document[name]) for name in ("before", "after", "flipped"))
-        for name, was, now in zip(document["classes"], document["before"], document["after"], strict=True):
+        before, after, flipped = map(sum, (document.before, document.after, document.flipped))
+        for name, was, now in zip(document.classes, document.before, document.after, strict=True):
             if was and not now:
                 result.warnings.append(f"no pseudo-label of {name} is left of {was} pixels")
         result.metrics = {"after": after, "before": before, "flipped": flipped}

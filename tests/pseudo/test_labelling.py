@@ -1,7 +1,5 @@
 """The rule of class-balanced self-training, on probabilities and fused with the upsampling."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import label_and_confidence
-from udaseg.pseudo.label_files import argmax_decides, pseudo_label, select, thresholds_document
+from udaseg.pseudo.label_files import argmax_decides, pseudo_label, select
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds
 
 # Ten pixels and three classes, worked through by hand with p = 0.5.
@@ -117,11 +115,3 @@ def test_lower_thresholds_never_drop_a_pixel():
 def test_refuses_thresholds_that_do_not_fit(thresholds, message):
     with pytest.raises(UdasegError, match=message):
         pseudo_label(some_logits(), 8, 8, True, np.array(thresholds))
-
-
-def test_thresholds_document_is_json_and_reads_back_to_the_same_bits():
-    thresholds = np.array([0.6, 1 - 2**-20], np.float32)
-    document = thresholds_document("cbst", 0.2, ("road", "car"), thresholds, np.array([7, 3]), np.array([3, 1]))
-    back = json.loads(json.dumps(document))
-    assert list(back) == ["policy", "p", "classes", "threshold", "predicted", "kept"]
-    np.testing.assert_array_equal(np.array(back["threshold"], np.float32), thresholds)

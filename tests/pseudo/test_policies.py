@@ -10,8 +10,9 @@ from udaseg.data.images.read import read_train_ids
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import label_and_confidence
 from udaseg.inference.predictions import Predictions, PredictionsWriter
+from udaseg.io.documents.results import Thresholds
 from udaseg.labels import class_space
-from udaseg.pseudo.collapse import watch
+from udaseg.pseudo.collapse import collapse_warnings
 from udaseg.pseudo.label import pseudolabel
 from udaseg.pseudo.label_files import read_thresholds
 from udaseg.pseudo.policies import cbst_sp
@@ -40,10 +41,10 @@ def predictions(tmp_path):
 
 def run(predictions, out, prior=None, round=1, **settings):
     document = pseudolabel(predictions, SPACE, Pseudolabel(**settings), out, prior=prior, round=round)
-    assert json.loads((out / "thresholds.json").read_text()) == document
+    assert json.loads((out / "thresholds.json").read_text()) == document.content()
     labels = {stem: read_train_ids(out / "labels" / f"{stem}.png", SPACE) for stem in STEMS}
     counts = sum(np.bincount(label.reshape(-1), minlength=256) for label in labels.values())
-    assert counts[:4].tolist() == document["kept"]
+    assert counts[:4].tolist() == document.kept
     return document, labels
 
 
@@ -62,10 +63,8 @@ def test_a_constant_prior_gives_the_labels_of_cbst(predictions, tmp_path, p, val
     plain, labels = run(predictions, tmp_path / "cbst", p=p, p_max=1)
     spatial, same = run(predictions, tmp_path / "sp", Prior(flat(value), CLASSES), policy="cbst-sp", p=p, p_max=1)
     assert_same(labels, same)
-    assert [spatial[key] for key in ("threshold", "predicted", "kept")] == [
-        plain[key] for key in ("threshold", "predicted", "kept")
-    ]
-    assert spatial["prior_peak"] == pytest.approx([value] * 4)
+    assert (spatial.threshold, spatial.predicted, spatial.kept) == (plain.threshold, plain.predicted, plain.kept)
+    assert spatial.prior_peak == pytest.approx([value] * 4)
 
 
 def test_the_scale_of_a_prior_does_not_matter(predictions, tmp_path):
@@ -74,7 +73,7 @@ def test_the_scale_of_a_prior_does_not_matter(predictions, tmp_path):
     # Norms by the sum have values around 5e-7: nothing may be lost.
     other, same = run(predictions, tmp_path / "2", Prior(maps * np.float32(2**-21), CLASSES), policy="cbst-sp")
     assert_same(labels, same)
-    assert one["threshold"] == other["threshold"]
+    assert one.threshold == other.threshold
 
 
 def test_labels_of_a_class_stay_where_its_prior_is(predictions, tmp_path):
@@ -92,7 +91,7 @@ def test_a_class_that_the_source_does_not_have_is_never_chosen(predictions, tmp_
     maps = flat()
     maps[0] = 0
     document, labels = run(predictions, tmp_path / "sp", Prior(maps, CLASSES), policy="cbst-sp", p=1.0)
-    assert (document["predicted"][0], document["kept"][0], document["threshold"][0]) == (0, 0, 1.0)
+    assert (document.predicted[0], document.kept[0], document.threshold[0]) == (0, 0, 1.0)
     assert not any((label == 0).any() for label in labels.values())
 
 
@@ -108,12 +107,12 @@ def test_thresholds_of_cbst_sp_are_order_statistics_however_small_the_prior_of_a
         for stem in STEMS
     ]
     labels, confidences = (np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*pixels, strict=True))
-    assert document["predicted"] == np.bincount(labels, minlength=256)[:4].tolist()
+    assert document.predicted == np.bincount(labels, minlength=256)[:4].tolist()
     for c in (0, 1, 2):
         own = np.sort(confidences[labels == c])[::-1]
         assert len(own) > 10
         exact = own[int(0.3 * len(own)) - 1]
-        assert exact - 2**-16 <= document["threshold"][c] <= exact
+        assert exact - 2**-16 <= document.threshold[c] <= exact
 
 
 def test_cbst_sp_needs_its_prior(predictions, tmp_path):
@@ -124,19 +123,19 @@ def test_cbst_sp_needs_its_prior(predictions, tmp_path):
 
 def test_the_share_grows_with_the_round(predictions, tmp_path):
     rounds = [run(predictions, tmp_path / str(k), round=k, p_step=0.1, p_max=0.35)[0] for k in (1, 2, 3, 4)]
-    assert [document["p"] for document in rounds] == [0.2, 0.3, 0.35, 0.35]
-    assert [document["round"] for document in rounds] == [1, 2, 3, 4]
-    kept = [sum(document["kept"]) for document in rounds]
+    assert [document.p for document in rounds] == [0.2, 0.3, 0.35, 0.35]
+    assert [document.round for document in rounds] == [1, 2, 3, 4]
+    kept = [sum(document.kept) for document in rounds]
     assert kept[0] < kept[1] < kept[2] == kept[3]
 
 
 def test_a_stride_estimates_from_fewer_pixels(predictions, tmp_path):
     one, _ = run(predictions, tmp_path / "1")
     four, _ = run(predictions, tmp_path / "4", stride=4)
-    assert (one["stride"], four["stride"]) == (1, 4)
-    assert one["predicted"] == four["predicted"]
-    assert one["threshold"] != four["threshold"]
-    assert one["threshold"][:3] == pytest.approx(four["threshold"][:3], abs=0.05)
+    assert (one.stride, four.stride) == (1, 4)
+    assert one.predicted == four.predicted
+    assert one.threshold != four.threshold
+    assert one.threshold[:3] == pytest.approx(four.threshold[:3], abs=0.05)
 
 
 def iast_by_hand(predictions, settings):
@@ -157,10 +156,10 @@ def test_iast_follows_the_pictures_by_name(predictions, tmp_path):
     document, labels = run(predictions, tmp_path / "iast", policy="iast", iast=settings)
     theta, expected = iast_by_hand(predictions, settings)
     assert_same(labels, expected)
-    assert document["threshold"] == pytest.approx(theta.tolist())
-    assert document["iast"] == {"start": 0.9, "alpha": 0.4, "beta": 0.5, "gamma": 8.0}
-    assert document["p"] is None
-    assert sum(document["predicted"]) == 3 * SIZE[0] * SIZE[1]
+    assert document.threshold == pytest.approx(theta.tolist())
+    assert document.iast == {"start": 0.9, "alpha": 0.4, "beta": 0.5, "gamma": 8.0}
+    assert document.p is None
+    assert sum(document.predicted) == 3 * SIZE[0] * SIZE[1]
 
 
 @pytest.mark.parametrize("policy", ["st", "cbst", "cbst-sp", "iast"])
@@ -183,21 +182,22 @@ def test_goes_on_after_a_stop_to_the_same_bytes(predictions, tmp_path, policy):
 
 
 def document(kept, predicted=(9, 9, 9, 9), threshold=(0.9, 0.9, 0.9, 0.9), policy="cbst"):
-    return {"policy": policy, "classes": CLASSES, "threshold": threshold, "predicted": predicted, "kept": kept}
+    values = {"threshold": list(threshold), "predicted": list(predicted), "kept": list(kept)}
+    return Thresholds(policy=policy, p=0.2, classes=list(CLASSES), round=1, **values)
 
 
 def test_watches_for_collapse():
     before = document((5, 6, 0, 1))
-    assert watch(document((1, 1, 1, 1)), before) == []
-    assert watch(document((1, 0, 0, 1))) == []
-    (vanished,) = watch(document((5, 0, 0, 1)), before)
+    assert collapse_warnings(document((1, 1, 1, 1)), before) == []
+    assert collapse_warnings(document((1, 0, 0, 1))) == []
+    (vanished,) = collapse_warnings(document((5, 0, 0, 1)), before)
     assert vanished == "car has vanished: 6 pixels were labelled in the round before, none now"
-    never, gone = watch(document((5, 0, 0, 1), predicted=(9, 0, 9, 9)), before)
+    never, gone = collapse_warnings(document((5, 0, 0, 1), predicted=(9, 0, 9, 9)), before)
     assert never.startswith("car is never predicted")
     assert gone.startswith("car has vanished")
-    (chance,) = watch(document((1, 1, 1, 1), threshold=(0.9, 0.9, 0.2, 0.9)), before)
+    (chance,) = collapse_warnings(document((1, 1, 1, 1), threshold=(0.9, 0.9, 0.2, 0.9)), before)
     assert chance == "sky: the threshold 0.200 is below chance, 1/4"
-    assert watch(document((1, 1, 1, 1), threshold=(0.9, 0.9, 0.2, 0.9), policy="cbst-sp")) == []
+    assert collapse_warnings(document((1, 1, 1, 1), threshold=(0.9, 0.9, 0.2, 0.9), policy="cbst-sp")) == []
 
 
 def test_thresholds_are_read_back_and_others_refused(predictions, tmp_path):
@@ -206,8 +206,8 @@ def test_thresholds_are_read_back_and_others_refused(predictions, tmp_path):
     assert read_thresholds(path, CLASSES) == written
     with pytest.raises(UdasegError, match="expected thresholds of road, car"):
         read_thresholds(path, ("road", "car"))
-    path.write_text(json.dumps(written | {"kept": [1, 2, "x", 3]}))
-    with pytest.raises(UdasegError, match="kept should be 4 numbers"):
+    path.write_text(json.dumps(written.content() | {"kept": [1, 2, "x", 3]}))
+    with pytest.raises(UdasegError, match=r"kept\.2 should be a valid integer, found 'x'"):
         read_thresholds(path, CLASSES)
     with pytest.raises(UdasegError, match="does not exist"):
         read_thresholds(tmp_path / "no.json", CLASSES)

@@ -48,7 +48,7 @@ def run(tmp_path):
             document = refine(
                 labels, predictions, SPACE, chosen, tmp_path / out, source_pixels=[1, 1, 1], rectify=rectify
             )
-        assert json.loads((tmp_path / out / "refine.json").read_text()) == document
+        assert json.loads((tmp_path / out / "refine.json").read_text()) == document.content()
         return document, letters(read_train_ids(tmp_path / out / "labels" / "a.png", SPACE))
 
     return refined
@@ -57,31 +57,31 @@ def run(tmp_path):
 def test_prototypes_decide_anew_on_the_labelled_pixels(run):
     document, label = run(prototypes=True)
     assert label == ("rrrr.", "rccc.", "rrrr.", ".....", "sssss")
-    assert document["order"] == ["prototypes"]
-    assert (document["before"], document["after"], document["flipped"]) == ([10, 2, 5], [9, 3, 5], [1, 0, 0])
-    assert document["minimum"] == [None, None, None]
+    assert document.order == ["prototypes"]
+    assert (document.before, document.after, document.flipped) == ([10, 2, 5], [9, 3, 5], [1, 0, 0])
+    assert document.minimum == [None, None, None]
 
 
 def test_or_on_all_pixels(run):
     document, label = run(prototypes=True, pixels="all")
     assert label == RECTIFIED
-    assert (document["after"], document["flipped"]) == ([9, 8, 8], [1, 0, 0])
+    assert (document.after, document.flipped) == ([9, 8, 8], [1, 0, 0])
 
 
 def test_the_order_of_the_steps_matters_and_is_named(run):
     document, label = run(**BOTH)
-    assert document["order"] == ["prototypes", "spatial_prior"]
+    assert document.order == ["prototypes", "spatial_prior"]
     assert label == ("rrrr.", "rccc.", "rrrr.", ".....", "sssss")
     document, label = run(**BOTH, first="spatial_prior", out="other")
-    assert document["order"] == ["spatial_prior", "prototypes"]
+    assert document.order == ["spatial_prior", "prototypes"]
     assert label == ("rrrr.", "r..c.", "rrrr.", ".....", "sssss")
-    assert document["minimum"] == [3, 3, 3]
+    assert document.minimum == [3, 3, 3]
 
 
 def test_the_spatial_prior_alone_knows_no_prototypes(run):
     document, label = run(**BOTH | {"prototypes": False})
     assert label == ("rrrr.", "r..r.", "rrrr.", ".....", "sssss")
-    assert document["flipped"] == [0, 0, 0]
+    assert document.flipped == [0, 0, 0]
 
 
 def test_least_sizes_are_noted_for_the_largest_picture(tmp_path):
@@ -94,7 +94,7 @@ def test_least_sizes_are_noted_for_the_largest_picture(tmp_path):
     settings = Refine(spatial_prior=True, confidence=0.0, base0=1280 * 76, base1=0, scale_with_area=True)
     with Predictions(tmp_path / "predictions.h5") as predictions:
         document = refine(tmp_path, predictions, SPACE, settings, tmp_path / "out", source_pixels=[1, 1, 1])
-    assert document["minimum"] == [240, 240, 240]
+    assert document.minimum == [240, 240, 240]
 
 
 def test_confidence_is_that_of_the_rectified_scores(run):

@@ -260,7 +260,7 @@ READ = (
     Kind("stats.json, images", _text("stats.json", json.dumps(STATS)),
          lambda p: class_counts.read_shown(p, CLASSES, ("a", "b")), JSON),
     Kind("thresholds.json", _text("thresholds.json", json.dumps(THRESHOLDS)),
-         lambda p: [read_thresholds(p, CLASSES)[key] for key in ("threshold", "predicted", "kept")], JSON),
+         lambda p: read_thresholds(p, CLASSES).content(), JSON),
     Kind("log.jsonl, loss", _text("log.jsonl", LOG), state.last_loss, (*BYTES, json_line, json_line, json_line)),
     Kind("log.jsonl, doubts", _text("log.jsonl", LOG), adversary.training_warnings, (*BYTES, json_line, json_line)),
     Kind("log.jsonl, resumed", _text("log.jsonl", LOG), lambda p: state.Log(p, 300) and None, (*BYTES, json_line)),

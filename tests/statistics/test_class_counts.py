@@ -14,7 +14,8 @@ CLASSES = ("road", "car", "bus")
 def written(tmp_path, **per_image):
     path = tmp_path / "stats.json"
     pixels = np.sum(list(per_image.values()), axis=0).tolist()
-    path.write_text(json.dumps({"classes": list(CLASSES), "pixels": pixels, "per_image": per_image}))
+    counts = {"classes": list(CLASSES), "pixels": pixels, "images": [1, 1, 1], "per_image": per_image}
+    path.write_text(json.dumps(counts))
     return path
 
 
@@ -28,7 +29,7 @@ def test_counts_of_other_pictures_or_classes_are_refused(tmp_path):
     path = written(tmp_path, a=[5, 0, 1], b=[0, 0, 0])
     with pytest.raises(UdasegError, match="does not count 1 of the 2 source images, the first is z"):
         read_shown(path, CLASSES, ["a", "z"])
-    with pytest.raises(UdasegError, match="expected the pixel counts of road, car; found classes"):
+    with pytest.raises(UdasegError, match="expected the pixel counts of road, car; found those of road, car, bus"):
         read_shown(path, CLASSES[:2], ["a"])
     with pytest.raises(UdasegError, match="no source image shows any class"):
         read_shown(path, CLASSES, ["b"])

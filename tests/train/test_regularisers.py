@@ -9,6 +9,7 @@ from torch import nn
 
 from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
+from udaseg.io.documents.results import Thresholds
 from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
 from udaseg.train import losses
@@ -16,7 +17,10 @@ from udaseg.train.objectives import self_training
 from udaseg.train.regularisers import target_terms
 
 CPU = torch.device("cpu")
-THRESHOLDS = {"policy": "cbst", "threshold": [0.6, 0.65, 1.0], "predicted": [7, 3, 0]}
+THRESHOLDS = Thresholds(
+    policy="cbst", p=0.2, classes=["road", "car", "sky"], threshold=[0.6, 0.65, 1.0], predicted=[7, 3, 0],
+    kept=[0, 0, 0], round=1,
+)  # fmt: skip
 
 
 class Network(nn.Module):
@@ -88,7 +92,7 @@ P = torch.tensor(
 
 
 def test_soft_labels_are_the_powers_of_the_ratios():
-    lambdas = torch.tensor(THRESHOLDS["threshold"])
+    lambdas = torch.tensor(THRESHOLDS.threshold)
     logits_NCHW = P.log().T.reshape(1, 3, 1, 10)
     ratios = (P / lambdas) ** 4
     soft = losses.softened(logits_NCHW, lambdas, 0.25)[0, :, 0].T
@@ -105,7 +109,7 @@ def test_soft_labels_are_the_powers_of_the_ratios():
 
 def test_soft_labels_with_nearly_no_entropy_are_the_pseudo_labels():
     labeller, batch = Network(1), some_batch()
-    lambdas = torch.tensor(THRESHOLDS["threshold"])
+    lambdas = torch.tensor(THRESHOLDS.threshold)
     said = labeller(normalise(batch["target_image"], Model().color)).logits.softmax(1)
     chosen = (said / lambdas.view(-1, 1, 1)).argmax(1).to(torch.uint8)
     labels = torch.where(batch["target_label"] == 255, torch.tensor(255, dtype=torch.uint8), chosen)
@@ -126,7 +130,7 @@ def test_lrent_says_what_it_lacks():
         terms_of(settings, Network(1))
     assert "--thresholds" in caught.value.hint
     with pytest.raises(UdasegError, match="policy cbst-sp"):
-        terms_of(settings, Network(1), THRESHOLDS | {"policy": "cbst-sp"})
+        terms_of(settings, Network(1), THRESHOLDS.model_copy(update={"policy": "cbst-sp"}))
     with pytest.raises(UdasegError, match="starts from none") as caught:
         terms_of(settings, None, THRESHOLDS)
     assert "retrain.init=warmup" in caught.value.hint

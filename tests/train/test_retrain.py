@@ -14,13 +14,17 @@ from udaseg.data.batches import subset
 from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.inference import adabn
+from udaseg.io.documents.results import Thresholds
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
 from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 
 SPACE = class_space(["road", "car", "sky"])
 NETWORK = Model(name="fpn", backbone="resnet18", weights="none")
-THRESHOLDS = {"policy": "cbst", "threshold": [0.9, 0.8, 1.0], "predicted": [10_000, 5, 0]}
+THRESHOLDS = Thresholds(
+    policy="cbst", p=0.2, classes=["road", "car", "sky"], threshold=[0.9, 0.8, 1.0], predicted=[10_000, 5, 0],
+    kept=[0, 0, 0], round=1,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

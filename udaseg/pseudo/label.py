@@ -12,12 +12,13 @@ from udaseg.data.images.read import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import label_and_confidence
 from udaseg.inference.predictions import Predictions
+from udaseg.io.documents.results import Thresholds
 from udaseg.io.files import write_json
 from udaseg.labels import ClassSpace, flat_palette
 from udaseg.metrics import class_counts
 from udaseg.parallel import processes
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
-from udaseg.pseudo.label_files import pseudo_label, thresholds_document
+from udaseg.pseudo.label_files import pseudo_label
 from udaseg.pseudo.policies import cbst_sp, iast
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds, st_thresholds
 from udaseg.statistics.spatial_prior import Prior
@@ -42,7 +43,7 @@ def pseudolabel(
     prior: Prior | None = None,
     round: int = 1,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Thresholds:
     """Write `labels/<stem>.png` and `thresholds.json`; return the latter's content.
 
     The thresholds come from all images before the first label is written, but for `iast`, which takes image after
@@ -54,15 +55,15 @@ def pseudolabel(
     labels = _Labels(out / "labels", space)
     if settings.policy == "iast":
         # Each image's thresholds are made of those of the one before.
-        document = processes.broadcast(lambda: _adaptive(predictions, space, settings, labels, progress))
+        values = processes.broadcast(lambda: _adaptive(predictions, space, settings, labels, progress))
     else:
         policy = _policy(predictions, settings.policy, prior)
-        document = _pooled(predictions, space, settings, share_of_round(settings, round), policy, labels, progress)
+        values = _pooled(predictions, space, settings, share_of_round(settings, round), policy, labels, progress)
     if settings.policy == "cbst-sp":
-        document["prior_peak"] = [float(peak) for peak in prior.relative()[1]]
-    document["round"] = round
+        values["prior_peak"] = [float(peak) for peak in prior.relative()[1]]
+    document = Thresholds(policy=settings.policy, classes=list(space.classes), round=round, **values)
     if processes.is_first():
-        write_json(out / "thresholds.json", document)
+        write_json(out / document.file, document.content())
     return document
 
 
@@ -138,8 +139,8 @@ def _pooled(
     ):
         kept += counts
     kept = processes.sum_of_all(kept)
-    document = thresholds_document(settings.policy, p, space.classes, thresholds, histogram.predicted, kept)
-    return document | settings.model_dump(include={"p_step", "p_max", "stride"})
+    values = _counted(p, thresholds, histogram.predicted, kept)
+    return values | settings.model_dump(include={"p_step", "p_max", "stride"})
 
 
 def _adaptive(
@@ -167,5 +168,10 @@ def _adaptive(
 
     for counts in with_progress(map_in_order(written, in_turn()), len(stems), progress):
         kept += counts
-    document = thresholds_document(settings.policy, None, space.classes, thresholds, predicted, kept)
-    return document | {"iast": adaptation.model_dump()}
+    return _counted(None, thresholds, predicted, kept) | {"iast": adaptation.model_dump()}
+
+
+def _counted(p: float | None, thresholds: np.ndarray, predicted: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
+    """Return the values of thresholds.json that every policy has, as plain numbers; thresholds and counts are [C]."""
+    share = None if p is None else float(p)
+    return {"p": share, "threshold": thresholds.tolist(), "predicted": predicted.tolist(), "kept": kept.tolist()}

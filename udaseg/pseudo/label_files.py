@@ -1,15 +1,14 @@
 """Pseudo-labels from probabilities and class-wise thresholds (CBST, eq. 8)."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import thresholded_label
-from udaseg.io.files import read_json
+from udaseg.io.documents.read import read_document
+from udaseg.io.documents.results import Refinement, Thresholds
 from udaseg.labels import IGNORE
 
 
@@ -60,44 +59,17 @@ def pseudo_label(
     return thresholded_label(logits_CHW, height, width, align_corners, bias, thresholds)
 
 
-def thresholds_document(
-    policy: str,
-    p: float | None,
-    classes: Sequence[str],
-    thresholds: np.ndarray,
-    predicted: np.ndarray,
-    kept: np.ndarray,
-) -> dict[str, Any]:
-    """Return what thresholds.json holds.
-
-    thresholds is [C]; predicted [C] counts the pixels by plain argmax, kept [C] those in the written labels.
-    """
-    return {
-        "policy": policy,
-        "p": None if p is None else float(p),
-        "classes": list(classes),
-        "threshold": [float(value) for value in thresholds],
-        "predicted": [int(count) for count in predicted],
-        "kept": [int(count) for count in kept],
-    }
-
-
-def read_thresholds(path: Path, classes: Sequence[str]) -> dict[str, Any]:
-    """Read thresholds.json. Raises UdasegError where it is missing, of other classes, or not whole."""
-    document = read_json(path)
-    if document is None:
+def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
+    """Read thresholds.json. Raises UdasegError where it is missing, damaged, or has other classes."""
+    thresholds = read_document(path, Thresholds, "run udaseg pseudolabel again")
+    if thresholds is None:
         raise UdasegError(f"{path} does not exist", "udaseg pseudolabel writes it beside its labels")
-    if document.get("classes") != list(classes):
+    if thresholds.classes != list(classes):
         raise UdasegError(
-            f"{path}: expected thresholds of {', '.join(classes)}; found {document.get('classes')}",
+            f"{path}: expected thresholds of {', '.join(classes)}; found those of {', '.join(thresholds.classes)}",
             "make the pseudo-labels with a model of these classes",
         )
-    for key in ("threshold", "predicted", "kept"):
-        values = document.get(key)
-        if not isinstance(values, list) or len(values) != len(classes) or not all(map(_is_count, values)):
-            found = f"{path}: {key} should be {len(classes)} numbers of at least 0, found {values}"
-            raise UdasegError(found, "run udaseg pseudolabel again")
-    return document
+    return thresholds
 
 
 def require_same(what: Path, found: Sequence[str] | None, classes: Sequence[str], hint: str) -> None:
@@ -112,20 +84,12 @@ def require_same(what: Path, found: Sequence[str] | None, classes: Sequence[str]
 
 
 def classes_of(labels: Path) -> list[str] | None:
-    """Read which classes the pseudo-labels in a folder are of; None where their stage's result is not beside them.
+    """Read the classes of the pseudo-labels in a folder; None where their stage's result is not beside them.
 
-    Raises UdasegError where that says nothing of classes.
+    Raises UdasegError where that result is damaged.
     """
-    for name in ("refine.json", "thresholds.json"):
-        path = labels.resolve().parent / name
-        document = read_json(path)
+    for model in (Refinement, Thresholds):
+        document = read_document(labels.resolve().parent / model.file, model, "make the labels again")
         if document is not None:
-            classes = document.get("classes")
-            if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-                raise UdasegError(f"{path} should list its classes by name, found {classes!r}", "make the labels again")
-            return classes
+            return document.classes
     return None
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value < math.inf

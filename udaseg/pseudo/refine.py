@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from udaseg.data.images.read import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import argmax_label, thresholded_label
 from udaseg.inference.predictions import Predictions
+from udaseg.io.documents.results import Refinement
 from udaseg.io.files import write_json
 from udaseg.labels import IGNORE, ClassSpace, flat_palette
 from udaseg.metrics import pairs
@@ -47,7 +47,7 @@ def refine(
     rectify: Rectify | None = None,
     batch: int = 1,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Refinement:
     """Write `labels/<stem>.png`, refined step by step, and `refine.json`; return the latter's content.
 
     The spatial prior needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
@@ -113,15 +113,15 @@ def refine(
         total += counts
     total = processes.sum_of_all(total)
     largest = max({predictions.size(stem) for stem in predictions.stems}, key=math.prod)
-    document = {
-        "classes": list(space.classes),
-        "order": list(chosen),
-        "confidence": settings.confidence,
-        "minimum": minimum_of(largest).tolist() if "spatial_prior" in chosen else [None] * classes,
+    document = Refinement(
+        classes=list(space.classes),
+        order=list(chosen),
+        confidence=settings.confidence,
+        minimum=minimum_of(largest).tolist() if "spatial_prior" in chosen else [None] * classes,
         **{name: counts.tolist() for name, counts in zip(("before", "after", "flipped"), total, strict=True)},
-    }
+    )
     if processes.is_first():
-        write_json(out / "refine.json", document)
+        write_json(out / document.file, document.content())
     return document
 
 

@@ -1,13 +1,13 @@
 """The loss on the target's pseudo-labels, and the confidence regularisers beside it (CRST)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
+from udaseg.io.documents.results import Thresholds
 from udaseg.models.normalisation import normalise
 from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, softened, symmetric_cross_entropy, upsampled
 from udaseg.train.objectives import Autocast, TargetTerms
@@ -22,7 +22,7 @@ def target_terms(
     settings: Retrain,
     model: Model,
     labeller: nn.Module | None,
-    thresholds: dict[str, Any] | None,
+    thresholds: Thresholds | None,
     autocast: Autocast,
     device: torch.device,
 ) -> TargetTerms | None:
@@ -52,18 +52,18 @@ def target_terms(
     return terms
 
 
-def _lambdas(thresholds: dict[str, Any] | None) -> Sequence[float]:
+def _lambdas(thresholds: Thresholds | None) -> Sequence[float]:
     if thresholds is None:
         raise UdasegError(
             "regulariser lrent needs the thresholds of the pseudo-labels, and there are none",
             "name the thresholds.json of udaseg pseudolabel with --thresholds",
         )
-    if thresholds["policy"] not in ("st", "cbst"):
+    if thresholds.policy not in ("st", "cbst"):
         raise UdasegError(
-            f"regulariser lrent needs thresholds of the probabilities, those of policy {thresholds['policy']} are not",
+            f"regulariser lrent needs thresholds of the probabilities, those of policy {thresholds.policy} are not",
             "make the pseudo-labels with --policy cbst, or choose the regulariser mrkld",
         )
-    return thresholds["threshold"]
+    return thresholds.threshold
 
 
 def _soft_labels(

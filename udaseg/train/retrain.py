@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from udaseg.data.image_sets import View
 from udaseg.data.mining import Mining, mining
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
+from udaseg.io.documents.results import Thresholds
 from udaseg.models import checkpoint, devices
 from udaseg.models.network import Network
 from udaseg.parallel import processes
@@ -37,7 +37,7 @@ class PseudoLabels:
     """
 
     read: Callable[[str], np.ndarray]
-    thresholds: dict[str, Any] | None = None
+    thresholds: Thresholds | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def _streams(
     return streams
 
 
-def _mining(settings: Retrain, thresholds: dict[str, Any] | None) -> Mining | None:
+def _mining(settings: Retrain, thresholds: Thresholds | None) -> Mining | None:
     if settings.mine == 0:
         return None
     if settings.augment.crop is None:
@@ -166,4 +166,4 @@ def _mining(settings: Retrain, thresholds: dict[str, Any] | None) -> Mining | No
             f"mine={settings.mine} needs the pixel counts of the predictions, and there are none",
             "name the thresholds.json of udaseg pseudolabel with --thresholds",
         )
-    return mining(settings.mine, thresholds["predicted"], settings.mine_below)
+    return mining(settings.mine, thresholds.predicted, settings.mine_below)

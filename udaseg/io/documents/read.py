@@ -1,7 +1,8 @@
 """Read JSON files as pydantic models, with one clear error for a file that does not fit."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -38,10 +39,7 @@ class Document(BaseModel):
 
     @model_validator(mode="after")
     def _check_lengths(self) -> "Document":
-        lengths: dict[str, int] = {}
-        for name, field in type(self).model_fields.items():
-            for shape in (one for one in field.metadata if isinstance(one, Shape)):
-                _check_shape(name, getattr(self, name), shape, lengths)
+        _check_fields("", self, {})
         return self
 
     def content(self) -> dict[str, Any]:
@@ -53,6 +51,23 @@ class Part(BaseModel):
     """An object inside of a document."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
+
+
+def _check_fields(prefix: str, model: BaseModel, lengths: dict[str, int]) -> None:
+    """Raise ValueError for the first list, in a model or a part of it, whose length is not that of its letter."""
+    for name, field in type(model).model_fields.items():
+        _check_value(prefix + name, getattr(model, name), field.annotation, field.metadata, lengths)
+
+
+def _check_value(key: str, value: Any, annotation: Any, metadata: Sequence[Any], lengths: dict[str, int]) -> None:
+    for shape in (one for one in metadata if isinstance(one, Shape)):
+        _check_shape(key, value, shape, lengths)
+    if isinstance(value, Part):
+        _check_fields(f"{key}.", value, lengths)
+    elif isinstance(value, dict) and get_origin(annotation) is dict:
+        inner = get_args(annotation)[1]
+        for name, one in value.items():
+            _check_value(f"{key}.{name}", one, inner, getattr(inner, "__metadata__", ()), lengths)
 
 
 def _check_shape(name: str, values: Any, shape: tuple[str, ...], lengths: dict[str, int]) -> None:

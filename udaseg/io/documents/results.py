@@ -71,7 +71,7 @@ class ClassStatistics(Document):
     classes: ClassNames = Field(description=ORDER)
     pixels: ClassCounts = Field(description="pixels in all images; ignored pixels are not counted")
     images: ClassCounts = Field(description="images that show the class")
-    per_image: dict[str, list[Count]] = Field(description="the pixels of one image, by class")
+    per_image: dict[str, ClassCounts] = Field(description="the pixels of one image, by class")
 
 
 class DepthMetrics(Part):
