@@ -62,7 +62,8 @@ def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Mo
     import torch
 
     from udaseg import config
-    from udaseg.models import NETWORKS, checkpoint, construct
+    from udaseg.config.networks import ENCODERS, NETWORKS
+    from udaseg.models import checkpoint, construct
     from udaseg.models.discriminators import PATCH
 
     if name in PATCH:
@@ -73,9 +74,8 @@ def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Mo
             return PATCH[name](classes), classes, classes
     if name in NETWORKS:
         classes, backbone = classes or 19, backbone or ("resnet101" if name == "deeplab" else "resnet18")
-        known = config.Model.model_fields["backbone"].annotation.__args__
-        if backbone not in known:
-            raise UdasegError(f"there is no backbone {backbone!r}", f"known: {', '.join(known)}")
+        if backbone not in ENCODERS:
+            raise UdasegError(f"there is no backbone {backbone!r}", f"known: {', '.join(ENCODERS)}")
         with torch.device("meta"):
             return construct(config.Model(name=name, backbone=backbone, weights="none"), classes), 3, classes
     path = Path(name) / "model.pt" if Path(name).is_dir() else Path(name)

@@ -57,7 +57,7 @@ def test_an_onnx_file_labels_pictures_in_another_runtime(model, image, tmp_path)
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     found = export.export(model, "onnx", SIZE, tmp_path / "model.onnx", [image])
-    assert found.images == export.RANDOM + 1
+    assert found.images == export.RANDOM_IMAGES + 1
     assert found.difference < 1e-3
     assert found.agreeing > 0.999
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
@@ -105,7 +105,7 @@ def test_every_network_can_be_exported(settings, tmp_path):
 def test_what_computes_something_else_is_not_written(model, tmp_path, monkeypatch):
     monkeypatch.setitem(export._READERS, "torch", lambda path: lambda image: torch.rand(1, 3, 16, 24))
     (tmp_path / "model.pt2").write_bytes(b"before")
-    with pytest.raises(UdasegError, match="does not compute what"):
+    with pytest.raises(UdasegError, match="computes other results than"):
         export.export(model, "torch", SIZE, tmp_path / "model.pt2")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
@@ -113,7 +113,7 @@ def test_what_computes_something_else_is_not_written(model, tmp_path, monkeypatc
 def test_logits_that_are_not_numbers_do_not_pass(model, tmp_path, monkeypatch):
     nothing = torch.full((1, 3, 16, 24), float("nan"))
     monkeypatch.setitem(export._READERS, "torch", lambda path: lambda image: nothing)
-    with pytest.raises(UdasegError, match="does not compute what"):
+    with pytest.raises(UdasegError, match="computes other results than"):
         export.export(model, "torch", SIZE, tmp_path / "model.pt2")
 
 
@@ -129,4 +129,4 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(model, tmp
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UdasegError) as caught:
         export.export(model, kind, SIZE, tmp_path / "model")
-    assert caught.value.hint == f"pip install {' '.join(export.NEEDS[kind])}"
+    assert caught.value.hint == f"pip install {' '.join(export.PACKAGES[kind])}"

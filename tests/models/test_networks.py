@@ -5,12 +5,13 @@ import torch
 from torch import nn
 
 from udaseg import config, models
+from udaseg.config.networks import ENCODERS, NETWORKS
 from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.bisenet import BiSeNet
-from udaseg.models.encoders.resnet import ResNet
+from udaseg.models.encoders import build_encoder
 from udaseg.train.losses import cross_entropy, upsampled
 
-NAMES = ("deeplab", "bisenet", "fpn")
+NAMES = tuple(NETWORKS)
 STRIDES = {"deeplab": 8, "bisenet": 8, "fpn": 4}
 
 
@@ -42,11 +43,20 @@ def test_deeplab_has_the_published_sizes(backbone, size, expected):
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 def test_output_stride_8_dilates_every_3x3_of_the_last_two_layers(backbone):
     with torch.device("meta"):
-        resnet = ResNet(backbone, output_stride=8)
+        resnet = build_encoder(backbone, output_stride=8)
     for layer, dilation in ((resnet.layer3, 2), (resnet.layer4, 4)):
         convs = [conv for conv in layer.modules() if isinstance(conv, nn.Conv2d)]
         assert {conv.stride for conv in convs} == {(1, 1)}
         assert {conv.dilation for conv in convs if conv.kernel_size == (3, 3)} == {(dilation, dilation)}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_return_the_maps_of_their_levels(name):
+    with torch.device("meta"):
+        encoder = build_encoder(name, taps=(1, 2, 3, 4))
+        maps = encoder(torch.empty(1, 3, 64, 128))
+    assert tuple(level.shape[1] for level in maps) == encoder.channels
+    assert [tuple(level.shape[-2:]) for level in maps] == [(16, 32), (8, 16), (4, 8), (2, 4)]
 
 
 def test_deeplab_head_is_the_sum_of_its_branches():

@@ -30,7 +30,7 @@ def pretrained(seed: int = 0) -> dict[str, torch.Tensor]:
     return network.state_dict()
 
 
-def test_without_network_the_error_says_which_file_to_put_where(hub, monkeypatch):
+def test_a_failed_download_names_the_file_and_its_path(hub, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise urllib.error.URLError("no route to host")
 
@@ -53,7 +53,7 @@ def test_imagenet_weights_come_from_the_cache(hub):
 
 
 @pytest.mark.parametrize("color", ["bgr-mean", "rgb"])
-def test_imagenet_weights_are_refitted_to_the_colour_convention(hub, color):
+def test_imagenet_weights_are_converted_to_the_colour_convention(hub, color):
     hub.mkdir(parents=True)
     torch.save(pretrained(), hub / "resnet18-f37072fd.pth")
     image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
@@ -73,7 +73,7 @@ def test_a_file_of_backbone_weights(tmp_path):
     assert torch.equal(network.backbone.conv1.weight, state["conv1.weight"])
     notes = []
     models.build(settings(name="fpn", weights=str(path), color="bgr-mean"), NAMES[:7], notes.append)
-    assert notes[0].endswith("torchvision's ResNets see model.color=rgb-imagenet, this one bgr-mean")
+    assert notes[0].endswith("torchvision's ResNets have model.color=rgb-imagenet, this one bgr-mean")
 
 
 def caffe_deeplab(classes: int, backbone: str = "resnet18") -> dict[str, torch.Tensor]:
@@ -85,7 +85,7 @@ def caffe_deeplab(classes: int, backbone: str = "resnet18") -> dict[str, torch.T
     }
 
 
-def test_a_published_deeplab_brings_its_head_and_its_strides(tmp_path):
+def test_a_published_deeplab_sets_the_classifier_and_the_strides(tmp_path):
     path = tmp_path / "published.pth"
     state = caffe_deeplab(19)
     torch.save(state, path)
@@ -99,39 +99,39 @@ def test_a_published_deeplab_brings_its_head_and_its_strides(tmp_path):
     assert report.missing == report.reshaped == ()
 
 
-def test_a_head_of_other_classes_is_reported_and_left_new(tmp_path):
+def test_a_classifier_of_other_classes_is_reported_and_not_loaded(tmp_path):
     path = tmp_path / "published.pth"
     torch.save(caffe_deeplab(21), path)
     notes = []
     network = models.build(settings(weights=str(path)), NAMES, notes.append)
     assert network.classifier[0].weight.shape[0] == 19
     assert "8 reshaped (classifier.0.weight" in notes[0]
-    assert notes[0].endswith("published DeepLabs see model.color=bgr-mean, this one rgb-imagenet")
+    assert notes[0].endswith("published DeepLabs have model.color=bgr-mean, this one rgb-imagenet")
 
 
-def test_a_published_deeplab_that_fits_is_doubted_for_its_colours_alone(tmp_path):
+def test_a_published_deeplab_that_fits_is_reported_only_for_its_colours(tmp_path):
     path, notes = tmp_path / "published.pth", []
     torch.save(caffe_deeplab(19), path)
     models.build(settings(weights=str(path), color="bgr-mean"), NAMES, notes.append)
     assert notes == []
     models.build(settings(weights=str(path)), NAMES, notes.append)
-    assert notes[0].startswith(f"model.weights: {path}: 108 tensors; published DeepLabs see model.color=bgr-mean")
+    assert notes[0].startswith(f"model.weights: {path}: 108 tensors; published DeepLabs have model.color=bgr-mean")
 
 
-def test_branches_that_were_never_trained_are_named(tmp_path):
+def test_untrained_branches_are_named(tmp_path):
     path, notes, state = tmp_path / "two.pth", [], caffe_deeplab(19)
     for branch in (0, 1):
         state[f"Scale.layer5.conv2d_list.{branch}.weight"] *= 3
     torch.save(state, path)
     published = {"weights": str(path), "color": "bgr-mean"}
     models.build(settings(**published), NAMES, notes.append)
-    assert "branches [18, 24] have the weights they began with" in notes[0]
+    assert "branches [18, 24] still have their initial weights" in notes[0]
     assert notes[0].endswith("set model.aspp=[6,12]")
     models.build(settings(**published, aspp=(6, 12)), NAMES, notes.append)
-    assert "began with" not in notes[1]
+    assert "initial weights" not in notes[1]
 
 
-def test_multi_level_networks_have_their_main_head_in_layer6(tmp_path):
+def test_multi_level_networks_have_their_classifier_in_layer6(tmp_path):
     path = tmp_path / "multi.pth"
     state = caffe_deeplab(19)
     main = {name.replace("layer5", "layer6"): value + 1 for name, value in state.items() if "layer5" in name}
@@ -142,12 +142,12 @@ def test_multi_level_networks_have_their_main_head_in_layer6(tmp_path):
     inner = {name: torch.full((19, 256, 3, 3), 0.5) for name in state if "layer5" in name and name.endswith("weight")}
     torch.save({**state, **main, **inner}, path)
     report = weights.load(both, settings(auxiliary=0.1, weights=str(path), color="bgr-mean"))
-    assert report.plain
+    assert report.is_complete
     assert torch.equal(both.auxiliary[2].weight, torch.full((19, 256, 3, 3), 0.5))
     assert torch.equal(both.auxiliary[1].bias, state["Scale.layer5.conv2d_list.1.bias"])
 
 
-def test_networks_with_the_main_head_alone_in_layer6_stride_first_too(tmp_path):
+def test_networks_with_only_layer6_have_moved_strides_too(tmp_path):
     path = tmp_path / "single.pth"
     state = {name.replace("layer5", "layer6"): value for name, value in caffe_deeplab(19).items()}
     for part in ("weight", "bias"):
@@ -162,18 +162,18 @@ def test_networks_with_the_main_head_alone_in_layer6_stride_first_too(tmp_path):
     assert report.missing == ()
 
 
-def test_the_published_depth_head_fills_ours(tmp_path):
+def test_the_published_depth_head_is_loaded(tmp_path):
     network = models.construct(settings(heads=("depth",)), 19)
-    own = {name: value + 1 for name, value in network.heads.state_dict().items()}
+    head = {name: value + 1 for name, value in network.heads.state_dict().items()}
     names = {"depth.0": "enc4_1", "depth.2": "enc4_2", "depth.4": "enc4_3"}
-    depth = {f"{names[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value for name, value in own.items()}
+    depth = {f"{names[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": value for name, value in head.items()}
     torch.save({**caffe_deeplab(19), **depth}, tmp_path / "dada.pth")
     report = weights.load(network, settings(weights=str(tmp_path / "dada.pth"), color="bgr-mean", heads=("depth",)))
-    assert report.plain
-    assert all(torch.equal(value, own[name]) for name, value in network.heads.state_dict().items())
+    assert report.is_complete
+    assert all(torch.equal(value, head[name]) for name, value in network.heads.state_dict().items())
 
 
-def test_our_own_model_can_start_another(tmp_path):
+def test_a_model_file_initialises_another_network(tmp_path):
     path = tmp_path / "model.pt"
     first = models.construct(settings(weights="none"), 19)
     checkpoint.save(path, first, settings(weights="none"), NAMES)
@@ -183,7 +183,7 @@ def test_our_own_model_can_start_another(tmp_path):
     other = models.build(settings(weights=str(path)), [*NAMES[:-1], "another"], notes.append)
     assert torch.equal(other.backbone.conv1.weight, first.backbone.conv1.weight)
     assert not torch.equal(other.classifier[0].weight, first.classifier[0].weight)
-    assert notes[0].endswith("its classes are others: 0, 1, 2, 3, ...")
+    assert notes[0].endswith("it has other classes: 0, 1, 2, 3, 4 and 14 more")
     with pytest.raises(UdasegError, match="trained with color rgb-imagenet, the recipe has bgr-mean"):
         models.build(settings(weights=str(path), color="bgr-mean"), NAMES)
     with pytest.raises(UdasegError, match=r"trained with aspp \[6, 12, 18, 24\], the recipe has \[6, 12\]"):
@@ -192,7 +192,7 @@ def test_our_own_model_can_start_another(tmp_path):
     assert torch.equal(backbone.conv1.weight, first.backbone.conv1.weight)
 
 
-def test_files_that_do_not_fit_or_do_not_exist(tmp_path):
+def test_weights_files_that_do_not_fit_or_exist_raise(tmp_path):
     with pytest.raises(UdasegError, match="there is no weights file imagnet"):
         models.build(settings(weights="imagnet"), NAMES)
     path = tmp_path / "body.pth"
@@ -214,7 +214,7 @@ def test_files_that_do_not_fit_or_do_not_exist(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Validating sparse tensor")
 @pytest.mark.parametrize("odd", [torch.eye(3).to_sparse(), torch.zeros(3, dtype=torch.complex64)])
-def test_tensors_that_no_network_has_are_an_error(tmp_path, odd):
+def test_sparse_and_complex_tensors_raise(tmp_path, odd):
     torch.save({"conv1.weight": odd}, tmp_path / "odd.pth")
     with pytest.raises(UdasegError, match="is not a dictionary of dense, real tensors"):
         models.build(settings(weights=str(tmp_path / "odd.pth")), NAMES)
@@ -230,7 +230,7 @@ def test_tensors_that_no_network_has_are_an_error(tmp_path, odd):
         ("enc4_1", "does not fit the backbone"),
     ],
 )
-def test_names_that_are_cut_short_or_none_are_an_error(tmp_path, key, message):
+def test_invalid_tensor_names_raise(tmp_path, key, message):
     torch.save({key: torch.zeros(3)}, tmp_path / "cut.pth")
     settings = config.Model(name="fpn", backbone="resnet18", weights=str(tmp_path / "cut.pth"))
     with pytest.raises(UdasegError, match=message):

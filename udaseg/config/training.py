@@ -18,16 +18,17 @@ from udaseg.config.fields import (
     Section,
     Share,
 )
+from udaseg.config.networks import ENCODERS, NETWORKS
 
 
 class Model(Section):
     """The network."""
 
-    name: Literal["deeplab", "bisenet", "fpn"] = Field(
-        "deeplab", description="The architecture of the network: deeplab, bisenet or fpn."
+    name: Literal[tuple(NETWORKS)] = Field(
+        "deeplab", description=f"The architecture of the network: {', '.join(NETWORKS)}."
     )
-    backbone: Literal["resnet18", "resnet50", "resnet101"] = Field(
-        "resnet101", description="The encoder of the network: resnet18, resnet50 or resnet101."
+    backbone: Literal[tuple(ENCODERS)] = Field(
+        "resnet101", description=f"The encoder of the network: {', '.join(ENCODERS)}."
     )
     weights: str = Field("imagenet", description="The weights to start from: imagenet, none, or a file.")
     bn: BnMode = Field(

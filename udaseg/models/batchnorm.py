@@ -1,4 +1,4 @@
-"""Batch normalisation over the whole batch, whether one process holds it or several."""
+"""Batch normalisation over the whole batch, also where several processes hold parts of it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +12,14 @@ from udaseg.parallel import processes
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Normalise by the batch, or by the running statistics where the batch holds a single value per channel.
+    """Normalise a batch [N, C, h, w] by its mean and variance per channel; extends PyTorch's BatchNorm2d in four ways.
 
-    A batch of one image pooled to 1x1 has no variance; PyTorch raises there. `frozen` keeps the layer on
-    its running statistics through every `model.train()`. Processes that learn together normalise by the batch of all
-    of them. `domains` says how many images of a batch are of which domain, one after the other, where each domain is
-    normalised by itself; the running statistics are then the last one's.
+    * In data-parallel training, mean and variance are those of the whole batch over all processes.
+    * A batch with a single value per channel has no variance, and PyTorch raises an error. This layer uses the
+      running statistics instead.
+    * With `frozen`, the layer always uses its running statistics, also after `model.train()`.
+    * `domains` holds the number of images of each domain, in the order of the batch. Each domain is then normalised
+      by its own mean and variance; only the last domain updates the running statistics.
     """
 
     frozen = False
@@ -28,26 +30,26 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and self.domains):
-            return self._normalised(x)
+            return self._normalise(x)
         *others, last = x.split(tuple(self.domains))
         with frozen_statistics([self]):
-            parts = [self._normalised(other) for other in others]
-        return torch.cat([*parts, self._normalised(last)])
+            parts = [self._normalise(other) for other in others]
+        return torch.cat([*parts, self._normalise(last)])
 
-    def _normalised(self, x: Tensor) -> Tensor:
+    def _normalise(self, x: Tensor) -> Tensor:
         if self.training and processes.is_data_parallel():
-            return self._of_all(x)
+            return self._normalise_across_processes(x)
         if self.training and x.numel() == x.shape[1]:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
-    def _of_all(self, x_NChw: Tensor) -> Tensor:
-        """Do what PyTorch's SyncBatchNorm does, which there is for CUDA alone."""
+    def _normalise_across_processes(self, x_NChw: Tensor) -> Tensor:
+        """Normalise by the statistics over all processes, as PyTorch's SyncBatchNorm does, which needs CUDA."""
         full_NChw = x_NChw.float()
         count = processes.all_reduce_sum(torch.full((), x_NChw.numel() // x_NChw.shape[1], device=x_NChw.device))
-        mean_C11 = _Added.apply(full_NChw.sum((0, 2, 3)))[:, None, None] / count
+        mean_C11 = _AllReduceSum.apply(full_NChw.sum((0, 2, 3)))[:, None, None] / count
         centred_NChw = full_NChw - mean_C11
-        variance_C11 = _Added.apply(centred_NChw.square().sum((0, 2, 3)))[:, None, None] / count
+        variance_C11 = _AllReduceSum.apply(centred_NChw.square().sum((0, 2, 3)))[:, None, None] / count
         with torch.no_grad():
             self.running_mean.lerp_(mean_C11.flatten(), self.momentum)
             self.running_var.lerp_(variance_C11.flatten() * count / (count - 1), self.momentum)
@@ -58,7 +60,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 @contextmanager
 def frozen_statistics(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
-    """Leave the running statistics as they are, whatever the layers see."""
+    """Keep the running statistics of these layers unchanged inside this block."""
     momenta = [(norm, norm.momentum) for norm in norms]
     for norm, _ in momenta:
         norm.momentum = 0.0
@@ -71,17 +73,17 @@ def frozen_statistics(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
 
 @torch.no_grad()
 def estimate_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
-    """Put the mean statistics of these batches in the place of the learnt ones, in frozen layers as well.
+    """Replace the running statistics by the mean statistics of these batches, also in frozen layers.
 
-    A layer that sees a single value per channel in every batch, which has no variance, keeps what it has learnt. The
-    network is left as for inference.
+    `inputs` are batches for the network, float [N, 3, H, W]. A layer keeps its statistics where every batch has a
+    single value per channel, which has no variance. The network is in evaluation mode afterwards.
     """
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     network.train()
     for norm in norms:
-        nn.Module.train(norm)  # its own refuses where it is frozen
-        norm.momentum = None  # the mean over all batches; the first takes the place of what was there
+        nn.Module.train(norm)  # BatchNorm.train does nothing where the layer is frozen
+        norm.momentum = None  # averages over all batches; the first one replaces the old statistics
         norm.num_batches_tracked.zero_()
     try:
         for batch in inputs:
@@ -94,7 +96,10 @@ def estimate_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
 
 @contextmanager
 def by_domain(norms: Iterable[BatchNorm], domains: Sequence[int]) -> Iterator[None]:
-    """Normalise each domain of a batch by itself: so many images of each, one after the other."""
+    """Normalise each domain of a batch separately inside this block.
+
+    `domains` holds the number of images of each domain, in the order of the batch.
+    """
     norms = list(norms)
     for norm in norms:
         norm.domains = domains
@@ -105,12 +110,12 @@ def by_domain(norms: Iterable[BatchNorm], domains: Sequence[int]) -> Iterator[No
             norm.domains = ()
 
 
-class _Added(torch.autograd.Function):
-    """Add up a tensor over the processes that learn together, and its gradient too: all of them used the sum."""
+class _AllReduceSum(torch.autograd.Function):
+    """Sum a tensor over all processes of a data-parallel training; the gradient is summed too, as all used the sum."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor) -> Tensor:
-        return processes.all_reduce_sum(own)
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
+        return processes.all_reduce_sum(tensor)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:

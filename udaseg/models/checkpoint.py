@@ -1,4 +1,4 @@
-"""`model.pt`: a network's tensors and the plain facts needed to use them, and nothing that can run."""
+"""Save, load and check `model.pt`: the tensors of a network, and the facts needed to use it, without code."""
 
 import json
 import os
@@ -28,7 +28,8 @@ def save(
 ) -> None:
     """Write a network to one file, atomically; equal networks give equal bytes.
 
-    classes: the names, in the order of the logits. extra: further JSON values to keep with it (step, scores).
+    `settings` is the `model` section of the recipe. `classes` are the names in the order of the logits. `extra` holds
+    further JSON values, such as the step.
     """
     meta = {
         "schema": SCHEMA,
@@ -58,18 +59,18 @@ def save(
 
 
 def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network, dict[str, Any]]:
-    """Read a network and its facts, in evaluation mode on the device asked for.
+    """Read a network and its facts from a `model.pt`; the network is in evaluation mode on the device `map_location`.
 
-    The facts: schema, udaseg, classes, model (the recipe's section, without weights), stride_first, extra.
-    Raises UdasegError for a file that is missing, truncated, of another schema or architecture, that holds
-    code, or whose weights are not finite.
+    The facts are a dictionary: schema, udaseg (the version), classes, model (the section of the recipe, without
+    weights), stride_first, extra. Raises UdasegError for a file that is missing, truncated, of another schema or
+    architecture, contains code, or has weights that are not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise UdasegError(f"there is no model at {path}", "run udaseg warmup first, or name a model.pt with --model")
     meta, tensors = facts(path, read(path))
     settings = config.Model(**meta["model"], weights="none")
-    meta["model"] = settings.model_dump(mode="json", exclude={"weights"})  # with what older files did not know
+    meta["model"] = settings.model_dump(mode="json", exclude={"weights"})  # adds settings that older files lack
     with torch.device("meta"):
         model = construct(settings, len(meta["classes"]))
     if meta["stride_first"]:
@@ -89,21 +90,24 @@ def require(
     model: config.Model | None = None,
     source: str = "the model",
 ) -> None:
-    """Raise UdasegError, naming each difference, unless a loaded network is the one expected.
+    """Raise UdasegError with each difference between a loaded network and the expected one.
 
-    classes: the names, in order. model: compared in name, backbone, aspp (DeepLab's), color and heads.
+    `meta` are the facts of the loaded network. `classes` are the expected names in order. `model` is compared in
+    name, backbone, aspp (of deeplab), color, heads, and the presence of an auxiliary classifier. `source` names the
+    network in the message.
     """
     differences = []
     if classes is not None and list(classes) != meta["classes"]:
-        differences.append(classes_differ(list(classes), meta["classes"]))
+        differences.append(_describe_classes(list(classes), meta["classes"]))
     if model is not None:
         expected = model.model_dump(mode="json")
         for key in ARCHITECTURE:
             if expected[key] != meta["model"][key] and (key != "aspp" or model.name == "deeplab"):
                 differences.append(f"model.{key}: expected {expected[key]}, found {meta['model'][key]}")
-        inner = [settings["auxiliary"] for settings in (expected, meta["model"])]  # a weight; what counts is whether
-        if model.name != "bisenet" and (inner[0] is None) != (inner[1] is None):
-            differences.append(f"model.auxiliary: expected {inner[0]}, found {inner[1]}")
+        # The weight of the auxiliary loss may differ, the presence of the classifier may not.
+        weights = [settings["auxiliary"] for settings in (expected, meta["model"])]
+        if model.name != "bisenet" and (weights[0] is None) != (weights[1] is None):
+            differences.append(f"model.auxiliary: expected {weights[0]}, found {weights[1]}")
     if differences:
         raise UdasegError(
             f"{source} does not fit the recipe: " + "; ".join(differences),
@@ -111,10 +115,10 @@ def require(
         )
 
 
-def classes_differ(expected: list[str], found: list[str]) -> str:
+def _describe_classes(expected: list[str], found: list[str]) -> str:
     if len(expected) != len(found):
         return f"classes: expected {len(expected)} ({', '.join(expected)}), found {len(found)} ({', '.join(found)})"
     pairs = enumerate(zip(expected, found, strict=True))
-    places = [f"{index}: expected {one!r}, found {other!r}" for index, (one, other) in pairs if one != other]
-    rest = f", and {len(places) - 3} more" if len(places) > 3 else ""
-    return "classes: " + ", ".join(places[:3]) + rest
+    differences = [f"{index}: expected {one!r}, found {other!r}" for index, (one, other) in pairs if one != other]
+    rest = f", and {len(differences) - 3} more" if len(differences) > 3 else ""
+    return "classes: " + ", ".join(differences[:3]) + rest

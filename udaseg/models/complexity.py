@@ -1,4 +1,4 @@
-"""Parameters and operations of a network, with the counting rule named."""
+"""Count the parameters and the operations of a network, by a named rule."""
 
 from typing import Literal, NamedTuple
 
@@ -9,20 +9,22 @@ Rule = Literal["MAC", "MAC+bias", "2*MAC"]
 
 
 class Complexity(NamedTuple):
+    """The cost of one forward pass."""
+
     parameters: int
     macs: int  # multiply-accumulates of convolutions and linear layers
     biases: int  # additions of a bias
 
     def operations(self, rule: Rule) -> int:
-        """Count operations by a rule; published figures differ by a factor of two with it."""
+        """Return the number of operations by a rule; published figures differ by a factor of two between rules."""
         return {"MAC": self.macs, "MAC+bias": self.macs + self.biases, "2*MAC": 2 * self.macs}[rule]
 
 
 def complexity(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Complexity:
-    """Count what one forward pass costs on an input [1, channels, height, width].
+    """Count the parameters, and the operations of one forward pass on an input [1, channels, height, width].
 
-    Only shapes are propagated (PyTorch's meta device), so any size costs milliseconds and no memory. The
-    inference path is counted: supervision heads that only training uses are left out of the operations.
+    `size` is (height, width). Only shapes are computed (PyTorch's meta device), so any size takes milliseconds and no
+    memory. Operations are those of inference: classifiers that only training uses are left out.
     """
     macs = biases = 0
 

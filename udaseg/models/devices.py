@@ -1,4 +1,4 @@
-"""The device, its number format, and how much of what it does is repeatable."""
+"""The compute device: its choice, number format, memory layout and description."""
 
 import os
 from typing import Any
@@ -9,12 +9,16 @@ from udaseg.parallel.threads import cores
 
 
 def choose() -> torch.device:
-    """Use CUDA where there is one; several processes on a machine take a device each, in turn."""
+    """Return a CUDA device where there is one, else the CPU.
+
+    Several processes on one machine get the devices in turn. Sets the CUDA device of this process, and switches TF32
+    off in convolutions.
+    """
     if not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    torch.cuda.set_device(device)  # where pinned memory is mapped: by default all processes would use the first
-    # Convolutions in float32 would be in TF32, with 10 bits of mantissa. Where speed counts, precision is bf16.
+    torch.cuda.set_device(device)  # pinned memory is mapped there; by default all processes would use the first device
+    # By default float32 convolutions run in TF32, with 10 bits of mantissa. For speed there is precision bf16.
     if hasattr(torch.backends.cudnn, "conv"):
         torch.backends.cudnn.conv.fp32_precision = "ieee"
     else:  # before PyTorch 2.9
@@ -23,7 +27,7 @@ def choose() -> torch.device:
 
 
 def bfloat16(precision: str, device: torch.device) -> bool:
-    """Say whether to compute in bf16: as told, or where the machine has instructions for it."""
+    """Return whether to compute in bf16: with "bf16", and with "auto" where the device supports it."""
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
@@ -33,26 +37,27 @@ def bfloat16(precision: str, device: torch.device) -> bool:
 
 
 def layout(device: torch.device) -> torch.memory_format:
-    """Choose how maps lie in memory while a network learns: channels last, but on a CPU with AVX2 alone.
+    """Return the memory format for training: channels last, except on a CPU with AVX2 only.
 
-    There the gradients of large convolutions take twice as long that way, and those of small ones as long as any.
+    There the gradients of large convolutions take twice as long in channels last; those of small ones take
+    the same time.
     """
-    plain = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
-    return torch.contiguous_format if plain else torch.channels_last
+    is_contiguous = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return torch.contiguous_format if is_contiguous else torch.channels_last
 
 
 def environment(device: torch.device, bf16: bool) -> dict[str, Any]:
-    """Describe the device for a manifest."""
+    """Describe the device for a manifest: name, precision, number of threads, and whether results are repeatable."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return {
         "device": name,
         "precision": "bf16" if bf16 else "fp32",
         "threads": torch.get_num_threads(),
-        # Atomic additions in CUDA's interpolation and scatter kernels sum in any order.
+        # The interpolation and scatter kernels of CUDA add atomically, in any order.
         "deterministic": device.type == "cpu",
     }
 
 
 def workers(device: torch.device) -> int:
-    """Choose the number of loader processes: none where the same cores compute."""
+    """Return the number of loader processes for a device: 0 on a CPU, whose cores compute; up to 8 on a GPU."""
     return 0 if device.type == "cpu" else min(8, max(1, cores() - 1))

@@ -1,4 +1,4 @@
-"""Discriminators: patches of an output map (full and light), and pixels of a feature map."""
+"""The discriminators of adversarial training: on patches of an output map, and on pixels of a feature map."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 WIDTHS = (64, 128, 256, 512, 1)
-SLOPE = 0.2  # of the leaky ReLUs
+SLOPE = 0.2  # slope of the leaky ReLUs below 0
 
 
 def conv(inputs: int, outputs: int) -> nn.Module:
@@ -14,7 +14,7 @@ def conv(inputs: int, outputs: int) -> nn.Module:
 
 
 class Depthwise(nn.Conv2d):
-    """A convolution of each channel by itself; on a CPU in float32, where its gradient in bf16 takes twice as long."""
+    """Convolve each channel separately, 4x4 with stride 2; on a CPU in float32: bf16 gradients are twice as slow."""
 
     def __init__(self, channels: int):
         super().__init__(channels, channels, 4, stride=2, padding=1, groups=channels)
@@ -27,15 +27,15 @@ class Depthwise(nn.Conv2d):
 
 
 def separable(inputs: int, outputs: int) -> nn.Module:
-    # No activation between the two: together they stand for one convolution.
+    # No activation between the two: together they replace one convolution.
     return nn.Sequential(Depthwise(inputs), nn.Conv2d(inputs, outputs, 1))
 
 
-def keep_scale(stack: nn.Sequential) -> nn.Sequential:
-    """Draw the weights anew so that maps and gradients keep their scale from layer to layer (He et al., 2015).
+def initialise(stack: nn.Sequential) -> nn.Sequential:
+    """Draw all weights again, so that maps and gradients keep their scale through the layers (He et al., 2015).
 
-    PyTorch's own initialisation takes a third of the variance in each convolution. A split one shrinks it twice: five
-    of them say nearly the same of every map, and the gradient they send back is a thousandth of what it is so.
+    PyTorch's default initialisation divides the variance by three in each convolution, and a separable one is two
+    convolutions. After five of these, the output hardly depends on the input, and the gradient is 1000 times smaller.
     """
     for module in stack.modules():
         if isinstance(module, nn.Conv2d):
@@ -53,31 +53,30 @@ def patches(channels: int, layer: Callable[[int, int], nn.Module]) -> nn.Sequent
 
 
 def full(channels: int) -> nn.Sequential:
-    """Build the fully convolutional patch discriminator (AdaptSegNet).
+    """Build the fully convolutional patch discriminator (AdaptSegNet): 2,781,121 parameters for 19 channels.
 
-    Maps [N, channels, H, W], at least 32x32, to one domain logit per patch, [N, 1, h, w] at 1/32 of the
-    size, rounded down at each halving. 2,781,121 parameters at 19 channels.
+    Its input is float [N, channels, H, W], at least 32x32. Its output is one domain logit for each patch,
+    [N, 1, h, w], at 1/32 of the size, rounded down at each of five halvings.
     """
     return patches(channels, conv)
 
 
 def light(channels: int) -> nn.Sequential:
-    """Build the patch discriminator from depthwise-separable convolutions: 191,364 parameters at 19 channels.
+    """Build the patch discriminator from depthwise-separable convolutions: 191,364 parameters for 19 channels.
 
-    Same input and output as `full`; all five convolutions are split, with biases.
+    Input and output are those of `full`. All five convolutions are separable, with biases.
     """
-    return keep_scale(patches(channels, separable))
+    return initialise(patches(channels, separable))
 
 
 PATCH = {"full": full, "light": light}
 
 
 class PixelDiscriminator(nn.Module):
-    """Tell domain and class apart at each pixel of a feature map (FADA).
+    """Classify each pixel of a feature map by domain and class (FADA).
 
-    features [N, D, h, w] -> logits [N, 2C, h, w]: C source classes first, then C target classes. It is 256 channels
-    wide, as the authors train it (512 is a default that their code overrides), or four times as wide as features that
-    are narrower than 64.
+    Features float [N, D, h, w] give logits [N, 2C, h, w]: first the C classes of the source, then those of the
+    target. The hidden width is 256, as in the authors' training, or 4 * D for features with fewer than 64 channels.
     """
 
     def __init__(self, feature_channels: int, classes: int):

@@ -1,7 +1,7 @@
-"""Networks for other programs: as safetensors, ONNX or a torch.export program, each compared with the original.
+"""Export a network as safetensors, ONNX or a torch.export program, and compare the file with the network.
 
-ONNX and torch.export hold the computation from an RGB image to the logits at the network's stride, colour convention
-included; safetensors hold the weights alone. What a program has to know besides is in the file's metadata.
+ONNX and torch.export hold the computation from an RGB image to the logits at the network's stride, with the colour
+convention. safetensors hold only the weights. The metadata of a file holds all other facts that a program needs.
 """
 
 import importlib.util
@@ -25,24 +25,24 @@ from udaseg.models.normalisation import CONVENTIONS, normalise
 
 SCHEMA = "udaseg.models.export/1"
 FACTS = "udaseg.json"  # the metadata's name in a torch.export file
-NEEDS = {"safetensors": ("safetensors",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": ()}
-RANDOM = 4  # random images in the comparison
-AGREEING = 0.999  # the least share of pixels that have to get the same class
+PACKAGES = {"safetensors": ("safetensors",), "onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": ()}
+RANDOM_IMAGES = 4  # in the comparison
+MIN_AGREEMENT = 0.999  # required share of pixels with the same class
 
 Logits = Callable[[Tensor], Tensor]  # from RGB float32 [1, 3, H, W], 0 to 255, to logits float32 [1, C, h, w]
 
 
 class Parity(NamedTuple):
-    """How far an exported file is from the network: in its logits, and in the classes of pixels at the full size."""
+    """The difference between an exported file and the network: in logits, and in classes of pixels at full size."""
 
     images: int
-    difference: float  # the largest of any logit
-    spread: float  # of the logits: the largest less the smallest
-    agreeing: float  # share of the pixels
+    difference: float  # the largest absolute difference of any logit
+    spread: float  # the largest logit minus the smallest
+    agreeing: float  # share of pixels with the same class
 
 
 class Deployed(nn.Module):
-    """A network that takes RGB images, float32 [N, 3, H, W] from 0 to 255, and gives its logits alone."""
+    """Compute only the logits of a network, from RGB images, float32 [N, 3, H, W] from 0 to 255."""
 
     def __init__(self, network: Network, color: str):
         super().__init__()
@@ -53,10 +53,11 @@ class Deployed(nn.Module):
 
 
 def export(model: Path, kind: str, size: HxW, out: Path, images: Sequence[np.ndarray] = ()) -> Parity:
-    """Write a network to `out` and compare what was written with it, on random images and on those given.
+    """Export a `model.pt` to `out`, and compare both on random images and on `images`.
 
-    kind: safetensors, onnx or torch. size: (height, width) of the input; images, uint8 [H, W, 3], are brought to it.
-    Raises UdasegError where a package is missing, or what was written computes something else; then there is no file.
+    `kind` is safetensors, onnx or torch. `size` is the (height, width) of the input; images, uint8 [H, W, 3], are
+    resized to it. Raises UdasegError where a package is missing. Also raises it, and leaves no file, where fewer than
+    99.9 % of the pixels get the same class from both.
     """
     require(kind)
     network, meta = checkpoint.load(model)
@@ -65,45 +66,48 @@ def export(model: Path, kind: str, size: HxW, out: Path, images: Sequence[np.nda
     example = torch.zeros(1, 3, *size)
     with atomic(out) as temporary, torch.no_grad():
         _WRITERS[kind](deployed, example, temporary, facts)
-        found = compare(deployed, _READERS[kind](temporary), inputs(size, images), network.align_corners)
-        if not found.agreeing >= AGREEING:
+        parity = compare(deployed, _READERS[kind](temporary), inputs(size, images), network.align_corners)
+        if not parity.agreeing >= MIN_AGREEMENT:
             raise UdasegError(
-                f"the {kind} export does not compute what {model} computes: {100 * found.agreeing:.2f} % of the pixels "
-                f"agree, the logits differ by up to {found.difference:.3g}",
-                "nothing was written; another --format may do, and the versions of its packages may be to blame",
+                f"the {kind} export computes other results than {model}: {100 * parity.agreeing:.2f} % of the pixels "
+                f"agree, the logits differ by up to {parity.difference:.3g}",
+                "nothing was written; try another --format, or other versions of its packages",
             )
-    return found
+    return parity
 
 
 def require(kind: str) -> None:
-    """Raise UdasegError, with the command that installs them, where packages of a format are missing."""
-    missing = [name for name in NEEDS[kind] if importlib.util.find_spec(name) is None]
+    """Raise UdasegError with an installation command where packages of an export format are missing."""
+    missing = [name for name in PACKAGES[kind] if importlib.util.find_spec(name) is None]
     if missing:
         raise UdasegError(f"the {kind} format needs {', '.join(missing)}", f"pip install {' '.join(missing)}")
 
 
 def compare(network: Logits, other: Logits, images: Sequence[Tensor], align_corners: bool) -> Parity:
-    """Run both on the same images, RGB float32 [1, 3, H, W] from 0 to 255."""
-    difference, low, high, agreeing = 0.0, float("inf"), -float("inf"), []
+    """Compare the logits of two networks on the same images, RGB float32 [1, 3, H, W] from 0 to 255.
+
+    `align_corners` is used where logits are enlarged to the size of an image.
+    """
+    difference, low, high, agreements = 0.0, float("inf"), -float("inf"), []
     for image_13HW in images:
         one, two = network(image_13HW), other(image_13HW)
         difference = max(difference, float((one - two).abs().max()))
         low, high = min(low, float(one.min())), max(high, float(one.max()))
         same_1HW = torch.eq(*(_labels(logits, image_13HW.shape[-2:], align_corners) for logits in (one, two)))
-        agreeing.append(float(same_1HW.float().mean()))
-    return Parity(len(images), difference, high - low, sum(agreeing) / len(agreeing))
+        agreements.append(float(same_1HW.float().mean()))
+    return Parity(len(images), difference, high - low, sum(agreements) / len(agreements))
 
 
 def inputs(size: HxW, images: Sequence[np.ndarray]) -> list[Tensor]:
-    """Make random images, noise on a coarse pattern, and bring the given ones to `size`: [1, 3, H, W] each."""
+    """Make random images (noise on a coarse pattern) and resize `images`: float32 [1, 3, height, width] each."""
     rng = np.random.default_rng(0)
-    made = []
-    for _ in range(RANDOM):
+    random_images = []
+    for _ in range(RANDOM_IMAGES):
         coarse = rng.integers(0, 256, (4, 8, 3)).astype(np.uint8)
         noise = rng.integers(-40, 41, (*size, 3))
-        made.append(np.clip(resize(coarse, size) + noise, 0, 255).astype(np.uint8))
-    whole = [*made, *(resize(image_HWC, size) for image_HWC in images)]
-    return [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float() for image in whole]
+        random_images.append(np.clip(resize(coarse, size) + noise, 0, 255).astype(np.uint8))
+    resized = [*random_images, *(resize(image_HWC, size) for image_HWC in images)]
+    return [torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float() for image in resized]
 
 
 def _labels(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
@@ -111,9 +115,9 @@ def _labels(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
 
 
 def _facts(network: Network, meta: dict[str, Any], kind: str, size: HxW) -> dict[str, Any]:
-    """Say what a program has to know to use the file."""
+    """Collect the facts that a program needs to use the file."""
     convention = CONVENTIONS[meta["model"]["color"]]
-    inside = kind != "safetensors"
+    is_graph = kind != "safetensors"
     return {
         "schema": SCHEMA,
         "udaseg": udaseg.__version__,
@@ -121,14 +125,14 @@ def _facts(network: Network, meta: dict[str, Any], kind: str, size: HxW) -> dict
         "model": meta["model"],
         "stride_first": meta["stride_first"],
         "color": meta["model"]["color"],
-        "order": convention.order,  # which channel of RGB the network takes first, second, third
+        "order": convention.order,  # the index in RGB of the first, second and third channel
         "mean": convention.mean,
         "std": convention.std,
-        "normalised": "inside" if inside else "outside",  # by whom: the graph, or whoever runs it
-        "input": "RGB, float32 [1, 3, height, width], 0 to 255" if inside else "float32 [N, 3, height, width]",
+        "normalised": "inside" if is_graph else "outside",  # in the graph, or by the program before it
+        "input": "RGB, float32 [1, 3, height, width], 0 to 255" if is_graph else "float32 [N, 3, height, width]",
         "size": list(size),
         "output": "logits, float32 [N, classes, h, w] at the network's stride",
-        "align_corners": network.align_corners,  # of the bilinear interpolation that brings logits to an image's size
+        "align_corners": network.align_corners,  # of the bilinear interpolation to an image's size
     }
 
 
@@ -144,7 +148,7 @@ def _read_safetensors(path: Path) -> Logits:
 
     with safe_open(path, framework="pt") as file:
         facts = {key: json.loads(value) for key, value in file.metadata().items()}
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
     network = construct(Model(**facts["model"], weights="none"), len(facts["classes"]))
     if facts["stride_first"]:
         network.move_strides()

@@ -1,4 +1,4 @@
-"""What every segmentation network has in common: an encoder, heads, and how its batch norm is trained."""
+"""The base class of all segmentation networks, and functions that prepare a network for training."""
 
 from collections.abc import Iterator
 
@@ -8,40 +8,40 @@ from torchvision.models import resnet
 
 from udaseg.config import BnMode
 from udaseg.models.batchnorm import BatchNorm
-from udaseg.models.encoders.resnet import ResNet
+from udaseg.models.encoders import Encoder
 from udaseg.models.heads import Heads
 
 
 class Network(nn.Module):
-    """A backbone and the heads on it: what every segmentation network here has in common."""
+    """An encoder (`backbone`), a classifier and heads; maps an image float [N, 3, H, W] to an `Output`."""
 
-    backbone: ResNet
-    align_corners: bool
-    feature_channels: int
-    inner_classifiers: int  # how many score the classes from inner layers in training, in `Output.aux`
-    stride_first = False
+    backbone: Encoder
+    align_corners: bool  # of the bilinear interpolation that enlarges the logits to an image's size
+    feature_channels: int  # of `Output.features`
+    inner_classifiers: int  # the number of classifiers on inner layers, whose logits are `Output.aux` in training
+    stride_first = False  # see move_strides
 
     def __init__(self):
         super().__init__()
         self.heads = Heads()
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Iterate over the parameters that may come pre-trained."""
+        """Iterate over the parameters of the encoder, which may be pre-trained."""
         return self.backbone.parameters()
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """Iterate over the parameters that start from scratch and take the higher learning rate."""
+        """Iterate over all other parameters, which start from random values and have the higher learning rate."""
         return (value for name, value in self.named_parameters() if not name.startswith("backbone."))
 
     def stem(self) -> nn.Module:
-        """Give what an image meets first, up to its batch norm."""
+        """Return the first layer of the network: convolution and batch norm."""
         return nn.Sequential(self.backbone.conv1, self.backbone.bn1).train(self.training)
 
     def move_strides(self) -> None:
-        """Stride in the first 1x1 convolution of each bottleneck, as the Caffe-converted weights expect.
+        """Move the stride of each bottleneck to its first 1x1 convolution, as weights converted from Caffe expect.
 
-        torchvision strides in the 3x3. The shapes are the same, so a checkpoint has to say which it is:
-        `stride_first` travels with it.
+        torchvision has the stride in the 3x3 convolution. The shapes do not show the difference, so `stride_first`
+        records it, and a checkpoint stores it.
         """
         for block in self.backbone.modules():
             if isinstance(block, resnet.Bottleneck) and block.conv2.stride != (1, 1):
@@ -49,30 +49,29 @@ class Network(nn.Module):
         self.stride_first = True
 
 
-def widen(model: nn.Module) -> None:
-    """Let every strided convolution see a map of one column as one of two, the second black, while it trains.
+def pad_narrow_maps(model: nn.Module) -> None:
+    """Pad maps of one column with a second column of zeros before every strided convolution in training.
 
-    The result is the same, as a border of zeros is there anyway. On a CPU in bf16, PyTorch's gradient of the weights
-    of such a convolution takes in memory that was never written where the map is one column wide: some of it is no
-    number, and all of it is wrong.
+    The output is the same, because the convolutions pad with zeros anyway. The padding avoids an error in PyTorch:
+    on a CPU in bf16, the weight gradient of such a convolution reads uninitialised memory for maps of one column.
     """
 
-    def widened(conv: nn.Module, given: tuple[Tensor]) -> tuple[Tensor] | None:
-        (x_NChw,) = given
-        narrow = conv.training and conv.stride != (1, 1) and x_NChw.shape[-1] == 1
-        return (functional.pad(x_NChw, (0, 1)),) if narrow else None
+    def pad(conv: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+        (x_NChw,) = inputs
+        is_narrow = conv.training and conv.stride != (1, 1) and x_NChw.shape[-1] == 1
+        return (functional.pad(x_NChw, (0, 1)),) if is_narrow else None
 
     for conv in model.modules():
         if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
-            conv.register_forward_pre_hook(widened)
+            conv.register_forward_pre_hook(pad)
 
 
 def set_bn_mode(model: Network, mode: BnMode) -> None:
-    """Choose what training changes in the backbone's batch normalisation.
+    """Choose which parts of the encoder's batch normalisation are trained.
 
-    `train`: everything. `affine-frozen`: the statistics only; scale and shift take no gradient (AdaptSegNet,
-    ADVENT, FDA). `frozen`: nothing; the running statistics are used, and `model.train()` leaves it so (CRST,
-    FADA). Heads keep learning theirs: they have no pre-trained statistics to protect.
+    `train`: all. `affine-frozen`: the running statistics, but not scale and shift (AdaptSegNet, ADVENT, FDA).
+    `frozen`: nothing; the running statistics are used, also after `model.train()` (CRST, FADA). Batch norm outside
+    the encoder is always trained: it has no pre-trained statistics to protect.
     """
     for module in model.backbone.modules():
         if isinstance(module, BatchNorm):

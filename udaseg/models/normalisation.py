@@ -1,4 +1,4 @@
-"""The colour conventions networks were trained with: mixing them costs points and raises no error."""
+"""The colour conventions of networks; a wrong one costs accuracy and raises no error."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,9 @@ from udaseg.errors import UdasegError
 
 
 class Convention(NamedTuple):
-    order: tuple[int, int, int]  # which channel of the RGB image comes first, second, third
+    """The order of the colour channels, and the mean and standard deviation that normalise each."""
+
+    order: tuple[int, int, int]  # the index in RGB of the first, second and third channel
     mean: tuple[float, float, float]  # in the network's order, on the scale 0 to 255
     std: tuple[float, float, float]
 
@@ -24,11 +26,10 @@ CONVENTIONS = {
 
 
 def normalise(image: Tensor, color: str) -> Tensor:
-    """Turn RGB images into a network's input, on the device they are on.
+    """Turn RGB images into the input of a network, on the device of the images.
 
-    image: [N, 3, H, W] or [N, H, W, 3], uint8 or float, 0 to 255 (stylised images may overshoot).
-    Returns float32 [N, 3, H, W]; images given channels-last keep that memory layout.
-    Raises UdasegError for any other shape.
+    `image` is [N, 3, H, W] or [N, H, W, 3], uint8 or float, 0 to 255; stylised images may exceed that range. Returns
+    float32 [N, 3, H, W]; a channels-last input gives a channels-last output. Raises UdasegError for other shapes.
     """
     if image.ndim != 4 or 3 not in (image.shape[1], image.shape[3]):
         raise UdasegError(

@@ -1,4 +1,4 @@
-"""What every network returns."""
+"""The output of every network."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 class Output(NamedTuple):
-    """The class scores at the network's stride, the features they were computed from, and training-only scores."""
+    """The class logits at the network's stride, the features below them, logits of inner layers, and estimated maps."""
 
     logits: Tensor  # [N, C, h, w]
     features: Tensor  # [N, D, h', w'], the input of the classifier, or of BiSeNet's fusion
     aux: tuple[Tensor, ...] = ()  # logits of classifiers on inner layers, [N, C, h', w']; empty outside training
-    depth: Tensor | None = None  # inverse depth, float32 [N, 1, h', w']; of networks with that head
-    density: Tensor | None = None  # density of the depth distribution, 0 to 255, float32 [N, 1, h', w']; likewise
+    depth: Tensor | None = None  # inverse depth, float32 [N, 1, h', w']; with that head
+    density: Tensor | None = None  # density of the depth distribution, 0 to 255, float32 [N, 1, h', w']; with that head
 
     def split(self, counts: Sequence[int]) -> list["Output"]:
-        """Part a batch into batches of so many images."""
+        """Split a batch into consecutive batches with `counts` images each."""
         logits, features = self.logits.split(counts), self.features.split(counts)
         aux = zip(*(tensor.split(counts) for tensor in self.aux), strict=True) if self.aux else [()] * len(counts)
         maps = [[None] * len(counts) if one is None else one.split(counts) for one in (self.depth, self.density)]

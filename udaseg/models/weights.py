@@ -1,4 +1,4 @@
-"""Where a network's first weights come from: ImageNet, nothing, or a file."""
+"""Load the initial weights of a network: from ImageNet, or from a file."""
 
 import socket
 from collections.abc import Sequence
@@ -7,30 +7,23 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.models import ResNet18_Weights, ResNet50_Weights, ResNet101_Weights
 
 from udaseg import config
-from udaseg.errors import UdasegError
-from udaseg.models.encoders.resnet import ResNet
+from udaseg.errors import UdasegError, join_names
+from udaseg.models.encoders import Encoder, imagenet_url
 from udaseg.models.network import Network
 from udaseg.models.normalisation import CONVENTIONS
 from udaseg.models.tensorfile import check_finite, facts, is_ours, read
 
-# The first generation, which the papers start from.
-IMAGENET = {
-    "resnet18": ResNet18_Weights.IMAGENET1K_V1,
-    "resnet50": ResNet50_Weights.IMAGENET1K_V1,
-    "resnet101": ResNet101_Weights.IMAGENET1K_V1,
-}
-PATIENCE = 30  # seconds without an answer before a download counts as failed
-BRANCHES = {"0": 6, "1": 12, "2": 18, "3": 24}  # branch of the published DeepLab head: dilation
-BODY = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-CAFFE = ("layer5.", "layer6.")  # the heads of the published DeepLabs: their bottlenecks stride first, as Caffe's
-DEPTH = {"enc4_1": 0, "enc4_2": 2, "enc4_3": 4}  # layer of the published depth head (DADA): of ours
+DOWNLOAD_TIMEOUT = 30  # seconds without an answer
+BRANCHES = {"0": 6, "1": 12, "2": 18, "3": 24}  # branch of the published DeepLab head -> dilation
+# The heads of the published DeepLabs. Their encoders come from Caffe: bottlenecks have the stride in the first 1x1.
+CAFFE_HEADS = ("layer5.", "layer6.")
+DEPTH_LAYERS = {"enc4_1": 0, "enc4_2": 2, "enc4_3": 4}  # layer of the published depth head (DADA) -> layer of ours
 
 
-class Loaded(NamedTuple):
-    """Which parameters a weights file set, which it did not, and what else is to be known of it."""
+class LoadResult(NamedTuple):
+    """The tensors that a weights file set in a network, those that it did not, and a caution to the user."""
 
     source: str
     loaded: int
@@ -40,204 +33,215 @@ class Loaded(NamedTuple):
     caution: str | None = None
 
     @property
-    def plain(self) -> bool:
-        """Tell whether the file and the network hold the same, and there is nothing to say of it."""
+    def is_complete(self) -> bool:
+        """Return whether file and network hold the same tensors, and there is no caution."""
         return not (self.missing or self.unexpected or self.reshaped or self.caution)
 
     def describe(self) -> str:
-        """Say it in one line."""
+        """Describe the result in one line."""
         parts = [f"{self.source}: {self.loaded} tensors"]
-        for what in ("missing", "unexpected", "reshaped"):
-            if names := getattr(self, what):
-                parts.append(f"{len(names)} {what} ({listed(names)})")
+        for kind in ("missing", "unexpected", "reshaped"):
+            if names := getattr(self, kind):
+                parts.append(f"{len(names)} {kind} ({join_names(names)})")
         if self.caution:
             parts.append(self.caution)
         return "; ".join(parts)
 
 
-def listed(names: Sequence[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+def load(network: Network, settings: config.Model, classes: Sequence[str] | None = None) -> LoadResult | None:
+    """Load the weights that `settings.weights` names into a network; return None for `none`.
 
-
-def load(network: Network, settings: config.Model, names: Sequence[str] | None = None) -> Loaded | None:
-    """Set the network's weights as `settings.weights` says; None for `none`.
-
-    `imagenet`: torchvision's, refitted to the colour convention of the settings. A file: one of ours
-    (`model.pt`), a torchvision ResNet, or a published DeepLab-v2 of the AdaptSegNet family. Heads that
-    do not fit, or of a network of ours whose classes are not `names`, stay as they were and are reported;
-    a backbone that does not fit raises UdasegError.
+    `imagenet`: torchvision's weights, converted to the colour convention of the settings. A path: a `model.pt`, a
+    torchvision ResNet, or a published DeepLab-v2 of the AdaptSegNet family. Heads that do not fit keep their values
+    and are reported; so do the heads of a `model.pt` whose classes are not `classes`. Raises UdasegError where the
+    encoder does not fit, or the file is missing, damaged or of another kind.
     """
     if settings.weights == "none":
         return None
     if settings.weights == "imagenet":
-        state = read(imagenet(settings.backbone))
-        loaded = apply(network, published(state, network, settings.aspp), f"ImageNet weights of {settings.backbone}")
-        recolor(network.backbone, settings.color)
-        return loaded
+        state = rename_tensors(read(download_imagenet(settings.backbone)), network, settings.aspp)
+        result = copy_tensors(network, state, f"ImageNet weights of {settings.backbone}")
+        convert_colors(network.backbone, settings.color)
+        return result
     path = Path(settings.weights)
     if not path.is_file():
-        raise UdasegError(f"there is no weights file {path}", "give imagenet, none, or the path of a file")
+        raise UdasegError(
+            f"there is no weights file {path}", "set model.weights to imagenet, none, or the path of a file"
+        )
     content = read(path)
     if is_ours(content):
-        return apply_own(network, settings, path, *facts(path, content), names)
+        return load_model_file(network, settings, path, *facts(path, content), classes)
     state = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not (isinstance(state, dict) and state and all(isinstance(k, str) and _dense_real(v) for k, v in state.items())):
+    if not (
+        isinstance(state, dict) and state and all(isinstance(k, str) and _is_dense_real(v) for k, v in state.items())
+    ):
         raise UdasegError(
             f"{path} is not a dictionary of dense, real tensors by name", "save model.state_dict() with torch.save"
         )
-    loaded = apply(network, published(state, network, settings.aspp), str(path))
-    whose, color = ("published DeepLabs", "bgr-mean") if caffe(state) else ("torchvision's ResNets", "rgb-imagenet")
+    result = copy_tensors(network, rename_tensors(state, network, settings.aspp), str(path))
+    family, color = ("published DeepLabs", "bgr-mean") if is_caffe(state) else ("torchvision's ResNets", "rgb-imagenet")
     cautions = []
     if settings.color != color:
-        cautions.append(f"{whose} see model.color={color}, this one {settings.color}")
-    if idle := _never_trained(state) & set(settings.aspp):
-        trained = ",".join(str(dilation) for dilation in settings.aspp if dilation not in idle)
+        cautions.append(f"{family} have model.color={color}, this one {settings.color}")
+    if untrained := _untrained_dilations(state) & set(settings.aspp):
+        trained = ",".join(str(dilation) for dilation in settings.aspp if dilation not in untrained)
         cautions.append(
-            f"its ASPP branches {sorted(idle)} have the weights they began with, so it was trained without them: "
-            f"set model.aspp=[{trained}]"
+            f"its ASPP branches {sorted(untrained)} still have their initial weights, "
+            f"so it was trained without them: set model.aspp=[{trained}]"
         )
-    return loaded._replace(caution="; ".join(cautions) or None)
+    return result._replace(caution="; ".join(cautions) or None)
 
 
-def _never_trained(state: dict[str, Tensor]) -> set[int]:
-    """Give the dilations of a published ASPP whose weights are as they were drawn, N(0, 0.01), where others are not.
+def _untrained_dilations(state: dict[str, Tensor]) -> set[int]:
+    """Return the dilations of a published ASPP whose weights still follow N(0, 0.01), if others do not.
 
-    AdaptSegNet's forward pass returns after its second branch, and its files hold four.
+    AdaptSegNet's files hold four branches, of which its forward pass uses two.
     """
-    drawn: dict[int, list[bool]] = {}
+    is_initial: dict[int, list[bool]] = {}
     for key, value in state.items():
-        match bare(key).split("."):
+        match strip_prefix(key).split("."):
             case ["layer5" | "layer6", "conv2d_list", branch, "weight"] if branch in BRANCHES:
-                as_drawn = abs(float(value.std()) - 0.01) < 1e-4 and abs(float(value.mean())) < 1e-4
-                drawn.setdefault(BRANCHES[branch], []).append(as_drawn)
-    idle = {dilation for dilation, flags in drawn.items() if all(flags)}
-    return set() if idle == drawn.keys() else idle
+                follows = abs(float(value.std()) - 0.01) < 1e-4 and abs(float(value.mean())) < 1e-4
+                is_initial.setdefault(BRANCHES[branch], []).append(follows)
+    untrained = {dilation for dilation, flags in is_initial.items() if all(flags)}
+    return set() if untrained == is_initial.keys() else untrained
 
 
-def _dense_real(value: Any) -> bool:
+def _is_dense_real(value: Any) -> bool:
     return (
         isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_quantized or value.is_complex())
     )
 
 
-def cached(backbone: str) -> Path:
-    """Name the file in PyTorch's cache that torchvision's ImageNet weights have, or will have."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET[backbone].url.rsplit("/", 1)[1]
+def imagenet_path(backbone: str) -> Path:
+    """Return the path of an encoder's ImageNet weights in PyTorch's cache; the file may not exist."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / imagenet_url(backbone).rsplit("/", 1)[1]
 
 
-def imagenet(backbone: str) -> Path:
-    """Return the file of torchvision's ImageNet weights, downloading it into PyTorch's cache when absent."""
-    url, path = IMAGENET[backbone].url, cached(backbone)
-    name = path.name
+def download_imagenet(backbone: str) -> Path:
+    """Return the path of an encoder's ImageNet weights in PyTorch's cache, after a download if the file is missing.
+
+    Raises UdasegError where the download fails.
+    """
+    url, path = imagenet_url(backbone), imagenet_path(backbone)
     if path.is_file():
         return path
-    patience = socket.getdefaulttimeout()
+    timeout = socket.getdefaulttimeout()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        socket.setdefaulttimeout(PATIENCE)
-        digest = name.removesuffix(".pth").rsplit("-", 1)[1]
+        socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+        digest = path.name.removesuffix(".pth").rsplit("-", 1)[1]
         torch.hub.download_url_to_file(url, str(path), digest, progress=False)
     except (OSError, RuntimeError) as error:
         raise UdasegError(
             f"cannot download the ImageNet weights of {backbone}: {error}",
-            f"fetch {url} elsewhere and put it at {path}, or train from scratch with --set model.weights=none",
+            f"download {url} elsewhere and copy it to {path}, or train from scratch with --set model.weights=none",
         ) from None
     finally:
-        socket.setdefaulttimeout(patience)
+        socket.setdefaulttimeout(timeout)
     return path
 
 
-def apply_own(
+def load_model_file(
     network: Network,
     settings: config.Model,
     path: Path,
     meta: dict[str, Any],
     tensors: dict[str, Tensor],
-    names: Sequence[str] | None,
-) -> Loaded:
-    """Copy a network of ours, provided its tensors mean the same here: one colour convention, one set of dilations.
+    classes: Sequence[str] | None,
+) -> LoadResult:
+    """Copy the tensors of a `model.pt` into a network; only the encoder's where its classes are not `classes`.
 
-    Of a network of other classes than `names` the backbone is copied.
+    Raises UdasegError where its colour convention differs, or its dilations where the classifier is copied.
     """
-    expected, same_classes = settings.model_dump(mode="json"), names is None or list(names) == meta["classes"]
+    expected = settings.model_dump(mode="json")
+    has_same_classes = classes is None or list(classes) == meta["classes"]
     for key in ("color", "aspp"):
-        found = meta["model"][key]
-        read_by_both = key != "aspp" or (same_classes and meta["model"]["name"] == settings.name == "deeplab")
-        if found != expected[key] and read_by_both:
+        value = meta["model"][key]
+        matters = key != "aspp" or (has_same_classes and meta["model"]["name"] == settings.name == "deeplab")
+        if value != expected[key] and matters:
             raise UdasegError(
-                f"{path} was trained with {key} {found}, the recipe has {expected[key]}", f"set model.{key}={found}"
+                f"{path} was trained with {key} {value}, the recipe has {expected[key]}", f"set model.{key}={value}"
             )
     if meta["stride_first"]:
         network.move_strides()
-    if not same_classes:
-        body = {name: value for name, value in tensors.items() if name.startswith("backbone.")}
-        return apply(network, body, str(path))._replace(caution=f"its classes are others: {listed(meta['classes'])}")
-    return apply(network, tensors, str(path))
+    if not has_same_classes:
+        encoder = {name: value for name, value in tensors.items() if name.startswith("backbone.")}
+        caution = f"it has other classes: {join_names(meta['classes'])}"
+        return copy_tensors(network, encoder, str(path))._replace(caution=caution)
+    return copy_tensors(network, tensors, str(path))
 
 
-def bare(key: str) -> str:
-    """Give the name of a tensor without what wrappers put before it."""
+def strip_prefix(key: str) -> str:
+    """Return the name of a tensor without the prefixes of wrappers: "module." and "Scale."."""
     return key.removeprefix("module.").removeprefix("Scale.")
 
 
-def caffe(state: dict[str, Tensor]) -> bool:
-    """Tell a published DeepLab from a torchvision ResNet."""
-    return any(bare(key).startswith(CAFFE) for key in state)
+def is_caffe(state: dict[str, Tensor]) -> bool:
+    """Return whether weights are those of a published DeepLab, whose encoder comes from Caffe."""
+    return any(strip_prefix(key).startswith(CAFFE_HEADS) for key in state)
 
 
-def published(state: dict[str, Tensor], network: Network, aspp: tuple[int, ...]) -> dict[str, Tensor]:
-    """Rename the tensors of torchvision's ResNets and of AdaptSegNet-style DeepLabs to ours.
+def rename_tensors(state: dict[str, Tensor], network: Network, aspp: tuple[int, ...]) -> dict[str, Tensor]:
+    """Rename the tensors of a published encoder or DeepLab to the names that this network has.
 
-    The latter call their head layer5 or, where layer5 is an auxiliary one, layer6, with branches for the
-    dilations 6, 12, 18, 24 in that order; their bottlenecks are Caffe's, which stride first. DADA estimates
-    depth by enc4_1 to enc4_3; what it makes of that for the classifier (dec4) no network here has.
+    Encoders have the names of torchvision. The DeepLabs of the AdaptSegNet family call the classifier layer5, or
+    layer6 where layer5 is the auxiliary one; its branches 0 to 3 have the dilations 6, 12, 18, 24. For these, the
+    strides of the network are moved (Network.move_strides). DADA's depth head is enc4_1 to enc4_3; its layer dec4
+    exists in no network here.
     """
+    encoder = {name.partition(".")[0] for name in network.backbone.state_dict()}
     heads = {"layer5": "classifier"}
-    if any(bare(key).startswith("layer6.") for key in state):
+    if any(strip_prefix(key).startswith("layer6.") for key in state):
         heads = {"layer5": "auxiliary", "layer6": "classifier"}
     renamed = {}
     for key, value in state.items():
-        match bare(key).split("."):
-            case [first, *_] if first in BODY:
-                renamed[f"backbone.{bare(key)}"] = value
+        match strip_prefix(key).split("."):
+            case [first, *_] if first in encoder:
+                renamed[f"backbone.{strip_prefix(key)}"] = value
             case [first, "conv2d_list", branch, part] if first in heads and BRANCHES.get(branch) in aspp:
                 renamed[f"{heads[first]}.{aspp.index(BRANCHES[branch])}.{part}"] = value
-            case [first, part] if first in DEPTH:
-                renamed[f"heads.depth.{DEPTH[first]}.{part}"] = value
+            case [first, part] if first in DEPTH_LAYERS:
+                renamed[f"heads.depth.{DEPTH_LAYERS[first]}.{part}"] = value
             case [first, *_] if first != "fc":
-                renamed[bare(key)] = value
-    if caffe(state):
+                renamed[strip_prefix(key)] = value
+    if is_caffe(state):
         network.move_strides()
     return renamed
 
 
-def apply(network: Network, state: dict[str, Tensor], source: str) -> Loaded:
-    """Copy what fits into the network; raise UdasegError unless all of the backbone does."""
-    own = network.state_dict()
-    shared = own.keys() & state.keys()
-    reshaped = tuple(name for name in own if name in shared and own[name].shape != state[name].shape)
-    # Networks saved before PyTorch 0.4.1 have no batch counters; nothing depends on them here.
-    missing = tuple(name for name in own if name not in state and not name.endswith("num_batches_tracked"))
+def copy_tensors(network: Network, state: dict[str, Tensor], source: str) -> LoadResult:
+    """Copy all tensors of the same name and shape into the network.
+
+    `source` names the weights in messages. Raises UdasegError where a tensor of the encoder is missing or has another
+    shape, and for NaN or infinite values.
+    """
+    expected = network.state_dict()
+    shared = expected.keys() & state.keys()
+    reshaped = tuple(name for name in expected if name in shared and expected[name].shape != state[name].shape)
+    # Networks saved before PyTorch 0.4.1 have no batch counters, which nothing here uses.
+    missing = tuple(name for name in expected if name not in state and not name.endswith("num_batches_tracked"))
     unfit = tuple(name for name in (*missing, *reshaped) if name.startswith("backbone."))
     if unfit:
         raise UdasegError(
-            f"{source} does not fit the backbone: {len(unfit)} tensors missing or of another shape ({listed(unfit)})",
-            "choose the model.backbone and model.name the file was trained with, or model.weights=none",
+            f"{source} does not fit the backbone: {len(unfit)} tensors are missing or have another shape "
+            f"({join_names(unfit)})",
+            "set the model.backbone and model.name that the file was trained with, or model.weights=none",
         )
-    fitting = {name: state[name] for name in own if name in shared and name not in reshaped}
+    fitting = {name: state[name] for name in expected if name in shared and name not in reshaped}
     check_finite(source, fitting)
     network.load_state_dict(fitting, strict=False)
-    return Loaded(source, len(fitting), missing, tuple(sorted(state.keys() - own.keys())), reshaped)
+    return LoadResult(source, len(fitting), missing, tuple(sorted(state.keys() - expected.keys())), reshaped)
 
 
 @torch.no_grad()
-def recolor(backbone: ResNet, color: str) -> None:
-    """Refit weights trained with `rgb-imagenet` to another colour convention.
+def convert_colors(backbone: Encoder, color: str) -> None:
+    """Convert an encoder's weights from the colour convention `rgb-imagenet` to another one, in place.
 
-    With z the new input and x the old one, x = (z std + mean - MEAN) / STD channel by channel, which the
-    first convolution absorbs, and its normalisation absorbs the constant. The output is the same away
-    from the zero-padded border. Weights keep their magnitude (the running statistics take the scale
-    instead): a convolution 57 times smaller would learn 3,000 times faster.
+    Let z be the new input and x the old one: x = (z std + mean - MEAN) / STD for each channel. The first convolution
+    takes over the factor, its normalisation the constant. The output stays the same, except at the zero-padded
+    border. The running statistics take over the scale, so that the weights keep their magnitude: a convolution 57
+    times smaller would learn 3,000 times faster.
     """
     if color == "rgb-imagenet":
         return

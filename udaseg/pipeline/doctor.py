@@ -117,14 +117,15 @@ def datasets(root: Path) -> list[dict[str, Any]]:
 
 def weights(backbone: str) -> Finding | None:
     """Say where the ImageNet weights of a backbone come from, unless they are in PyTorch's cache."""
-    from udaseg.models.weights import IMAGENET, cached
+    from udaseg.models.encoders import imagenet_url
+    from udaseg.models.weights import imagenet_path
 
-    path = cached(backbone)
+    path = imagenet_path(backbone)
     if path.is_file():
         return None
     return Finding(
         f"the ImageNet weights of {backbone} are not here yet",
-        f"the first warm-up downloads them; without a network, put {IMAGENET[backbone].url} at {path}",
+        f"the first warm-up downloads them; without a network, put {imagenet_url(backbone)} at {path}",
     )
 
 
