@@ -11,7 +11,7 @@ import typer
 
 from udaseg.config import Recipe
 from udaseg.config.load import change_recipe, lasting_name, load_recipe
-from udaseg.config.unread import require_read
+from udaseg.config.rules import require_read
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import read_json, write_json
 from udaseg.pipeline.reuse import adopt
@@ -27,7 +27,7 @@ FIRST_ROUND = "round1"  # the directory of the first of several rounds
 
 def run(session: Session, seeds: Sequence[int]) -> None:
     variants, folder = _variants(session), session.out or session.run / "ablation"
-    require_read(session.asked, *(recipe for _, recipe in variants.values()))
+    require_read(session.asked, [recipe for _, recipe in variants.values()])
     before = _seeds_of(folder / FIGURES)  # before hours of work: a damaged file is said first
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     for seed in seeds:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from udaseg.config.training_rules import require_own_statistics
+from udaseg.config.rules import require_consistent
 from udaseg.pipeline.artifacts import Job
 
 from . import inputs, made, products, training
@@ -15,7 +15,7 @@ from .session import Session, staged, working
 
 def job(session: Session) -> Job:
     recipe = session.recipe
-    require_own_statistics("distill", recipe.distill, recipe.model.bn)
+    require_consistent(recipe, "distill")
     settings = {
         "space": recipe.space,
         "source": inputs.seen(recipe.source),
@@ -38,6 +38,7 @@ def _finished(session: Session) -> Path:
 
 def run(session: Session) -> None:
     recipe = session.recipe
+    require_consistent(recipe, "distill")
     if recipe.distill.source == "stylize":
         _finished(session)  # what it lacks is said before anything is made
         made.stylize(session.inside())

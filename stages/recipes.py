@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from udaseg.config import rules
 from udaseg.config.load import load_recipe, shipped_recipes, suggest_recipe
 from udaseg.errors import UdasegError
 from udaseg.pipeline.artifacts import read_manifest
@@ -81,7 +82,8 @@ def check(
     session = start(name, scale=scale, set_=set_, data=data)
     recipe = session.recipe
     chain.jobs(session), inputs.space(session)
-    wrong = [(what, f"set chain in {name}") for what in chain.gaps(session)]
+    wrong = [(error.message, error.hint) for stage in recipe.chain for error in rules.contradictions(recipe, stage)]
+    wrong += [(what, f"set chain in {name}") for what in chain.gaps(session)]
     to_render = made.on_toytown(session) and read_manifest(Path(recipe.data)) is None
     absent = list(inputs.lacking(session, made.TOYTOWN if to_render else ()).values())
     if to_render:

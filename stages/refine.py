@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from udaseg.config.rounds import prediction_identity, prediction_of_round
-from udaseg.errors import UdasegError
+from udaseg.config.rules import require_consistent
 from udaseg.pipeline.artifacts import Job
 
 from . import inputs, made, products
@@ -39,14 +39,8 @@ def job(session: Session) -> Job:
 def _prepare(session: Session) -> None:
     """Make what is missing, after a look at what can only be given."""
     settings = session.recipe.refine
-    if not (settings.spatial_prior or settings.prototypes):
-        raise UdasegError(
-            "refine has nothing to do: no refinement is chosen",
-            "add --spatial-prior or --prototypes, or set refine.spatial_prior=true or refine.prototypes=true",
-        )
-    from udaseg.pseudo.refine import steps
-
-    steps(settings), _labels(session), products.predictions_file(session)
+    require_consistent(session.recipe, "refine")
+    _labels(session), products.predictions_file(session)
     if settings.spatial_prior and session.given("class_counts") is None:
         made.stats(session.inside())
     if settings.prototypes:
@@ -63,10 +57,10 @@ def run(session: Session) -> None:
         from udaseg.inference.predictions import Predictions
         from udaseg.labels import class_space
         from udaseg.pseudo.rectification import rectifier
-        from udaseg.pseudo.refine import refine, steps
+        from udaseg.pseudo.refine import refine
         from udaseg.statistics.class_counts import read_pixels
 
-        order = " after ".join(reversed(steps(settings))).replace("_", " ")
+        order = " after ".join(reversed(settings.steps)).replace("_", " ")
         labels, pixels, rectify = Path(todo.inputs["labels"].path), None, None
         with Predictions(Path(todo.inputs["predictions"].path)) as predictions:
             space = class_space(predictions.classes)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from udaseg.config.rounds import prediction_identity, prediction_of_round, training_of_round
-from udaseg.config.training_rules import needs_whole_batches, require, require_own_statistics, uses_initial_model
+from udaseg.config.rules import require_consistent
 from udaseg.parallel import processes
 from udaseg.pipeline.artifacts import Job
 
@@ -18,7 +18,7 @@ from .session import Session, staged, working
 
 def job(session: Session) -> Job:
     recipe = session.recipe
-    require_own_statistics("retrain", recipe.retrain, recipe.retrain.bn or recipe.model.bn)
+    require_consistent(recipe, "retrain")
     settings = {
         "space": recipe.space,
         "source": inputs.seen(recipe.source),
@@ -41,14 +41,14 @@ def job(session: Session) -> Job:
         given["thresholds"] = session.input(products.thresholds_file(session))
     if recipe.retrain.moves_prototypes:
         given["prototypes"] = session.input(products.prototypes_file(session))
-    if "model" in given and uses_initial_model(recipe.retrain):
+    if "model" in given and recipe.retrain.uses_initial_model:
         settings |= prediction_identity(recipe.predict, session.round)
     return Job("retrain", session.out or session.folder("retrain"), settings, given, recipe.seed)
 
 
 def run(session: Session) -> None:
     recipe = session.recipe
-    require(recipe.retrain)
+    require_consistent(recipe, "retrain")
     if recipe.retrain.reads_labels:
         products.label_folder(session)  # what it lacks is said before anything is made
     if recipe.retrain.source == "stylize":
@@ -56,7 +56,7 @@ def run(session: Session) -> None:
     if recipe.retrain.moves_prototypes:
         made.own_prototypes(session)
     todo = job(session)
-    with working(session, todo, shared=not needs_whole_batches(recipe.retrain)) as result:
+    with working(session, todo, shared=not recipe.retrain.needs_whole_batches) as result:
         if result is None:
             return
         from udaseg.data.image_sets import View

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 from udaseg.config import Recipe
 from udaseg.config.load import lasting_name, load_recipe, parse_change
-from udaseg.config.unread import require_read
+from udaseg.config.rules import require_read
 from udaseg.errors import UdasegError
 from udaseg.parallel import processes
 from udaseg.pipeline import artifacts, aside
@@ -206,7 +206,7 @@ def staged(function: Callable[..., None] | None = None, *, without: Collection[s
             named = {} if run is None else {"run": run}
             session = start(**shared | named, changes=changes, paths=paths, of_run=True)
             if not variants:
-                require_read(session.asked, session.recipe, command=name)
+                require_read(session.asked, [session.recipe], name)
             return session if sample is None else session.sampled(sample)
 
         try:

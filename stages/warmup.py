@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from udaseg.config import Adversary, Recipe
-from udaseg.config.training_rules import require_own_statistics
+from udaseg.config.rules import require_consistent
 from udaseg.errors import UdasegError
 from udaseg.parallel import processes
 from udaseg.pipeline.artifacts import Job
@@ -23,7 +23,7 @@ PRETRAIN = "pretrain"  # the phase before, in a directory of its own
 
 def job(session: Session, phase: str = "warmup") -> Job:
     recipe = session.recipe
-    require_own_statistics(phase, recipe.warmup, recipe.model.bn)
+    require_consistent(recipe, phase)
     settings = {
         "space": recipe.space,
         "source": inputs.seen(recipe.source),
@@ -43,7 +43,7 @@ def job(session: Session, phase: str = "warmup") -> Job:
         given["mixtures"] = session.input(mixtures.file(session))
     if _counts_classes(recipe):
         given["class counts"] = session.input(products.class_counts_file(session))
-    if _reads_target(recipe, phase):
+    if _reads_target(recipe):
         settings["target"] = inputs.seen(recipe.target)
         given["target"] = inputs.fingerprinted(inputs.target_images(session))
     return Job(phase, session.out or session.folder(phase), settings, given, recipe.seed)
@@ -69,14 +69,9 @@ def _counts_classes(recipe: Recipe) -> bool:
     return recipe.warmup.class_weights or recipe.warmup.class_balanced
 
 
-def _reads_target(recipe: Recipe, phase: str) -> bool:
+def _reads_target(recipe: Recipe) -> bool:
     """Tell whether the recipe's warm-up, or the phase before it, looks at target images."""
     settings = recipe.warmup
-    if settings.fda is not None and settings.source == "stylize":
-        raise UdasegError(
-            f"{phase}.fda gives every draw of the source a style, and {phase}.source=stylize has given it one already",
-            f"set {phase}.source=source, or {phase}.fda=null",
-        )
     aligns = recipe.adversary.align != "none" or "density" in recipe.model.heads
     return aligns or settings.adabn or settings.entropy_weight is not None or settings.fda is not None
 
@@ -107,7 +102,8 @@ def first_phase(session: Session) -> None:
 
 def run(session: Session, phase: str = "warmup") -> None:
     recipe = session.recipe
-    reads_target = _reads_target(recipe, phase)
+    require_consistent(recipe, phase)
+    reads_target = _reads_target(recipe)
     _prepare(session)
     todo = job(session, phase)
     with working(session, todo, shared=True) as result:

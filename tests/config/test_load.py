@@ -1,7 +1,6 @@
 import pytest
 import yaml
 
-from udaseg.config import unread
 from udaseg.config.load import load_recipe, parse_change, shipped_recipes
 from udaseg.errors import UdasegError
 
@@ -102,38 +101,3 @@ def test_changes_are_yaml(text, expected):
 def test_changes_that_are_none_are_refused(text):
     with pytest.raises(UdasegError, match="--set"):
         parse_change(text)
-
-
-@pytest.mark.parametrize("key", [key for reader in unread.READERS for key in reader.settings])
-def test_what_has_a_reader_is_a_setting(key):
-    with pytest.raises(UdasegError) as wrong:
-        load_recipe("demo", changes={key: "no value of any setting"})
-    assert f"{key}: " in str(wrong.value)
-    assert "unknown setting" not in str(wrong.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "refused"),
-    [
-        ({"retrain.mine_below": 0.01}, "retrain.mine_below"),
-        ({"retrain.mine_below": 0.01, "retrain.mine": 0.5}, None),
-        ({"retrain.momentum": 0.5, "retrain.optimizer": "adamw"}, "retrain.momentum"),
-        ({"depth.balance": 0.1, "model.heads": ["depth"]}, "depth.balance"),
-        ({"retrain.prototype_momentum": 0.5, "retrain.consistency": 1.0}, None),
-        ({"adversary.weight": 0.1, "adversary.betas": [0.5, 0.9]}, "adversary.weight, adversary.betas"),
-    ],
-)
-def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):
-    recipe = load_recipe("selftraining-gta2city", changes=changes)
-    asked = {key: key for key in changes}
-    if refused is None:
-        unread.require_read(asked, recipe)
-        return
-    with pytest.raises(UdasegError, match=f"^{refused}: nothing would read"):
-        unread.require_read(asked, recipe)
-
-
-def test_what_one_of_several_recipes_reads_is_read():
-    changes = {"adversary.weight": 0.1}
-    without, with_one = (load_recipe(name, changes=changes) for name in ("demo", "adaptseg-gta2city"))
-    unread.require_read({"adversary.weight": "adversary.weight"}, without, with_one)

@@ -111,12 +111,6 @@ def test_without_prototypes_it_is_that_of_the_prediction(run):
     assert run(**settings, confidence=share + 1e-4, out="unsure")[1] == (".....",) * 5
 
 
-def test_prototypes_on_all_pixels_come_first(run):
-    with pytest.raises(UdasegError, match="label again what the spatial prior has taken out") as caught:
-        run(**BOTH, first="spatial_prior", pixels="all")
-    assert "refine.first=prototypes" in caught.value.hint
-
-
 def test_pictures_that_are_done_are_counted_and_not_rectified_again(run):
     document, _ = run(prototypes=True)
     again, label = run(prototypes=True, rectified=NETWORK)

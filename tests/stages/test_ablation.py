@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from udaseg.config.load import load_recipe, shipped_recipes
-from udaseg.config.training_rules import require
-from udaseg.pseudo.refine import steps
+from udaseg.config.rules import require_consistent
 from udaseg.stages import chain
 from udaseg.stages.session import start
 
@@ -170,8 +169,8 @@ def test_shipped_ablations_change_something_and_can_be_run(name, scale):
         session = start(own, scale=scale, changes=over)
         variant = session.recipe
         assert variant.model_copy(update={"name": name, "description": recipe.description}) != recipe, without
-        require(variant.retrain)
-        steps(variant.refine)
+        for stage in variant.chain:
+            require_consistent(variant, stage)
         assert chain.gaps(session) == [], without
 
 

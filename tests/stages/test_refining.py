@@ -138,9 +138,13 @@ def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace
         ),
         ("prototypes --domain source --labels none", "--labels: nothing would read it: the source has", "--domain tar"),
         ("pseudolabel --policy iast --p 0.3", "--p: nothing would read it: the thresholds of iast", "iast.alpha"),
-        ("predict --average probs", "--average: nothing would read it: every image is seen once", "add --flip"),
+        (
+            "predict --average probs",
+            "--average: nothing would read it: the network sees every image once",
+            "add --flip",
+        ),
         ("pseudolabel --set pseudolabel.p_max=0.9", "pseudolabel.p_max: nothing would read it", "rounds=2"),
-        ("pseudolabel --set prior.kernel=3", "prior.kernel: nothing would read it: no policy", "policy=cbst-sp"),
+        ("pseudolabel --set prior.kernel=3", "prior.kernel: nothing would read it: the policy", "policy=cbst-sp"),
         ("pseudolabel --set pseudolabel.iast.gamma=1", "pseudolabel.iast.gamma: nothing", "pseudolabel.policy=iast"),
     ],
 )

@@ -246,20 +246,6 @@ def test_the_first_inner_classifier_of_bisenet_can_be_aligned():
     assert "adversarial_aux2" not in terms
 
 
-@pytest.mark.parametrize(
-    ("settings", "message", "hint"),
-    [
-        ({"align": "output"}, "has no classifier there", "model.auxiliary=0.1"),
-        ({"align": "fine-grained"}, "looks at the last features", "adversary.align to output or entropy"),
-    ],
-)
-def test_a_level_that_is_not_there_cannot_be_aligned(settings, message, hint):
-    model = models.construct(NETWORK, 3)
-    with pytest.raises(UdasegError, match=message) as caught:
-        adversaries.build_adversaries(Adversary(auxiliary=0.0002, **settings), model, 3, CPU, nullcontext)
-    assert hint in caught.value.hint
-
-
 @pytest.mark.parametrize("settings", [ALIGNMENTS[1], ALIGNMENTS[3]])
 def test_domains_of_two_sizes_go_through_one_after_the_other(settings):
     _, _, objective = trainables(Adversary(**settings))
@@ -277,12 +263,6 @@ def test_pictures_smaller_than_a_patch_are_refused():
     _, _, objective = trainables(Adversary(align="output"))
     with pytest.raises(UdasegError, match=r"target images are 24x64, and a patch .* 32 pixels"):
         objective(0, batch((64, 96), (24, 64)))
-
-
-@pytest.mark.parametrize("other", [{"loss": "least-squares"}, {"discriminator": "light"}])
-def test_fine_grained_takes_no_other_loss_or_discriminator(other):
-    with pytest.raises(UdasegError, match="of its own"):
-        adversaries.build_discriminator(Adversary(align="fine-grained", **other), 8, 3, CPU)
 
 
 def test_temperature_divides_the_logits_of_the_cross_entropy():

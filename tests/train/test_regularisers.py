@@ -131,6 +131,3 @@ def test_lrent_says_what_it_lacks():
     assert "--thresholds" in caught.value.hint
     with pytest.raises(UdasegError, match="policy cbst-sp"):
         terms_of(settings, Network(1), THRESHOLDS.model_copy(update={"policy": "cbst-sp"}))
-    with pytest.raises(UdasegError, match="starts from none") as caught:
-        terms_of(settings, None, THRESHOLDS)
-    assert "retrain.init=warmup" in caught.value.hint

@@ -75,10 +75,7 @@ def test_trains_with_soft_labels_mining_and_a_part_of_the_source(tmp_path, initi
     assert train(tmp_path / "3", initial) != first
 
 
-def test_mining_needs_a_crop_and_the_counts_of_the_predictions(tmp_path):
-    with pytest.raises(UdasegError, match="there is no crop") as caught:
-        train(tmp_path / "1", mine=0.8, augment=Augment())
-    assert "retrain.augment.crop" in caught.value.hint
+def test_mining_needs_the_counts_of_the_predictions(tmp_path):
     with pytest.raises(UdasegError, match="needs the pixel counts") as caught:
         train(tmp_path / "2", mine=0.8, thresholds=None)
     assert "--thresholds" in caught.value.hint

@@ -9,10 +9,8 @@ import torch
 from torch import nn
 
 from udaseg.config import Augment, Online, Retrain
-from udaseg.config.training_rules import require
 from udaseg.data.batches import Batch
 from udaseg.data.image_sets import View
-from udaseg.errors import UdasegError
 from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
@@ -251,31 +249,3 @@ def test_training_on_nothing_but_what_the_teacher_says(tmp_path, initial):  # no
     lines = train(tmp_path / "run", initial, **settings)
     assert all(0 <= line[CONFIDENT] <= 1 for line in lines)
     assert all(line["target"] > 0 for line in lines)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message", "hint"),
-    [
-        ({"keep": "teacher"}, "keep=teacher needs a teacher", "retrain.teacher=0.999"),
-        ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
-        ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
-        ({"consistency": 1.0}, "consistency needs a teacher", "retrain.teacher=0.999"),
-        ({"labels": "none"}, "do not cover all pixels", "online.pixels=all"),
-        ({"teacher": 0.9}, "nothing would ask it", "retrain.keep=teacher"),
-        ({"teacher": 0.9, "online": {}, "labels": "none", "mine": 0.8}, "places crops by the stored", "retrain.mine=0"),
-        (
-            {"labels": "none", "teacher": 0.9, "online": {"pixels": "unlabelled"}},
-            "do not cover all pixels",
-            "online.pixels=all",
-        ),
-        ({"classmix": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
-        ({"teacher": 0.9, "consistency": 1.0, "init": "weights"}, "starts from none", "retrain.init=warmup"),
-        ({"online": {"scores": "initial"}, "init": "weights"}, "starts from none", "retrain.init=warmup"),
-        ({"regulariser": "lrent", "loss": "symmetric"}, "labels and a loss of its own", "regulariser=mrkld"),
-        ({"regulariser": "lrent", "classmix": True}, "labels and a loss of its own", "regulariser=mrkld"),
-    ],
-)
-def test_settings_that_do_not_fit_together(settings, message, hint):
-    with pytest.raises(UdasegError, match=message) as caught:
-        require(Retrain(**settings))
-    assert hint in caught.value.hint

@@ -6,8 +6,9 @@ from pydantic import Field, field_validator
 
 from udaseg.config.domains import Source, Target, Toytown
 from udaseg.config.fields import Count, Name, Section, Seed
+from udaseg.config.self_training import Distill, Retrain
 from udaseg.config.stages import Evaluate, Gmm, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize
-from udaseg.config.training import Adversary, Depth, Distill, Model, Retrain, Warmup
+from udaseg.config.training import Adversary, Depth, Model, Warmup
 
 
 class Recipe(Section):

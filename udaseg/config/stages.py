@@ -119,6 +119,12 @@ class Refine(Section):
         False, description="Scale the component sizes by the image area over 1280x760 pixels."
     )
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """The chosen refinements, in their order."""
+        order = ("prototypes", "spatial_prior") if self.first == "prototypes" else ("spatial_prior", "prototypes")
+        return tuple(name for name in order if getattr(self, name))
+
 
 class Prototypes(Section):
     """Over which images the mean features are taken."""

@@ -23,19 +23,6 @@ from udaseg.pseudo.rectification import Rectify
 REFERENCE_AREA = 1280 * 760  # pixels of the images for which N_base0 and N_base1 were published
 
 
-def steps(settings: Refine) -> tuple[str, ...]:
-    """List the refinements that are chosen, in their order. Raises UdasegError where one would undo the other."""
-    order = ("prototypes", "spatial_prior")
-    chosen = tuple(name for name in (order if settings.first == order[0] else order[::-1]) if getattr(settings, name))
-    if chosen == order[::-1] and settings.pixels == "all":
-        raise UdasegError(
-            "the prototypes would label again what the spatial prior has taken out: refine.pixels is all, and "
-            "refine.first is spatial_prior",
-            "set refine.first=prototypes, or refine.pixels=labelled",
-        )
-    return chosen
-
-
 def refine(
     labels: Path,
     predictions: Predictions,
@@ -56,7 +43,7 @@ def refine(
     they decide anew on the labelled pixels, or on all (ProDA), and the confidence is then that of their decision;
     `batch` is how many images they look at together.
     """
-    chosen, palette, classes = steps(settings), flat_palette(space), len(space)
+    chosen, palette, classes = settings.steps, flat_palette(space), len(space)
     assert source_pixels is not None or "spatial_prior" not in chosen
     assert rectify is not None or "prototypes" not in chosen
     (out / "labels").mkdir(parents=True, exist_ok=True)

@@ -85,28 +85,15 @@ def build_adversaries(
 ) -> tuple[dict[str, Trainable], list[LossTerm]]:
     """Make a discriminator for each level of the network that is aligned, and what is asked of both players there.
 
-    Raises UdasegError where the network has no inner level to align, and as `player`.
+    `udaseg.config.rules` says which networks and alignments fit together.
     """
-    if settings.align == "fused" and not model.heads:
-        raise UdasegError(
-            "the fused adversary looks at the entropy times the estimated density or depth, and no head estimates any",
-            "set model.heads=[depth,density], or adversary.align to entropy",
-        )
     opponent = build_discriminator(settings, model.feature_channels, classes, device)
     trainables = {"discriminator": opponent}
     asked = [adversarial_loss(opponent.module, settings, model.align_corners, autocast)]
     if settings.auxiliary is not None:
         inner = settings.model_copy(update={"weight": settings.auxiliary})
-        if settings.align == "fine-grained":
-            raise UdasegError(
-                "the fine-grained adversary looks at the last features, and adversary.auxiliary aligns an inner level",
-                "set adversary.auxiliary=null, or adversary.align to output or entropy",
-            )
-        if not model.inner_classifiers:
-            raise UdasegError(
-                "adversary.auxiliary aligns what an inner level of the network says, and it has no classifier there",
-                "set model.auxiliary=0.1 to add one, or adversary.auxiliary=null",
-            )
+        assert model.inner_classifiers
+        assert settings.align != "fine-grained"
         opponent = build_discriminator(inner, model.feature_channels, classes, device)
         trainables["discriminator" + INNER] = opponent
         asked.append(
@@ -130,20 +117,11 @@ def _inside(ask: LossTerm, align_corners: bool) -> LossTerm:
 
 
 def build_discriminator(settings: Adversary, features: int, classes: int, device: torch.device) -> Trainable:
-    """Make the discriminator for a network with so many feature channels and classes, and its optimizer.
-
-    Raises UdasegError for a loss or a discriminator that the alignment does not have.
-    """
+    """Make the discriminator for a network with so many feature channels and classes, and its optimizer."""
     if settings.align != "fine-grained":
         discriminator = PATCH[settings.discriminator](classes)
-    elif (settings.loss, settings.discriminator) == ("vanilla", "full"):
-        discriminator = PixelDiscriminator(features, classes)
     else:
-        raise UdasegError(
-            f"the fine-grained adversary has a discriminator and a loss of its own, not {settings.discriminator} "
-            f"and {settings.loss}",
-            "leave out adversary.discriminator and adversary.loss, or set adversary.align to output or entropy",
-        )
+        discriminator = PixelDiscriminator(features, classes)
     discriminator.to(device, memory_format=torch.channels_last)
     optimizer = Adam(discriminator.parameters(), lr=settings.lr, betas=settings.betas)
     for group in optimizer.param_groups:

@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from udaseg.config import Depth, Training
-from udaseg.errors import UdasegError
+from udaseg.config import Depth
 from udaseg.statistics.density_maps import DensityMaps
 from udaseg.train.losses import at_grid, berhu, upsampled
 from udaseg.train.objectives import DomainOutput, LossTerm
@@ -37,20 +36,3 @@ def balance(settings: Depth, densities: DensityMaps) -> LossTerm:
         return terms | {"target_density": settings.target_balance * lost}
 
     return ask
-
-
-def require_whole(settings: Training, pad: bool) -> None:
-    """Raise UdasegError where a place in a batch is another in the source's images, to which mixtures are fitted."""
-    augment = settings.augment
-    changed = {
-        "warmup.augment.crop=null": augment.crop is not None,
-        "warmup.augment.scale=[1,1]": augment.scale != (1.0, 1.0),
-        "warmup.augment.flip=0": augment.flip > 0.0,
-        "source.pad=false": pad,
-    }
-    if any(changed.values()):
-        raise UdasegError(
-            "the density head learns where in the whole image the classes of the source lie, and the images are "
-            "cut, scaled, mirrored or padded",
-            "set " + ", ".join(setting for setting, wrong in changed.items() if wrong) + ", or model.heads=[depth]",
-        )

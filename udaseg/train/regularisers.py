@@ -29,7 +29,7 @@ def target_terms(
     """Give what the chosen loss and regulariser make of the target's cross-entropy; None where it is left alone.
 
     labeller is the network that retraining starts from and that made the pseudo-labels, thresholds the content of
-    their thresholds.json; lrent needs both. Raises UdasegError where it does not have them.
+    their thresholds.json; lrent needs both. Raises UdasegError where it lacks the thresholds.
     """
     loss = LOSSES[settings.loss]
     if settings.regulariser == "none":
@@ -79,11 +79,7 @@ def _soft_labels(
     The pixels are those of the pseudo-labels. Label entropy would choose those with sum_c (p_c / lambda_c)^(1 / alpha)
     above 1, which are hardly more, but would also take back what has been refined away.
     """
-    if labeller is None:
-        raise UdasegError(
-            "regulariser lrent softens the labels with the model that retraining starts from, and it starts from none",
-            "set retrain.init=warmup, or choose the regulariser mrkld",
-        )
+    assert labeller is not None
     labeller = frozen(labeller, device)
     lambdas_C = torch.tensor(lambdas, dtype=torch.float32, device=device)
 

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from udaseg.config import Model, Predict, Retrain
-from udaseg.config.training_rules import needs_whole_batches, require, uses_initial_model
 from udaseg.data.batches import Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.image_sets import View
 from udaseg.data.mining import Mining, mining
@@ -73,7 +72,6 @@ def retrain(
     target are made online. Every round draws other crops and colours in another order; the subset of the source only
     grows from round to round. Raises UdasegError where the initial model has other classes or another architecture.
     """
-    require(settings)
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
     warnings: list[str] = []
     start = None
@@ -98,7 +96,7 @@ def retrain(
     if start is not None and settings.online is not None and settings.online.scores == "initial":
         start = setup.frozen(start, device)
     guide = None
-    if needs_whole_batches(settings):
+    if settings.needs_whole_batches:
         guide = teachers.batch_teacher(
             settings, model, network.color, autocast, seed_of_round, initial=start, **extra_state
         )
@@ -131,7 +129,7 @@ def _load_initial(
     model, meta = checkpoint.load(initial.path, map_location="cpu")
     checkpoint.require(meta, classes=classes, model=network)
     predict = initial.predict
-    if uses_initial_model(settings) and predict is not None and predict.adabn:
+    if settings.uses_initial_model and predict is not None and predict.adabn:
         runner = Runner(initial.path, None, predict.precision)
         runner.adapt_statistics(target, predict.batch, stem=predict.adabn == "stem")
         # Without the heads that only training has: those stay as they are.
@@ -156,11 +154,6 @@ def _streams(
 def _mining(settings: Retrain, thresholds: Thresholds | None) -> Mining | None:
     if settings.mine == 0:
         return None
-    if settings.augment.crop is None:
-        raise UdasegError(
-            f"mine={settings.mine} places crops on rare classes, and there is no crop",
-            "set retrain.augment.crop=[H,W] smaller than the images, or retrain.mine=0",
-        )
     if thresholds is None:
         raise UdasegError(
             f"mine={settings.mine} needs the pixel counts of the predictions, and there are none",

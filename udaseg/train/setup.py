@@ -64,18 +64,12 @@ def number_format(settings: Training, device: torch.device) -> tuple[Autocast, d
 
 def croppable(stream: Stream) -> Stream:
     """Refuse a batch that cannot be stacked: images of several sizes, and no size or crop to bring them to one."""
-    if stream.batch > 1 and stream.augment.crop is None:
-        if stream.samples.size is None:
-            sizes = {stream.samples[index].label.shape for index in range(min(20, len(stream.samples)))}
-            if len(sizes) > 1:
-                raise UdasegError(
-                    f"the {stream.domain} images have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
-                    f"give one with --set {stream.domain}.size=[H,W], or a crop with augment.crop=[H,W]",
-                )
-        if stream.augment.scale != (1.0, 1.0):
+    if stream.batch > 1 and stream.augment.crop is None and stream.samples.size is None:
+        sizes = {stream.samples[index].label.shape for index in range(min(20, len(stream.samples)))}
+        if len(sizes) > 1:
             raise UdasegError(
-                f"augment.scale={list(stream.augment.scale)} gives images of several sizes, and a batch needs one",
-                "set augment.crop=[H,W] too",
+                f"the {stream.domain} images have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
+                f"give one with --set {stream.domain}.size=[H,W], or a crop with augment.crop=[H,W]",
             )
     return stream
 

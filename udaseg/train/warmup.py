@@ -15,7 +15,7 @@ from udaseg.parallel import processes
 from udaseg.statistics.density_maps import DensityMaps
 from udaseg.train import adversary as adversaries
 from udaseg.train import setup
-from udaseg.train.depth import balance, regression, require_whole
+from udaseg.train.depth import balance, regression
 from udaseg.train.loop import Trainable, fit
 from udaseg.train.objectives import LossTerm, adaptation, entropy
 
@@ -59,7 +59,6 @@ def warmup(
     if settings.entropy_weight is not None:
         terms.append(entropy(settings.entropy_weight))
     if "density" in model.heads:
-        require_whole(settings, source.pad)
         terms.append(balance(depth, densities))
     if terms:
         geometry = settings.augment.model_copy(update={"jitter": 0.0, "blur": 0.0})

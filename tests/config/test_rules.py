@@ -1,0 +1,213 @@
+import pytest
+
+from udaseg.config.load import change_recipe, load_recipe, shipped_recipes
+from udaseg.config.rules import READERS, REQUIREMENTS, contradictions, require_consistent, require_read
+from udaseg.errors import UdasegError
+
+TRAININGS = ("pretrain", "warmup", "retrain", "distill")
+
+
+def changed(**changes):
+    """Return a recipe in which only these settings, written with __ for the dot, may contradict each other."""
+    plain = {"retrain.augment": {"crop": [64, 64]}, "source.size": [128, 256], "target.size": [128, 256]}
+    settings = plain | {"pretrain": {}} | {key.replace("__", "."): value for key, value in changes.items()}
+    return change_recipe(load_recipe("demo", scale="full"), settings, "test")
+
+
+@pytest.mark.parametrize("scale", ["full", "toy"])
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
+    recipe = load_recipe(name, scale=scale)
+    for stage in recipe.chain:
+        require_consistent(recipe, stage)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        ({"keep": "teacher"}, "keep=teacher needs a teacher", "retrain.teacher=0.999"),
+        ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
+        ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
+        ({"consistency": 1.0}, "consistency needs a teacher", "retrain.teacher=0.999"),
+        ({"labels": "none"}, "do not cover all pixels", "online.pixels=all"),
+        ({"teacher": 0.9}, "teacher=0.9 follows the student, and nothing uses it", "retrain.online={}"),
+        ({"teacher": 0.9, "online": {}, "labels": "none", "mine": 0.8}, "places crops by the stored", "retrain.mine=0"),
+        (
+            {"labels": "none", "teacher": 0.9, "online": {"pixels": "unlabelled"}},
+            "do not cover all pixels",
+            "online.pixels=all",
+        ),
+        ({"classmix": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
+        ({"teacher": 0.9, "consistency": 1.0, "init": "weights"}, "starts from none", "retrain.init=warmup"),
+        ({"online": {"scores": "initial"}, "init": "weights"}, "starts from none", "retrain.init=warmup"),
+        ({"regulariser": "lrent", "loss": "symmetric"}, "labels and a loss of its own", "regulariser=mrkld"),
+        ({"regulariser": "lrent", "classmix": True}, "labels and a loss of its own", "regulariser=mrkld"),
+        ({"regulariser": "lrent", "init": "weights"}, "softens the labels", "retrain.init=warmup"),
+        (
+            {"mine": 0.8, "augment": {"crop": None}},
+            r"retrain.mine=0.8 .* there is no crop",
+            "retrain.augment.crop=[H,W]",
+        ),
+    ],
+)
+def test_settings_of_retraining_that_do_not_fit_together(settings, message, hint):
+    recipe = changed(**{f"retrain__{key}": value for key, value in settings.items()})
+    with pytest.raises(UdasegError, match=message) as caught:
+        require_consistent(recipe, "retrain")
+    assert hint in caught.value.hint
+    require_consistent(recipe, "distill")
+
+
+@pytest.mark.parametrize("stage", ["retrain", "distill"])
+def test_both_domains_of_a_batch_need_one_size(stage):
+    sizes = {"source__size": [720, 1280], "target__size": [512, 1024], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=r"source.size is \(720, 1280\), target.size is \(512, 1024\)") as caught:
+        require_consistent(changed(**sizes), stage)
+    assert f"or {stage}.augment.crop=[H,W]" in caught.value.hint
+    require_consistent(changed(**sizes, **{f"{stage}__source": "none"}), stage)
+    require_consistent(changed(**sizes | {f"{stage}__augment": {"crop": [512, 512]}}), stage)
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_a_batch_needs_images_of_one_size(stage):
+    recipe = changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}})
+    with pytest.raises(UdasegError, match="a batch needs one size") as caught:
+        require_consistent(recipe, stage)
+    assert f"set {stage}.augment.crop=[H,W]" in caught.value.hint
+    require_consistent(
+        changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}, f"{stage}__batch": 1}), stage
+    )
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_frozen_statistics_are_not_those_of_each_domain(stage):
+    settings = {"model__bn": "frozen", f"{stage}__adabn": "stem"}
+    with pytest.raises(UdasegError, match=f"{stage}.adabn=stem normalises each domain by itself") as caught:
+        require_consistent(changed(**settings), stage)
+    assert caught.value.hint == f"set {stage}.adabn=after, or model.bn=train"
+    require_consistent(changed(**settings | {f"{stage}__adabn": "after"}), stage)
+    if stage == "retrain":
+        require_consistent(changed(**settings, retrain__bn="train"), stage)
+
+
+@pytest.mark.parametrize(
+    ("settings", "hints"),
+    [
+        ({"augment": {"crop": None}}, ["flip=0"]),
+        ({"augment": {"crop": [32, 32], "flip": 0.0}}, ["crop=null"]),
+        ({"augment": {"crop": [32, 32], "scale": [0.5, 1.5], "flip": 0.5}}, ["crop=null", "scale=[1,1]", "flip=0"]),
+    ],
+)
+@pytest.mark.parametrize("stage", ["pretrain", "warmup"])
+def test_the_density_head_needs_whole_images_and_is_told_all_that_moves_them(stage, settings, hints):
+    recipe = changed(model__heads=["depth", "density"], **{f"{stage}__{key}": value for key, value in settings.items()})
+    with pytest.raises(UdasegError, match="whole image") as caught:
+        require_consistent(recipe, stage)
+    assert caught.value.hint.split("\n       ") == [
+        f"set {stage}.augment.{hint}, or model.heads=[depth]" for hint in hints
+    ]
+
+
+def test_the_density_head_needs_images_without_padding():
+    recipe = changed(model__heads=["depth", "density"], warmup__augment={"crop": None, "flip": 0.0}, source__pad=True)
+    with pytest.raises(UdasegError, match="images are padded") as caught:
+        require_consistent(recipe, "warmup")
+    assert "source.pad=false" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        ({"align": "fused"}, "no head estimates any", "model.heads=[depth,density]"),
+        ({"align": "fine-grained", "loss": "least-squares"}, "of its own", "leave out adversary.discriminator"),
+        ({"align": "fine-grained", "discriminator": "light"}, "not light and vanilla", "leave out"),
+        ({"align": "output", "auxiliary": 0.0002}, "has no classifier there", "model.auxiliary=0.1"),
+        ({"align": "fine-grained", "auxiliary": 0.0002}, "looks at the last features", "align to output or entropy"),
+    ],
+)
+def test_adversaries_that_the_network_or_the_alignment_does_not_have(settings, message, hint):
+    recipe = changed(**{f"adversary__{key}": value for key, value in settings.items()})
+    with pytest.raises(UdasegError, match=message) as caught:
+        require_consistent(recipe, "warmup")
+    assert hint in caught.value.hint
+    require_consistent(recipe, "pretrain")
+
+
+@pytest.mark.parametrize("network", [{"model__name": "bisenet"}, {"model__auxiliary": 0.1}])
+def test_an_inner_level_with_a_classifier_can_be_aligned(network):
+    require_consistent(changed(adversary__align="output", adversary__auxiliary=0.0002, **network), "warmup")
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "warmup"])
+def test_a_source_image_gets_one_style(stage):
+    recipe = changed(**{f"{stage}__fda": 0.01, f"{stage}__source": "stylize"})
+    with pytest.raises(UdasegError, match=f"{stage}.fda gives every drawn source image a style") as caught:
+        require_consistent(recipe, stage)
+    assert caught.value.hint == f"set {stage}.source=source, or {stage}.fda=null"
+
+
+def test_a_chain_with_pretrain_needs_its_section():
+    recipe = changed(chain=["pretrain", "warmup"], pretrain=None)
+    with pytest.raises(UdasegError, match="has no pretrain section"):
+        require_consistent(recipe, "warmup")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"spatial_prior": False}, "nothing to do"),
+        ({"prototypes": True, "first": "spatial_prior", "pixels": "all"}, "would label again"),
+    ],
+)
+def test_refinements_that_do_nothing_or_undo_each_other(settings, message):
+    recipe = changed(**{f"refine__{key}": value for key, value in settings.items()})
+    with pytest.raises(UdasegError, match=message):
+        require_consistent(recipe, "refine")
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    recipe = changed(retrain__classmix=True, retrain__source="none", retrain__keep="teacher")
+    errors = contradictions(recipe, "retrain")
+    assert len(errors) == 2
+    with pytest.raises(UdasegError) as caught:
+        require_consistent(recipe, "retrain")
+    assert all(error.message in caught.value.message and error.hint in caught.value.hint for error in errors)
+
+
+def test_every_requirement_concerns_a_stage_that_exists():
+    assert {stage for rule in REQUIREMENTS for stage in rule.stages} == {*TRAININGS, "refine"}
+
+
+@pytest.mark.parametrize("key", [key for reader in READERS for key in reader.settings])
+def test_what_has_a_reader_is_a_setting(key):
+    with pytest.raises(UdasegError) as wrong:
+        load_recipe("demo", changes={key: "no value of any setting"})
+    assert f"{key}: " in str(wrong.value)
+    assert "unknown setting" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"retrain.mine_below": 0.01}, "retrain.mine_below"),
+        ({"retrain.mine_below": 0.01, "retrain.mine": 0.5}, None),
+        ({"retrain.momentum": 0.5, "retrain.optimizer": "adamw"}, "retrain.momentum"),
+        ({"depth.balance": 0.1, "model.heads": ["depth"]}, "depth.balance"),
+        ({"retrain.prototype_momentum": 0.5, "retrain.consistency": 1.0}, None),
+        ({"adversary.weight": 0.1, "adversary.betas": [0.5, 0.9]}, "adversary.weight, adversary.betas"),
+    ],
+)
+def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):
+    recipe = load_recipe("selftraining-gta2city", changes=changes)
+    asked = {key: key for key in changes}
+    if refused is None:
+        require_read(asked, [recipe])
+        return
+    with pytest.raises(UdasegError, match=f"^{refused}: nothing would read"):
+        require_read(asked, [recipe])
+
+
+def test_what_one_of_several_recipes_reads_is_read():
+    changes = {"adversary.weight": 0.1}
+    without, with_one = (load_recipe(name, changes=changes) for name in ("demo", "adaptseg-gta2city"))
+    require_read({"adversary.weight": "adversary.weight"}, [without, with_one])

@@ -1,0 +1,70 @@
+"""Rules of the stages that make and refine pseudo-labels: predict, prior, pseudolabel and refine."""
+
+from udaseg.config.rules.table import Reader, Requirement
+
+REQUIREMENTS = (
+    Requirement(
+        ("refine",),
+        lambda recipe: not recipe.refine.steps,
+        "refine has nothing to do: no refinement is chosen",
+        "add --spatial-prior or --prototypes, or set refine.spatial_prior=true or refine.prototypes=true",
+    ),
+    Requirement(
+        ("refine",),
+        lambda recipe: recipe.refine.steps == ("spatial_prior", "prototypes") and recipe.refine.pixels == "all",
+        "the prototypes would label again what the spatial prior has removed: refine.pixels is all, and refine.first "
+        "is spatial_prior",
+        "set refine.first=prototypes, or refine.pixels=labelled",
+    ),
+)
+READERS = (
+    Reader(
+        ("predict.average",),
+        lambda recipe: len(recipe.predict.scales) > 1 or recipe.predict.flip,
+        "the network sees every image once",
+        "add --flip, or --scales 0.75,1,1.25",
+    ),
+    Reader(
+        ("prior",),
+        lambda recipe: recipe.pseudolabel.policy == "cbst-sp" or "prior" in recipe.chain,
+        "the policy has no spatial prior",
+        "set pseudolabel.policy=cbst-sp",
+        commands=("prior",),
+    ),
+    Reader(
+        ("pseudolabel.iast",),
+        lambda recipe: recipe.pseudolabel.policy == "iast",
+        "another policy is chosen",
+        "set pseudolabel.policy=iast",
+    ),
+    Reader(
+        tuple(f"pseudolabel.{name}" for name in ("p", "p_step", "p_max", "stride")),
+        lambda recipe: recipe.pseudolabel.policy != "iast",
+        "the thresholds of iast follow from pseudolabel.iast",
+        "set pseudolabel.policy=cbst, or pseudolabel.iast.alpha",
+    ),
+    Reader(
+        ("pseudolabel.p_step", "pseudolabel.p_max"),
+        lambda recipe: recipe.rounds > 1,
+        "there is one round",
+        "set rounds=2, or more",
+    ),
+    Reader(
+        ("refine.pixels", "refine.temperature"),
+        lambda recipe: recipe.refine.prototypes,
+        "prototypes are not chosen",
+        "add --prototypes, or set refine.prototypes=true",
+    ),
+    Reader(
+        tuple(f"refine.{name}" for name in ("confidence", "base0", "base1", "scale_with_area")),
+        lambda recipe: recipe.refine.spatial_prior,
+        "the spatial prior is not chosen",
+        "add --spatial-prior, or set refine.spatial_prior=true",
+    ),
+    Reader(
+        ("refine.first",),
+        lambda recipe: len(recipe.refine.steps) == 2,
+        "of prototypes and the spatial prior not both are chosen",
+        "add --prototypes --spatial-prior",
+    ),
+)

@@ -1,0 +1,118 @@
+"""Rules of retraining: labels, teacher, prototypes, mining and regularisers."""
+
+from udaseg.config.recipe import Recipe
+from udaseg.config.rules.table import Condition, Reader, Requirement
+
+
+def _has_online(recipe: Recipe, setting: str, value: object) -> bool:
+    online = recipe.retrain.online
+    return online is not None and getattr(online, setting) == value
+
+
+def _starts_from_nothing(recipe: Recipe) -> bool:
+    uses_initial = recipe.retrain.moves_prototypes or _has_online(recipe, "scores", "initial")
+    return recipe.retrain.init == "weights" and uses_initial
+
+
+def _changes_labels_of_lrent(recipe: Recipe) -> bool:
+    settings = recipe.retrain
+    changes = settings.online is not None or settings.classmix or settings.loss != "cross-entropy"
+    return settings.regulariser == "lrent" and changes
+
+
+def _needs_teacher(setting: str, uses_teacher: Condition) -> Requirement:
+    return Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.teacher is None and uses_teacher(recipe),
+        f"retrain.{setting} needs a teacher, and there is none",
+        "set retrain.teacher=0.999",
+    )
+
+
+# The settings that use a teacher.
+TEACHER_USES: dict[str, Condition] = {
+    "keep=teacher": lambda recipe: recipe.retrain.keep == "teacher",
+    "online.scores=teacher": lambda recipe: _has_online(recipe, "scores", "teacher"),
+    "online.rectify": lambda recipe: _has_online(recipe, "rectify", True),
+    "consistency": lambda recipe: recipe.retrain.consistency is not None,
+}
+REQUIREMENTS = (
+    *(_needs_teacher(setting, uses_teacher) for setting, uses_teacher in TEACHER_USES.items()),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.teacher is not None and not any(use(recipe) for use in TEACHER_USES.values()),
+        "retrain.teacher={retrain.teacher} follows the student, and nothing uses it",
+        "set retrain.keep=teacher, retrain.online={{}} or retrain.consistency=1, or retrain.teacher=null",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.labels == "none" and not _has_online(recipe, "pixels", "all"),
+        "retrain.labels is none, and the labels that are made online do not cover all pixels",
+        "set retrain.online.pixels=all, or retrain.labels=pseudolabel",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.labels == "none" and recipe.retrain.mine > 0,
+        "retrain.mine={retrain.mine} places crops by the stored labels, and retrain.labels is none",
+        "set retrain.mine=0, or retrain.labels=pseudolabel",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.mine > 0 and recipe.retrain.augment.crop is None,
+        "retrain.mine={retrain.mine} places crops on rare classes, and there is no crop",
+        "set retrain.augment.crop=[H,W] smaller than the images, or retrain.mine=0",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.classmix and recipe.retrain.source == "none",
+        "retrain.classmix pastes classes of the source, and retrain.source is none",
+        "set retrain.source=source, or retrain.classmix=false",
+    ),
+    Requirement(
+        ("retrain",),
+        _starts_from_nothing,
+        "prototypes and retrain.online.scores=initial are of the model that retraining starts from, and with "
+        "retrain.init=weights it starts from none",
+        "set retrain.init=warmup",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.regulariser == "lrent" and recipe.retrain.init == "weights",
+        "regulariser lrent softens the labels with the model that retraining starts from, and with "
+        "retrain.init=weights it starts from none",
+        "set retrain.init=warmup, or retrain.regulariser=mrkld",
+    ),
+    Requirement(
+        ("retrain",),
+        _changes_labels_of_lrent,
+        "regulariser lrent makes labels and a loss of its own, from the stored labels",
+        "set retrain.regulariser=mrkld; or retrain.online=null, retrain.classmix=false, retrain.loss=cross-entropy",
+    ),
+)
+READERS = (
+    Reader(
+        ("retrain.effective_weight",),
+        lambda recipe: recipe.retrain.regulariser != "none",
+        "there is no regulariser",
+        "set retrain.regulariser=mrkld, or mrent, lrent",
+    ),
+    Reader(
+        ("retrain.temperature", "retrain.prototype_momentum"),
+        lambda recipe: recipe.retrain.moves_prototypes,
+        "no prototypes move",
+        "set retrain.consistency, or retrain.online.rectify=true",
+    ),
+    Reader(("retrain.mine_below",), lambda recipe: recipe.retrain.mine > 0, "nothing is mined", "set retrain.mine=0.8"),
+    Reader(
+        tuple(f"retrain.{name}" for name in ("source_fraction", "source_fraction_step", "source_fraction_max")),
+        lambda recipe: recipe.retrain.source != "none",
+        "it trains without the source",
+        "set retrain.source=source",
+    ),
+    Reader(
+        tuple(f"retrain.{name}" for name in ("lr_per_round", "source_fraction_step", "source_fraction_max")),
+        lambda recipe: recipe.rounds > 1,
+        "there is one round",
+        "set rounds=2, or more",
+    ),
+)

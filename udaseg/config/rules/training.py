@@ -1,0 +1,79 @@
+"""Rules that hold for every training: pretrain, warmup, retrain and distill."""
+
+from collections.abc import Callable
+
+from udaseg.config.recipe import Recipe
+from udaseg.config.rules.table import Condition, Reader, Requirement
+from udaseg.config.training import Training
+
+TRAININGS = ("pretrain", "warmup", "retrain", "distill")
+
+
+def training_of(recipe: Recipe, stage: str) -> Training:
+    """Return the section of a training stage.
+
+    A recipe whose warm-up section has been replaced by that of `pretrain` has no other for that stage.
+    """
+    return getattr(recipe, stage) or recipe.warmup
+
+
+def holds_of(stage: str, check: Callable[[Recipe, Training], bool]) -> Condition:
+    """Return a condition on a recipe from a check of the recipe and of the section of a training stage."""
+    return lambda recipe: check(recipe, training_of(recipe, stage))
+
+
+def _has_frozen_statistics(recipe: Recipe, settings: Training) -> bool:
+    return settings.domain_specific_bn and (getattr(settings, "bn", None) or recipe.model.bn) == "frozen"
+
+
+def _mixes_sizes(recipe: Recipe, settings: Training) -> bool:
+    augment = settings.augment
+    return settings.batch > 1 and augment.crop is None and augment.scale != (1.0, 1.0)
+
+
+def _requirements(stage: str) -> tuple[Requirement, ...]:
+    return (
+        Requirement(
+            (stage,),
+            holds_of(stage, _has_frozen_statistics),
+            f"{stage}.adabn={{{stage}.adabn}} normalises each domain by itself in training, and bn=frozen keeps the "
+            "statistics of the model",
+            f"set {stage}.adabn=after, or model.bn=train",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _mixes_sizes),
+            f"{stage}.augment.scale gives images of several sizes, and a batch needs one size",
+            f"set {stage}.augment.crop=[H,W], or {stage}.augment.scale=[1,1]",
+        ),
+    )
+
+
+def _needs_one_size(stage: str) -> Requirement:
+    def is_broken(recipe: Recipe) -> bool:
+        settings = getattr(recipe, stage)
+        sizes = recipe.source.size, recipe.target.size
+        return settings.source != "none" and settings.augment.crop is None and None not in sizes and len({*sizes}) > 1
+
+    return Requirement(
+        (stage,),
+        is_broken,
+        f"a batch of {stage} holds images of both domains, which need one size; source.size is {{source.size}}, "
+        "target.size is {target.size}",
+        f"set source.size and target.size to the same [H,W], or {stage}.augment.crop=[H,W]",
+    )
+
+
+REQUIREMENTS = (
+    *(requirement for stage in TRAININGS for requirement in _requirements(stage)),
+    *map(_needs_one_size, ("retrain", "distill")),
+)
+READERS = tuple(
+    Reader(
+        (f"{stage}.momentum",),
+        holds_of(stage, lambda recipe, settings: settings.optimizer == "sgd"),
+        "adamw has no momentum",
+        f"set {stage}.optimizer=sgd",
+    )
+    for stage in TRAININGS
+)

@@ -1,0 +1,120 @@
+"""Rules of the warm-up and of the phase before it: style, adversary, depth and density."""
+
+from collections.abc import Callable
+
+from udaseg.config.recipe import Recipe
+from udaseg.config.rules.table import Reader, Requirement
+from udaseg.config.rules.training import holds_of
+from udaseg.config.training import Training
+
+PHASES = ("pretrain", "warmup")
+FINE = "fine-grained"
+
+
+def _style_once(stage: str) -> Requirement:
+    return Requirement(
+        (stage,),
+        holds_of(stage, lambda recipe, settings: settings.fda is not None and settings.source == "stylize"),
+        f"{stage}.fda gives every drawn source image a style, and {stage}.source=stylize has given it one already",
+        f"set {stage}.source=source, or {stage}.fda=null",
+    )
+
+
+def _density_needs(stage: str, setting: str, act: str, changes: Callable[[Recipe, Training], bool]) -> Requirement:
+    """The density head learns where in the source's images a class lies: batches must not move it."""
+    return Requirement(
+        (stage,),
+        holds_of(stage, lambda recipe, settings: "density" in recipe.model.heads and changes(recipe, settings)),
+        f"the density head learns where in the whole image the classes of the source lie, and the images are {act}",
+        f"set {setting}, or model.heads=[depth]",
+    )
+
+
+def _whole_images(stage: str) -> tuple[Requirement, ...]:
+    augment = f"{stage}.augment"
+    return (
+        _density_needs(stage, f"{augment}.crop=null", "cut", lambda _, training: training.augment.crop is not None),
+        _density_needs(
+            stage, f"{augment}.scale=[1,1]", "scaled", lambda _, training: training.augment.scale != (1.0, 1.0)
+        ),
+        _density_needs(stage, f"{augment}.flip=0", "mirrored", lambda _, training: training.augment.flip > 0.0),
+        _density_needs(stage, "source.pad=false", "padded", lambda recipe, _: recipe.source.pad),
+    )
+
+
+def _lacks_inner_classifier(recipe: Recipe) -> bool:
+    aligns_inner_level = recipe.adversary.auxiliary is not None and recipe.adversary.align not in ("none", FINE)
+    return aligns_inner_level and recipe.model.name != "bisenet" and recipe.model.auxiliary is None
+
+
+REQUIREMENTS = (
+    Requirement(
+        ("warmup",),
+        lambda recipe: "pretrain" in recipe.chain and recipe.pretrain is None,
+        "the chain has the stage pretrain, and the recipe {name} has no pretrain section",
+        "add a section pretrain, or take pretrain out of the chain",
+    ),
+    *map(_style_once, PHASES),
+    *(requirement for stage in PHASES for requirement in _whole_images(stage)),
+    Requirement(
+        ("warmup",),
+        lambda recipe: recipe.adversary.align == "fused" and not recipe.model.heads,
+        "the fused adversary looks at entropy times estimated density or depth, and no head estimates any",
+        "set model.heads=[depth,density], or adversary.align=entropy",
+    ),
+    Requirement(
+        ("warmup",),
+        lambda recipe: (
+            recipe.adversary.align == FINE
+            and (recipe.adversary.loss, recipe.adversary.discriminator) != ("vanilla", "full")
+        ),
+        "the fine-grained adversary has a discriminator and a loss of its own, not {adversary.discriminator} and "
+        "{adversary.loss}",
+        "leave out adversary.discriminator and adversary.loss, or set adversary.align to output or entropy",
+    ),
+    Requirement(
+        ("warmup",),
+        lambda recipe: recipe.adversary.align == FINE and recipe.adversary.auxiliary is not None,
+        "the fine-grained adversary looks at the last features, and adversary.auxiliary aligns an inner level",
+        "set adversary.auxiliary=null, or adversary.align to output or entropy",
+    ),
+    Requirement(
+        ("warmup",),
+        _lacks_inner_classifier,
+        "adversary.auxiliary aligns an inner level of the network, and the network has no classifier there",
+        "set model.auxiliary=0.1 to add one, or adversary.auxiliary=null",
+    ),
+)
+READERS = (
+    Reader(
+        ("stylize",),
+        lambda recipe: recipe.warmup.fda is None or recipe.warmup.source == "stylize" or "stylize" in recipe.chain,
+        "warmup.fda gives every drawn image a new style, in a square window",
+        "set warmup.fda to the beta, or warmup.fda=null warmup.source=stylize",
+        commands=("stylize", "retrain", "distill"),
+    ),
+    Reader(
+        tuple(f"adversary.{name}" for name in ("loss", "discriminator", "weight", "auxiliary", "lr", "betas")),
+        lambda recipe: recipe.adversary.align != "none",
+        "there is no adversary",
+        "set adversary.align=output, or entropy, fine-grained, fused",
+    ),
+    Reader(
+        ("depth.regression", "depth.mask_invalid"),
+        lambda recipe: "depth" in recipe.model.heads,
+        "the network estimates no depth",
+        "set model.heads=[depth,density], or [depth]",
+    ),
+    Reader(
+        ("depth.balance", "depth.target_balance"),
+        lambda recipe: "density" in recipe.model.heads,
+        "the network estimates no density",
+        "set model.heads=[depth,density]",
+    ),
+    Reader(
+        ("model.aspp",),
+        lambda recipe: recipe.model.name == "deeplab",
+        "only deeplab has an ASPP",
+        "set model.name=deeplab",
+    ),
+)
