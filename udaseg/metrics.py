@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from udaseg.errors import UdasegError
-from udaseg.labels import IGNORE
+from udaseg.labels import IGNORE, count_ids
 
 # The classes that SYNTHIA shares with Cityscapes; mIoU* is over those without the three that it draws too rarely.
 SYNTHIA16 = (
@@ -29,54 +29,35 @@ _EVERY_BYTE = np.uint64(0x0101010101010101)
 
 
 @njit(cache=True, nogil=True)
-def _pairs(truth_words, prediction_words, truth, prediction, counts):
-    """Count the pairs of bytes, eight at a time: an image is mostly long runs of one pair."""
-    t, p, run = truth[0], prediction[0], 0
+def _count_pairs(truth_words, prediction_words, truth, prediction, counts):
+    """Add 1 to counts[truth, prediction] for every pixel; the words are the same bytes, eight at a time.
+
+    Images are mostly long runs of one pair, and eight equal pixels are counted at once. One by one they take twice as
+    long.
+    """
     for i in range(truth_words.size):
+        t, p = truth[8 * i], prediction[8 * i]
         if truth_words[i] == np.uint64(t) * _EVERY_BYTE and prediction_words[i] == np.uint64(p) * _EVERY_BYTE:
-            run += 8
-            continue
-        for x in range(8 * i, 8 * i + 8):
-            if truth[x] != t or prediction[x] != p:
-                counts[t, p] += run
-                t, p, run = truth[x], prediction[x], 0
-            run += 1
-    counts[t, p] += run
+            counts[t, p] += 8
+        else:
+            for x in range(8 * i, 8 * i + 8):
+                counts[truth[x], prediction[x]] += 1
     for x in range(8 * truth_words.size, truth.size):
         counts[truth[x], prediction[x]] += 1
 
 
-@njit(cache=True, nogil=True)
-def _bytes(words, label, counts):
-    """Count the bytes, as `_pairs` does the pairs."""
-    last, run = label[0], 0
-    every = np.uint64(last) * _EVERY_BYTE
-    for i in range(words.size):
-        if words[i] == every:
-            run += 8
-            continue
-        counts[last] += run
-        for x in range(8 * i, 8 * i + 8):
-            counts[label[x]] += 1
-        last, run = label[8 * i + 7], 0
-        every = np.uint64(last) * _EVERY_BYTE
-    counts[last] += run
-    for x in range(8 * words.size, label.size):
-        counts[label[x]] += 1
-
-
-def pairs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def count_pairs(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Count the pixels of every pair of ids of two label maps, uint8 of one shape: int64 [256, 256].
 
     Raises UdasegError where their shapes differ.
     """
-    if one.shape != other.shape:
-        raise UdasegError(f"one label map is {list(one.shape)} and the other {list(other.shape)}, expected one shape")
+    if truth.shape != prediction.shape:
+        shapes = f"{list(truth.shape)} and the other {list(prediction.shape)}"
+        raise UdasegError(f"one label map is {shapes}, expected one shape")
     counts = np.zeros((256, 256), np.int64)
-    one, other = np.ascontiguousarray(one).reshape(-1), np.ascontiguousarray(other).reshape(-1)
-    whole = one.size // 8 * 8
-    if one.size:
-        _pairs(one[:whole].view(np.uint64), other[:whole].view(np.uint64), one, other, counts)
+    truth, prediction = np.ascontiguousarray(truth).reshape(-1), np.ascontiguousarray(prediction).reshape(-1)
+    whole = truth.size // 8 * 8
+    _count_pairs(truth[:whole].view(np.uint64), prediction[:whole].view(np.uint64), truth, prediction, counts)
     return counts
 
 
@@ -86,12 +67,12 @@ def _names(ids, limit):
 
 
 def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int, out: np.ndarray | None = None) -> np.ndarray:
-    """Count the pixels of every pair of true and predicted class, int64 [C, C], a row for each true class.
+    """Return the confusion matrix of one image, int64 [C, C]: pixels by true class (rows) and predicted class.
 
     truth and prediction are uint8 of one shape; pixels with truth 255 are skipped. With `out` the counts are added to
-    it, so that the matrix of a data set is the sum over its images. Raises UdasegError where the shapes differ,
-    where the truth holds another id, and where a pixel with truth has no predicted class, 255 included: a network
-    decides everywhere, and leaving out what it got wrong is no evaluation.
+    it: the matrix of a data set is the sum over its images. Raises UdasegError where the shapes differ, where the
+    truth holds another id, and where a pixel with truth has no predicted class, 255 included. A network decides
+    everywhere; an evaluation that leaves pixels out would be too good.
     """
     truth, prediction = np.asarray(truth), np.asarray(prediction)
     if truth.shape != prediction.shape:
@@ -101,7 +82,7 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int, out: np.n
         )
     if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
         raise UdasegError(f"truth is {truth.dtype} and prediction {prediction.dtype}, expected uint8 class ids")
-    counts = pairs(truth, prediction)
+    counts = count_pairs(truth, prediction)
     counts[IGNORE] = 0
     if counts[classes:].any():
         ids = np.flatnonzero(counts.any(1))
@@ -120,12 +101,12 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int, out: np.n
     return out
 
 
-def class_counts(label: np.ndarray, classes: int) -> np.ndarray:
-    """Count the pixels of every class of uint8 ids, int64 [C]; 255 is skipped. Raises UdasegError for any other id."""
-    assert label.dtype == np.uint8
-    counts, label = np.zeros(256, np.int64), np.ascontiguousarray(label).reshape(-1)
-    if label.size:
-        _bytes(label[: label.size // 8 * 8].view(np.uint64), label, counts)
+def count_classes(label: np.ndarray, classes: int) -> np.ndarray:
+    """Count the pixels of every class of a label map, uint8: int64 [C]. 255 is skipped.
+
+    Raises UdasegError for any other id.
+    """
+    counts = count_ids(label)
     wrong = np.flatnonzero(counts[classes:IGNORE]) + classes
     if len(wrong):
         raise UdasegError(

@@ -15,7 +15,7 @@ from udaseg.inference.predictions import Predictions
 from udaseg.io.documents.results import Thresholds
 from udaseg.io.files import write_json
 from udaseg.labels import ClassSpace, flat_palette
-from udaseg.metrics import class_counts
+from udaseg.metrics import count_classes
 from udaseg.parallel import processes
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
 from udaseg.pseudo.label_files import pseudo_label
@@ -100,10 +100,10 @@ class _Labels:
         """Write a label, made when it is needed, and count its classes, int64 [C]."""
         path = self._folder / f"{stem}.png"
         if path.exists():
-            return class_counts(read_train_ids(path, self._space), len(self._space))
+            return count_classes(read_train_ids(path, self._space), len(self._space))
         label_HW = label()
         write_label(path, label_HW, self._palette)
-        return class_counts(label_HW, len(self._space))
+        return count_classes(label_HW, len(self._space))
 
 
 def _pooled(
@@ -125,7 +125,7 @@ def _pooled(
     histogram = ConfidenceHistogram(len(space))
     for label_HW, confidence_HW in with_progress(map_in_order(policy.scored, stems), len(stems), step):
         histogram.add(label_HW, confidence_HW, settings.stride)
-    histogram = histogram.of_all()
+    histogram = histogram.sum_of_all()
     thresholds = policy.thresholds(histogram, p)
     kept = np.zeros(len(space), np.int64)
 

@@ -14,7 +14,7 @@ from udaseg.inference.predictions import Predictions
 from udaseg.io.documents.results import Refinement
 from udaseg.io.files import write_json
 from udaseg.labels import IGNORE, ClassSpace, flat_palette
-from udaseg.metrics import pairs
+from udaseg.metrics import count_pairs
 from udaseg.parallel import processes
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
 from udaseg.pseudo.aggregation import aggregate, size_thresholds
@@ -122,6 +122,6 @@ def _where_labelled(mask_HW: np.ndarray, label_HW: np.ndarray) -> np.ndarray:
 
 def _counts(before_HW: np.ndarray, after_HW: np.ndarray, classes: int) -> np.ndarray:
     """Count the pixels of each class before, after, and, of those before, the ones that are another class after."""
-    counts = pairs(before_HW, after_HW)
+    counts = count_pairs(before_HW, after_HW)
     before, after = counts.sum(1), counts.sum(0)
     return np.stack([before, after, before - counts.diagonal() - counts[:, IGNORE]])[:, :classes]

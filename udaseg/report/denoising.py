@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from udaseg.errors import UdasegError
-from udaseg.labels import IGNORE
+from udaseg.labels import IGNORE, count_ids
 from udaseg.report.panels import LONGEST, evenly, open_label, open_picture, uri
 
 SAMPLED = 100  # images that are counted, at even distances
@@ -82,8 +82,8 @@ def denoising(pseudo: Path | None, refined: Path | None, classes: int, truth: Tr
         for i, label_HW in enumerate(pair):
             if true_HW is not None and label_HW is not None:
                 known_HW = true_HW != IGNORE
-                labels[i] += _per_class(label_HW[known_HW], classes)
-                right[i] += _per_class(label_HW[known_HW & (label_HW == true_HW)], classes)
+                labels[i] += count_ids(label_HW[known_HW])[:classes]
+                right[i] += count_ids(label_HW[known_HW & (label_HW == true_HW)])[:classes]
         if len(pair) == 2 and pair[0] is not None and pair[1] is not None:
             kinds += np.bincount(_kinds(*pair, true_HW).ravel(), minlength=len(KINDS))
     return Denoising(len(sample), len(stems), dict(zip(KINDS, kinds.tolist(), strict=True)), labels, right)
@@ -192,10 +192,6 @@ def _true(truth: Truth | None, stem: str, label_HW: np.ndarray | None) -> np.nda
         return None
     true_HW = truth(stem)
     return true_HW if true_HW is not None and true_HW.shape == label_HW.shape else None
-
-
-def _per_class(values: np.ndarray, classes: int) -> np.ndarray:
-    return np.bincount(values, minlength=256)[:classes]
 
 
 def _changed(pseudo: Path, refined: Path, stem: str) -> float | None:

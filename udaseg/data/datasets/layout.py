@@ -10,7 +10,7 @@ import numpy as np
 
 from udaseg.data.images import read
 from udaseg.errors import UdasegError, join_names
-from udaseg.labels import Coding, find_coding
+from udaseg.labels import Coding, count_ids, find_coding
 
 IMAGES = (".png", ".jpg", ".jpeg")
 
@@ -117,7 +117,7 @@ def sample_ids(files: Mapping[str, Path], coding: str, is_enough: Callable[[set[
     paths = list(files.values())
     ids: set[int] = set()
     for i in np.unique(np.linspace(0, len(paths) - 1, 20).astype(int)) if paths else ():
-        ids |= set(np.flatnonzero(np.bincount(read.read_label_ids(paths[i], coding).ravel())).tolist())
+        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(paths[i], coding))).tolist())
         if is_enough(ids):
             break
     return ids
