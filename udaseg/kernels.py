@@ -57,11 +57,3 @@ def exp2(power):
 def exp(t):
     """Return e^t of a float32, t <= 87, and e^-87 below -87; relative error 2e-7 near 0, 4e-6 far from it."""
     return exp2(max(t, _LOWEST) * LOG2E)
-
-
-@njit(cache=True, nogil=True)
-def aligned(size):
-    """Return float32 [size], not filled, that begins with a line of the cache: no vector then lies across two lines."""
-    room = np.empty(size + 16, np.float32)
-    skipped = -room.ctypes.data // np.int64(4) % 16
-    return room[skipped : skipped + size]

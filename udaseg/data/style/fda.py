@@ -1,13 +1,13 @@
 """Fourier domain adaptation: give a source image the low-frequency amplitudes of a target image.
 
-FDA (Yang and Soatto, CVPR 2020), eq. 3 to 5, with the symmetric window: the coefficients (u, v) with |u| <= b
+Source: FDA (Yang and Soatto, CVPR 2020), eq. 3 to 5, with a symmetric window. The coefficients (u, v) with |u| <= b
 and |v| <= b keep the phase of the source and take the amplitude of the target. Only that window changes, so
 
     output = source + inverse DFT of the change,
 
-and neither direction needs a full FFT. Along the columns the few rows of the DFT that matter are a dense
-product, a quarter of its size after folding the image by the symmetries of cosine and sine (`_fold`); along
-the rows a real FFT of the 2b + 1 rows that are left does the rest.
+and neither direction needs a full FFT. Along the columns of the image the 2b + 1 frequencies are a matrix product.
+Folding the image by the symmetries of cosine and sine (`_fold`) makes it a quarter as large. Along the rows a real FFT
+of the 2b + 1 results does the rest.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,17 @@ from numba import njit
 from scipy import fft
 
 from udaseg.errors import UdasegError
-from udaseg.kernels import aligned
 
-BLOCK = 768  # columns folded at a time: the folded block stays in the cache
+BLOCK = 768  # columns handled at a time: the folded block stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
 class LowBand:
-    """Hold the style of an image: the amplitudes of its low frequencies.
+    """The style of an image: the amplitudes of its low frequencies.
 
-    `amplitude` is float32 [C, 2 bu + 1, bv + 1], of the unnormalised DFT, with rows -bu to bu and columns
-    0 to bv; the columns -bv to -1 are its mirror image, the image being real. `size` is (height, width).
-    Nothing is stored at beta 0, the identity.
+    `amplitude` is float32 [C, 2 bu + 1, bv + 1], of the unnormalised DFT: rows -bu to bu, columns 0 to bv. The columns
+    -bv to -1 mirror them, because the image is real. `size` is (height, width). At beta 0, which changes nothing, the
+    amplitude is empty.
     """
 
     amplitude: np.ndarray
@@ -40,11 +39,11 @@ class LowBand:
 
 
 def half_width(height: int, width: int, beta: float, window: str = "square") -> tuple[int, int]:
-    """Give the half width (bu, bv) of the window over rows and columns of the centred spectrum.
+    """Return the half width (bu, bv) of the window over rows and columns of the centred spectrum.
 
-    "square" is floor(beta * min(height, width)) on both sides, as in the published code; "rect" takes the
-    fraction of each side, as in the paper. Both stay below the Nyquist frequency, at most (side - 1) // 2.
-    Raises UdasegError for a beta outside [0, 1] or an unknown window.
+    The window "square" has floor(beta * min(height, width)) for both, as in the published code; "rect" takes the
+    fraction of each side, as in the paper. Both stay below the Nyquist frequency: at most (side - 1) // 2. Raises
+    UdasegError for a beta outside [0, 1] or an unknown window.
     """
     if not (isfinite(beta) and 0.0 <= beta <= 1.0):
         raise UdasegError(f"beta is {beta}, expected a fraction from 0 to 1", "choose beta from 0.01 to 0.1")
@@ -56,7 +55,7 @@ def half_width(height: int, width: int, beta: float, window: str = "square") -> 
 
 
 def low_band(image_HWC: np.ndarray, beta: float, window: str = "square") -> LowBand:
-    """Take the style of a uint8 image [H, W, C]; FDA, eq. 3. Raises UdasegError as `half_width` does."""
+    """Return the style of a uint8 image [H, W, C] (FDA, eq. 3). Raises UdasegError as `half_width` does."""
     height, width, channels = image_HWC.shape
     bu, bv = half_width(height, width, beta, window)
     if beta == 0:
@@ -65,16 +64,16 @@ def low_band(image_HWC: np.ndarray, beta: float, window: str = "square") -> LowB
 
 
 def transfer(image_HWC: np.ndarray, style: LowBand) -> np.ndarray:
-    """Give a uint8 image [H, W, C] the style of another: float32 [H, W, C] in grey levels, not clipped.
+    """Return a uint8 image [H, W, C] in the style of another: float32 [H, W, C] in grey levels, not clipped.
 
-    FDA, eq. 4. Its mean is the mean of the target; at beta 0 it is the image. A coefficient of the source
-    that is zero counts as having phase 0. Raises UdasegError where image and style differ in size.
+    The mean of the result is the mean of the target; at beta 0 the result is the image. A coefficient of the source
+    that is zero has phase 0. Raises UdasegError where image and style differ in size. Source: FDA, eq. 4.
     """
     return _transfer(image_HWC, style, np.empty(image_HWC.shape, np.float32))
 
 
 def stylize(image_HWC: np.ndarray, style: LowBand) -> np.ndarray:
-    """Give a uint8 image [H, W, C] the style of another, clipped to 0..255 and rounded: uint8 [H, W, C].
+    """Return a uint8 image [H, W, C] in the style of another, clipped to 0..255 and rounded: uint8 [H, W, C].
 
     Raises UdasegError where image and style differ in size.
     """
@@ -98,18 +97,18 @@ def _transfer(image_HWC: np.ndarray, style: LowBand, out_HWC: np.ndarray) -> np.
     amplitude_CUV[zero_CUV] = 1
     change_CUV *= style.amplitude / amplitude_CUV - 1
     change_CUV[zero_CUV] = style.amplitude[zero_CUV]
-    return _add(image_HWC, change_CUV, out_HWC)
+    return _add_change(image_HWC, change_CUV, out_HWC)
 
 
 def _spectrum(image_HWC: np.ndarray, bu: int, bv: int) -> np.ndarray:
-    """Compute the DFT at rows -bu..bu and columns 0..bv: complex64 [C, 2 bu + 1, bv + 1]."""
+    """Return the DFT of a uint8 image at rows -bu..bu and columns 0..bv: complex64 [C, 2 bu + 1, bv + 1]."""
     assert image_HWC.dtype == np.uint8
     height, width, channels = image_HWC.shape
     image = np.ascontiguousarray(image_HWC).reshape(height, -1)
-    # The DFT of an image about its mean loses less to rounding, and that of a flat image is exactly zero.
+    # Without its mean, an image loses less to rounding, and the DFT of a flat image is exactly zero.
     mean = np.rint(image_HWC[::16, ::16].mean(axis=(0, 1))).astype(np.float32)
     groups = _groups(height, bu)
-    folded = _buffer(groups)
+    folded = _zeros(len(groups), groups[0][1].shape[1], BLOCK)
     projected = np.empty((2 * bu + 2, width * channels), np.float32)
     product = _zeros(2 * bu + 2, BLOCK)
     for start in range(0, width * channels, BLOCK):
@@ -130,8 +129,8 @@ def _spectrum(image_HWC: np.ndarray, bu: int, bv: int) -> np.ndarray:
     return spectrum_CUV
 
 
-def _add(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> np.ndarray:
-    """Add the inverse DFT of a change of the low band to the image."""
+def _add_change(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> np.ndarray:
+    """Write the image plus the inverse DFT of a change of its low band to out_HWC; return that."""
     height, width, channels = image_HWC.shape
     bu = change_CUV.shape[1] // 2
     weights = np.zeros((2 * bu + 2, width * channels), np.float32)  # of the cosines 0..bu and the sines 1..bu
@@ -143,50 +142,51 @@ def _add(image_HWC: np.ndarray, change_CUV: np.ndarray, out_HWC: np.ndarray) -> 
 
     image, out = np.ascontiguousarray(image_HWC).reshape(height, -1), out_HWC.reshape(height, -1)
     groups = _groups(height, bu)
-    folded = _buffer(groups)
-    chosen = _zeros(2 * bu + 2, BLOCK)
+    folded = _zeros(len(groups), groups[0][1].shape[1], BLOCK)
+    group_weights = _zeros(2 * bu + 2, BLOCK)
     for start in range(0, width * channels, BLOCK):
         stop = min(start + BLOCK, width * channels)
         for (rows, _, transposed), part in zip(groups, folded, strict=True):
-            chosen[: len(rows), : stop - start] = weights[rows, start:stop]
-            _product(transposed, chosen, stop - start, part)
+            group_weights[: len(rows), : stop - start] = weights[rows, start:stop]
+            _product(transposed, group_weights, stop - start, part)
         _unfold(image[:, start:stop], folded, out[:, start:stop], out.dtype == np.uint8)
     return out_HWC
 
 
 @lru_cache(maxsize=8)
 def _groups(height: int, b: int) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
-    """Split cosines 0..b and sines 1..b over the rows of an image into groups of one symmetry.
+    """Split the cosines 0..b and the sines 1..b over the rows of an image into groups of one symmetry.
 
-    Each group is (indices, basis, transposed): which of the 2b + 1 functions, and their values float32 [functions,
-    rows] and [rows, functions] on the rows that the symmetry leaves. For an even height: even cosines, even sines,
-    odd cosines, odd sines on the first quarter; for an odd one all functions on all rows.
+    A group is (indices, basis, transposed): the indices of its functions, and their values on the rows that are left
+    after folding, float32 [functions, rows] and [rows, functions], padded with zeros to even lengths. An even height
+    has four groups on the first quarter of the rows: even cosines, even sines, odd cosines, odd sines. An odd height
+    has one group, of all functions on all rows.
     """
-    kept = height if height % 2 else height // 4 + 1
-    u, n = np.arange(b + 1), np.arange(kept)
+    rows = height if height % 2 else height // 4 + 1
+    u, n = np.arange(b + 1), np.arange(rows)
     angle = 2 * np.pi / height * (u[:, None] * n % height)
-    basis = np.zeros((2 * b + 2, kept + kept % 2), np.float32)
-    basis[: b + 1, :kept], basis[b + 1 : -1, :kept] = np.cos(angle), np.sin(angle[1:])
+    basis = np.zeros((2 * b + 2, rows + rows % 2), np.float32)
+    basis[: b + 1, :rows], basis[b + 1 : -1, :rows] = np.cos(angle), np.sin(angle[1:])
     split = (np.arange(2 * b + 1),) if height % 2 else (u[0::2], b + u[2::2], u[1::2], b + u[1::2])
-    even = [np.append(indices, [2 * b + 1] * (len(indices) % 2)).astype(int) for indices in split]
-    return tuple((indices, basis[indices], np.ascontiguousarray(basis[indices].T)) for indices in even)
-
-
-def _buffer(groups: tuple) -> np.ndarray:
-    return _zeros(len(groups), groups[0][1].shape[1], BLOCK)
+    padded = [np.append(indices, [2 * b + 1] * (len(indices) % 2)).astype(int) for indices in split]
+    return tuple((indices, basis[indices], np.ascontiguousarray(basis[indices].T)) for indices in padded)
 
 
 def _zeros(*shape: int) -> np.ndarray:
-    values = aligned(prod(shape)).reshape(shape)
-    values[:] = 0
-    return values
+    """Return float32 zeros that begin with a line of the cache.
+
+    NumPy's arrays begin anywhere, so vectors lie across two lines, and the products take up to 1.4 times as long.
+    """
+    values = np.zeros(prod(shape) + 16, np.float32)
+    offset = -values.ctypes.data // 4 % 16
+    return values[offset : offset + prod(shape)].reshape(shape)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _product(left, right, width, out):
-    """Write the first columns of left @ right, whose rows are even in number, to those of out.
+    """Write the first `width` columns of left @ right to out; `left` has an even number of rows.
 
-    Not by BLAS, which would start a thread for each core in every thread of a pool, to wait for each other.
+    BLAS would start a thread for each core in every thread of a pool, and these would wait for each other.
     """
     inner = left.shape[1]
     unrolled = inner // 4 * 4
@@ -211,10 +211,10 @@ def _product(left, right, width, out):
 
 @njit(cache=True, nogil=True)
 def _fold(image, mean, folded):
-    """Sum the rows on which the functions of a group agree but for the sign; subtract the mean.
+    """Subtract the mean; sum the rows on which the functions of a group have the same value but for its sign.
 
-    With h = H / 2, row n stands for n, h - n, h + n and H - n: a cosine is even about 0 and h, a sine odd;
-    shifting by h changes the sign of the odd frequencies alone. Rows 0 and h / 2 are their own partners.
+    With h = H / 2, row n stands for the rows n, h - n, h + n and H - n. A cosine is even about 0 and h, a sine odd;
+    a shift by h changes the sign of the odd frequencies alone. Rows 0 and h / 2 are their own partners.
     """
     height, width = image.shape
     if len(folded) == 1:
@@ -240,7 +240,7 @@ def _fold(image, mean, folded):
 
 @njit(cache=True, nogil=True)
 def _unfold(image, folded, out, clip):
-    """Add to each row the sum of the groups, with the signs of `_fold`; for uint8, clip and round."""
+    """Write each row of the image plus the groups, with the signs of `_fold`, to `out`; `clip` for uint8 rounds too."""
     height, width = image.shape
     if len(folded) == 1:
         for n in range(height):
