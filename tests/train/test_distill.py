@@ -1,4 +1,4 @@
-"""Distillation: what the student is told of the target, and by whom."""
+"""Distillation: the labels that a teacher gives the student, and a whole training."""
 
 import json
 from contextlib import nullcontext
@@ -15,7 +15,8 @@ from udaseg.errors import UdasegError
 from udaseg.labels import class_space
 from udaseg.models import checkpoint
 from udaseg.models.output import Output
-from udaseg.train.distill import batch_teacher, distill
+from udaseg.train.distill import distill, label_by_teacher
+from udaseg.train.ingredients import Networks, batch_teacher
 from udaseg.train.losses import kl_consistency
 from udaseg.train.objectives import DomainOutput
 
@@ -25,7 +26,7 @@ LIGHT = Model(name="bisenet", backbone="resnet18", weights="none", color="bgr-me
 
 
 class LeftIsFirst(nn.Module):
-    """Says the first class of the left half of what it sees and the second of the right, more surely on the left."""
+    """Predicts class 0 for the left half of an image and class 1 for the right half, with less confidence."""
 
     align_corners = False
 
@@ -36,31 +37,33 @@ class LeftIsFirst(nn.Module):
         return Output(logits, x)
 
 
-def guided(**settings):
+def labelled(**settings):
     batch = Batch(target_image=torch.zeros(1, 4, 4, 3, dtype=torch.uint8))
-    return batch_teacher(Distill(**settings), LeftIsFirst(), "rgb", nullcontext, 0)(0, batch)
+    teacher = LeftIsFirst()
+    networks = Networks(teacher, "rgb", nullcontext, teacher=teacher)
+    return batch_teacher([label_by_teacher], Distill(**settings), networks, 0)(0, batch)
 
 
 def test_labels_are_those_of_which_the_teacher_is_sure():
-    batch, _ = guided(flip=False, confidence=0.95)
+    batch, _ = labelled(flip=False, confidence=0.95)
     assert batch["target_label"][0, 0].tolist() == [0, 0, 255, 255]
-    batch, _ = guided(flip=False, confidence=0.0)
+    batch, _ = labelled(flip=False, confidence=0.0)
     assert batch["target_label"][0, 0].tolist() == [0, 0, 1, 1]
 
 
 def test_the_mirror_image_is_turned_back_before_the_mean():
     p = [torch.tensor([4.0, 0.0]).softmax(0), torch.tensor([0.0, 2.0]).softmax(0)]
-    _, asked = guided(flip=True, confidence=0.0, soft_weight=0.5)
+    _, loss_terms = labelled(flip=True, confidence=0.0, soft_weight=0.5)
     student = torch.randn(1, 2, 4, 4)
-    seen = {"target": DomainOutput(Output(student, student), student)}
-    terms = {name: value for ask in asked for name, value in ask(seen).items()}
+    outputs = {"target": DomainOutput(Output(student, student), student)}
+    terms = {name: value for term in loss_terms for name, value in term(outputs).items()}
     mean = ((p[0] + p[1]) / 2).log().view(1, 2, 1, 1).expand(1, 2, 4, 4)
     torch.testing.assert_close(terms["soft"], 0.5 * kl_consistency(student, mean))
 
 
 def test_without_soft_labels_only_the_hard_ones_are_left():
-    _, asked = guided(flip=False, soft_weight=0.0)
-    assert {name for ask in asked for name in ask({})} == {"confident"}
+    _, loss_terms = labelled(flip=False, soft_weight=0.0)
+    assert {name for term in loss_terms for name in term({})} == {"confident"}
 
 
 class StoppedError(Exception):

@@ -15,10 +15,13 @@ from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
 from udaseg.train import losses
+from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
+from udaseg.train.ingredients.consistency import consistency
+from udaseg.train.ingredients.online import CONFIDENT, label_batch
+from udaseg.train.ingredients.teacher import averaged_copy
+from udaseg.train.moving_prototypes import MovingPrototypes
 from udaseg.train.objectives import DomainOutput
-from udaseg.train.prototypes import MovingPrototypes, consistency
 from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
-from udaseg.train.teacher import CONFIDENT, average, batch_teacher, relabelled
 
 from .test_retrain import NETWORK, SPACE, Pictures, initial  # noqa: F401 - a fixture
 
@@ -30,7 +33,7 @@ NAN = float("nan")
 
 def test_the_first_update_copies_and_later_ones_keep_more_and_more():
     student = nn.Sequential(nn.Linear(1, 1, bias=False), BatchNorm(1), nn.Dropout(0.5))
-    teacher = average(student, 0.7)
+    teacher = averaged_copy(student, 0.7)
     assert not teacher.training
     means = []
     for value in (5.0, 1.0, 2.0, 4.0, 8.0):
@@ -64,7 +67,7 @@ LOGITS = P.log().T.view(1, 2, 1, 4)
     ],
 )
 def test_labels_that_are_made_online(settings, label, pixels, share):
-    batch, sure = relabelled(Batch(target_label=STORED), LOGITS, Online(**{"confidence": 0.8, **settings}))
+    batch, sure = label_batch(Batch(target_label=STORED), LOGITS, Online(**{"confidence": 0.8, **settings}))
     assert batch["target_label"].flatten().tolist() == label
     assert sure.item() == share
     if pixels is None:
@@ -75,7 +78,7 @@ def test_labels_that_are_made_online(settings, label, pixels, share):
 
 def test_nothing_is_labelled_outside_of_the_picture():
     valid = torch.tensor([[[True, True, True, False]]])
-    batch, sure = relabelled(Batch(target_valid=valid), LOGITS, Online(confidence=0.8))
+    batch, sure = label_batch(Batch(target_valid=valid), LOGITS, Online(confidence=0.8))
     assert batch["target_label"].flatten().tolist() == [0, 1, 1, 255]
     assert sure.item() == pytest.approx(2 / 3)
 
@@ -135,7 +138,7 @@ def test_consistency_is_the_divergence_where_the_views_show_the_same():
 
 
 class Recorder(nn.Module):
-    """Says of every pixel its red channel as class 0 and remembers what it saw."""
+    """A network whose logits are the first two channels of its input; it remembers its inputs."""
 
     align_corners = False
 
@@ -152,9 +155,9 @@ class Recorder(nn.Module):
 def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_changed():
     student, first = Recorder(), Recorder()
     settings = Retrain(teacher=0.9, online={"scores": "initial"}, classmix=True, strong={"jitter": 0.5}, consistency=1)
-    teacher, moving = average(student, 0.9), MovingPrototypes(torch.eye(2, 3), 0.99)
-    networks = {"teacher": teacher, "initial": first, "prototypes": moving}
-    guided = batch_teacher(settings, student, "rgb", nullcontext, 3, **networks)
+    teacher, moving = averaged_copy(student, 0.9), MovingPrototypes(torch.eye(2, 3), 0.99)
+    networks = Networks(student, "rgb", nullcontext, teacher, first, moving)
+    prepare = batch_teacher(choose_ingredients(settings), settings, networks, 3)
     rng = np.random.default_rng(0)
     batch = Batch(
         {
@@ -164,19 +167,19 @@ def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_chang
         | {"source_label": torch.from_numpy(rng.integers(0, 2, (2, 8, 8), np.uint8))}
     )
     before = {name: tensor.clone() for name, tensor in batch.items()}
-    out, asked = guided(0, batch)
+    out, loss_terms = prepare(0, batch)
     assert all(torch.equal(batch[name], tensor) for name, tensor in before.items())
     weak = normalise(before["target_image"], "rgb")
     assert torch.equal(teacher.module.seen[0], weak)
     assert torch.equal(first.seen[0], weak)
     assert student.seen == []
     assert not torch.equal(out["target_image"], before["target_image"])
-    said = Output(torch.zeros(2, 2, 8, 8), torch.zeros(2, 3, 8, 8))
-    terms = {name: term for ask in asked for name, term in ask({"target": DomainOutput(said, said.logits)}).items()}
-    assert set(terms) == {CONFIDENT, "consistency"}
-    again, _ = batch_teacher(settings, student, "rgb", nullcontext, 3, **networks)(0, batch)
+    output = Output(torch.zeros(2, 2, 8, 8), torch.zeros(2, 3, 8, 8))
+    outputs = {"target": DomainOutput(output, output.logits)}
+    assert {name for term in loss_terms for name in term(outputs)} == {CONFIDENT, "consistency"}
+    again, _ = prepare(0, batch)
     assert torch.equal(again["target_image"], out["target_image"])
-    other, _ = batch_teacher(settings, student, "rgb", nullcontext, 3, **networks)(1, batch)
+    other, _ = prepare(1, batch)
     assert not torch.equal(other["target_image"], out["target_image"])
 
 

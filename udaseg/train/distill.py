@@ -1,23 +1,23 @@
-"""Distillation: a fresh student learns what the finished model says of the target (ProDA, section 3.4)."""
+"""Distillation: a fresh student learns the target from the labels of a finished model (ProDA, section 3.4)."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from udaseg.config import Distill, Model, Online
-from udaseg.data.batches import Batch, Stream, labelled, unlabelled
+from udaseg.data.batches import Stream, labelled, unlabelled
 from udaseg.data.image_sets import View
 from udaseg.models import checkpoint, devices
-from udaseg.models.normalisation import normalise
 from udaseg.train import setup
+from udaseg.train.ingredients import Networks, batch_teacher
+from udaseg.train.ingredients.online import CONFIDENT, label_batch
+from udaseg.train.ingredients.step import Step
+from udaseg.train.ingredients.strong import change_colours
 from udaseg.train.loop import Trainable, fit
 from udaseg.train.losses import kl_consistency, upsampled
-from udaseg.train.mixing import strong_view
-from udaseg.train.objectives import Autocast, BatchTeacher, DomainOutput, LossTerm, self_training
-from udaseg.train.teacher import CONFIDENT, relabelled
+from udaseg.train.objectives import DomainOutput, LossTerm, self_training
 
 
 def distill(
@@ -48,7 +48,8 @@ def distill(
     streams = [Stream("target", unlabelled(target), settings.batch, settings.augment)]
     if source is not None:
         streams.insert(0, Stream("source", labelled(source), settings.batch, settings.augment))
-    labeller = batch_teacher(settings, setup.frozen(teacher_model, device), meta["model"]["color"], autocast, seed)
+    ingredients = [label_by_teacher] if settings.strong is None else [label_by_teacher, change_colours]
+    networks = Networks(student, meta["model"]["color"], autocast, teacher=setup.frozen(teacher_model, device))
     fit(
         {"model": Trainable(student, setup.optimizer(student, settings))},
         self_training(
@@ -56,7 +57,7 @@ def distill(
             network,
             autocast,
             settings.target_weight,
-            guide=labeller,
+            teacher=batch_teacher(ingredients, settings, networks, seed),
             domain_specific_bn=settings.domain_specific_bn,
         ),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
@@ -71,40 +72,29 @@ def distill(
     return setup.TrainingResult(environment, warnings)
 
 
-def batch_teacher(settings: Distill, teacher: nn.Module, color: str, autocast: Autocast, seed: int) -> BatchTeacher:
-    """Label the target by the frozen teacher where it is sure, and ask the student for its probabilities everywhere.
+def label_by_teacher(step: Step) -> None:
+    """Label the target where the teacher is sure, and add the loss on its probabilities at every pixel."""
+    settings, networks, image_NHWC = step.settings, step.networks, step.weak_images
 
-    The teacher sees the target as it comes, the student in a strong view, where the settings have one.
-    """
-    labels = Online(confidence=settings.confidence, unsure="ignore")
+    def probabilities(view_NHWC: Tensor) -> Tensor:
+        logits_NChw = networks.run(networks.teacher, view_NHWC).logits
+        return upsampled(logits_NChw, view_NHWC.shape[1:3], networks.teacher.align_corners).softmax(1)
 
-    def guided(step: int, batch: Batch) -> tuple[Batch, list[LossTerm]]:
-        image_NHWC = batch["target_image"]
-        with torch.no_grad():
-            views = [image_NHWC, image_NHWC.flip(2)] if settings.flip else [image_NHWC]
-            with autocast():
-                said = [teacher(normalise(view_NHWC, color)).logits for view_NHWC in views]
-            full = [upsampled(logits_NChw, image_NHWC.shape[1:3], teacher.align_corners) for logits_NChw in said]
-            mean_NCHW = full[0].softmax(1)
-            if settings.flip:
-                mean_NCHW = (mean_NCHW + full[1].flip(3).softmax(1)) / 2
-            scores_NCHW = mean_NCHW.clamp(min=torch.finfo(mean_NCHW.dtype).tiny).log()
-            batch, share = relabelled(batch, scores_NCHW, labels)
-            if settings.strong is not None:
-                rng = np.random.default_rng((seed, 5, step))
-                batch["target_image"] = strong_view(image_NHWC, settings.strong, rng, batch.get("target_valid"))
-        asked: list[LossTerm] = [lambda seen: {CONFIDENT: share}]
-        if settings.soft_weight > 0:
-            asked.append(_soft(settings.soft_weight, scores_NCHW))
-        return batch, asked
-
-    return guided
+    mean_NCHW = probabilities(image_NHWC)
+    if settings.flip:
+        mean_NCHW = (mean_NCHW + probabilities(image_NHWC.flip(2)).flip(3)) / 2
+    logits_NCHW = mean_NCHW.clamp(min=torch.finfo(mean_NCHW.dtype).tiny).log()
+    step.batch, share = label_batch(step.batch, logits_NCHW, Online(confidence=settings.confidence, unsure="ignore"))
+    step.terms.append(lambda outputs: {CONFIDENT: share})
+    if settings.soft_weight > 0:
+        step.terms.append(soft_labels(settings.soft_weight, logits_NCHW))
 
 
-def _soft(weight: float, scores_NCHW: Tensor) -> LossTerm:
-    """Ask the student for the teacher's probabilities: the divergence KL(teacher || student) of a pixel, in nats."""
+def soft_labels(weight: float, teacher_NCHW: Tensor) -> LossTerm:
+    """Return the divergence KL(teacher || student) of a pixel in nats, from the teacher's logits."""
 
-    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
-        return {"soft": weight * kl_consistency(seen["target"].full, scores_NCHW, seen["target"].valid)}
+    def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
+        target = outputs["target"]
+        return {"soft": weight * kl_consistency(target.full, teacher_NCHW, target.valid)}
 
-    return ask
+    return term

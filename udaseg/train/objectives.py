@@ -1,4 +1,4 @@
-"""What the training stages minimise: functions (step, batch) -> named terms."""
+"""The objectives of the training stages: functions (step, batch) -> named loss terms, whose sum is minimised."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,25 +18,25 @@ from udaseg.train.loop import Objective
 from udaseg.train.losses import at_grid, cross_entropy, robust_entropy, upsampled
 
 Autocast = Callable[[], AbstractContextManager]
-# The logits and labels of the target at full size, its images [N, H, W, 3] and what each of its pixels weighs, where
-# they do not all weigh the same, to named terms.
+# From the target's logits at full size, its labels, its images [N, H, W, 3] and the weights of its pixels, if they
+# differ, to named loss terms.
 TargetTerms = Callable[[Tensor, Tensor, Tensor, Tensor | None], dict[str, Tensor]]
 
 
 class DomainOutput(NamedTuple):
-    """What the network makes of the images of a domain: its output, and its logits at the size of the images."""
+    """The output of the network for the images of one domain, and what the losses compare it to."""
 
     output: Output
-    full: Tensor  # logits [N, C, H, W], float32
-    valid: Tensor | None = None  # bool [N, H, W], false where there is no image; absent where it is everywhere
-    label: Tensor | None = None  # uint8 [N, H, W], of a domain that has labels
-    depth: Tensor | None = None  # inverse depth, float32 [N, H, W], 0 where it is not known; where it was asked for
-    align_corners: bool = True  # how maps at the stride of the network are brought to full size
+    full: Tensor  # the logits at the size of the images, float32 [N, C, H, W]
+    valid: Tensor | None = None  # bool [N, H, W], false outside the images; None where they fill the batch
+    label: Tensor | None = None  # uint8 [N, H, W]; None for a domain without labels
+    depth: Tensor | None = None  # inverse depth, float32 [N, H, W], 0 where unknown; None for batches without depth
+    align_corners: bool = True  # how maps at the stride of the network are upsampled
 
 
-# What is asked of the network on both domains without labels, to named terms.
+# From the output of each domain, by name, to named loss terms.
 LossTerm = Callable[[dict[str, DomainOutput]], dict[str, Tensor]]
-# What a teacher makes of a batch before the student sees it, and what it asks of the student on that batch.
+# From the number of a step and its batch to the batch that the student trains on, and further loss terms.
 BatchTeacher = Callable[[int, Batch], tuple[Batch, list[LossTerm]]]
 
 
@@ -44,36 +44,37 @@ def adaptation(
     model: nn.Module,
     settings: Model,
     autocast: Autocast,
-    asked: Sequence[LossTerm],
+    loss_terms: Sequence[LossTerm],
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
     domain_specific_bn: AdaBN = False,
 ) -> Objective:
-    """Learn the labels of the source, and what is asked of the network on both domains, if anything.
+    """Return the objective of the warm-up: the source's cross-entropy and the given terms on both domains.
 
-    The logits are divided by the temperature for the cross-entropy, which class_weights, float [C], may weigh. With
-    `apart` each domain has batch norm's statistics of its own, and the running ones are the target's: in every layer,
-    or in the `stem`.
+    The cross-entropy divides the logits by the temperature; class_weights, float [C], weigh it. With
+    `domain_specific_bn` batch norm normalises each domain by its own statistics, in every layer or in the stem. The
+    running statistics are then the target's.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        seen = _see(model, settings, autocast, batch, domain_specific_bn)
-        terms = _segmentation(model, settings, seen, batch, temperature=temperature, class_weights=class_weights)
-        for ask in asked:
-            terms |= ask(seen)
+        outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn)
+        terms = _segmentation(model, settings, outputs, batch, temperature=temperature, class_weights=class_weights)
+        for term in loss_terms:
+            terms |= term(outputs)
         return terms
 
     return objective
 
 
 def entropy(weight: float) -> LossTerm:
-    """Ask the network to be certain of the target, pixel by pixel at its stride (FDA, section 3.2)."""
+    """Return FDA's penalty on the target's entropy, pixel by pixel at the stride of the network (section 3.2)."""
 
-    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
-        logits_NChw = seen["target"].output.logits
-        return {"entropy": weight * robust_entropy(logits_NChw, at_grid(seen["target"].valid, logits_NChw.shape[-2:]))}
+    def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
+        target = outputs["target"]
+        logits_NChw = target.output.logits
+        return {"entropy": weight * robust_entropy(logits_NChw, at_grid(target.valid, logits_NChw.shape[-2:]))}
 
-    return ask
+    return term
 
 
 def self_training(
@@ -82,49 +83,48 @@ def self_training(
     autocast: Autocast,
     target_weight: float,
     target_terms: TargetTerms | None = None,
-    guide: BatchTeacher | None = None,
+    teacher: BatchTeacher | None = None,
     domain_specific_bn: AdaBN = False,
 ) -> Objective:
-    """Learn the labels of the source and the pseudo-labels of the target (CBST, eq. 3).
+    """Return the objective of self-training: cross-entropy on the source's labels and on the target's (CBST, eq. 3).
 
-    `target_terms` may put other terms in the place of the target's cross-entropy; those whose names begin with
-    `target` are weighted. A guide may change the target's images and labels, and say with `target_pixels`, float
-    [N, H, W], what each pixel's loss counts. `apart` as in `adaptation`.
+    `target_terms` replaces the target's cross-entropy. Terms whose names begin with `target` are multiplied by
+    `target_weight`. `teacher` may change the target of each batch and add terms. In the batch, `target_pixels`, float
+    [N, H, W], weighs the loss of each pixel. `domain_specific_bn` as in `adaptation`.
     """
-    assert guide is None or processes.count() == 1, "a guide draws its random values for whole batches"
+    assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        batch, asked = (batch, []) if guide is None else guide(step, batch)
-        seen = _see(model, settings, autocast, batch, domain_specific_bn)
-        terms = _segmentation(model, settings, seen, batch, target_terms)
-        for ask in asked:
-            terms |= ask(seen)
+        batch, loss_terms = (batch, []) if teacher is None else teacher(step, batch)
+        outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn)
+        terms = _segmentation(model, settings, outputs, batch, target_terms)
+        for term in loss_terms:
+            terms |= term(outputs)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 
     return objective
 
 
-def _see(
+def _run_domains(
     model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, domain_specific_bn: AdaBN = False
 ) -> dict[str, DomainOutput]:
-    """Run the network on the domains of a batch: together where their images have one size, unless all is `apart`.
+    """Run the network on all domains of a batch.
 
-    Together, because batch norm then sees their mixture in training as in its running statistics. Images of two
-    sizes go through one domain after the other, as in AdaptSegNet.
+    Images of one size go through it together, so that batch norm's statistics are of the mixture in training as in
+    the running ones. Domains of different sizes go through it one after the other, as in AdaptSegNet, and so do all
+    domains where every layer has domain-specific statistics.
     """
     images = {domain: batch[f"{domain}_image"] for domain in DOMAINS if f"{domain}_image" in batch}
-    parted = (
-        (model.stem() if domain_specific_bn == "stem" else model).modules()
-        if domain_specific_bn and len(images) > 1
-        else ()
-    )
-    norms = [module for module in parted if isinstance(module, BatchNorm)]
+    norms: list[BatchNorm] = []
+    if domain_specific_bn and len(images) > 1:
+        part = model.stem() if domain_specific_bn == "stem" else model
+        norms = [module for module in part.modules() if isinstance(module, BatchNorm)]
     with autocast():
         if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and domain_specific_bn is not True:
             counts = [len(image_NHWC) for image_NHWC in images.values()]
             with by_domain(norms, counts):
-                whole = model(_input(torch.cat(list(images.values())), settings))
-            outputs = whole.split(counts)
+                joint = model(_input(torch.cat(list(images.values())), settings))
+            outputs = joint.split(counts)
         else:
             outputs = []
             for domain, image_NHWC in images.items():
@@ -142,27 +142,28 @@ def _see(
 
 
 def _input(image_NHWC: Tensor, settings: Model) -> Tensor:
-    """Normalise images, and lay them out in memory as the maps that are made of them will be."""
+    """Normalise images, in the memory format that suits the device."""
     return normalise(image_NHWC, settings.color).contiguous(memory_format=layout(image_NHWC.device))
 
 
 def _segmentation(
     model: nn.Module,
     settings: Model,
-    seen: dict[str, DomainOutput],
+    outputs: dict[str, DomainOutput],
     batch: Batch,
     target_terms: TargetTerms | None = None,
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Give the cross-entropy of each domain that has labels, that of inner classifiers too."""
+    """Return the cross-entropy of each domain that has labels, at the last and at the inner classifiers."""
 
-    def cooled(logits_NCHW: Tensor) -> Tensor:  # at 1 as they are: a division would copy the largest map there is
+    def cooled(logits_NCHW: Tensor) -> Tensor:  # a division by 1 would copy the largest map there is
         return logits_NCHW if temperature == 1 else logits_NCHW / temperature
 
     terms = {}
     weight = 1.0 if settings.auxiliary is None else settings.auxiliary
-    for domain, (output, full_NCHW, _, label_NHW, *_) in seen.items():
+    for domain, domain_output in outputs.items():
+        full_NCHW, label_NHW = domain_output.full, domain_output.label
         if label_NHW is None:
             continue
         pixels_NHW = batch.get(f"{domain}_pixels")
@@ -170,8 +171,8 @@ def _segmentation(
             terms |= target_terms(full_NCHW, label_NHW, batch["target_image"], pixels_NHW)
         else:
             terms[domain] = cross_entropy(cooled(full_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
-        for depth, aux_NChw in enumerate(output.aux, 1):
+        for level, aux_NChw in enumerate(domain_output.output.aux, 1):
             aux_NCHW = upsampled(aux_NChw, label_NHW.shape[1:], model.align_corners)
             loss = cross_entropy(cooled(aux_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
-            terms[f"{domain}_aux{depth}"] = weight * loss
+            terms[f"{domain}_aux{level}"] = weight * loss
     return terms

@@ -19,10 +19,12 @@ from udaseg.models import checkpoint, devices
 from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
-from udaseg.train import teacher as teachers
+from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
+from udaseg.train.ingredients.online import CONFIDENT
+from udaseg.train.ingredients.teacher import averaged_copy
 from udaseg.train.loop import Trainable, fit
+from udaseg.train.moving_prototypes import MovingPrototypes
 from udaseg.train.objectives import self_training
-from udaseg.train.prototypes import MovingPrototypes
 from udaseg.train.regularisers import target_terms
 
 SEED_STRIDE = 1_000_003  # between the seeds of two rounds: larger than the seeds that people choose
@@ -86,32 +88,29 @@ def retrain(
     autocast, environment = setup.number_format(settings, device)
     streams = _streams(source, target, labels, settings, seed)
     thresholds = None if labels is None else labels.thresholds
-    regularised = target_terms(settings, network, start, thresholds, autocast, device)
     extra_state: dict[str, nn.Module] = {}
     if settings.teacher is not None:
-        extra_state["teacher"] = teachers.average(model, settings.teacher)
+        extra_state["teacher"] = averaged_copy(model, settings.teacher)
     if settings.moves_prototypes:
         centroids_CD = torch.from_numpy(initial.centroids)
         extra_state["prototypes"] = MovingPrototypes(centroids_CD, settings.prototype_momentum).to(device)
+    losses = target_terms(settings, network, start, thresholds, autocast, device)
     if start is not None and settings.online is not None and settings.online.scores == "initial":
         start = setup.frozen(start, device)
-    guide = None
-    if settings.needs_whole_batches:
-        guide = teachers.batch_teacher(
-            settings, model, network.color, autocast, seed_of_round, initial=start, **extra_state
-        )
+    teacher = None
+    if ingredients := choose_ingredients(settings):
+        networks = Networks(model, network.color, autocast, initial=start, **extra_state)
+        teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
     fit(
         {"model": Trainable(model, setup.optimizer(model, settings))},
-        self_training(
-            model, network, autocast, settings.target_weight, regularised, guide, settings.domain_specific_bn
-        ),
+        self_training(model, network, autocast, settings.target_weight, losses, teacher, settings.domain_specific_bn),
         setup.of_one_size([setup.croppable(stream) for stream in streams]),
         settings,
         out,
         seed=seed_of_round,
         device=device,
         extra_state=extra_state,
-        logged_only=(teachers.CONFIDENT,),
+        logged_only=(CONFIDENT,),
         progress=progress,
     )
     if settings.keep == "teacher":

@@ -1,4 +1,4 @@
-"""ClassMix and the strong view: what is pasted, what it counts, and that chance depends on the generator alone."""
+"""ClassMix and the strong view: the pasted pixels, their weights, and that chance depends on the generator alone."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import torch
 
 from udaseg.config import Strong
 from udaseg.data.batches import Batch
-from udaseg.train.mixing import mixed, pasted, strong_view
+from udaseg.train.ingredients.classmix import draw_mask, paste
+from udaseg.train.ingredients.strong import strong_view
 
 
 def rng(seed=0):
@@ -24,7 +25,7 @@ def labels(seed, classes, count=3):
 @pytest.mark.parametrize(("classes", "drawn"), [([4], 1), ([4, 255], 1), ([0, 2, 4, 255], 2), ([0, 1, 2, 3, 255], 2)])
 def test_half_of_the_classes_of_a_picture_are_drawn_rounded_up_and_never_the_unlabelled(classes, drawn):
     label = labels(1, classes)
-    found = [pasted(label, 3, rng(seed)) for seed in range(50)]
+    found = [draw_mask(label, 3, rng(seed)) for seed in range(50)]
     for masks in found:
         for mask, own in zip(masks, label, strict=True):
             taken = own[mask].unique()
@@ -34,8 +35,8 @@ def test_half_of_the_classes_of_a_picture_are_drawn_rounded_up_and_never_the_unl
     assert {int(value) for masks in found for value in label[masks].unique()} == set(classes) - {255}
 
 
-def test_of_a_picture_without_labels_nothing_is_pasted():
-    assert not pasted(labels(1, [255]), 3, rng()).any()
+def test_of_a_picture_without_labels_nothing_is_draw_mask():
+    assert not draw_mask(labels(1, [255]), 3, rng()).any()
 
 
 def test_the_mixed_picture_is_the_source_where_pasted_and_the_target_elsewhere():
@@ -47,9 +48,9 @@ def test_the_mixed_picture_is_the_source_where_pasted_and_the_target_elsewhere()
         target_pixels=torch.full((3, 6, 8), 0.25),
         target_valid=torch.zeros(3, 6, 8, dtype=torch.bool),
     )
-    mask = pasted(batch["source_label"], 3, rng())
+    mask = draw_mask(batch["source_label"], 3, rng())
     assert torch.equal(batch["source_label"][[0, 1, 0]][mask] != 255, torch.ones(int(mask.sum()), dtype=torch.bool))
-    out = mixed(batch, mask)
+    out = paste(batch, mask)
     for part in ("image", "label"):
         source, target = batch[f"source_{part}"][[0, 1, 0]], batch[f"target_{part}"]
         assert torch.equal(out[f"target_{part}"][mask], source[mask])

@@ -1,0 +1,49 @@
+"""ClassMix: pixels of some source classes are pasted on the target images (ClassMix; across domains as in DACS)."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from udaseg.data.batches import Batch
+from udaseg.labels import IGNORE
+from udaseg.train.ingredients.step import Step
+
+
+def paste_classes(step: Step) -> None:
+    """Paste half of the classes of a source image, with their labels, on each target image."""
+    mask_NHW = draw_mask(step.batch["source_label"], len(step.batch["target_image"]), step.rng)
+    step.unchanged = ~mask_NHW if step.unchanged is None else step.unchanged & ~mask_NHW
+    step.batch = paste(step.batch, mask_NHW)
+
+
+def draw_mask(source_labels_NHW: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """Draw the source pixels to paste on `count` target images: bool [count, H, W].
+
+    Half of the classes of a source label are drawn, rounded up, with equal probabilities; unlabelled pixels are no
+    class. Target image i takes from source image i, or, with fewer source images, from i modulo their number.
+    """
+    masks = []
+    for i in range(count):
+        label_HW = source_labels_NHW[i % len(source_labels_NHW)]
+        present = torch.bincount(label_HW.flatten(), minlength=IGNORE + 1)[:IGNORE].cpu().numpy().nonzero()[0]
+        classes = rng.choice(present, math.ceil(len(present) / 2), replace=False)
+        masks.append(torch.isin(label_HW, torch.from_numpy(classes).to(label_HW)))
+    return torch.stack(masks)
+
+
+def paste(batch: Batch, mask_NHW: Tensor) -> Batch:
+    """Return the batch with the source's pixels and labels in the target where the mask is true.
+
+    Pasted pixels are valid and have the weight 1.
+    """
+    source = torch.arange(len(mask_NHW), device=mask_NHW.device) % len(batch["source_label"])
+    image_NHWC = torch.where(mask_NHW[..., None], batch["source_image"][source], batch["target_image"])
+    label_NHW = torch.where(mask_NHW, batch["source_label"][source], batch["target_label"])
+    batch = Batch(batch | {"target_image": image_NHWC, "target_label": label_NHW})
+    if "target_pixels" in batch:
+        batch["target_pixels"] = torch.where(mask_NHW, 1.0, batch["target_pixels"])
+    if "target_valid" in batch:
+        batch["target_valid"] = batch["target_valid"] | mask_NHW
+    return batch
