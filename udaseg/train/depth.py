@@ -1,4 +1,4 @@
-"""What the heads for depth and density learn (depth distribution, section 3)."""
+"""The losses of the heads for depth and density (depth distribution, section 3)."""
 
 from torch import Tensor
 
@@ -9,30 +9,29 @@ from udaseg.train.objectives import DomainOutput, LossTerm
 
 
 def regression(weight: float) -> LossTerm:
-    """Ask the network for the inverse depth of the source, at the size of its images, where it is known."""
+    """Return the loss on the inverse depth of the source, at the size of its images and where it is known."""
 
-    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
-        source = seen["source"]
+    def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
+        source = outputs["source"]
         depth_NHW = upsampled(source.output.depth, source.depth.shape[-2:], source.align_corners)[:, 0]
         return {"depth": weight * berhu(depth_NHW, source.depth, source.depth > 0)}
 
-    return ask
+    return term
 
 
 def balance(settings: Depth, densities: DensityMaps) -> LossTerm:
-    """Ask the network for the density of both domains, at its stride: the branch balance loss.
+    """Return the loss on the density of both domains, at the stride of the network: the branch balance loss.
 
-    That of the source is the mixture's at the true depth, that of the target at the depth the network predicts. No
-    gradient reaches the depth or the classes by way of them.
+    The label of the source is the density of the mixtures at the true depth, that of the target the density at the
+    predicted depth. The labels carry no gradient to the depth or to the classes.
     """
 
-    def ask(seen: dict[str, DomainOutput]) -> dict[str, Tensor]:
-        source, target = seen["source"], seen["target"]
-        map_Nhw, counts_Nhw = densities.source(source.output.logits, source.label, source.depth)
-        terms = {"density": settings.balance * berhu(source.output.density[:, 0], map_Nhw, counts_Nhw)}
-        map_Nhw = densities.target(target.output.logits, target.output.depth[:, 0])
-        counts_Nhw = at_grid(target.valid, map_Nhw.shape[-2:])
-        lost = berhu(target.output.density[:, 0], map_Nhw, counts_Nhw)
-        return terms | {"target_density": settings.target_balance * lost}
+    def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
+        source, target = outputs["source"], outputs["target"]
+        source_Nhw, counts_Nhw = densities.source(source.output.logits, source.label, source.depth)
+        source_loss = berhu(source.output.density[:, 0], source_Nhw, counts_Nhw)
+        target_Nhw = densities.target(target.output.logits, target.output.depth[:, 0])
+        target_loss = berhu(target.output.density[:, 0], target_Nhw, at_grid(target.valid, target_Nhw.shape[-2:]))
+        return {"density": settings.balance * source_loss, "target_density": settings.target_balance * target_loss}
 
-    return ask
+    return term

@@ -26,10 +26,10 @@ def target_terms(
     autocast: Autocast,
     device: torch.device,
 ) -> TargetTerms | None:
-    """Give what the chosen loss and regulariser make of the target's cross-entropy; None where it is left alone.
+    """Return the loss on the target's labels with the regulariser; None for plain cross-entropy.
 
-    labeller is the network that retraining starts from and that made the pseudo-labels, thresholds the content of
-    their thresholds.json; lrent needs both. Raises UdasegError where it lacks the thresholds.
+    The regulariser lrent needs two inputs: `labeller`, the initial model, which made the pseudo-labels, and the content
+    of their thresholds.json. Raises UdasegError where the thresholds are missing or are no probabilities.
     """
     loss = LOSSES[settings.loss]
     if settings.regulariser == "none":
@@ -40,7 +40,7 @@ def target_terms(
         }
     weight = settings.effective_weight or WEIGHTS[settings.regulariser]
     if settings.regulariser == "lrent":
-        return _soft_labels(model, labeller, _lambdas(thresholds), weight, autocast, device)
+        return _soft_label_loss(model, labeller, _require_lambdas(thresholds), weight, autocast, device)
     penalty, name = _PENALTIES[settings.regulariser], settings.regulariser
 
     def terms(
@@ -52,7 +52,7 @@ def target_terms(
     return terms
 
 
-def _lambdas(thresholds: Thresholds | None) -> Sequence[float]:
+def _require_lambdas(thresholds: Thresholds | None) -> Sequence[float]:
     if thresholds is None:
         raise UdasegError(
             "regulariser lrent needs the thresholds of the pseudo-labels, and there are none",
@@ -66,7 +66,7 @@ def _lambdas(thresholds: Thresholds | None) -> Sequence[float]:
     return thresholds.threshold
 
 
-def _soft_labels(
+def _soft_label_loss(
     settings: Model,
     labeller: nn.Module | None,
     lambdas: Sequence[float],
@@ -74,10 +74,10 @@ def _soft_labels(
     autocast: Autocast,
     device: torch.device,
 ) -> TargetTerms:
-    """Soften the labels with the labeller's probabilities on the very crops of the batch (CRST, label entropy).
+    """Return the loss on soft labels, made from the labeller's probabilities on the crops of the batch (CRST).
 
-    The pixels are those of the pseudo-labels. Label entropy would choose those with sum_c (p_c / lambda_c)^(1 / alpha)
-    above 1, which are hardly more, but would also take back what has been refined away.
+    It counts the pixels that have a pseudo-label. CRST counts those where sum_c (p_c / lambda_c)^(1 / alpha) is above
+    1. These are hardly more, but they would include pixels that refinement has removed.
     """
     assert labeller is not None
     labeller = frozen(labeller, device)
@@ -87,10 +87,10 @@ def _soft_labels(
         logits_NCHW: Tensor, labels_NHW: Tensor, image_NHWC: Tensor, pixels_NHW: Tensor | None = None
     ) -> dict[str, Tensor]:
         with torch.no_grad(), autocast():
-            said_NChw = labeller(normalise(image_NHWC, settings.color)).logits
+            labeller_NChw = labeller(normalise(image_NHWC, settings.color)).logits
         with torch.no_grad():
-            said_NCHW = upsampled(said_NChw, tuple(labels_NHW.shape[1:]), labeller.align_corners)
-            soft_NCHW = softened(said_NCHW, lambdas_C, alpha)
+            labeller_NCHW = upsampled(labeller_NChw, tuple(labels_NHW.shape[1:]), labeller.align_corners)
+            soft_NCHW = softened(labeller_NCHW, lambdas_C, alpha)
         return {"target": lrent(logits_NCHW, soft_NCHW, labels_NHW)}
 
     return terms

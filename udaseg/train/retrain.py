@@ -99,6 +99,7 @@ def retrain(
         start = setup.frozen(start, device)
     teacher = None
     if ingredients := choose_ingredients(settings):
+        assert settings.needs_whole_batches, "needs_whole_batches lacks an ingredient"
         networks = Networks(model, network.color, autocast, initial=start, **extra_state)
         teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
     fit(
