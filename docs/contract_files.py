@@ -115,8 +115,8 @@ REFINE = File(
     "What refinement did to the labels.",
     (
         CLASSES,
-        Entry("order", "list of texts", "the steps: prototypes, spatial_prior"),
-        Entry("confidence", "number", "pixels of a lower one lost their label before the spatial prior"),
+        Entry("order", "list of texts", "the steps: prototypes, aggregate"),
+        Entry("confidence", "number", "pixels of a lower one lost their label before aggregation"),
         Entry("minimum", "list of integers or nulls [C]", "the least pixels of a component, in the largest image"),
         Entry("before", PER_CLASS, "pixels in the labels that were read"),
         Entry("after", PER_CLASS, "pixels in those that were written"),

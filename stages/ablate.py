@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from udaseg.config import Recipe
-from udaseg.config.load import change_recipe, lasting_name, load_recipe
+from udaseg.config.load import change_recipe, load_recipe, resolve_recipe_name
 from udaseg.config.rules import require_read
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import read_json, write_json
@@ -83,7 +83,7 @@ def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
     for name, without in recipe.ablation.items():
         if isinstance(without, str):
             other = load_recipe(without, scale=recipe.scale, changes=session.changes)
-            variants[name] = lasting_name(without), other
+            variants[name] = resolve_recipe_name(without), other
         else:
             variants[name] = own, change_recipe(recipe, without, f"{recipe.name}: ablation: {name}")
             if variants[name][1] == recipe:

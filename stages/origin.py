@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from udaseg.config.load import lasting_name, load_recipe
+from udaseg.config.load import load_recipe, resolve_recipe_name
 from udaseg.errors import UdasegError
 from udaseg.io.files import read_json, write_json
 from udaseg.pipeline.artifacts import MANIFEST
@@ -49,7 +49,7 @@ def found(run: Path | None, recipe: str | None, scale: str | None, called: str |
     before: dict[str, Any] = {}
     with suppress(UdasegError):
         before = read(run)
-    return run, (before if before.get("recipe") == lasting_name(name) else {}) | {"recipe": name}
+    return run, (before if before.get("recipe") == resolve_recipe_name(name) else {}) | {"recipe": name}
 
 
 def write(run: Path, origin: dict[str, Any]) -> None:

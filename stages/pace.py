@@ -11,7 +11,7 @@ from udaseg.pipeline.artifacts import Job, read_manifest
 # Settings that change how long a step or an image takes, or how many there are; by the last part of their key.
 TELLING = {
     "align", "average", "backbone", "batch", "components", "crop", "dataset", "discriminator", "flip", "heads", "limit",
-    "list", "name", "pad", "policy", "precision", "prototypes", "scales", "size", "spatial_prior", "split", "val",
+    "aggregate", "list", "name", "pad", "policy", "precision", "prototypes", "scales", "size", "split", "val",
 }  # fmt: skip
 TRAININGS = ("pretrain", "warmup", "retrain", "distill")
 

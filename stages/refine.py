@@ -25,7 +25,7 @@ def job(session: Session) -> Job:
         "labels": session.input(_labels(session)),
         "predictions": session.input(products.predictions_file(session)),
     }
-    if recipe.refine.spatial_prior:
+    if recipe.refine.aggregate:
         given["class counts"] = session.input(products.class_counts_file(session))
     if recipe.refine.prototypes:
         settings["target"] = inputs.seen(recipe.target)
@@ -41,7 +41,7 @@ def _prepare(session: Session) -> None:
     settings = session.recipe.refine
     require_consistent(session.recipe, "refine")
     _labels(session), products.predictions_file(session)
-    if settings.spatial_prior and session.given("class_counts") is None:
+    if settings.aggregate and session.given("class_counts") is None:
         made.stats(session.inside())
     if settings.prototypes:
         made.own_prototypes(session)
@@ -60,7 +60,7 @@ def run(session: Session) -> None:
         from udaseg.pseudo.refine import refine
         from udaseg.statistics.class_counts import read_pixels
 
-        order = " after ".join(reversed(settings.steps)).replace("_", " ")
+        order = " after ".join(reversed(settings.steps))
         labels, pixels, rectify = Path(todo.inputs["labels"].path), None, None
         with Predictions(Path(todo.inputs["predictions"].path)) as predictions:
             space = class_space(predictions.classes)
@@ -110,7 +110,7 @@ def command(
     open_session,
     spatial_prior: Annotated[bool | None, typer.Option(help="Drop components that are too small.")] = None,
     prototypes: Annotated[bool | None, typer.Option(help="Decide anew by the distance to prototypes.")] = None,
-    first: Annotated[str | None, typer.Option(help="Where both are chosen: prototypes, or spatial_prior.")] = None,
+    first: Annotated[str | None, typer.Option(help="Where both are chosen: prototypes, or aggregate.")] = None,
     pixels: Annotated[str | None, typer.Option(help="What prototypes decide on: labelled pixels, or all.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the softmax over the distances.")] = None,
     labels: Annotated[Path | None, typer.Option(help="The folder of pseudo-labels, <stem>.png.")] = None,
@@ -128,7 +128,7 @@ def command(
     Example: udaseg refine --spatial-prior --confidence 0.9
     """
     changes = {
-        "spatial_prior": spatial_prior,
+        "aggregate": spatial_prior,
         "prototypes": prototypes,
         "first": first,
         "pixels": pixels,
@@ -142,8 +142,8 @@ def command(
     paths |= {"prototypes": prototypes_file}
     session = open_session({f"refine.{key}": value for key, value in changes.items()}, paths)
     chosen = session.recipe.refine
-    if not chosen.spatial_prior:
-        refuse_unread({"--class-counts": class_counts}, "the spatial prior is not chosen", "add --spatial-prior")
+    if not chosen.aggregate:
+        refuse_unread({"--class-counts": class_counts}, "aggregation is not chosen", "add --spatial-prior")
     if not chosen.prototypes:
         refuse_unread(
             {"--prototypes-file": prototypes_file, "--model": model}, "prototypes are not chosen", "add --prototypes"

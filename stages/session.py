@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from udaseg.config import Recipe
-from udaseg.config.load import lasting_name, load_recipe, parse_change
+from udaseg.config.load import load_recipe, parse_change, resolve_recipe_name
 from udaseg.config.rules import require_read
 from udaseg.errors import UdasegError
 from udaseg.parallel import processes
@@ -271,7 +271,7 @@ def start(
     given = {key: path for key, path in (paths or {}).items() if path is not None}
     if (round_ or 1) > resolved.rounds:
         raise UdasegError(f"--round {round_}: recipe {name} has {resolved.rounds}", f"add --set rounds={round_}")
-    own = {"recipe": lasting_name(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
+    own = {"recipe": resolve_recipe_name(name), "scale": resolved.scale, "data": resolved.data, "seed": resolved.seed}
     place = {"out": out, "paths": given, "round": round_ or 1, "round_asked": round_ is not None}
     ways = {"force": force, "dry_run": dry_run, "json": as_json, "said": tuple(said)}
     return Session(resolved, folder, own, settings, asked_for, **place, **ways)

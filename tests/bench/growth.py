@@ -77,7 +77,7 @@ def passes(folder: Path, count: int) -> dict[str, Any]:
             pseudolabel(predictions, SPACE, config.Pseudolabel(), folder / "pseudo")
 
     def refined() -> None:
-        settings = config.Refine(spatial_prior=True, scale_with_area=True, confidence=0.0)
+        settings = config.Refine(aggregate=True, scale_with_area=True, confidence=0.0)
         with Predictions(folder / "predictions.h5") as predictions:
             refine(folder / "pseudo" / "labels", predictions, SPACE, settings, folder / "refined", source_pixels=pixels)
 

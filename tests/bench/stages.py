@@ -146,9 +146,9 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
         {},
     )
     for confidence, what in ((0.9, "confident"), (0.0, "cbst")):  # the latter needs no scores
-        settings = config.Refine(spatial_prior=True, confidence=confidence)
+        settings = config.Refine(aggregate=True, confidence=confidence)
         yield Job(
-            f"refine, spatial prior, {what}",
+            f"refine, aggregation, {what}",
             lambda out, settings=settings: refine(
                 root / "label", predictions, SPACE, settings, out,
                 source_pixels=np.linspace(1, 100, len(SPACE)).astype(int).tolist(),

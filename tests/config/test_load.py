@@ -70,6 +70,13 @@ def test_unknown_setting_lists_the_known_ones():
     assert "steps" in caught.value.hint
 
 
+@pytest.mark.parametrize("scale", ["full", "toy"])
+def test_a_renamed_setting_names_its_new_name(tmp_path, scale):
+    with pytest.raises(UdasegError, match=r"unknown setting 'refine\.spatial_prior'") as caught:
+        load_recipe(write(tmp_path, {"base": "demo", "refine": {"spatial_prior": True}}), scale=scale)
+    assert caught.value.hint.startswith("did you mean refine.aggregate? known here: aggregate, prototypes")
+
+
 def test_unknown_recipe_lists_the_shipped_ones():
     with pytest.raises(UdasegError) as caught:
         load_recipe("gta2nowhere")

@@ -155,8 +155,8 @@ def test_a_chain_with_pretrain_needs_its_section():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"spatial_prior": False}, "nothing to do"),
-        ({"prototypes": True, "first": "spatial_prior", "pixels": "all"}, "would label again"),
+        ({"aggregate": False}, "nothing to do"),
+        ({"prototypes": True, "first": "aggregate", "pixels": "all"}, "would label again"),
     ],
 )
 def test_refinements_that_do_nothing_or_undo_each_other(settings, message):

@@ -13,7 +13,7 @@ from udaseg.labels import class_space, flat_palette
 from udaseg.pseudo.refine import refine
 
 SPACE = class_space(["road", "car", "sky"])
-BOTH = {"spatial_prior": True, "prototypes": True, "confidence": 0.0, "base0": 3, "base1": 0}
+BOTH = {"aggregate": True, "prototypes": True, "confidence": 0.0, "base0": 3, "base1": 0}
 
 # A pixel a letter: r road, c car, s sky, . no label.
 BEFORE = "rrrr.", "rccr.", "rrrr.", ".....", "sssss"
@@ -70,15 +70,15 @@ def test_or_on_all_pixels(run):
 
 def test_the_order_of_the_steps_matters_and_is_named(run):
     document, label = run(**BOTH)
-    assert document.order == ["prototypes", "spatial_prior"]
+    assert document.order == ["prototypes", "aggregate"]
     assert label == ("rrrr.", "rccc.", "rrrr.", ".....", "sssss")
-    document, label = run(**BOTH, first="spatial_prior", out="other")
-    assert document.order == ["spatial_prior", "prototypes"]
+    document, label = run(**BOTH, first="aggregate", out="other")
+    assert document.order == ["aggregate", "prototypes"]
     assert label == ("rrrr.", "r..c.", "rrrr.", ".....", "sssss")
     assert document.minimum == [3, 3, 3]
 
 
-def test_the_spatial_prior_alone_knows_no_prototypes(run):
+def test_aggregation_alone_knows_no_prototypes(run):
     document, label = run(**BOTH | {"prototypes": False})
     assert label == ("rrrr.", "r..r.", "rrrr.", ".....", "sssss")
     assert document.flipped == [0, 0, 0]
@@ -91,7 +91,7 @@ def test_least_sizes_are_noted_for_the_largest_picture(tmp_path):
     with PredictionsWriter(tmp_path, SPACE.classes, align_corners=False) as writer:
         writer.put("wide", np.zeros((3, 4, 6), np.float16), 40, 60)
         writer.put("tall", np.zeros((3, 8, 2), np.float16), 80, 4)
-    settings = Refine(spatial_prior=True, confidence=0.0, base0=1280 * 76, base1=0, scale_with_area=True)
+    settings = Refine(aggregate=True, confidence=0.0, base0=1280 * 76, base1=0, scale_with_area=True)
     with Predictions(tmp_path / "predictions.h5") as predictions:
         document = refine(tmp_path, predictions, SPACE, settings, tmp_path / "out", source_pixels=[1, 1, 1])
     assert document.minimum == [240, 240, 240]
@@ -105,7 +105,7 @@ def test_confidence_is_that_of_the_rectified_scores(run):
 
 
 def test_without_prototypes_it_is_that_of_the_prediction(run):
-    settings = {"spatial_prior": True, "base0": 0, "base1": 0}
+    settings = {"aggregate": True, "base0": 0, "base1": 0}
     share = float(np.exp(5) / (np.exp(5) + 2))  # of the class that stands out by 5
     assert run(**settings, confidence=share - 1e-4)[1] == BEFORE
     assert run(**settings, confidence=share + 1e-4, out="unsure")[1] == (".....",) * 5
@@ -118,7 +118,7 @@ def test_pictures_that_are_done_are_counted_and_not_rectified_again(run):
 
 
 def test_a_label_of_another_size_in_the_place_of_one_that_is_done_is_named(run, tmp_path):
-    run(spatial_prior=True)
+    run(aggregate=True)
     write_label(tmp_path / "out/labels/a.png", label_of(BEFORE[:3]), flat_palette(SPACE))
     with pytest.raises(UdasegError, match=r"out/labels/a\.png has the size \(3, 5\)"):
-        run(spatial_prior=True)
+        run(aggregate=True)

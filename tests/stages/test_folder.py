@@ -18,7 +18,7 @@ target: {{dataset: folder, root: real, size: [32, 48]}}
 model: {{name: fpn, backbone: resnet18, weights: none, bn: train}}
 warmup: {{steps: 2, batch: 2, optimizer: adamw, lr: 0.001}}
 predict: {{batch: 2}}
-refine: {{spatial_prior: true, confidence: 0.0, base0: 0, base1: 0}}
+refine: {{aggregate: true, confidence: 0.0, base0: 0, base1: 0}}
 retrain: {{steps: 2, batch: 2, optimizer: adamw, lr: 0.001}}
 """
 

@@ -22,7 +22,7 @@ def test_prototypes_are_made_from_the_pseudo_labels_when_missing(workspace, udas
     outcome = udaseg("refine --prototypes")
     assert outcome.code == 0, outcome.err
     assert "prototypes: runs in runs/tiny/prototypes" in outcome.err
-    assert "refine: spatial prior after prototypes: " in outcome.err
+    assert "refine: aggregate after prototypes: " in outcome.err
     assert manifest("runs/tiny/prototypes")["inputs"]["labels"]["path"] == "runs/tiny/pseudolabel/labels"
     written = manifest("runs/tiny/refine")
     assert set(written["inputs"]) == {"class counts", "labels", "model", "predictions", "prototypes", "target"}
@@ -36,13 +36,13 @@ def test_prototypes_are_made_from_the_pseudo_labels_when_missing(workspace, udas
 
 def test_the_order_is_a_setting_and_in_the_results(workspace, udaseg):
     assert udaseg("refine --prototypes --out a").code == 0
-    assert udaseg("refine --prototypes --first spatial_prior --out b").code == 0
-    assert refine_json("a")["order"] == ["prototypes", "spatial_prior"]
-    assert refine_json("b")["order"] == ["spatial_prior", "prototypes"]
+    assert udaseg("refine --prototypes --first aggregate --out b").code == 0
+    assert refine_json("a")["order"] == ["prototypes", "aggregate"]
+    assert refine_json("b")["order"] == ["aggregate", "prototypes"]
     outcome = udaseg("refine --prototypes --no-spatial-prior --pixels all --out c")
     assert outcome.code == 0, outcome.err
     assert sum(refine_json("c")["after"]) == 5 * 64 * 128
-    outcome = udaseg("refine --prototypes --first spatial_prior --pixels all --out d")
+    outcome = udaseg("refine --prototypes --first aggregate --pixels all --out d")
     assert outcome.code == 1
     assert "hint: set refine.first=prototypes" in outcome.err
     assert not Path("d").exists()

@@ -120,7 +120,7 @@ def test_a_recipe_that_can_be_run_is_summed_up(tmp_path, monkeypatch, udaseg):
         ({"chain": ["warmpu"]}, ["there is no stage warmpu", "did you mean 'warmup'?"]),
         ({"space": "cs20"}, ["there is no class space 'cs20'"]),
         (
-            {"retrain": {"keep": "teacher"}, "refine": {"spatial_prior": False}},
+            {"retrain": {"keep": "teacher"}, "refine": {"aggregate": False}},
             ["retrain.keep=teacher needs a teacher", "refine has nothing to do", "hint: add --spatial-prior"],
         ),
         (

@@ -100,10 +100,10 @@ class Pseudolabel(Section):
 class Refine(Section):
     """What is taken out of the pseudo-labels because it is likely wrong."""
 
-    spatial_prior: bool = Field(False, description="Remove labels of unsure pixels and of small components.")
+    aggregate: bool = Field(False, description="Remove the labels of unsure pixels and of small components.")
     prototypes: bool = Field(False, description="Choose the class of pixels again by the distance to prototypes.")
-    first: Literal["prototypes", "spatial_prior"] = Field(
-        "prototypes", description="Which of the two refinements comes first: prototypes or spatial_prior."
+    first: Literal["prototypes", "aggregate"] = Field(
+        "prototypes", description="Which of the two refinements comes first: prototypes or aggregate."
     )
     # ProDA decides on all pixels.
     pixels: Literal["labelled", "all"] = Field(
@@ -122,7 +122,7 @@ class Refine(Section):
     @property
     def steps(self) -> tuple[str, ...]:
         """The chosen refinements, in their order."""
-        order = ("prototypes", "spatial_prior") if self.first == "prototypes" else ("spatial_prior", "prototypes")
+        order = ("prototypes", "aggregate") if self.first == "prototypes" else ("aggregate", "prototypes")
         return tuple(name for name in order if getattr(self, name))
 
 

@@ -37,14 +37,14 @@ def refine(
 ) -> Refinement:
     """Write `labels/<stem>.png`, refined step by step, and `refine.json`; return the latter's content.
 
-    The spatial prior needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
+    Aggregation needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
     depth-distribution paper: a class that is common there needs large components). It drops a label where the
     confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
     they decide anew on the labelled pixels, or on all (ProDA), and the confidence is then that of their decision;
     `batch` is how many images they look at together.
     """
     chosen, palette, classes = settings.steps, flat_palette(space), len(space)
-    assert source_pixels is not None or "spatial_prior" not in chosen
+    assert source_pixels is not None or "aggregate" not in chosen
     assert rectify is not None or "prototypes" not in chosen
     (out / "labels").mkdir(parents=True, exist_ok=True)
     stems = processes.shard(predictions.stems, batch)
@@ -104,7 +104,7 @@ def refine(
         classes=list(space.classes),
         order=list(chosen),
         confidence=settings.confidence,
-        minimum=minimum_of(largest).tolist() if "spatial_prior" in chosen else [None] * classes,
+        minimum=minimum_of(largest).tolist() if "aggregate" in chosen else [None] * classes,
         **{name: counts.tolist() for name, counts in zip(("before", "after", "flipped"), total, strict=True)},
     )
     if processes.is_first():

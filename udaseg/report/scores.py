@@ -97,7 +97,7 @@ class LabelRow:
     threshold: float | None
     predicted: int | None
     kept: int | None
-    minimum: int | None  # pixels a component needs to pass the spatial prior
+    minimum: int | None  # pixels a component needs to pass aggregation
     refined: int | None
     shares: tuple[float | None, float | None, float | None]  # of predictions, of pseudo-labels, after refinement
 

@@ -1,4 +1,4 @@
-"""Count classes over a labelled set, for stats.json: what spatial priors and class weights are made from."""
+"""Count classes over a labelled set, for stats.json: what aggregation and class weights are made from."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -7,13 +7,13 @@ REQUIREMENTS = (
         ("refine",),
         lambda recipe: not recipe.refine.steps,
         "refine has nothing to do: no refinement is chosen",
-        "add --spatial-prior or --prototypes, or set refine.spatial_prior=true or refine.prototypes=true",
+        "add --spatial-prior or --prototypes, or set refine.aggregate=true or refine.prototypes=true",
     ),
     Requirement(
         ("refine",),
-        lambda recipe: recipe.refine.steps == ("spatial_prior", "prototypes") and recipe.refine.pixels == "all",
-        "the prototypes would label again what the spatial prior has removed: refine.pixels is all, and refine.first "
-        "is spatial_prior",
+        lambda recipe: recipe.refine.steps == ("aggregate", "prototypes") and recipe.refine.pixels == "all",
+        "the prototypes would label again what aggregation has removed: refine.pixels is all, and refine.first is "
+        "aggregate",
         "set refine.first=prototypes, or refine.pixels=labelled",
     ),
 )
@@ -57,14 +57,14 @@ READERS = (
     ),
     Reader(
         tuple(f"refine.{name}" for name in ("confidence", "base0", "base1", "scale_with_area")),
-        lambda recipe: recipe.refine.spatial_prior,
-        "the spatial prior is not chosen",
-        "add --spatial-prior, or set refine.spatial_prior=true",
+        lambda recipe: recipe.refine.aggregate,
+        "aggregation is not chosen",
+        "add --spatial-prior, or set refine.aggregate=true",
     ),
     Reader(
         ("refine.first",),
         lambda recipe: len(recipe.refine.steps) == 2,
-        "of prototypes and the spatial prior not both are chosen",
+        "prototypes and aggregation are not both chosen",
         "add --prototypes --spatial-prior",
     ),
 )

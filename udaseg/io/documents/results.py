@@ -52,7 +52,7 @@ class Refinement(Document):
     where = "`refine`"
 
     classes: ClassNames = Field(description=ORDER)
-    order: list[str] = Field(description="the steps that were taken")
+    order: list[str] = Field(description="the steps: prototypes, aggregate")
     confidence: Share = Field(description="pixels with a lower confidence lost their label before aggregation")
     minimum: Annotated[list[Count | None], Shape("C")] = Field(
         description="the least pixels of a component, in the largest image"
