@@ -8,7 +8,8 @@ from typing import NamedTuple
 from udaseg.data.datasets import folder
 from udaseg.metrics import DEPTH_ERRORS
 from udaseg.models.tensorfile import SCHEMA
-from udaseg.pipeline import artifacts
+from udaseg.pipeline.manifest import SCHEMA as MANIFEST_SCHEMA
+from udaseg.pipeline.outputs import MANIFEST as MANIFEST_NAME
 
 
 class Entry(NamedTuple):
@@ -34,19 +35,19 @@ CLASSES = Entry("classes", "list of texts [C]", "the names, in the order of ever
 CLASSES_H5 = Entry("@classes", "texts [C]", "the names, in the order of every other [C]; UTF-8 of fixed length")
 
 MANIFEST = File(
-    artifacts.MANIFEST,
+    MANIFEST_NAME,
     "every stage directory",
     "Written last and in one piece: a directory without it is unfinished, and no stage reads it.",
     (
-        Entry("schema", "integer", f"of the manifest: {artifacts.SCHEMA}"),
+        Entry("schema", "integer", f"of the manifest: {MANIFEST_SCHEMA}"),
         Entry("stage", "text", "its name"),
         Entry("version", "text", "of udaseg"),
         Entry("command", "text", "the command line that did the work"),
         Entry("settings", "object", "what of the recipe the result depends on, by section; another value: run again"),
         Entry("seed", "integer", "of everything random"),
         Entry("inputs.<name>.path", "text", "what was read"),
-        Entry("inputs.<name>.digest", "text", "of its content; of datasets, of names, sizes and times"),
-        Entry("outputs.count", "integer", "files in the directory but manifest, state.pt and names with a leading dot"),
+        Entry("inputs.<name>.digest", "text", "of its files' names and content"),
+        Entry("outputs.count", "integer", "files that the stage wrote, without the records about it and state.pt"),
         Entry("outputs.bytes", "integer", "their size"),
         Entry("outputs.digest", "text", "BLAKE2b of their names and content"),
         Entry("outputs.signature", "text", "of names, sizes, times and inodes: as long as it fits, nothing is read"),

@@ -1,7 +1,10 @@
 """The surroundings that every test runs in."""
 
+import atexit
 import contextlib
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 # Two test processes share the cores of a small machine: each keeps to one. To be set before NumPy, Numba and PyTorch.
@@ -10,6 +13,10 @@ for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # What the user's shell says of runs is no concern of the tests.
 for _name in ("UDASEG_RUN", "UDASEG_DEBUG"):
     os.environ.pop(_name, None)
+# The digests of datasets are cached in a directory of the tests, which goes with the first of their processes.
+if "UDASEG_TEST_CACHE" not in os.environ:
+    os.environ["UDASEG_TEST_CACHE"] = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="udaseg-cache-")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 # Numba keeps a compiled kernel until its own file changes, also when what it calls in another file has changed.
 _LIBRARY = Path(__file__).parent.parent / "udaseg"

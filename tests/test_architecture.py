@@ -115,7 +115,18 @@ def test_commands_do_not_know_each_other(module):
 
 @pytest.mark.parametrize(
     "module",
-    ["labels", "config", "config.load", "pipeline.artifacts", "errors", "io.files", "parallel.threads", "data"],
+    [
+        "labels",
+        "config",
+        "config.load",
+        "pipeline.stage_dir",
+        "pipeline.reuse",
+        "errors",
+        "io.files",
+        "io.digests",
+        "parallel.threads",
+        "data",
+    ],
 )
 def test_what_everybody_uses_needs_no_torch(module):
     """Follow the imports at the top of modules: those are paid for by whoever imports."""

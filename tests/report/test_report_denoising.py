@@ -12,7 +12,7 @@ from PIL import Image
 
 from udaseg.errors import UdasegError
 from udaseg.inference.predictions import PredictionsWriter
-from udaseg.pipeline import artifacts
+from udaseg.pipeline.manifest import digest
 from udaseg.report import collect, render
 
 ROAD, CAR, SKY, NONE = 0, 1, 2, 255
@@ -126,7 +126,7 @@ def test_the_refinement_of_other_labels_is_not_compared_with_these(run):
         path.write_text(json.dumps(manifest))
         return collect(run.root).denoising
 
-    assert read_from(artifacts.digest(run.root / "pseudolabel/labels")) is not None
+    assert read_from(digest(run.root / "pseudolabel/labels")) is not None
     assert read_from("ab12" * 8) is None
 
 

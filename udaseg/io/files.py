@@ -1,11 +1,10 @@
-"""Files written in one piece, and the digests by which inputs are compared."""
+"""Files written in one piece, and JSON and YAML read with care."""
 
-import hashlib
 import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,39 +104,6 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(str(error)) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-
-
-def fingerprint(paths: Iterable[Path], root: Path, meaning: bytes = b"") -> str:
-    """Digest names, sizes and modification times: for datasets too large to be read just for a digest.
-
-    `meaning` is what else decides how the files are read, such as the table of their ids.
-    """
-    hasher = hashlib.blake2b(meaning, digest_size=16)
-    for path in paths:
-        status = path.stat()
-        line = f"{os.path.relpath(path, root)}\0{status.st_size}\0{status.st_mtime_ns}\n"
-        hasher.update(line.encode(errors="surrogateescape"))
-    return hasher.hexdigest()
-
-
-def content(root: Path, files: Iterable[Path]) -> str:
-    """Digest names and bytes."""
-    hasher = hashlib.blake2b(digest_size=16)
-    for path in files:
-        with path.open("rb") as file:
-            inner = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        hasher.update(f"{path.relative_to(root).as_posix()}\0{inner}\n".encode(errors="surrogateescape"))
-    return hasher.hexdigest()
-
-
-def signature(root: Path, files: Iterable[Path]) -> str:
-    """Digest names, sizes, times and inodes: as long as it is equal, nobody has touched the files."""
-    hasher = hashlib.blake2b(digest_size=16)
-    for path in files:
-        status = path.stat()
-        line = f"{path.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}\n"
-        hasher.update(line.encode(errors="surrogateescape"))
-    return hasher.hexdigest()
 
 
 def _current_umask() -> int:

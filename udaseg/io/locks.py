@@ -1,4 +1,4 @@
-"""One process at a time in a directory, which says who it is."""
+"""Locks on files: one process at a time, which says who it is."""
 
 import os
 import socket
@@ -6,34 +6,35 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from udaseg.errors import UdasegError
-from udaseg.io.files import read_json, write_json
 
-LOCK = ".lock"
-OWNER = ".owner.json"
+class LockedError(Exception):
+    """Another process, or another part of this one, holds the lock."""
 
 
 @contextmanager
-def locked(folder: Path, command: str) -> Iterator[None]:
-    """Hold a directory, which is made where it is missing. Raises UdasegError where another process holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / LOCK), folder / OWNER
+def locked(path: Path, seconds: float = 0.0) -> Iterator[None]:
+    """Hold the lock file at `path`, made where it is missing, for the time of the block.
+
+    Raises LockedError where it is held elsewhere and does not come free in so many seconds, and OSError where it
+    cannot be written. The file stays: removing a lock file would let two processes lock two files of one name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=seconds)
     except Timeout:
-        held = read_json(owner) or {}
-        who = f"process {held.get('pid', '?')} on {held.get('host', '?')}, since {held.get('since', '?')}"
-        raise UdasegError(
-            f"{folder} is in use by another udaseg ({who}: {held.get('command') or 'unknown command'})",
-            "wait for it, stop it, or write somewhere else with --out",
-        ) from None
+        raise LockedError(path) from None
     try:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        write_json(owner, {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command})
         yield
     finally:
-        owner.unlink(missing_ok=True)
         lock.release()
+
+
+def this_process(command: str) -> dict[str, Any]:
+    """Return the process id, host, start (UTC, ISO 8601) and command, for a file that says who is at work."""
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "command": command}

@@ -4,80 +4,97 @@ import os
 from pathlib import Path
 from typing import Any
 
-from udaseg.io.files import atomic, content, signature
-from udaseg.pipeline.aside import MANIFEST
+from udaseg.io.digests import content_digest, signature
+from udaseg.io.files import read_json, write_json
 
+MANIFEST = "manifest.json"  # written last: a directory that has it is complete
+OUTPUTS = "outputs.json"  # the names of the files that the stage has written
+WORK = "partial.json"  # which work is under way, and whose; see stage_dir
 STATE = "state.pt"  # from which an unfinished training goes on; of no use afterwards, and may be removed
-NAMES = ".outputs"  # what a complete stage has written: paths, a zero byte behind each
+EARLIER = (".outputs", ".unfinished.json", ".owner.json", ".lock")  # what earlier versions wrote instead
 
 
-def every(folder: Path) -> list[Path]:
-    """Give the files in a directory in their order, but for those whose name or folder starts with a dot."""
-    found = []
-    for parent, folders, files in os.walk(folder):
+def visible_files(folder: Path) -> list[Path]:
+    """List the files in a directory, in order, without names and folders that start with a dot."""
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent, name) for name in sorted(files) if not name.startswith(".")]
-    return [path for path in found if path != folder / MANIFEST]
+        files += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+    return files
 
 
-def results(folder: Path) -> list[Path]:
-    """Give the files in a directory that count when its stage is finished."""
-    return [path for path in every(folder) if path != folder / STATE]
+def work_files(folder: Path) -> list[Path]:
+    """List the files that a stage, complete or not, may have written: all but the records about it."""
+    records = {folder / name for name in (MANIFEST, OUTPUTS, WORK)}
+    return [path for path in visible_files(folder) if path not in records]
 
 
-def described(folder: Path) -> dict[str, Any]:
-    """Note the names of the files in a directory as those of its stage, and give what the manifest says of them."""
-    files = results(folder)
-    with atomic(folder / NAMES) as temporary:
-        temporary.write_bytes(b"".join(os.fsencode(_name(path, folder)) + b"\0" for path in files))
+def result_files(folder: Path) -> list[Path]:
+    """List the files that count when a stage is finished: its work without the state of a training."""
+    return [path for path in work_files(folder) if path != folder / STATE]
+
+
+def record_outputs(folder: Path) -> dict[str, Any]:
+    """Write outputs.json, which names the files in a directory as its stage's; return the manifest's part on them."""
+    files = result_files(folder)
+    write_json(folder / OUTPUTS, {"files": [_name(path, folder) for path in files]})
     return {
         "count": len(files),
         "bytes": sum(path.stat().st_size for path in files),
-        "digest": content(folder, files),
+        "digest": content_digest(folder, files),
         "signature": signature(folder, files),
     }
 
 
-def own(path: Path) -> list[Path]:
-    """Give the files in a complete stage directory, or a folder in it, that the stage has written; elsewhere, all."""
-    files = results(path)
-    for stage in (path, path.parent):
-        names = _noted(stage)
+def written_files(path: Path) -> list[Path]:
+    """List the files that a stage has written, in its complete directory or in a folder of it; elsewhere, all files."""
+    files = result_files(path)
+    for folder in (path, path.parent):
+        names = _recorded_names(folder)
         if names is not None:
-            return [file for file in files if _name(file, stage) in names]
+            return [file for file in files if _name(file, folder) in names]
     return files
 
 
-def others(folder: Path) -> list[Path]:
-    """Give the files in a complete stage directory that its stage has not written."""
-    names = _noted(folder)
-    return [] if names is None else [path for path in results(folder) if _name(path, folder) not in names]
+def foreign_files(folder: Path) -> list[Path]:
+    """List the files in a complete stage directory that its stage has not written."""
+    names = _recorded_names(folder)
+    return [] if names is None else [path for path in result_files(folder) if _name(path, folder) not in names]
 
 
-def digest(folder: Path, noted: dict[str, Any] | None) -> str:
-    """Digest what the stage has written; not read again where names, sizes and times are those that were `noted`."""
-    files = own(folder)
-    if noted is not None and noted["signature"] == signature(folder, files):
-        return noted["digest"]
-    return content(folder, files)
+def outputs_digest(folder: Path, recorded: dict[str, Any] | None) -> str:
+    """Return the digest of what a stage has written.
+
+    The files are not read again where names, sizes, times and inodes are those in the manifest's part on them,
+    `recorded`.
+    """
+    files = written_files(folder)
+    if recorded is not None and recorded["signature"] == signature(folder, files):
+        return recorded["digest"]
+    return content_digest(folder, files)
 
 
-def damage(folder: Path, noted: dict[str, Any]) -> list[str]:
-    """Say in what the files of a stage are not those that its manifest has `noted`; nothing where they are."""
-    files = own(folder)
-    if len(files) != noted["count"]:
-        return [f"its outputs have changed: {noted['count']} files written, {len(files)} found"]
-    same = digest(folder, noted) == noted["digest"]
-    return [] if same else ["its outputs have changed since they were written"]
+def damage(folder: Path, recorded: dict[str, Any]) -> list[str]:
+    """Say how the files of a stage differ from what its manifest has `recorded`; an empty list where they do not."""
+    count = len(written_files(folder))
+    if count != recorded["count"]:
+        return [f"its outputs have changed: {recorded['count']} files written, {count} found"]
+    is_same = outputs_digest(folder, recorded) == recorded["digest"]
+    return [] if is_same else ["its outputs have changed since they were written"]
 
 
-def _noted(folder: Path) -> set[str] | None:
+def _recorded_names(folder: Path) -> set[str] | None:
+    """Read which files a complete stage has written; None where there is no such record."""
     if not (folder / MANIFEST).is_file():
         return None
+    record = read_json(folder / OUTPUTS, f"restore the file, or remove it: all files in {folder} then count")
+    if record is not None:
+        names = record.get("files")
+        return {str(name) for name in names} if isinstance(names, list) else None
     try:
-        return {os.fsdecode(name) for name in (folder / NAMES).read_bytes().split(b"\0")}
+        return {os.fsdecode(name) for name in (folder / EARLIER[0]).read_bytes().split(b"\0")}
     except OSError:
-        return None  # of a stage that was finished before names were noted, or copied without what is hidden
+        return None  # of a version before the names were recorded, or copied without hidden files
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -1,44 +1,43 @@
-"""Take a finished stage over from another run where it would come out the same."""
+"""Reuse a finished stage of another run where the result would be the same."""
 
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from udaseg.io.files import PARTIAL
-from udaseg.pipeline import outputs
-from udaseg.pipeline.artifacts import MANIFEST, Job, read_manifest, reasons
+from udaseg.pipeline.manifest import Job, read_manifest, reasons
+from udaseg.pipeline.outputs import MANIFEST, OUTPUTS, STATE, foreign_files, written_files
+from udaseg.pipeline.stage_dir import clear, locked_stage
+from udaseg.pipeline.swap import partial_folder, read_work, settle_locked
 
 
-def adopt(job: Job, done: Path) -> bool:
-    """Take over a complete stage directory that is what the job would make; tell whether it is one.
+def reuse(job: Job, finished_folder: Path) -> bool:
+    """Reuse a finished stage of another run with the same settings and inputs; return whether it was reused.
 
-    It comes in the place of a complete one that is not, but of nothing that a user has put there, and of no unfinished
-    work. The files are linked, not copied, where the file system allows: outputs are replaced, never written into.
+    It replaces an outdated result, but no unfinished work and nothing that the user has put there. The files are
+    linked, not copied, where the file system allows that: stages replace files and never write into them.
     """
-    there = job.out.exists()
-    if there and (read_manifest(job.out) is None or not reasons(job) or outputs.others(job.out)):
+    if read_work(job.out) is not None or not finished_folder.is_dir() or finished_folder == job.out:
         return False
-    if not done.is_dir() or done == job.out or reasons(replace(job, out=done)):
+    if job.out.exists() and (read_manifest(job.out) is None or not reasons(job) or foreign_files(job.out)):
         return False
-    job.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=job.out.parent, prefix=PARTIAL) as folder:
-        shutil.copytree(done, Path(folder, job.stage), copy_function=_link, ignore=_hidden)
-        if there:
-            job.out.rename(Path(folder, "before"))
-        Path(folder, job.stage).rename(job.out)
+    if reasons(replace(job, out=finished_folder)):
+        return False
+    with locked_stage(job.out):
+        partial = partial_folder(job.out)
+        clear(partial)
+        records = [finished_folder / name for name in (STATE, OUTPUTS)]
+        for path in (*written_files(finished_folder), *filter(Path.is_file, records)):
+            _link(path, partial / path.relative_to(finished_folder))
+        shutil.copy2(finished_folder / MANIFEST, partial / MANIFEST)  # its time says when the stage was last looked at
+        settle_locked(job.out)
     return True
 
 
-def _hidden(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name.startswith(".") and name != outputs.NAMES]
-
-
-def _link(source: str, to: str) -> None:
-    if Path(source).name != MANIFEST:  # whose own time says when the stage was last looked at
-        with suppress(OSError):
-            os.link(source, to)
-            return
-    shutil.copy2(source, to)
+def _link(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        os.link(path, target)
+        return
+    shutil.copy2(path, target)

@@ -8,7 +8,8 @@ from typing import Any
 
 from udaseg.errors import UdasegError
 from udaseg.io.files import read_json
-from udaseg.pipeline import artifacts
+from udaseg.pipeline.manifest import digest
+from udaseg.pipeline.swap import REPLACED, WORKING, partial_folder, settle
 from udaseg.report.denoising import Denoising, PseudoPanel, Truth, denoising, pseudo_panels
 from udaseg.report.mixtures import Mixtures, read_mixtures
 from udaseg.report.panels import Panel, label_palette, panels
@@ -144,7 +145,7 @@ def _refined(data: RunData, pseudo: Stage | None) -> Stage | None:
     if stage is None or pseudo is None:
         return stage
     read = ((stage.manifest or {}).get("inputs") or {}).get("labels")
-    of_others = read and pseudo.folder and read.get("digest") != artifacts.digest(pseudo.folder / "labels")
+    of_others = read and pseudo.folder and read.get("digest") != digest(pseudo.folder / "labels")
     return None if stage.round != pseudo.round or of_others else stage
 
 
@@ -185,9 +186,11 @@ def _stage_folders(run: Path) -> list[Path]:
     rounds = sorted(run.glob("round*"), key=lambda path: _round(path.name))
     parents = [run, *(path for path in rounds if _round(path.name))]
     children = [child for parent in parents if parent.is_dir() for child in sorted(parent.iterdir()) if child.is_dir()]
+    # A stage that has not finished yet has a partial directory alone.
+    names = {child.with_name(child.name.removesuffix(WORKING).removesuffix(REPLACED)) for child in children}
     # The page does not report on itself.
-    children = [child for child in children if child.name != "report"]
-    return [child for child in children if child.name.split("-")[0] in KINDS or (child / "manifest.json").is_file()]
+    folders = [folder for folder in sorted(names) if folder.name != "report"]
+    return [f for f in folders if f.name.split("-")[0] in KINDS or (settle(f) / "manifest.json").is_file()]
 
 
 def _round(name: str) -> int:
@@ -198,6 +201,9 @@ def _round(name: str) -> int:
 def _read_stage(run: Path, folder: Path) -> Stage:
     name = folder.relative_to(run).as_posix()
     number = _round(folder.parent.name) if "/" in name else 0
+    folder = settle(folder)
+    if not (folder / "manifest.json").exists() and partial_folder(folder).is_dir():
+        folder = partial_folder(folder)
     stage = Stage(name, number, read_json(folder / "manifest.json"), folder=folder)
     if stage.manifest and not stage.skipped and stage.kind in RESULTS:
         stage = replace(stage, result=read_result(folder, stage.kind))

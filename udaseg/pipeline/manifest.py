@@ -1,0 +1,149 @@
+"""What a stage is about to do, what its manifest says of a finished one, and whether it has to run again."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from udaseg.errors import UdasegError
+from udaseg.io.digests import content_digest
+from udaseg.io.files import read_json
+from udaseg.pipeline.outputs import MANIFEST, damage, outputs_digest, work_files
+from udaseg.pipeline.swap import partial_folder, read_work, settle
+
+SCHEMA = 1
+UNFINISHED = "it is unfinished"
+STARTS_OVER = "it is unfinished, and what is there was begun otherwise: it starts over"
+
+
+@dataclass(frozen=True)
+class InputDigest:
+    """Something a stage reads: where it is, and the digest of what it holds."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage is about to do: enough to tell whether it has been done already."""
+
+    stage: str
+    out: Path
+    settings: dict[str, Any]
+    inputs: dict[str, InputDigest]
+    seed: int = 0
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Return what the result depends on, as a manifest holds it: settings, seed, inputs."""
+        inputs = {name: {"path": entry.path, "digest": entry.digest} for name, entry in sorted(self.inputs.items())}
+        # Through JSON and back, so that tuples compare equal to the lists that a manifest holds.
+        return json.loads(json.dumps({"settings": self.settings, "seed": self.seed, "inputs": inputs}))
+
+
+def reasons(job: Job) -> list[str]:
+    """Say why the stage has to run; an empty list means that it is up to date."""
+    changes, work = _changes(job), read_work(job.out)
+    if work is None:
+        return changes
+    if is_work_of(work, job):
+        return [UNFINISHED] if changes or work.get("forced") else []
+    return changes and [STARTS_OVER, *(differences(work, job.identity) if _is_missing(job) else changes)]
+
+
+def conflicts(job: Job) -> list[str]:
+    """Say how a result, or unfinished work, that the stage would replace differs from it; empty where there is none."""
+    work = read_work(job.out)
+    if work is not None and is_work_of(work, job):
+        return []
+    if not _is_missing(job):
+        return _changes(job)
+    if work is None or not work_files(partial_folder(job.out)):
+        return []
+    return differences(work, job.identity)
+
+
+def is_work_of(work: dict[str, Any], job: Job) -> bool:
+    """Tell whether the unfinished work that a partial.json describes is that of the job, which then continues it."""
+    return not work.get("clearing") and work.get("stage") == job.stage and not differences(work, job.identity)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Read the manifest of a finished stage; None where the directory is missing or not finished.
+
+    Raises UdasegError where the manifest lacks what tells whether the stage is up to date.
+    """
+    hint = f"restore the file from a copy, or move {folder} away; the stage then runs again"
+    manifest = read_json(settle(folder) / MANIFEST, hint)
+    if manifest is None:  # or the directory was replaced between the two steps above
+        manifest = read_json(settle(folder) / MANIFEST, hint)
+    if manifest is not None and not _is_whole(manifest):
+        raise UdasegError(f"{folder / MANIFEST} does not hold the settings, inputs and outputs of a stage", hint)
+    return manifest
+
+
+def digest(path: Path) -> str:
+    """Return the digest of what a stage directory, a file or any other directory holds, by content.
+
+    A finished stage directory is not read again where the names, sizes, times and inodes of its files are those in its
+    manifest.
+    """
+    if path.is_file():
+        return content_digest(path.parent, [path])
+    manifest = read_manifest(path)
+    return outputs_digest(settle(path), None if manifest is None else manifest["outputs"])
+
+
+def differences(manifest: dict[str, Any], identity: dict[str, Any]) -> list[str]:
+    """Name each setting and input in which a manifest or a partial.json differs from the identity of a job."""
+    changes = []
+    if manifest.get("seed") != identity["seed"]:
+        changes.append(f"seed: {manifest.get('seed')} -> {identity['seed']}")
+    before, now = _flat(manifest.get("settings", {})), _flat(identity["settings"])
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            changes.append(f"{key}: {_short(before, key)} -> {_short(now, key)}")
+    old, new = manifest.get("inputs", {}), identity["inputs"]
+    for name in sorted(old.keys() | new.keys()):
+        if name not in old or name not in new:
+            changes.append(f"input {name}: {'removed' if name in old else 'added'}")
+        elif old[name]["digest"] != new[name]["digest"]:
+            changes.append(f"input {name} ({new[name]['path']}) has changed")
+    return changes
+
+
+def _changes(job: Job) -> list[str]:
+    """Say how the finished result differs from what the job would make."""
+    manifest = read_manifest(job.out)
+    if manifest is None:
+        return ["it has not been run"]
+    return [*differences(manifest, job.identity), *damage(settle(job.out), manifest["outputs"])]
+
+
+def _is_missing(job: Job) -> bool:
+    return read_manifest(job.out) is None
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    try:
+        outputs, seconds = manifest["outputs"], manifest["seconds"]
+        texts = [outputs["digest"], outputs["signature"], *(entry["digest"] for entry in manifest["inputs"].values())]
+        sections = manifest["settings"], manifest["metrics"]
+        datetime.fromisoformat(manifest["started"])
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
+    has_numbers = isinstance(outputs.get("count"), int) and isinstance(seconds, int | float)
+    return has_numbers and all(isinstance(t, str) for t in texts) and all(isinstance(s, dict) for s in sections)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _short(flat: dict[str, Any], key: str) -> str:
+    return json.dumps(flat[key]) if key in flat else "(not set)"
