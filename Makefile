@@ -1,5 +1,4 @@
-# The pipelines. The target of a stage is its manifest.json; `udaseg status` says which stages a setting has made
-# stale, so that changing one re-runs that stage and what follows.
+# The pipelines: each target calls `udaseg run`, which runs the stages that are not up to date and says why.
 #
 #   make demo                              the whole chain on toytown; needs no data
 #   make gta2city DATA=/datasets           a recipe at full scale, on real data
@@ -57,40 +56,17 @@ bench: .venv/bench
 # --- the pipelines -----------------------------------------------------------------------------------------------
 
 $(RECIPES): .venv/ready
-	@$(MAKE) --no-print-directory chain RECIPE=$@
+	@$(UDASEG) run $@ $(FLAGS) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-ifdef RECIPE
-FLAGS = --recipe $(RECIPE) $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data '$(DATA)') $(if $(SEED),--seed $(SEED)) \
-        $(if $(RUN),--run $(RUN)) $(if $(ROUNDS),--set rounds=$(ROUNDS)) $(foreach setting,$(SET),--set $(setting))
+# The same for any recipe, one of your own too: make chain RECIPE=mine.yaml
+chain: .venv/ready
+	@$(UDASEG) run $(or $(RECIPE),$(error make chain needs RECIPE=NAME; `make help` lists them)) $(FLAGS) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-# One process looks at the whole chain. It prints the manifests in order and those to be made again as stale:PATH.
-# An ablation plans its own: a setting may be one that only a variant reads.
-ifneq ($(MAKECMDGOALS),ablation)
-PLAN := $(shell $(UDASEG) status $(FLAGS) --make)
-$(if $(PLAN),,$(error the chain of $(RECIPE) cannot be planned, see above))
-CHAIN := $(filter-out stale:%,$(PLAN))
-STALE := $(patsubst stale:%,%,$(filter stale:%,$(PLAN)))
-endif
-endif
-
-command-pretrain = warmup --pretrain
-command-evaluate-pretrain = evaluate --model pretrain
-command-evaluate-warmup = evaluate --model warmup
-command-evaluate-retrain = evaluate --model retrain
-stage-of = $(notdir $(patsubst %/,%,$(dir $(1))))
-
-# Of runs/demo/round2/predict/manifest.json: predict, and --round 2.
-round-of = $(patsubst round%,--round %,$(filter round%,$(notdir $(patsubst %/,%,$(dir $(patsubst %/,%,$(dir $(1))))))))
-
-# Each stage follows the one before it; it looks itself whether what it reads has changed.
-define rule
-$(1): $(2) $(if $(filter $(1),$(STALE)),FORCE)
-	@$(UDASEG) $(or $(command-$(stage-of)),$(stage-of)) $(round-of) $(FLAGS)
-endef
-$(foreach manifest,$(CHAIN),$(eval $(call rule,$(manifest),$(BEFORE)))$(eval BEFORE := $(manifest)))
+FLAGS = $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data '$(DATA)') $(if $(SEED),--seed $(SEED)) \
+        $(if $(RUN),--run $(RUN)) $(foreach setting,$(SET),--set $(setting))
 
 ablation: .venv/ready
-	@$(UDASEG) ablate $(FLAGS) $(if $(SEEDS),--seeds '$(SEEDS)')
+	@$(UDASEG) ablate --recipe $(RECIPE) $(FLAGS) $(if $(ROUNDS),--set rounds=$(ROUNDS)) $(if $(SEEDS),--seeds '$(SEEDS)')
 
 # The rows of the table that the real-time network was published with, one of the target's statistics of batch norm
 # alone, and the upper bound they are read against.
@@ -114,8 +90,3 @@ depth-table: .venv/ready
 	@$(MAKE) --no-print-directory ablation RECIPE=synthia2city RUN=$(RUN) SEEDS='$(ROW-SEEDS)' > /dev/null
 	@$(UDASEG) compare $(foreach row,M1 M2 M3 full,$(foreach seed,$(ROW-SEEDS),$(RUN)/ablation/seed$(seed)/$(row))) \
 		--published synthia2city-ablation
-
-chain: $(CHAIN)
-	@$(if $(RECIPE),,$(error make chain needs RECIPE=NAME; `make help` lists them))$(if $(STALE),:,echo "$(RECIPE): everything is up to date; see $(dir $(patsubst %/,%,$(dir $(lastword $(CHAIN)))))report.html")
-
-FORCE:

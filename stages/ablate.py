@@ -13,63 +13,77 @@ from udaseg.config import Recipe
 from udaseg.config.load import change_recipe, load_recipe, resolve_recipe_name
 from udaseg.config.rules import require_read
 from udaseg.errors import UdasegError, join_names
-from udaseg.io.files import read_json, write_json
-from udaseg.pipeline.reuse import adopt
+from udaseg.io.documents.read import read_document
+from udaseg.io.documents.results import Ablation
+from udaseg.io.files import write_json
+from udaseg.pipeline import chain, run_file
+from udaseg.pipeline.engine import plan_job
+from udaseg.pipeline.log import log
+from udaseg.pipeline.reuse import reuse
+from udaseg.pipeline.run import Run
 
-from . import chain, made, origin
-from .session import ROUND, Session, emit, say, staged
-from .tables import ablation_table, read_metrics
+from .terminal.command import print_result, run_command
+from .terminal.options import parse_seeds
+from .terminal.tables import ablation_table, read_metrics
 
 FIGURES = "ablation.json"
 FULL = "full"  # the recipe as it is, with which the others are compared
 FIRST_ROUND = "round1"  # the directory of the first of several rounds
 
 
-def run(session: Session, seeds: Sequence[int]) -> None:
-    variants, folder = _variants(session), session.out or session.run / "ablation"
-    require_read(session.asked, [recipe for _, recipe in variants.values()])
-    before = _seeds_of(folder / FIGURES)  # before hours of work: a damaged file is said first
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
+def run_variants(run: Run, seeds: Sequence[int]) -> None:
+    """Run the recipe and its variants with every seed, then write and print their scores."""
+    variants, folder = _variants(run), run.out or run.folder / "ablation"
+    require_read(run.setting_flags, [recipe for _, recipe in variants.values()])
+    earlier = read_document(folder / FIGURES, Ablation, f"remove {folder / FIGURES}; it is made again")
+    scores: dict[str, list[dict[str, Any]]] = {name: [] for name in variants}
     for seed in seeds:
-        done = [session.run]
-        for name, (kept, recipe) in variants.items():
-            place = folder / f"seed{seed}" / name
-            own = {
-                "recipe": recipe.model_copy(update={"seed": seed}),
-                "run": place,
-                "opened": {},
-                "force": session.force,
-            }
-            inner = replace(session.inside(), **own, origin=session.origin | {"recipe": kept, "seed": seed})
-            if session.dry_run:
-                todo = [row["stage"] for row in chain.states(inner) if row["state"] != "up to date" or session.force]
-                plan = f"would run {', '.join(todo)}" if todo else "up to date"
-                say(f"ablate: {name}, seed {seed}, in {place}: {plan}")
+        finished = [run.folder]
+        for name, (recipe_name, recipe) in variants.items():
+            variant = _run_of_variant(run, folder / f"seed{seed}" / name, recipe_name, recipe, seed)
+            finished.append(variant.folder)
+            if run.dry_run:
+                _log_plan(name, seed, variant)
                 continue
-            say(f"ablate: {name}, seed {seed}, in {place}")
-            found[name].append(_scored(inner, done))
-            done.append(place)
-    if session.dry_run:
-        say("ablate: stages that would come out the same in several variants run in the first of them")
+            log(f"ablate: {name}, seed {seed}, in {variant.folder}")
+            scores[name].append(_run_and_score(variant, finished[:-1]))
+    if run.dry_run:
+        log("ablate: stages that would come out the same in several variants run in the first of them")
         return
-    document = _document(session.recipe, seeds, found)
-    for name, runs in found.items():
-        if name != FULL and runs == found[FULL]:
-            say(f"ablate: warning: {name} scores as {FULL} in every class: what it changes makes no difference")
-    if gone := [str(seed) for seed in before if seed not in seeds]:
-        every = ",".join(map(str, sorted({*before, *seeds})))
-        had = f"{folder / FIGURES} had seed {join_names(gone)} too"
-        say(f"ablate: {had}: --seeds {every} shows all, and trains none anew")
+    document = _document(run.recipe, seeds, scores)
+    for name, metrics in scores.items():
+        if name != FULL and metrics == scores[FULL]:
+            log(f"ablate: warning: {name} scores as {FULL} in every class: what it changes makes no difference")
+    if earlier is not None and (dropped := [str(seed) for seed in earlier.seeds if seed not in seeds]):
+        every = ",".join(map(str, sorted({*earlier.seeds, *seeds})))
+        had = f"{folder / FIGURES} had seed {join_names(dropped)} too"
+        log(f"ablate: {had}: --seeds {every} shows all, and trains none anew")
     write_json(folder / FIGURES, document)
-    table = ablation_table(document)
-    emit(session, document, table)
+    print_result(run, document, ablation_table(document))
     over = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
-    say(f"ablate: {len(variants)} variants over {over}; the figures are in {folder / FIGURES}")
+    log(f"ablate: {len(variants)} variants over {over}; the figures are in {folder / FIGURES}")
 
 
-def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
+def _run_of_variant(run: Run, folder: Path, recipe_name: str, recipe: Recipe, seed: int) -> Run:
+    return replace(
+        run.for_dependency(),
+        recipe=recipe.model_copy(update={"seed": seed}),
+        folder=folder,
+        datasets={},
+        force=run.force,
+        remembered=run.remembered | {"recipe": recipe_name, "seed": seed},
+    )
+
+
+def _log_plan(name: str, seed: int, variant: Run) -> None:
+    stages = [row["stage"] for row in chain.states(variant) if row["state"] != "up to date" or variant.force]
+    plan = f"would run {', '.join(stages)}" if stages else "up to date"
+    log(f"ablate: {name}, seed {seed}, in {variant.folder}: {plan}")
+
+
+def _variants(run: Run) -> dict[str, tuple[str, Recipe]]:
     """Resolve all variants before the first of them is run; each with the name by which its run remembers it."""
-    recipe = session.recipe
+    recipe = run.recipe
     if not recipe.ablation:
         raise UdasegError(
             f"recipe {recipe.name} lists nothing to leave out",
@@ -78,14 +92,14 @@ def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
         )
     if FULL in recipe.ablation:
         raise UdasegError(f"ablation.{FULL} is the name of the recipe as it is", "give that variant another name")
-    own = session.origin["recipe"]
-    variants = {FULL: (own, recipe)}
+    recipe_name = run.remembered["recipe"]
+    variants = {FULL: (recipe_name, recipe)}
     for name, without in recipe.ablation.items():
         if isinstance(without, str):
-            other = load_recipe(without, scale=recipe.scale, changes=session.changes)
+            other = load_recipe(without, scale=recipe.scale, changes=run.changes)
             variants[name] = resolve_recipe_name(without), other
         else:
-            variants[name] = own, change_recipe(recipe, without, f"{recipe.name}: ablation: {name}")
+            variants[name] = recipe_name, change_recipe(recipe, without, f"{recipe.name}: ablation: {name}")
             if variants[name][1] == recipe:
                 raise UdasegError(
                     f"recipe {recipe.name}: ablation: {name} changes nothing: the recipe has these values already",
@@ -97,57 +111,55 @@ def _variants(session: Session) -> dict[str, tuple[str, Recipe]]:
     return variants
 
 
-def _scored(session: Session, done: Sequence[Path]) -> dict[str, Any]:
-    """Run the chain, but for what is finished in another run and would come out the same; read its last score."""
-    if not session.force:
-        _adopt(session, done)
-    origin.write(session.run, session.origin)  # all stages may be taken over, and none of them writes it
-    scores: Path | None = None
-    for name, inside in chain.jobs(session):
-        stage = chain.STAGES[name]
-        stage.run(inside)
-        if name.startswith("evaluate"):
-            scores = stage.job(inside).out
-    metrics = None if scores is None else read_metrics(scores)
+def _run_and_score(run: Run, finished: Sequence[Path]) -> dict[str, Any]:
+    """Run the chain, reusing stages of finished runs that would come out the same; return its last scores."""
+    if not run.force:
+        _reuse_stages(run, finished)
+    run_file.write(run.folder, run.remembered)  # no stage writes it where all are reused
+    evaluation: Path | None = None
+    for step in chain.steps(run):
+        job = step.execute()
+        if step.stage.name == chain.EVALUATE:
+            evaluation = job.out
+    metrics = None if evaluation is None else read_metrics(evaluation)
     assert metrics is not None
     if metrics["miou"] is None:
         raise UdasegError(
-            f"{scores}: none of the classes occurs, so there is no mean",
+            f"{evaluation}: none of the classes occurs, so there is no mean",
             "udaseg data check tells which classes the labels of the target have",
         )
     return metrics
 
 
-def _adopt(session: Session, done: Sequence[Path]) -> None:
-    """Take over from other runs, as far as they reach, the stages that would come out the same."""
+def _reuse_stages(run: Run, finished: Sequence[Path]) -> None:
+    """Reuse finished stages of other runs with the same settings and inputs, as far as they reach."""
     # No chain names the class counts: the stages that read them make them.
-    planned = [("stats", made.stats_job, session)]
-    planned += [(name, chain.STAGES[name].job, inside) for name, inside in chain.jobs(session)]
-    adopted = True
-    while adopted:  # a stage may wait for one that comes later in the chain, as warmup for stylize
-        adopted = False
-        for name, plan, inside in planned:
+    planned = [("stats", run.stages["stats"], run), *chain.steps(run)]
+    reused = True
+    while reused:  # a stage may wait for one that comes later in the chain, as warmup for stylize
+        reused = False
+        for name, stage, in_round in planned:
             with suppress(UdasegError):  # what it reads is not there yet
-                job = plan(inside)
-                places = (other / own for other in done for own in _alike(job.out.relative_to(session.run)))
-                taken = next((place for place in places if adopt(job, place)), None)
-                if taken is not None:
-                    say(f"{name}: taken over from {taken}")
-                    adopted = True
+                job = plan_job(in_round, stage)
+                paths = _equal_places(job.out.relative_to(run.folder), stage.each_round)
+                source = next((other / path for other in finished for path in paths if reuse(job, other / path)), None)
+                if source is not None:
+                    log(f"{name}: taken over from {source}")
+                    reused = True
 
 
-def _alike(stage: Path) -> list[Path]:
-    """Name a stage's directory in a run, and in one of more rounds or of one, where the first is the same work."""
+def _equal_places(stage: Path, each_round: bool) -> list[Path]:
+    """Return a stage's directory in a run, and in one of more rounds or of one, where the first is the same work."""
     if stage.parts[0] == FIRST_ROUND:
         return [stage, stage.relative_to(FIRST_ROUND)]
-    return [stage, Path(FIRST_ROUND) / stage] if stage.name in ROUND else [stage]
+    return [stage, Path(FIRST_ROUND) / stage] if each_round else [stage]
 
 
-def _document(recipe: Recipe, seeds: Sequence[int], found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def _document(recipe: Recipe, seeds: Sequence[int], scores: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Set the scores of the variants beside each other; differences to the full recipe are taken seed by seed."""
-    full = [metrics["miou"] for metrics in found[FULL]]
+    full = [metrics["miou"] for metrics in scores[FULL]]
     variants = {}
-    for name, runs in found.items():
+    for name, runs in scores.items():
         miou = [metrics["miou"] for metrics in runs]
         change = [one - other for one, other in zip(miou, full, strict=True)]
         variants[name] = {
@@ -159,7 +171,7 @@ def _document(recipe: Recipe, seeds: Sequence[int], found: dict[str, list[dict[s
             "change": statistics.fmean(change),
             "change_deviation": statistics.stdev(change) if len(change) > 1 else None,
         }
-    classes = found[FULL][0]["classes"]
+    classes = scores[FULL][0]["classes"]
     return {
         "recipe": recipe.name,
         "scale": recipe.scale,
@@ -169,30 +181,13 @@ def _document(recipe: Recipe, seeds: Sequence[int], found: dict[str, list[dict[s
     }
 
 
-def _seeds_of(figures: Path) -> list[int]:
-    """Read the seeds of an ablation that was made here before; none where there was none."""
-    seeds = (read_json(figures) or {}).get("seeds", [])
-    if not isinstance(seeds, list) or not all(isinstance(seed, int) for seed in seeds):
-        raise UdasegError(
-            f"{figures}: seeds is {seeds!r}, expected whole numbers", f"remove {figures}; it is made again"
-        )
-    return seeds
-
-
-def _seeds(text: str) -> list[int]:
-    parts = text.replace(",", " ").split()
-    if not parts or not all(part.isdigit() for part in parts) or len(set(parts)) < len(parts):
-        raise UdasegError(f"--seeds {text}: expected whole numbers from 0, each once", "for example --seeds 0,1,2")
-    return [int(part) for part in parts]
-
-
-@staged(without=("estimate", "seed", "round_"))
+@run_command(without=("estimate", "seed", "round_"))
 def command(
-    open_session,
+    open_run,
     seeds: Annotated[str, typer.Option(help="The seeds to run every variant with.")] = "0,1,2",
 ) -> None:
     """Run a recipe as it is, and with each of the ingredients left out that it lists under `ablation`.
 
     Example: udaseg ablate --recipe gta2city --scale toy --seeds 0,1,2
     """
-    run(open_session(variants=True), _seeds(seeds))
+    run_variants(open_run(variants=True), parse_seeds(seeds))

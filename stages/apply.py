@@ -9,13 +9,16 @@ from pydantic import ValidationError
 
 from udaseg.config import Views
 from udaseg.errors import UdasegError
-from udaseg.io.files import fingerprint
-from udaseg.pipeline import artifacts
-from udaseg.pipeline.artifacts import Input, Job
+from udaseg.io.digests import dataset_digest
+from udaseg.pipeline.engine import open_work
+from udaseg.pipeline.inputs import digest_input
+from udaseg.pipeline.log import log
+from udaseg.pipeline.manifest import InputDigest, Job, conflicts
+from udaseg.pipeline.models import find_model, trained_size
+from udaseg.pipeline.run import Run
 
-from . import inputs, views
-from .progress import progress
-from .session import Session, say, start, working
+from .terminal.command import open_plain_run
+from .terminal.options import AverageOption, FlipOption, ScalesOption, parse_size, view_changes
 
 if TYPE_CHECKING:
     from udaseg.data.images.loose import Shots
@@ -29,7 +32,7 @@ class Plan:
     """What is labelled, by which model, and at which size the model sees it."""
 
     model: Path
-    shots: "Shots"
+    images: "Shots"
     size: tuple[int, int] | None
     pad: bool
 
@@ -44,43 +47,43 @@ def _settings(changes: dict[str, Any], batch: int | None, precision: str | None)
         raise UdasegError(f"--{first['loc'][0]}: {found}", "udaseg apply --help lists what it takes") from None
 
 
-def _job(session: Session, images: Path, plan: Plan, look: Views) -> Job:
+def _job(run: Run, images: Path, plan: Plan, look: Views) -> Job:
     settings = look.model_dump() | {"size": plan.size, "pad": plan.pad}
     root = images if images.is_dir() else images.parent
-    files = Input(str(images), fingerprint(dict.fromkeys(plan.shots.files), root))
-    assert session.out is not None
-    return Job("apply", session.out, {"apply": settings}, {"model": session.input(plan.model), "images": files})
+    files = InputDigest(str(images), dataset_digest(dict.fromkeys(plan.images.files), root))
+    assert run.out is not None
+    return Job("apply", run.out, {"apply": settings}, {"model": digest_input(plan.model), "images": files})
 
 
 def _plan(model: Path, images: Path, size: str | None, pad: bool | None) -> Plan:
     from udaseg.data.images.loose import open_shots
 
-    model, shots = views.model_file(model), open_shots(images)
-    trained, kept = views.trained_at(model)
-    at = trained if size is None else None if size == OWN else inputs.height_width(size)
+    model, shots = find_model(model), open_shots(images)
+    trained, kept = trained_size(model)
+    at = trained if size is None else None if size == OWN else parse_size(size)
     if size is None:
         found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, as the model did in training"
-        say(f"apply: sees the images {found}; --size changes that")
+        log(f"apply: sees the images {found}; --size changes that")
     if shots.left_out:
         some = ", ".join(shots.left_out[:3]) + (", ..." if len(shots.left_out) > 3 else "")
-        say(f"apply: leaves out {len(shots.left_out)} files that are neither png nor jpg: {some}")
+        log(f"apply: leaves out {len(shots.left_out)} files that are neither png nor jpg: {some}")
     return Plan(model, shots, None if at is None else (at[0], at[1]), kept if pad is None else pad)
 
 
 def _warn_of_stretching(plan: Plan) -> None:
     if plan.size is None or plan.pad:
         return
-    aspects = [width / height for height, width in (plan.shots.size(i) for i in range(len(plan.shots)))]
+    aspects = [width / height for height, width in (plan.images.size(i) for i in range(len(plan.images)))]
     changes = [aspect * plan.size[0] / plan.size[1] for aspect in aspects]
     count = sum(max(change, 1 / change) > STRETCHED for change in changes)
     if count:
         size = "x".join(map(str, plan.size))
         some = f"{count} of {len(changes)} images"
-        say(f"apply: warning: {some} are stretched a lot to {size}; --pad keeps their aspect")
+        log(f"apply: warning: {some} are stretched a lot to {size}; --pad keeps their aspect")
 
 
 def _refuse_to_overwrite(job: Job) -> None:
-    if why := artifacts.conflicts(job):
+    if why := conflicts(job):
         raise UdasegError(
             f"{job.out} holds labels that would be overwritten: {'; '.join(why)}",
             "write somewhere else with --out, or label everything again with --force",
@@ -97,9 +100,9 @@ def command(
     pad: Annotated[bool | None, typer.Option("--pad/--no-pad", help="Keep the aspect of images in --size.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images of one size at a time.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
-    scales: views.ScalesOption = None,
-    flip: views.FlipOption = None,
-    average: views.AverageOption = None,
+    scales: ScalesOption = None,
+    flip: FlipOption = None,
+    average: AverageOption = None,
     force: Annotated[bool, typer.Option("--force", help="Label everything again, over what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -108,24 +111,23 @@ def command(
 
     Example: udaseg apply runs/demo/retrain photos --out labelled
     """
-    settings = _settings(views.changes("apply", scales, flip, average), batch, precision)
-    session = start(out=out, force=force, dry_run=dry_run, as_json=as_json)
+    settings = _settings(view_changes("apply", scales, flip, average), batch, precision)
+    run = open_plain_run(out=out, force=force, dry_run=dry_run, as_json=as_json)
     if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
         raise UdasegError(f"--out {out} lies in {images}, whose images are labelled", "choose a place outside of it")
     plan = _plan(model, images, size, pad)
-    todo = _job(session, images, plan, settings)
+    planned = _job(run, images, plan, settings)
     if not force:
-        _refuse_to_overwrite(todo)
-    with working(session, todo) as result:
-        if result is None:
+        _refuse_to_overwrite(planned)
+    with open_work(run, planned) as work:
+        if work is None:
             return
         _warn_of_stretching(plan)
         from udaseg.data.image_sets import View
         from udaseg.inference.apply import apply
 
-        with progress("apply", "images") as show:
-            space, result.environment = apply(
-                plan.model, View(plan.shots, plan.size, plan.pad), settings, out, progress=show
-            )
-        result.metrics = {"images": len(plan.shots), "classes": list(space.classes)}
-        say(f"apply: {len(plan.shots)} images in {out / 'labels'}, to look at in {out / 'overlays'}")
+        view, progress = View(plan.images, plan.size, plan.pad), work.progress("images")
+        space, work.result.environment = apply(plan.model, view, settings, work.out, progress=progress)
+        count = len(plan.images)
+        text = f"{count} images in {out / 'labels'}, to look at in {out / 'overlays'}"
+        work.finish({"images": count, "classes": list(space.classes)}, text)

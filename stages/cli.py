@@ -30,11 +30,14 @@ from . import (
     refine,
     report,
     retrain,
+    stats,
     status,
     stylize,
     tensorboard,
     warmup,
 )
+from . import run as run_
+from .terminal.command import STAGES, stage_command
 
 app = typer.Typer(
     name="udaseg",
@@ -49,14 +52,21 @@ app = typer.Typer(
 PANELS = {
     "Look around": (doctor, status, info, compare, tensorboard, ablate),
     "Stages": (
-        warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill, evaluate,
-        report,
+        run_, warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill,
+        evaluate, report,
     ),
     "Use a model": (apply, export),
 }  # fmt: skip
-for panel, stages in PANELS.items():
-    for stage in stages:
-        app.command(name=stage.__name__.rpartition(".")[2], rich_help_panel=panel)(stage.command)
+# All stages by name: those of the commands, what they are made of, and the phases of a command.
+STAGES |= {module.stage.name: module.stage for module in (data, stats)}
+for panel, modules in PANELS.items():
+    for module in modules:
+        stage = getattr(module, "stage", None)
+        if stage is not None:
+            STAGES |= {one.name: one for one in (stage, *stage.phases.values())}
+        command = module.command if hasattr(module, "command") else stage_command(stage)
+        app.command(name=module.__name__.rpartition(".")[2], rich_help_panel=panel)(command)
+data.app.command(name="stats")(stage_command(stats.stage))
 app.add_typer(data.app, name="data", rich_help_panel="Data and recipes")
 app.add_typer(recipes.app, name="recipe", rich_help_panel="Data and recipes")
 

@@ -63,15 +63,8 @@ def command(
     if as_markdown or as_latex:
         print((text_table.markdown if as_markdown else text_table.latex)(laid_out))
         return
-    from rich.table import Table
+    from .terminal.tables import console, sheet_table
 
-    from .tables import console
-
-    shown = Table(*laid_out.header, title=laid_out.title, title_justify="left")
-    for column in shown.columns[1:]:
-        column.justify = "right"
-    for row in laid_out.rows:
-        shown.add_row(*row)
-    console().print(shown)
+    console().print(sheet_table(laid_out))
     for note in laid_out.notes:
         print(note)

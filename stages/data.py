@@ -1,17 +1,52 @@
 """udaseg data: render toytown, check a dataset, count its classes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from udaseg.errors import UdasegError
+from udaseg.pipeline.engine import run_stage
+from udaseg.pipeline.manifest import Job
+from udaseg.pipeline.run import Run
+from udaseg.pipeline.stage import Stage
+from udaseg.pipeline.work import Work
 
-from . import inputs, made
-from .progress import progress
-from .session import Session, staged, start
+from .terminal.command import open_plain_run
+from .terminal.options import parse_size
+from .terminal.progress import show_progress
 
 app = typer.Typer(help="Render toytown, check a dataset, count its classes.", no_args_is_help=True)
+
+
+def job(run: Run) -> Job:
+    """Plan the rendering of the recipe's toytown into its data directory."""
+    world = run.recipe.toytown
+    if world is None:
+        raise UdasegError(f"recipe {run.recipe.name} renders no toytown", "choose one with --scale toy, or demo")
+    return Job("data", Path(run.recipe.data), {"toytown": world.model_dump(exclude={"seed"})}, {}, world.seed)
+
+
+def run(work: Work) -> None:
+    """Render toytown, or continue to."""
+    from udaseg.toytown.world import make_toytown
+
+    world = work.recipe.toytown
+    assert world is not None
+    make_toytown(
+        work.out,
+        seed=world.seed,
+        source=world.source,
+        target_train=world.train,
+        target_val=world.val,
+        size=world.size,
+        progress=work.progress("frames", "data make"),
+    )
+    frames: dict[str, Any] = {"source": world.source, "train": world.train, "val": world.val}
+    work.finish(frames, f"toytown is in {work.job.out}")
+
+
+stage = Stage("data", run, job=job, command="data make")
 
 
 @app.command()
@@ -30,14 +65,13 @@ def make(
     Example: udaseg data make data/toytown --source 100
     """
     changes = {"data": str(folder), "toytown.source": source, "toytown.train": train, "toytown.val": val}
-    changes |= {"toytown.size": None if size is None else inputs.height_width(size), "toytown.seed": seed}
+    changes |= {"toytown.size": None if size is None else parse_size(size), "toytown.seed": seed}
     try:
-        session = start("demo", force=force, dry_run=dry_run, changes=changes)
+        opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)
     except UdasegError as error:
-        raise UdasegError(
-            error.message.replace("recipe demo: toytown.", "--"), "udaseg data make --help lists its flags"
-        ) from None
-    made.toytown(session)
+        message = error.message.replace("recipe demo: toytown.", "--")
+        raise UdasegError(message, "udaseg data make --help lists its flags") from None
+    run_stage(opened, stage)
 
 
 @app.command()
@@ -51,12 +85,12 @@ def check(
 
     Example: udaseg data check /datasets/gta5
     """
-    from udaseg.data.check import check as look
+    from udaseg.data.check import check as check_dataset
 
-    from .tables import check_table, console, print_findings, shares_table
+    from .terminal.tables import check_table, console, print_findings, shares_table
 
-    with progress("data check", "images") as show:
-        report = look(folder, dataset, coding=coding, progress=show)
+    with show_progress("data check", "images") as show:
+        report = check_dataset(folder, dataset, coding=coding, progress=show)
     if as_json:
         import json
 
@@ -67,14 +101,3 @@ def check(
         print_findings(report)
     if not report.ok:
         raise typer.Exit(1)
-
-
-@app.command()
-@staged
-def stats(open_session) -> None:
-    """Count the classes of the source, in all and image by image, for the stages that weigh classes.
-
-    Example: udaseg data stats --recipe gta2city --data /datasets
-    """
-    session: Session = open_session()
-    made.stats(session)

@@ -1,88 +1,57 @@
-"""udaseg distill: train a fresh student on what the finished model says."""
+"""udaseg distill: train a fresh student on the predictions of the finished model."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from udaseg.config.rules import require_consistent
-from udaseg.pipeline.artifacts import Job
-
-from . import inputs, made, products, training
-from .progress import progress
-from .session import Session, staged, working
+from udaseg.config import Recipe
+from udaseg.pipeline.places import MODEL_HELP
+from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
+from udaseg.pipeline.work import Work
+from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
 
 
-def job(session: Session) -> Job:
-    recipe = session.recipe
-    require_consistent(recipe, "distill")
-    settings = {
-        "space": recipe.space,
-        "source": inputs.seen(recipe.source),
-        "target": inputs.seen(recipe.target),
-        "model": recipe.model.model_dump(),
-        "distill": recipe.distill.model_dump(),
-    }
-    given = {"model": session.input(_finished(session)), "target": inputs.fingerprinted(inputs.target_images(session))}
-    given |= training.first_weights(session, recipe.distill.weights or recipe.model.weights)
-    if recipe.distill.source != "none":
-        given |= inputs.training_source(session, recipe.distill.source)
-    return Job("distill", session.out or session.folder("distill"), settings, given, recipe.seed)
+def reads_source(recipe: Recipe) -> bool:
+    return recipe.distill.source != "none"
 
 
-def _finished(session: Session) -> Path:
-    """Find the model to learn from: where --model says, else the retrained one of the round asked for, or the last."""
-    whose = session if session.round_asked else session.of_round(session.recipe.rounds)
-    return products.model_file(whose, "retrain", "udaseg retrain")
+def finished_model(recipe: Recipe, round: int) -> StageFile:
+    return StageFile("retrain", "model.pt", round)
 
 
-def run(session: Session) -> None:
-    recipe = session.recipe
-    require_consistent(recipe, "distill")
-    if recipe.distill.source == "stylize":
-        _finished(session)  # what it lacks is said before anything is made
-        made.stylize(session.inside())
-    todo = job(session)
-    with working(session, todo) as result:
-        if result is None:
-            return
-        from udaseg.data.image_sets import View
-        from udaseg.train.distill import distill
-
-        settings = recipe.distill
-        source = None
-        if settings.source != "none":
-            source = View(inputs.styled_source(session, settings.source), recipe.source.size, recipe.source.pad)
-        target = inputs.target_images(session)
-        with progress("distill", "steps") as show:
-            trained = distill(
-                source,
-                View(target, recipe.target.size, recipe.target.pad),
-                inputs.space(session).classes,
-                Path(todo.inputs["model"].path),
-                recipe.model,
-                settings,
-                todo.out,
-                seed=recipe.seed,
-                progress=show,
-            )
-        result.environment = trained.environment
-        result.warnings += trained.warnings
-        training.adapt_statistics(session, todo, settings, target)
-        training.ended(todo, result, settings.steps, len(target), "target images")
+def first_weights(recipe: Recipe, round: int) -> Path | None:
+    return weights_file(recipe.distill.weights or recipe.model.weights)
 
 
-@staged
-def command(
-    open_session,
-    steps: training.StepsOption = None,
-    batch: training.BatchOption = None,
-    lr: training.LrOption = None,
-    model: Annotated[Path | None, typer.Option(help="Learn from this model, of any architecture.")] = None,
-) -> None:
-    """Train a fresh network on the source and on what the finished model says of the target.
+def run(work: Work) -> None:
+    """Train a fresh student on the source and on the finished model's predictions of the target."""
+    from udaseg.train.distill import distill
 
-    Example: udaseg distill --model runs/demo/retrain/model.pt --set model.name=bisenet
-    """
-    changes = training.changes("distill", steps, batch, lr)
-    run(open_session(changes, {"model": model}))
+    recipe, target = work.recipe, work.view("target")
+    result = distill(
+        source_view(work, recipe.distill.source),
+        target,
+        work.class_space().classes,
+        work.require_path("model"),
+        recipe.model,
+        recipe.distill,
+        work.out,
+        seed=work.seed,
+        progress=work.progress("steps"),
+    )
+    finish_training(work, recipe.distill, result, f"{len(target.images)} target images")
+
+
+stage = Stage(
+    "distill",
+    run,
+    settings=["space", "model", "distill"],
+    inputs=[
+        Input("model", finished_model, f"The teacher, of any architecture: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}"),
+        Input("weights", first_weights),
+        stylized_source("distill"),
+    ],
+    datasets=[Dataset("target"), Dataset("source", when=reads_source)],
+    flags=FLAGS,
+    seeded=True,
+    trains=True,
+    example="udaseg distill --model runs/demo/retrain/model.pt --set model.name=bisenet",
+)

@@ -8,9 +8,9 @@ import typer
 
 from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.errors import UdasegError
+from udaseg.pipeline import datasets
 
-from . import inputs, made
-from .session import start
+from .terminal.command import open_plain_run
 
 if TYPE_CHECKING:
     from udaseg.pipeline.doctor import Finding
@@ -24,12 +24,12 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
     findings: dict[str, Finding] = {}
     rows = []
     for name in names:
-        session = start(name, data=data)
-        recipe, lacks = session.recipe, []
-        if not made.on_toytown(session):  # which is rendered where it is missing
+        run = open_plain_run(name, data=data)
+        recipe, lacks = run.recipe, []
+        if not datasets.uses_toytown(run):  # which is rendered where it is missing
             sides = (recipe.source, recipe.target, recipe.space, recipe.data)
             lacks = [
-                (error.hint or "", what) for what, error in known.setdefault(sides, inputs.lacking(session)).items()
+                (error.hint or "", what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()
             ]
         if recipe.model.weights == "imagenet" and (absent := weights(recipe.model.backbone)):
             lacks.append((absent.fix, absent.what))
@@ -117,7 +117,7 @@ def _split(name: str, images: int, published: int | None) -> str:
 def _print_recipes(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from .tables import console
+    from .terminal.tables import console
 
     table = Table("recipe", "can be run", "without data", box=None)
     for row in rows:

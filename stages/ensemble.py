@@ -1,4 +1,4 @@
-"""udaseg ensemble: average the stored scores of several networks."""
+"""udaseg ensemble: average the stored predictions of several networks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,43 +6,45 @@ from typing import Annotated
 import typer
 
 from udaseg.errors import UdasegError
-from udaseg.pipeline.artifacts import Job
+from udaseg.pipeline.engine import open_work
+from udaseg.pipeline.inputs import digest_input
+from udaseg.pipeline.manifest import Job
+from udaseg.pipeline.run import Run
 
-from . import products
-from .progress import progress
-from .session import Session, say, staged, working
-
-
-def job(session: Session, files: list[Path], weights: list[float]) -> Job:
-    given = {
-        f"predictions {number}": session.input(products.few(session, path)) for number, path in enumerate(files, 1)
-    }
-    return Job("ensemble", session.out or session.folder("ensemble"), {"ensemble": {"weights": weights}}, given)
+from .terminal.command import run_command
 
 
-def run(session: Session, files: list[Path], weights: list[float]) -> None:
-    todo = job(session, files, weights)
-    with working(session, todo) as result:
-        if result is None:
+def job(run: Run, files: list[Path], weights: list[float]) -> Job:
+    """Plan the average of some files of predictions."""
+    if run.sample is not None:
+        files = [run.sample.copy_predictions(path) for path in files]
+    inputs = {f"predictions {number}": digest_input(path) for number, path in enumerate(files, 1)}
+    return Job("ensemble", run.output_folder("ensemble"), {"ensemble": {"weights": weights}}, inputs)
+
+
+def average(run: Run, files: list[Path], weights: list[float]) -> None:
+    """Average the predictions, unless that has been done."""
+    planned = job(run, files, weights)
+    with open_work(run, planned) as work:
+        if work is None:
             return
         from udaseg.inference.ensemble import ensemble
 
-        with progress("ensemble", "images") as show:
-            read = [Path(given.path) for given in todo.inputs.values()]
-            images = ensemble(read, weights, todo.out, progress=show)
-        result.metrics = {"images": images, "networks": len(files)}
-        say(f"ensemble: {images} images of {len(files)} networks in {todo.out / 'predictions.h5'}")
+        paths = [Path(one.path) for one in planned.inputs.values()]
+        images = ensemble(paths, weights, work.out, progress=work.progress("images"))
+        text = f"{images} images of {len(files)} networks in {planned.out / 'predictions.h5'}"
+        work.finish({"images": images, "networks": len(files)}, text)
 
 
-@staged
+@run_command
 def command(
-    open_session,
+    open_run,
     predictions: Annotated[
         list[Path] | None, typer.Option(help="A predictions.h5, or the stage that wrote it; give it twice or more.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Of each network, 0.5,0.3,0.2; equal when absent.")] = None,
 ) -> None:
-    """Average the scores of several networks, such as three trained with FDA at three betas.
+    """Average the predictions of several networks, such as three trained with FDA at three betas.
 
     Example: udaseg ensemble --predictions runs/a/predict --predictions runs/b/predict
     """
@@ -52,10 +54,10 @@ def command(
             f"ensemble averages two or more files of predictions, and was given {len(files)}",
             "udaseg ensemble --predictions runs/a/predict --predictions runs/b/predict",
         )
-    run(open_session(), files, _numbers(weights, len(files)))
+    average(open_run(), files, _parse_weights(weights, len(files)))
 
 
-def _numbers(text: str | None, count: int) -> list[float]:
+def _parse_weights(text: str | None, count: int) -> list[float]:
     try:
         numbers = [1.0] * count if text is None else [float(part) for part in text.split(",")]
     except ValueError:

@@ -6,116 +6,130 @@ from typing import Annotated, Any
 
 import typer
 
-from udaseg.pipeline.artifacts import Job, read_manifest
+from udaseg.pipeline import datasets
+from udaseg.pipeline.chain import final_training_stage
+from udaseg.pipeline.engine import run_stage
+from udaseg.pipeline.inputs import digest_input, input_path, refuse_flags
+from udaseg.pipeline.log import log
+from udaseg.pipeline.manifest import Job, read_manifest
+from udaseg.pipeline.run import Run
+from udaseg.pipeline.stage import Input, Stage, StageFile
+from udaseg.pipeline.work import Work
 
-from . import inputs, products, views
-from .options import refuse_unread
-from .progress import progress
-from .session import Session, emit, say, staged, working
-from .tables import depth_table, percent, read_metrics, scores_table
+from .terminal.command import print_result, run_command
+from .terminal.options import AverageOption, FlipOption, ModelOption, ScalesOption, view_changes
+from .terminal.tables import depth_table, percent, read_metrics, scores_table
 
 # The evaluations whose scores are shown beside those of a stage, the first that is there.
-BEFORE = {"evaluate": ("evaluate-pretrain", "evaluate-warmup"), "evaluate-warmup": ("evaluate-pretrain",)}
+BASELINES = {"evaluate": ("evaluate-pretrain", "evaluate-warmup"), "evaluate-warmup": ("evaluate-pretrain",)}
 
 
-def _model(session: Session) -> Path:
-    """Find the model: where --model says, else the last of the trainings of the run, or the round, that is finished."""
-    stages = ("retrain",) if session.round_asked else (products.adapted(session), "retrain")
-    default = next((stage for stage in stages if read_manifest(session.folder(stage)) is not None), "warmup")
-    return products.model_file(session, default, f"udaseg {default}")
-
-
-def _folder(session: Session, model: Path) -> Path:
-    """Name the stage after the model: evaluate for the adapted one, evaluate-warmup for the source-only one."""
-    if session.out is not None:
-        return session.out
-    folder = model.resolve().parent
-    if folder == session.folder("retrain").resolve() and session.round < session.recipe.rounds:
-        return session.folder(f"evaluate-round{session.round}")
-    if folder == session.folder(products.adapted(session)).resolve():
-        return session.folder("evaluate")
-    return session.folder(f"evaluate-{folder.name}")
-
-
-def _in_round(session: Session) -> Session:
-    """Give the session in the round that was asked for, else in the last."""
-    return session if session.round_asked else session.of_round(session.recipe.rounds)
-
-
-def job(session: Session) -> Job:
-    session = _in_round(session)
-    recipe, stored = session.recipe, products.given_predictions(session)
-    if stored is not None:
+def job(run: Run) -> Job:
+    """Plan the scores of stored predictions where a flag names them, else of a model."""
+    recipe, predictions = run.recipe, _predictions_path(run)
+    model = _model_path(run) if predictions is None else predictions
+    val = datasets.input_of(run, datasets.open_dataset(run, "val"))
+    if predictions is not None:
         settings = {
             "space": recipe.space,
             "target": recipe.target.model_dump(include={"dataset", "val"}),
             "evaluate": {"average": recipe.evaluate.average},
         }
-        out = session.out or session.folder(f"evaluate-{stored.resolve().parent.name}")
-        given = {"predictions": session.input(stored), "val": inputs.fingerprinted(inputs.target_val(session))}
-        return Job("evaluate", out, settings, given)
-    model = _model(session)
+        out = run.out or run.stage_folder(f"evaluate-{predictions.resolve().parent.name}")
+        return Job("evaluate", out, settings, {"predictions": digest_input(predictions), "val": val})
     settings = {
         "space": recipe.space,
         "target": recipe.target.model_dump(include={"dataset", "val", "size", "pad"}),
         "evaluate": recipe.evaluate.model_dump(),
     }
-    given = {"model": session.input(model), "val": inputs.fingerprinted(inputs.target_val(session))}
-    out = _folder(session, model)
-    return Job(out.name if session.out is None else "evaluate", out, settings, given)
+    out = run.out or _folder(run, model)
+    return Job(out.name if run.out is None else "evaluate", out, settings, {"model": digest_input(model), "val": val})
 
 
-def run(session: Session) -> None:
-    recipe, todo = session.recipe, job(session)
-    with working(session, todo, results=True, shared=True) as result:
-        if result is not None:
-            from udaseg.data.image_sets import View
-            from udaseg.inference.evaluate import evaluate, evaluate_predictions
-
-            images = inputs.target_val(session)
-            with progress(todo.stage, "images") as show:
-                if "predictions" in todo.inputs:
-                    stored, average = Path(todo.inputs["predictions"].path), recipe.evaluate.average
-                    metrics = evaluate_predictions(stored, images, average, todo.out, progress=show)
-                else:
-                    metrics, result.environment = evaluate(
-                        Path(todo.inputs["model"].path),
-                        View(images, recipe.evaluate.size or recipe.target.size, recipe.target.pad),
-                        recipe.evaluate,
-                        todo.out,
-                        progress=show,
-                    )
-            result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
-    metrics = None if session.dry_run else read_metrics(todo.out)
-    if metrics is not None:
-        before = _before(session, todo)
-        emit(session, metrics, scores_table(before, metrics), depth_table(before, metrics))
-        of = todo.inputs["predictions" if "predictions" in todo.inputs else "model"].path
-        say(f"{todo.stage}: mIoU {percent(metrics['miou'])} of {of}")
+def _predictions_path(run: Run) -> Path | None:
+    path = run.paths.get("predictions")
+    return path / "predictions.h5" if path is not None and path.is_dir() else path
 
 
-def _before(session: Session, todo: Job) -> dict[str, Any] | None:
-    """Find the scores to show beside those of a model: of the same images, before the run came to it."""
-    if "predictions" in todo.inputs:
+def _model_path(run: Run) -> Path:
+    """Return the model that --model names, else that of the last finished training of the run, or of the round."""
+    names = ("retrain",) if run.round_given else (final_training_stage(run), "retrain")
+    stage = next((name for name in names if read_manifest(run.stage_folder(name)) is not None), "warmup")
+    path = input_path(run, Input("model", lambda recipe, round: StageFile(stage, "model.pt", round)))
+    assert path is not None
+    return path
+
+
+def _folder(run: Run, model: Path) -> Path:
+    """Name the stage after the model: evaluate for the adapted one, evaluate-warmup for the source-only one."""
+    folder = model.resolve().parent
+    if folder == run.stage_folder("retrain").resolve() and run.round < run.recipe.rounds:
+        return run.stage_folder(f"evaluate-round{run.round}")
+    if folder == run.stage_folder(final_training_stage(run)).resolve():
+        return run.stage_folder("evaluate")
+    return run.stage_folder(f"evaluate-{folder.name}")
+
+
+def run(work: Work) -> None:
+    """Score a model, or stored predictions, on the labelled split of the target."""
+    from udaseg.inference.evaluate import evaluate, evaluate_predictions
+
+    setting, predictions, progress = work.recipe.evaluate, work.path("predictions"), work.progress("images")
+    if predictions is not None:
+        val = work.dataset("val")
+        metrics = evaluate_predictions(predictions, val, setting.average, work.out, progress=progress)
+    else:
+        view = work.view("val", setting.size)
+        model = work.require_path("model")
+        metrics, work.result.environment = evaluate(model, view, setting, work.out, progress=progress)
+    work.result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
+
+
+def show(run: Run, job: Job) -> None:
+    """Print the scores of an evaluation, beside those of the model before."""
+    metrics = None if run.dry_run else read_metrics(job.out)
+    if metrics is None:
+        return
+    baseline = _baseline(run, job)
+    print_result(run, metrics, scores_table(baseline, metrics), depth_table(baseline, metrics))
+    scored = job.inputs["predictions" if "predictions" in job.inputs else "model"].path
+    log(f"{job.stage}: mIoU {percent(metrics['miou'])} of {scored}")
+
+
+def _baseline(run: Run, job: Job) -> dict[str, Any] | None:
+    """Return the scores to show beside those of a model: of the same images, from an earlier stage of the run."""
+    if "predictions" in job.inputs:
         return None
-    own = _folder(replace(_in_round(session), out=None), Path(todo.inputs["model"].path)).name
-    for stage in BEFORE.get(own, ()):
-        manifest = read_manifest(session.folder(stage))
+    if not run.round_given:
+        run = run.in_round(run.recipe.rounds)
+    name = _folder(replace(run, out=None), Path(job.inputs["model"].path)).name
+    for stage in BASELINES.get(name, ()):
+        manifest = read_manifest(run.stage_folder(stage))
         if manifest is None:
             continue
-        if manifest["inputs"].get("val", {}).get("digest") == todo.inputs["val"].digest:
-            return read_metrics(session.folder(stage))
-        say(f"{todo.stage}: {session.folder(stage)} scores other images, or classes, and is not shown beside it")
+        if manifest["inputs"].get("val", {}).get("digest") == job.inputs["val"].digest:
+            return read_metrics(run.stage_folder(stage))
+        log(f"{job.stage}: {run.stage_folder(stage)} scores other images, or classes, and is not shown beside it")
     return None
 
 
-@staged
+stage = Stage(
+    "evaluate",
+    run,
+    shared=True,
+    results=True,
+    job=job,
+    after=show,
+)
+
+
+@run_command
 def command(
-    open_session,
-    model: views.ModelOption = None,
-    scales: views.ScalesOption = None,
-    flip: views.FlipOption = None,
-    average: views.AverageOption = None,
+    open_run,
+    model: ModelOption = None,
+    scales: ScalesOption = None,
+    flip: FlipOption = None,
+    average: AverageOption = None,
     predictions: Annotated[Path | None, typer.Option(help="Score these predictions instead of a model.")] = None,
 ) -> None:
     """Score a model, or stored predictions such as those of an ensemble, on the labelled split of the target.
@@ -123,7 +137,7 @@ def command(
     Example: udaseg evaluate --model warmup
     """
     if predictions is not None:
-        why = "predictions have been made already"
-        refuse_unread({"--model": model, "--scales": scales, "--flip": flip}, why, "leave it out, or --predictions")
-    changes = views.changes("evaluate", scales, flip, average)
-    run(open_session(changes, {"model": model, "predictions": predictions}))
+        because = "predictions have been made already"
+        refuse_flags({"--model": model, "--scales": scales, "--flip": flip}, because, "leave it out, or --predictions")
+    changes = view_changes("evaluate", scales, flip, average)
+    run_stage(open_run(changes, {"model": model, "predictions": predictions}), stage)

@@ -7,16 +7,17 @@ from typing import Annotated
 import typer
 
 from udaseg.errors import UdasegError
+from udaseg.pipeline.log import log
+from udaseg.pipeline.models import find_model, trained_size
 
-from . import inputs, views
-from .session import say
+from .terminal.options import parse_size
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
 COMPARED = 16  # of the images given
 
 
 def _size(model: Path, size: str | None) -> tuple[int, int]:
-    height, width = inputs.height_width(size) if size else views.trained_at(model)[0] or (0, 0)
+    height, width = parse_size(size) if size else trained_size(model)[0] or (0, 0)
     if not height:
         raise UdasegError(
             f"nothing beside {model} says at which size it was trained, and an export has one size",
@@ -61,13 +62,13 @@ def command(
         )
     if out.exists() and not force:
         raise UdasegError(f"{out} exists already", "name another file, or write over it with --force")
-    model = views.model_file(model)
+    model = find_model(model)
     height, width = _size(model, size)
     from udaseg.models.export import export, require
 
     require(kind)
     what = f"{kind} of {model} at {height}x{width}"
-    say(f"export: {'would write' if dry_run else 'writes'} {what} to {out}")
+    log(f"export: {'would write' if dry_run else 'writes'} {what} to {out}")
     if dry_run:
         return
     found = export(model, kind, (height, width), out, _look(images) if images else [])
@@ -79,4 +80,4 @@ def command(
         f"{found.images} images: the logits differ by {found.difference:.2g} at most (they spread over "
         f"{found.spread:.3g}), and {100 * found.agreeing:.3f} % of the pixels get the same class"
     )
-    say(f"export: {what} in {out}, {out.stat().st_size / 1e6:.1f} MB; {100 * found.agreeing:.3f} % of the pixels agree")
+    log(f"export: {what} in {out}, {out.stat().st_size / 1e6:.1f} MB; {100 * found.agreeing:.3f} % of the pixels agree")

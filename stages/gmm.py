@@ -1,23 +1,40 @@
-"""udaseg gmm: a mixture over column, row and inverse depth for every class of the source."""
+"""udaseg gmm: fit a mixture of Gaussians over place and depth to every class of the source."""
 
-from typing import Annotated
-
-import typer
-
-from . import mixtures
-from .session import staged
+from udaseg.pipeline.stage import Dataset, Stage
+from udaseg.pipeline.work import Work
 
 
-@staged
-def command(
-    open_session,
-    components: Annotated[int | None, typer.Option(help="Gaussians a class.")] = None,
-    compat: Annotated[
-        bool | None, typer.Option(help="Keep depth that is no measurement, as the published tables do.")
-    ] = None,
-) -> None:
-    """Fit a mixture over column, row and inverse depth to every class of the source.
+def run(work: Work) -> None:
+    """Fit a mixture of Gaussians over column, row and inverse depth to every class of the source."""
+    source, setting = work.view("source"), work.recipe.gmm
+    if not source.images.has_depth:
+        reason = f"{source.images.dataset} has no depth"
+        work.finish({"skipped": reason}, f"skipped, {reason}")
+        return
+    from udaseg.statistics.depth_density import write
+    from udaseg.statistics.gmm import fit
+    from udaseg.statistics.gmm_counts import count_for_gmm
 
-    Example: udaseg gmm --recipe synthia2city --components 5
-    """
-    mixtures.make(open_session({"gmm.components": components, "gmm.compat": compat}))
+    counts = count_for_gmm(source, setting, progress=work.progress("images"))
+    if not work.is_first:
+        return
+    gmm = fit(counts, setting.components, seed=work.seed, iterations=setting.iterations)
+    write(work.out / "gmm.h5", gmm)
+    absent = [name for name, weights in zip(gmm.classes, gmm.weights, strict=True) if not weights.any()]
+    if absent:
+        work.warn(f"no pixel of {', '.join(absent)} with depth: these classes have no mixture")
+    classes = len(gmm.classes) - len(absent)
+    metrics = {"classes": classes, "components": setting.components}
+    work.finish(metrics, f"{classes} classes in {work.job.out / 'gmm.h5'}")
+
+
+stage = Stage(
+    "gmm",
+    run,
+    settings=["space", "gmm"],
+    datasets=[Dataset("source")],
+    flags=["components", "compat"],
+    shared=True,
+    seeded=True,
+    example="udaseg gmm --recipe synthia2city --components 5",
+)

@@ -10,7 +10,7 @@ import typer
 
 from udaseg.errors import UdasegError
 
-from . import inputs
+from .terminal.options import parse_size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +35,7 @@ def command(
     """
     from udaseg.models.complexity import complexity
 
-    height, width = inputs.height_width(size)
+    height, width = parse_size(size)
     module, channels, classes = _module(name, classes, backbone)
     if min(height, width) < 32:
         raise UdasegError(f"--size {size}: the networks need 32x32 or more", "for example --size 512x1024")
@@ -47,7 +47,7 @@ def command(
         return
     from rich.table import Table
 
-    from .tables import console
+    from .terminal.tables import console
 
     title = f"{name}, {classes} classes, input {channels}x{height}x{width}: {cost.parameters:,} parameters"
     table = Table("rule", "operations", "what is counted", title=title, title_justify="left")

@@ -1,27 +1,38 @@
-"""udaseg predict: store the network's scores for every target image."""
+"""udaseg predict: store the network's logits for every target image."""
 
-from typing import Annotated
+from typing import Any
 
-import typer
+from udaseg.config import Recipe
+from udaseg.config.rounds import prediction_of_round
+from udaseg.pipeline.places import MODEL_HELP, latest_model
+from udaseg.pipeline.stage import Dataset, Input, Stage
+from udaseg.pipeline.work import Work
 
-from . import made, views
-from .session import staged
+
+def settings(recipe: Recipe, round: int) -> dict[str, Any]:
+    return {"space": recipe.space, "predict": prediction_of_round(recipe.predict, round).model_dump()}
 
 
-@staged
-def command(
-    open_session,
-    model: views.ModelOption = None,
-    scales: views.ScalesOption = None,
-    flip: views.FlipOption = None,
-    average: views.AverageOption = None,
-    adabn: Annotated[
-        bool | None, typer.Option("--adabn/--no-adabn", help="Take batch norm's statistics from the target first.")
-    ] = None,
-) -> None:
-    """Store the network's scores for every target image.
+def run(work: Work) -> None:
+    """Store the network's logits for every target image."""
+    from udaseg.inference.predict import predict
 
-    Example: udaseg predict --model runs/demo/warmup/model.pt
-    """
-    changes = views.changes("predict", scales, flip, average) | {"predict.adabn": adabn}
-    made.predict(open_session(changes, {"model": model}))
+    target, setting = work.view("target"), prediction_of_round(work.recipe.predict, work.round)
+    progress = work.progress("passes" if setting.adabn else "images")
+    model = work.require_path("model")
+    work.result.environment = predict(model, work.class_space(), target, setting, work.out, progress=progress)
+    images = len(target.images)
+    work.finish({"images": images}, f"{images} images in {work.job.out / 'predictions.h5'}")
+
+
+stage = Stage(
+    "predict",
+    run,
+    settings,
+    inputs=[Input("model", latest_model, MODEL_HELP)],
+    datasets=[Dataset("target")],
+    flags=["scales", "flip", "average", "adabn"],
+    each_round=True,
+    shared=True,
+    example="udaseg predict --model runs/demo/warmup/model.pt",
+)

@@ -1,27 +1,75 @@
-"""udaseg prototypes: the mean feature of every class."""
+"""udaseg prototypes: compute the mean feature of every class."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from udaseg.config import Recipe
+from udaseg.config.rounds import prediction_identity, prediction_of_round
+from udaseg.pipeline.places import LABELS_HELP, MODEL_HELP, latest_model, prototype_labels
+from udaseg.pipeline.stage import Dataset, Input, Stage, dump_section
+from udaseg.pipeline.work import Work
 
-from . import made, views
-from .options import refuse_unread
-from .session import staged
+
+def settings(recipe: Recipe, round: int) -> dict[str, Any]:
+    sections = {name: dump_section(recipe, name) for name in ("space", "prototypes")}
+    return sections | prediction_identity(recipe.predict, round)
 
 
-@staged
-def command(
-    open_session,
-    domain: Annotated[str | None, typer.Option(help="source, target or both.")] = None,
-    model: views.ModelOption = None,
-    labels: Annotated[Path | None, typer.Option(help="The folder of pseudo-labels, <stem>.png.")] = None,
-) -> None:
-    """Compute the mean feature of every class.
+def reads_source(recipe: Recipe) -> bool:
+    return recipe.prototypes.domain != "target"
 
-    Example: udaseg prototypes --domain source
-    """
-    session = open_session({"prototypes.domain": domain}, {"model": model, "labels": labels})
-    if session.recipe.prototypes.domain == "source":
-        refuse_unread({"--labels": labels}, "the source has labels of its own", "add --domain target, or both")
-    made.prototypes(session)
+
+def reads_target(recipe: Recipe) -> bool:
+    return recipe.prototypes.domain != "source"
+
+
+def run(work: Work) -> None:
+    """Compute the mean feature of every class."""
+    from udaseg.pseudo.label_files import open_labels
+    from udaseg.statistics.prototypes import gather, write
+
+    parts, setting = [], prediction_of_round(work.recipe.predict, work.round)
+    if reads_source(work.recipe):
+        source = work.view("source")
+        parts.append((source, source.images.label))
+    if reads_target(work.recipe):
+        target = work.view("target")
+        stems = [record.stem for record in target.images.records]
+        hint = work.other_classes_hint()
+        read_label = open_labels(work.require_path("labels"), work.class_space(), stems, hint)
+        parts.append((target, lambda i: read_label(stems[i])))
+    model, progress = work.require_path("model"), work.progress("passes" if setting.adabn else "images")
+    prototypes, work.result.environment = gather(
+        model, work.class_space(), parts, setting, digest=work.digest("model"), progress=progress
+    )
+    if not work.is_first:
+        return
+    write(work.out / "prototypes.h5", prototypes)
+    absent = [name for name, count in zip(prototypes.classes, prototypes.counts, strict=True) if count == 0]
+    if absent:
+        work.warn(f"no pixel of {', '.join(absent)}: these classes have no prototype")
+    classes = int((prototypes.counts > 0).sum())
+    metrics = {"features": int(prototypes.counts.sum()), "classes": classes}
+    work.finish(metrics, f"{classes} classes in {work.job.out / 'prototypes.h5'}")
+
+
+stage = Stage(
+    "prototypes",
+    run,
+    settings,
+    inputs=[
+        Input("model", latest_model, MODEL_HELP),
+        Input(
+            "labels",
+            prototype_labels,
+            LABELS_HELP,
+            when=reads_target,
+            because="the source has labels of its own",
+            hint="add --domain target, or both",
+        ),
+    ],
+    datasets=[Dataset("source", when=reads_source), Dataset("target", when=reads_target)],
+    flags=["domain"],
+    each_round=True,
+    shared=True,
+    example="udaseg prototypes --domain source",
+)

@@ -10,11 +10,11 @@ import yaml
 from udaseg.config import rules
 from udaseg.config.load import load_recipe, shipped_recipes, suggest_recipe
 from udaseg.errors import UdasegError
-from udaseg.pipeline.artifacts import read_manifest
+from udaseg.pipeline import chain, datasets
+from udaseg.pipeline.run import Run
 
-from . import chain, inputs, made
-from .options import DataOption, ScaleOption, SetOption, recipe_names, shipped_names
-from .session import Session, start
+from .terminal.command import open_plain_run
+from .terminal.options import DataOption, ScaleOption, SetOption, complete_recipe, complete_shipped_recipe
 
 app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def list_() -> None:
     """
     from rich.table import Table
 
-    from .tables import console
+    from .terminal.tables import console
 
     table = Table("recipe", "what it is", box=None)
     for name in shipped_recipes():
@@ -37,7 +37,7 @@ def list_() -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.", autocompletion=recipe_names)],
+    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.", autocompletion=complete_recipe)],
     scale: ScaleOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -45,13 +45,13 @@ def show(
 
     Example: udaseg recipe show gta2city --scale toy
     """
-    resolved = start(name, scale=scale, set_=set_).recipe
+    resolved = open_plain_run(name, scale=scale, set_=set_).recipe
     print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
 
 
 @app.command()
 def copy(
-    name: Annotated[str, typer.Argument(help="A shipped recipe.", autocompletion=shipped_names)],
+    name: Annotated[str, typer.Argument(help="A shipped recipe.", autocompletion=complete_shipped_recipe)],
     to: Annotated[Path | None, typer.Argument(help="The file to write; default: NAME.yaml.")] = None,
 ) -> None:
     """Copy a shipped recipe to change it.
@@ -70,7 +70,7 @@ def copy(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.", autocompletion=recipe_names)],
+    name: Annotated[str, typer.Argument(help="A shipped recipe or a .yaml file.", autocompletion=complete_recipe)],
     scale: ScaleOption = None,
     set_: SetOption = None,
     data: DataOption = None,
@@ -79,28 +79,28 @@ def check(
 
     Example: udaseg recipe check mine.yaml
     """
-    session = start(name, scale=scale, set_=set_, data=data)
-    recipe = session.recipe
-    chain.jobs(session), inputs.space(session)
-    wrong = [(error.message, error.hint) for stage in recipe.chain for error in rules.contradictions(recipe, stage)]
-    wrong += [(what, f"set chain in {name}") for what in chain.gaps(session)]
-    to_render = made.on_toytown(session) and read_manifest(Path(recipe.data)) is None
-    absent = list(inputs.lacking(session, made.TOYTOWN if to_render else ()).values())
-    if to_render:
+    run = open_plain_run(name, scale=scale, set_=set_, data=data)
+    recipe, classes, steps = run.recipe, len(datasets.class_space(run)), chain.steps(run)
+    problems = [UdasegError(problem, f"set chain in {name}") for problem in chain.gaps(run)]
+    for stage in dict.fromkeys(step.stage.name for step in steps):
+        problems += rules.contradictions(recipe, stage)
+    is_missing = datasets.needs_rendering(run)
+    problems += datasets.data_problems(run, datasets.TOYTOWN if is_missing else ()).values()
+    if is_missing:
         try:
-            made.require_room(Path(recipe.data))
+            datasets.require_room(Path(recipe.data))
         except UdasegError as error:
-            absent.append(error)
-    wrong += [(error.message, error.hint) for error in absent]
-    if wrong:
-        hints = "\n       ".join(dict.fromkeys(hint for _, hint in wrong if hint))
-        raise UdasegError(f"recipe {name} cannot be run:\n  " + "\n  ".join(what for what, _ in wrong), hints)
+            problems.append(error)
+    if problems:
+        hints = "\n       ".join(dict.fromkeys(problem.hint for problem in problems if problem.hint))
+        messages = "\n  ".join(dict.fromkeys(problem.message for problem in problems))
+        raise UdasegError(f"recipe {name} cannot be run:\n  {messages}", hints)
     rounds = f", predict to retrain {recipe.rounds} times" if recipe.rounds > 1 else ""
-    sides = f"{recipe.source.dataset} to {recipe.target.dataset}"
-    print(f"{name} can be run: {sides}, {len(inputs.space(session))} classes, {_network(session)}")
+    domains = f"{recipe.source.dataset} to {recipe.target.dataset}"
+    print(f"{name} can be run: {domains}, {classes} classes, {_network(run)}")
     print(f"stages: {', '.join(recipe.chain) or 'none in its chain'}{rounds}")
 
 
-def _network(session: Session) -> str:
-    model = session.recipe.model
+def _network(run: Run) -> str:
+    model = run.recipe.model
     return f"{model.name} on {model.backbone} from {'scratch' if model.weights == 'none' else model.weights}"

@@ -10,12 +10,18 @@ import typer
 
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
-from udaseg.pipeline import artifacts
-from udaseg.pipeline.artifacts import Input, Job
+from udaseg.pipeline import datasets
+from udaseg.pipeline.engine import open_work
+from udaseg.pipeline.inputs import digest_input
+from udaseg.pipeline.log import log
+from udaseg.pipeline.manifest import InputDigest, Job, digest
+from udaseg.pipeline.run import Run
+from udaseg.pipeline.stage import Stage
+from udaseg.pipeline.swap import stage_folders
+from udaseg.pipeline.work import Work
 
-from . import inputs
-from .session import Session, emit, say, staged, working
-from .tables import percent, read_metrics, scores_table
+from .terminal.command import print_result, run_command
+from .terminal.tables import percent, read_metrics, scores_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,133 +32,132 @@ PAGE = "report.html"
 BOUNDS = {"source": "source_only", "oracle": "oracle"}  # of a run, and the inputs that name them
 
 
-def job(session: Session) -> Job:
-    return _job([session], session.out or session.folder("report"), {})
+def job(run: Run) -> Job:
+    """Plan the page of one run."""
+    return _plan([run], run.output_folder("report"), {})
 
 
-def _job(sessions: Sequence[Session], out: Path, bounds: dict[str, list[Path]]) -> Job:
-    given = {}
-    for session in sessions:
-        for manifest in sorted([*session.run.glob("*/manifest.json"), *session.run.glob("round*/*/manifest.json")]):
-            # The page does not report on itself, nor on the page of the run alone.
-            if manifest.parent not in (out, session.run / "report"):
-                stage = manifest.parent.relative_to(session.run) if len(sessions) == 1 else manifest.parent
-                # What a stage has left may have been taken away since, and its manifest still be there.
-                state = f"{artifacts.digest(manifest)} {artifacts.digest(manifest.parent)}"
-                given[str(stage)] = Input(str(manifest.parent), state)
-        if not any(Path(one.path).is_relative_to(session.run) for one in given.values()):
-            raise UdasegError(f"{session.run} holds no finished stage to report on", "run a stage first, or name a run")
+def _plan(runs: Sequence[Run], out: Path, bounds: dict[str, list[Path]]) -> Job:
+    inputs: dict[str, InputDigest] = {}
+    for run in runs:
+        # The page reports neither on itself nor on the page of the run alone.
+        stages = [folder for folder in stage_folders(run.folder) if folder not in (out, run.folder / "report")]
+        if not stages:
+            raise UdasegError(f"{run.folder} holds no finished stage to report on", "run a stage first, or name a run")
+        for stage in stages:
+            name = stage.relative_to(run.folder) if len(runs) == 1 else stage
+            # Files of a stage may have been taken away since, and its manifest still be there.
+            state = f"{digest(stage / 'manifest.json')} {digest(stage)}"
+            inputs[str(name)] = InputDigest(str(stage), state)
     for role, paths in bounds.items():
         for path in paths:
-            given[f"{role} {path}"] = session.input(_evaluated(path) / "metrics.json")
-    chains = [session.recipe.chain for session in sessions]
-    return Job("report", out, {"chain": chains[0] if len(sessions) == 1 else chains}, given)
+            inputs[f"{role} {path}"] = digest_input(_evaluation(path) / "metrics.json")
+    chains = [run.recipe.chain for run in runs]
+    return Job("report", out, {"chain": chains[0] if len(runs) == 1 else chains}, inputs)
 
 
-def _evaluated(path: Path) -> Path:
-    """Find the evaluation that a run came to, or that a path names."""
+def _evaluation(path: Path) -> Path:
+    """Return the last evaluation of a run, or the one that a path names."""
     from udaseg.report.collect import last_evaluation
 
     return last_evaluation(path)[1].folder
 
 
-def _truth(session: Session) -> "Callable[[str], np.ndarray | None] | None":
-    """Give a reader of the true labels of the target's training images; None where they are not at hand."""
-    labelled = inputs.at_hand(session, "target truth")
+def _true_labels(run: Run) -> "Callable[[str], np.ndarray | None] | None":
+    """Return a reader of the true labels of the target's training images; None where they are not there."""
+    labelled = datasets.try_open(run, datasets.TARGET_TRUTH)
     if labelled is None:
         return None
-    places = {record.stem: i for i, record in enumerate(labelled.records)}
-    return lambda stem: labelled.label(places[stem]) if stem in places else None
+    indices = {record.stem: i for i, record in enumerate(labelled.records)}
+    return lambda stem: labelled.label(indices[stem]) if stem in indices else None
 
 
-def _collect(session: Session, bounds: dict[str, Path]) -> "RunData":
+def _collect(run: Run, bounds: dict[str, Path]) -> "RunData":
     from udaseg.report import collect
 
-    target = inputs.at_hand(session, "target images")
+    target = datasets.try_open(run, "target")
     if target is None:
-        say(f"report: the target of {session.run} is not in {session.recipe.data}: its images are left out")
+        log(f"report: the target of {run.folder} is not in {run.recipe.data}: its images are left out")
     images = {record.stem: record.image for record in target.records} if target else {}
-    chain = [stage for stage in session.recipe.chain if stage != "report"]
-    return collect(session.run, images, chain, truth=_truth(session), bounds=bounds)
+    chain = [name for name in run.recipe.chain if name != "report"]
+    return collect(run.folder, images, chain, truth=_true_labels(run), bounds=bounds)
 
 
-def _bounds_of(session: Session, bounds: dict[str, list[Path]]) -> dict[str, Path]:
-    """Choose, of the bounds that were given for several seeds, those of the run's own."""
+def _bounds_of(run: Run, bounds: dict[str, list[Path]]) -> dict[str, Path]:
+    """Choose, of the bounds that were given for several seeds, those of the run's seed."""
     from udaseg.report.collect import read_stages
     from udaseg.report.compare import read_run
     from udaseg.report.scores import seed
 
-    chosen, own = {}, seed(read_stages(session.run))
+    chosen, run_seed = {}, seed(read_stages(run.folder))
     for role, paths in bounds.items():
-        fitting = paths if len(paths) == 1 else [path for path in paths if read_run(path).seed == own]
-        if len(fitting) != 1:
+        same_seed = paths if len(paths) == 1 else [path for path in paths if read_run(path).seed == run_seed]
+        if len(same_seed) != 1:
             flag = BOUNDS[role].replace("_", "-")
             raise UdasegError(
-                f"{len(fitting)} of the {len(paths)} runs given with --{flag} are of seed {own}, that of {session.run}",
+                f"{len(same_seed)} of the {len(paths)} runs given with --{flag} are of seed {run_seed}, that of "
+                f"{run.folder}",
                 f"give one --{flag}, or one for each seed",
             )
-        chosen[role] = fitting[0]
+        chosen[role] = same_seed[0]
     return chosen
 
 
-def run(session: Session) -> None:
-    _write([session], job(session), {})
+def run(work: Work) -> None:
+    """Write one self-contained page about a run."""
+    _write(work, [work.run], {})
 
 
-def _write(sessions: Sequence[Session], todo: Job, bounds: dict[str, list[Path]]) -> None:
-    session, alone = sessions[0], len(sessions) == 1
-    with working(session, todo, results=True) as result:
-        if result is not None:
-            from udaseg.report import save
+def _write(work: Work, runs: Sequence[Run], bounds: dict[str, list[Path]]) -> None:
+    from udaseg.report import save
 
-            save([_collect(one, _bounds_of(one, bounds)) for one in sessions], todo.out / PAGE)
-    if session.dry_run:
+    save([_collect(run, _bounds_of(run, bounds)) for run in runs], work.out / PAGE)
+
+
+def show(run: Run, job: Job) -> None:
+    """Put the page of a run where it is looked for, and print the scores."""
+    if run.dry_run:
         return
-    page = todo.out / PAGE
-    if alone and session.out is None:
-        page = _beside_the_stages(session, page)
-    (_show if alone else _show_all)(sessions, page)
+    page = job.out / PAGE if run.out else _copy_to_run(run, job.out / PAGE)
+    scores = _scores(run)
+    if scores:
+        last = scores[0]
+        print_result(run, last, scores_table(scores[-1] if len(scores) > 1 else None, last))
+        log(f"report: mIoU {percent(last['miou'])}; the page is {page}")
+    else:
+        log(f"report: the page is {page}")
 
 
-def _beside_the_stages(session: Session, written: Path) -> Path:
-    """Put the page where a run is opened."""
-    page = session.run / PAGE
+def _copy_to_run(run: Run, written: Path) -> Path:
+    page = run.folder / PAGE
     if not (page.is_file() and filecmp.cmp(page, written, shallow=False)):
         with atomic(page) as temporary:
             shutil.copyfile(written, temporary)
     return page
 
 
-def _scores(session: Session) -> list[dict[str, Any]]:
+def _scores(run: Run) -> list[dict[str, Any]]:
     """Read the scores of a run, the last first."""
-    stages = ("evaluate", "evaluate-warmup", "evaluate-pretrain")
-    return [metrics for metrics in (read_metrics(session.folder(stage)) for stage in stages) if metrics]
+    names = ("evaluate", "evaluate-warmup", "evaluate-pretrain")
+    return [metrics for metrics in (read_metrics(run.stage_folder(name)) for name in names) if metrics]
 
 
-def _show(sessions: Sequence[Session], page: Path) -> None:
-    (session,) = sessions
-    scored = _scores(session)
-    if scored:
-        last = scored[0]
-        emit(session, last, scores_table(scored[-1] if len(scored) > 1 else None, last))
-        say(f"report: mIoU {percent(last['miou'])}; the page is {page}")
-    else:
-        say(f"report: the page is {page}")
+def _show_all(runs: Sequence[Run], page: Path) -> None:
+    scores = {str(run.folder): last[0] for run in runs if (last := _scores(run))}
+    if runs[0].json:
+        print_result(runs[0], {"page": str(page), "runs": scores})
+    means = {name: metrics["miou"] for name, metrics in scores.items() if metrics["miou"] is not None}
+    best = max(means, key=means.__getitem__, default=None)
+    score = f"the best mIoU is {percent(means[best])}, of {best}; " if best else ""
+    log(f"report: {len(runs)} runs side by side; {score}the page is {page}")
 
 
-def _show_all(sessions: Sequence[Session], page: Path) -> None:
-    scored = {str(session.run): scores[0] for session in sessions if (scores := _scores(session))}
-    if sessions[0].json:
-        emit(sessions[0], {"page": str(page), "runs": scored})
-    found = {name: scores["miou"] for name, scores in scored.items() if scores["miou"] is not None}
-    best = max(found, key=found.__getitem__, default=None)
-    score = f"the best mIoU is {percent(found[best])}, of {best}; " if best else ""
-    say(f"report: {len(sessions)} runs side by side; {score}the page is {page}")
+stage = Stage("report", run, results=True, job=job, after=show)
 
 
-@staged
+@run_command
 def command(
-    open_session,
+    open_run,
     runs: Annotated[
         list[Path] | None, typer.Argument(help="Runs to show side by side; default: the one of --run.")
     ] = None,
@@ -167,10 +172,18 @@ def command(
 
     Example: udaseg report runs/a runs/b --oracle runs/oracle
     """
-    sessions = [open_session(run=path) for path in runs] if runs else [open_session()]
+    opened = [open_run(run=path) for path in runs] if runs else [open_run()]
     bounds = {role: paths for role, paths in (("source", source_only), ("oracle", oracle)) if paths}
-    if len({session.run.resolve() for session in sessions}) < len(sessions):
+    if len({run.folder.resolve() for run in opened}) < len(opened):
         raise UdasegError("a run is named twice", "name each run once")
-    together = sessions[0].run.parent / "report"
-    out = sessions[0].out or (sessions[0].folder("report") if len(sessions) == 1 else together)
-    _write(sessions, _job(sessions, out, bounds), bounds)
+    first = opened[0]
+    together = first.folder.parent / "report"
+    out = first.out or (first.stage_folder("report") if len(opened) == 1 else together)
+    planned = _plan(opened, out, bounds)
+    with open_work(first, planned, prints_results=True) as work:
+        if work is not None:
+            _write(work, opened, bounds)
+    if len(opened) == 1:
+        show(first, planned)
+    elif not first.dry_run:
+        _show_all(opened, out / PAGE)

@@ -7,24 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from udaseg.errors import UdasegError
-from udaseg.pipeline import artifacts
+from udaseg.pipeline import chain
+from udaseg.pipeline.run_file import RUN_FILE
 
-from . import chain
-from .origin import RUN_FILE
-from .session import emit, staged
+from .terminal.command import print_result, run_command
 
-SHOWN = 3  # reasons to run a stage again
+REASONS = 3  # that are printed of a stage that runs again
 
 
-@staged(without=("estimate", "round_", "out", "force", "dry_run"))
+@run_command(without=("estimate", "round_", "out", "force", "dry_run"))
 def command(
-    open_session,
+    open_run,
     folder: Annotated[
         Path | None, typer.Argument(metavar="RUN", help="A run, which knows its recipe; default: the one of --run.")
     ] = None,
-    make: Annotated[
-        bool, typer.Option("--make", help="Print manifests for Make, to be made again: stale:PATH.")
-    ] = False,
 ) -> None:
     """Show which stages of a run are done, which have to run, and why.
 
@@ -32,35 +28,29 @@ def command(
     """
     if folder is not None and not (folder / RUN_FILE).is_file():
         raise UdasegError(f"{folder} is no run: it has no {RUN_FILE}", "udaseg status --recipe NAME plans a new one")
-    session = open_session() if folder is None else open_session(run=folder)
-    stages = chain.states(session)
-    if make:
-        for row in stages:
-            print(f"{row['path']}/{artifacts.MANIFEST}")
-            if row["state"] != "up to date":
-                print(f"stale:{row['path']}/{artifacts.MANIFEST}")
-        return
+    run = open_run() if folder is None else open_run(run=folder)
+    stages = chain.states(run)
     from rich.table import Table
     from rich.text import Text
 
-    title = f"{session.recipe.name} in {session.run}"
+    title = f"{run.recipe.name} in {run.folder}"
     table = Table("stage", "state", "age", "took", "result", title=title, title_justify="left", box=None)
     for row in stages:
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.0f} s"
         number = next((_number(name, value) for name, value in (row["metrics"] or {}).items()), "")
         table.add_row(row["stage"], row["state"], _age(row["finished"]), seconds, number)
-    emit(session, {"run": str(session.run), "stages": stages}, table, Text("\n".join(_reasons(stages))))
+    print_result(run, {"run": str(run.folder), "stages": stages}, table, Text("\n".join(_reasons(stages))))
 
 
 def _reasons(rows: list[dict[str, Any]]) -> list[str]:
-    """Say why stages have to run that were begun before, and what the first of those that wait is waiting for."""
+    """Say why stages run again that were begun before, and what the first of the waiting ones waits for."""
     again = [row for row in rows if row["state"] == "to run" and Path(row["path"]).is_dir()]
     waiting = [row for row in rows if row["state"] == "waiting"][:1]
-    said = []
+    lines = []
     for row in (*again, *waiting):
-        more = f"; and {len(row['why']) - SHOWN} more (--json lists them)" if len(row["why"]) > SHOWN else ""
-        said.append(f"{row['stage']} {row['state']}: {'; '.join(row['why'][:SHOWN])}{more}")
-    return said
+        more = f"; and {len(row['why']) - REASONS} more (--json lists them)" if len(row["why"]) > REASONS else ""
+        lines.append(f"{row['stage']} {row['state']}: {'; '.join(row['why'][:REASONS])}{more}")
+    return lines
 
 
 def _age(started: str | None) -> str:

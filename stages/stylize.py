@@ -1,21 +1,25 @@
-"""udaseg stylize: give the source images the style of the target, by FDA."""
+"""udaseg stylize: give the source images the style of target images, by FDA."""
 
-from typing import Annotated
-
-import typer
-
-from . import made
-from .session import staged
+from udaseg.pipeline.stage import Dataset, Stage
+from udaseg.pipeline.work import Work
 
 
-@staged
-def command(
-    open_session,
-    beta: Annotated[float | None, typer.Option(help="The half width of the window, over the short side.")] = None,
-    window: Annotated[str | None, typer.Option(help="square, as published, or rect.")] = None,
-) -> None:
-    """Give the source images the style of target images (FDA).
+def run(work: Work) -> None:
+    """Give the source images the style of target images (FDA)."""
+    from udaseg.data.style.dataset import stylize_set
 
-    Example: udaseg stylize --beta 0.05
-    """
-    made.stylize(open_session({"stylize.beta": beta, "stylize.window": window}))
+    source, setting = work.view("source"), work.recipe.stylize
+    stylize_set(source, work.dataset("target"), setting, work.out, seed=work.seed, progress=work.progress("images"))
+    images = len(source.images)
+    work.finish({"images": images, "beta": setting.beta}, f"{images} images at beta {setting.beta} in {work.job.out}")
+
+
+stage = Stage(
+    "stylize",
+    run,
+    settings=["stylize"],
+    datasets=[Dataset("source"), Dataset("target", "selection")],
+    flags=["beta", "window"],
+    seeded=True,
+    example="udaseg stylize --beta 0.05",
+)

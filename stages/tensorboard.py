@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from udaseg.errors import UdasegError
-
-from .session import say
+from udaseg.pipeline.log import log
 
 SECONDS = 5.0  # between two looks at the runs
 
@@ -35,14 +34,14 @@ def command(
     every = [Events(run, out / name) for run, name in zip(runs, names, strict=True)]
     written = sum(events.update() for events in every)
     of = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-    say(f"tensorboard: {written} numbers of {of} in {out}; look at them with: tensorboard --logdir {out}")
+    log(f"tensorboard: {written} numbers of {of} in {out}; look at them with: tensorboard --logdir {out}")
     try:
         while follow:
             time.sleep(SECONDS)
             for events in every:
                 events.update()
     except KeyboardInterrupt:
-        say("tensorboard: no longer followed")
+        log("tensorboard: no longer followed")
     finally:
         for events in every:
             events.close()

@@ -1,157 +1,118 @@
-"""udaseg warmup: train on the labelled source, and align the target where the recipe has an adversary."""
+"""udaseg warmup: train on the labelled source, and align the target with it where the recipe has an adversary."""
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import Any
 
 from udaseg.config import Adversary, Recipe
-from udaseg.config.rules import require_consistent
 from udaseg.errors import UdasegError
-from udaseg.parallel import processes
-from udaseg.pipeline.artifacts import Job
-
-from . import inputs, made, mixtures, products, training
-from .options import refuse_unread
-from .progress import progress
-from .session import Session, staged, working
-
-PRETRAIN = "pretrain"  # the phase before, in a directory of its own
+from udaseg.pipeline.datasets import open_dataset
+from udaseg.pipeline.run import Run
+from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
+from udaseg.pipeline.work import Work
+from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
 
 
-def job(session: Session, phase: str = "warmup") -> Job:
-    recipe = session.recipe
-    require_consistent(recipe, phase)
-    settings = {
-        "space": recipe.space,
-        "source": inputs.seen(recipe.source),
-        "model": recipe.model.model_dump(),
-        phase: recipe.warmup.model_dump(),
-    }
-    given = inputs.training_source(session, recipe.warmup.source)
-    if recipe.pretrain is not None:
-        given[PRETRAIN] = session.input(session.finished(PRETRAIN, "udaseg warmup --pretrain") / "model.pt")
-    else:
-        given |= training.first_weights(session, recipe.model.weights)
+def settings(recipe: Recipe, round: int, *, phase: str) -> dict[str, Any]:
+    sections: dict[str, Any] = {"space": recipe.space, "model": recipe.model.model_dump()}
+    sections[phase] = recipe.warmup.model_dump()
     if recipe.adversary.align != "none":
-        settings["adversary"] = recipe.adversary.model_dump()
+        sections["adversary"] = recipe.adversary.model_dump()
     if recipe.model.heads:
-        settings["depth"] = recipe.depth.model_dump()
-    if "density" in recipe.model.heads:
-        given["mixtures"] = session.input(mixtures.file(session))
-    if _counts_classes(recipe):
-        given["class counts"] = session.input(products.class_counts_file(session))
-    if _reads_target(recipe):
-        settings["target"] = inputs.seen(recipe.target)
-        given["target"] = inputs.fingerprinted(inputs.target_images(session))
-    return Job(phase, session.out or session.folder(phase), settings, given, recipe.seed)
+        sections["depth"] = recipe.depth.model_dump()
+    return sections
 
 
-def pretrain_job(session: Session) -> Job:
-    return job(_alone(session), PRETRAIN)
+def has_pretrain(recipe: Recipe) -> bool:
+    return recipe.pretrain is not None
 
 
-def _alone(session: Session) -> Session:
-    """Give the session of the phase before: the source alone."""
-    recipe = session.recipe
-    if recipe.pretrain is None:
-        raise UdasegError(
-            f"recipe {recipe.name} has no pretrain section: its warm-up starts from model.weights",
-            "udaseg warmup without --pretrain is its first phase",
-        )
-    first = {"warmup": recipe.pretrain, "pretrain": None, "adversary": Adversary()}
-    return replace(session, recipe=recipe.model_copy(update=first))
+def has_density(recipe: Recipe) -> bool:
+    return "density" in recipe.model.heads
 
 
-def _counts_classes(recipe: Recipe) -> bool:
+def counts_classes(recipe: Recipe) -> bool:
     return recipe.warmup.class_weights or recipe.warmup.class_balanced
 
 
-def _reads_target(recipe: Recipe) -> bool:
-    """Tell whether the recipe's warm-up, or the phase before it, looks at target images."""
-    settings = recipe.warmup
-    aligns = recipe.adversary.align != "none" or "density" in recipe.model.heads
-    return aligns or settings.adabn or settings.entropy_weight is not None or settings.fda is not None
+def reads_target(recipe: Recipe) -> bool:
+    setting = recipe.warmup
+    aligns = recipe.adversary.align != "none" or has_density(recipe)
+    return aligns or bool(setting.adabn) or setting.entropy_weight is not None or setting.fda is not None
 
 
-def _prepare(session: Session) -> None:
-    """Make what is missing, after a look at what can only be given."""
-    recipe = session.recipe
-    if recipe.model.heads and not inputs.source(session).has_depth:
+def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
+    return None if has_pretrain(recipe) else weights_file(recipe.model.weights)
+
+
+def check(run: Run) -> None:
+    """Raise UdasegError where the network learns depth and the source has none."""
+    recipe = run.recipe
+    if recipe.model.heads and not open_dataset(run, "source").has_depth:
         raise UdasegError(
             f"the heads {', '.join(recipe.model.heads)} learn the depth of the source, and {recipe.source.dataset} has "
             "no depth for all of its images",
             "choose a source with depth, such as synthia, or set model.heads=[]",
         )
-    if recipe.warmup.source == "stylize":
-        made.stylize(session.inside())
-    if "density" in recipe.model.heads and session.given("mixtures") is None:
-        mixtures.make(session.inside())
-    if _counts_classes(recipe) and session.given("class_counts") is None:
-        made.stats(session.inside())
-    if recipe.pretrain is not None:
-        first_phase(session.inside())
 
 
-def first_phase(session: Session) -> None:
-    """Train the phase before the warm-up."""
-    run(_alone(session), PRETRAIN)
+def pretrain_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe of the phase before the warm-up: the source alone."""
+    if recipe.pretrain is None:
+        raise UdasegError(
+            f"recipe {recipe.name} has no pretrain section: its warm-up starts from model.weights",
+            "udaseg warmup without --pretrain is its first phase",
+        )
+    return recipe.model_copy(update={"warmup": recipe.pretrain, "pretrain": None, "adversary": Adversary()})
 
 
-def run(session: Session, phase: str = "warmup") -> None:
-    recipe = session.recipe
-    require_consistent(recipe, phase)
-    reads_target = _reads_target(recipe)
-    _prepare(session)
-    todo = job(session, phase)
-    with working(session, todo, shared=True) as result:
-        if result is None:
-            return
-        from udaseg.data.image_sets import View
-        from udaseg.data.sampling import ClassBalance
-        from udaseg.statistics.class_counts import class_weights, read_pixels, read_shown
-        from udaseg.train import adversary
-        from udaseg.train.warmup import warmup
+def run(work: Work) -> None:
+    """Train a network on the labelled source; align the target with it where the recipe has an adversary."""
+    from udaseg.data.sampling import ClassBalance
+    from udaseg.statistics.class_counts import class_weights, read_pixels, read_shown
+    from udaseg.statistics.density_maps import DensityMaps
+    from udaseg.statistics.depth_density import read_gmm_of
+    from udaseg.train.adversary import training_warnings
+    from udaseg.train.warmup import warmup
 
-        target = inputs.target_images(session) if reads_target else None
-        source = inputs.styled_source(session, recipe.warmup.source)
-        paths = {name: Path(given.path) for name, given in todo.inputs.items()}
-        counts = read_pixels(paths["class counts"], source.space.classes) if recipe.warmup.class_weights else None
-        shown = None
-        if recipe.warmup.class_balanced:
-            stems = [record.stem for record in source.records]
-            shown = read_shown(paths["class counts"], source.space.classes, stems)
-        first = {"weights": str(paths[PRETRAIN])} if PRETRAIN in paths else {}
-        with progress(phase, "steps") as show:
-            trained = warmup(
-                View(source, recipe.source.size, recipe.source.pad),
-                None if target is None else View(target, recipe.target.size, recipe.target.pad),
-                recipe.model.model_copy(update=first),
-                recipe.warmup,
-                todo.out,
-                seed=recipe.seed,
-                adversary=recipe.adversary,
-                depth=recipe.depth,
-                densities=mixtures.densities(session, paths["mixtures"]) if "mixtures" in paths else None,
-                class_weights=None if counts is None else class_weights(counts),
-                class_balance=None if shown is None else ClassBalance(shown),
-                progress=show,
-            )
-        result.environment = trained.environment
-        result.warnings += trained.warnings
-        if not processes.is_first():
-            return
-        training.adapt_statistics(session, todo, recipe.warmup, target)
-        result.warnings += _colour_alone(recipe, phase)
-        if recipe.adversary.align != "none":
-            result.warnings += adversary.training_warnings(todo.out / "log.jsonl")
-        training.ended(todo, result, recipe.warmup.steps, len(source), "images")
+    recipe, setting = work.recipe, work.recipe.warmup
+    source = source_view(work, setting.source)
+    assert source is not None
+    classes, weights, balance, densities = source.images.space.classes, None, None, None
+    if setting.class_weights:
+        weights = class_weights(read_pixels(work.require_path("class_counts"), classes))
+    if setting.class_balanced:
+        stems = [record.stem for record in source.images.records]
+        balance = ClassBalance(read_shown(work.require_path("class_counts"), classes, stems))
+    if has_density(recipe):
+        densities = DensityMaps(read_gmm_of(work.require_path("gmm"), classes))
+    pretrained = work.path("pretrain")
+    result = warmup(
+        source,
+        work.view("target") if reads_target(recipe) else None,
+        recipe.model if pretrained is None else recipe.model.model_copy(update={"weights": str(pretrained)}),
+        setting,
+        work.out,
+        seed=work.seed,
+        adversary=recipe.adversary,
+        depth=recipe.depth,
+        densities=densities,
+        class_weights=weights,
+        class_balance=balance,
+        progress=work.progress("steps"),
+    )
+    if not work.is_first:
+        return
+    result = result._replace(warnings=[*result.warnings, *colour_alone(recipe, work.job.stage)])
+    if recipe.adversary.align != "none":
+        result = result._replace(warnings=[*result.warnings, *training_warnings(work.out / "log.jsonl")])
+    finish_training(work, setting, result, f"{len(source.images)} images")
 
 
-def _colour_alone(recipe: Recipe, phase: str) -> list[str]:
-    """Say where the style that a training draws is too narrow a band to hold more than the mean colour."""
+def colour_alone(recipe: Recipe, phase: str) -> list[str]:
+    """Warn where the style that a training draws is too narrow a band to hold more than the mean colour."""
     from udaseg.data.style.fda import half_width
 
     beta, size = recipe.warmup.fda, recipe.warmup.augment.crop or recipe.source.size
@@ -164,28 +125,54 @@ def _colour_alone(recipe: Recipe, phase: str) -> list[str]:
     ]
 
 
-@staged
-def command(
-    open_session,
-    steps: training.StepsOption = None,
-    batch: training.BatchOption = None,
-    lr: training.LrOption = None,
-    mixtures: Annotated[Path | None, typer.Option(help="The gmm.h5 that the density head learns from.")] = None,
-    class_counts: Annotated[Path | None, typer.Option(help="A stats.json of the source, for class weights.")] = None,
-    pretrain: Annotated[bool, typer.Option("--pretrain", help="The phase before, on the source alone.")] = False,
-) -> None:
-    """Train a network on the labelled source; align the target with it where the recipe has an adversary.
+declared = Stage(
+    "warmup",
+    run,
+    partial(settings, phase="warmup"),
+    inputs=[
+        stylized_source("warmup"),
+        Input("pretrain", "pretrain/model.pt", when=has_pretrain, make=True),
+        Input("weights", first_weights),
+        Input(
+            "gmm",
+            "gmm/gmm.h5",
+            "The gmm.h5 that the density head learns from.",
+            when=has_density,
+            because="the network estimates no density",
+            hint="set model.heads=[depth,density]",
+            make=True,
+        ),
+        Input(
+            "class_counts",
+            "stats/stats.json",
+            "A stats.json of the source, for class weights.",
+            when=counts_classes,
+            because="class_weights and class_balanced are off",
+            hint="set warmup.class_weights=true",
+            make=True,
+        ),
+    ],
+    datasets=[Dataset("source"), Dataset("target", when=reads_target)],
+    flags=FLAGS,
+    shared=True,
+    seeded=True,
+    trains=True,
+    check=check,
+    example="udaseg warmup --recipe gta2city --steps 20000",
+)
 
-    Example: udaseg warmup --recipe gta2city --steps 20000
-    """
-    phase = PRETRAIN if pretrain else "warmup"
-    changes = training.changes(phase, steps, batch, lr)
-    session = open_session(changes, {"mixtures": mixtures, "class_counts": class_counts})
-    recipe = _alone(session).recipe if pretrain else session.recipe
-    if "density" not in recipe.model.heads:
-        why, hint = "the network estimates no density", "set model.heads=[depth,density]"
-        refuse_unread({"--mixtures": mixtures}, why, hint)
-    if not _counts_classes(recipe):
-        why = f"{phase}.class_weights and {phase}.class_balanced are off"
-        refuse_unread({"--class-counts": class_counts}, why, f"set {phase}.class_weights=true")
-    (first_phase if pretrain else run)(session)
+
+def run_pretrain(work: Work) -> None:
+    """Train the phase before the warm-up, on the source alone."""
+    run(work)
+
+
+pretrain = replace(
+    declared,
+    name="pretrain",
+    run=run_pretrain,
+    settings=partial(settings, phase="pretrain"),
+    adapt=pretrain_recipe,
+    command="warmup --pretrain",
+)
+stage = replace(declared, phases={"pretrain": pretrain})

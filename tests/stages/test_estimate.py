@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from udaseg.stages import estimate
+from udaseg.pipeline import estimate
 
 STAGES = (
     "warmup", "stylize", "predict", "pseudolabel", "refine", "prototypes", "gmm", "evaluate --model warmup", "report",
@@ -15,7 +15,7 @@ STAGES = (
 @pytest.fixture
 def hurried(monkeypatch, tmp_path):
     """Be content with the first sample that is larger than the smallest; give where samples are made."""
-    monkeypatch.setattr(estimate, "TELLING", -1e9)
+    monkeypatch.setattr(estimate, "LONGER", -1e9)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     return tmp_path / "temporary"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from udaseg.stages import progress
+from udaseg.stages.terminal import progress
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def clock(monkeypatch):
 
 
 def test_what_the_first_picture_waits_for_is_not_expected_of_the_others(capsys, clock):
-    with progress.progress("stylize", "images") as show:
+    with progress.show_progress("stylize", "images") as show:
         for second, done in ((25, 1), (26, 2), (36, 12), (57, 33), (60, 36)):  # kernels are compiled for 25 seconds
             clock.now = 100.0 + second
             show(done, 36)
@@ -30,7 +30,7 @@ def test_what_the_first_picture_waits_for_is_not_expected_of_the_others(capsys, 
 
 
 def test_work_that_goes_on_counts_from_where_it_stood(capsys, clock):
-    with progress.progress("warmup", "steps") as show:
+    with progress.show_progress("warmup", "steps") as show:
         for second, done in ((2, 501), (22, 541)):
             clock.now = 100.0 + second
             show(done, 601)
@@ -38,7 +38,7 @@ def test_work_that_goes_on_counts_from_where_it_stood(capsys, clock):
 
 
 def test_work_of_less_than_two_seconds_says_nothing(capsys, clock):
-    with progress.progress("refine", "images") as show:
+    with progress.show_progress("refine", "images") as show:
         for done in range(1, 5):
             clock.now += 0.4
             show(done, 4)

@@ -115,7 +115,7 @@ def test_a_recipe_that_can_be_run_is_summed_up(tmp_path, monkeypatch, udaseg):
     ("values", "words"),
     [
         ({"chain": ["warmup", "retrain", "refine"]}, ["retrain reads refine, which is not run before it"]),
-        ({"chain": ["warmup", "pseudolabel", "refine", "retrain"]}, ["retrain reads stylize"]),
+        ({"chain": ["warmup", "refine", "retrain"]}, ["refine reads pseudolabel", "refine reads predict"]),
         ({"chain": ["warmup", "evaluate"]}, ["evaluate reads retrain"]),
         ({"chain": ["warmpu"]}, ["there is no stage warmpu", "did you mean 'warmup'?"]),
         ({"space": "cs20"}, ["there is no class space 'cs20'"]),

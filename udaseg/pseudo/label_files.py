@@ -1,15 +1,16 @@
 """Pseudo-labels from probabilities and class-wise thresholds (CBST, eq. 8)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from udaseg.data.images.read import read_train_ids
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import thresholded_label
 from udaseg.io.documents.read import read_document
 from udaseg.io.documents.results import Refinement, Thresholds
-from udaseg.labels import IGNORE
+from udaseg.labels import IGNORE, ClassSpace
 
 
 def _checked(thresholds, classes):
@@ -70,6 +71,26 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
             "make the pseudo-labels with a model of these classes",
         )
     return thresholds
+
+
+def open_labels(folder: Path, space: ClassSpace, stems: Sequence[str], hint: str) -> Callable[[str], np.ndarray]:
+    """Return a reader of the pseudo-labels in a folder: a stem to uint8 train ids [H, W], 255 ignored.
+
+    Raises UdasegError where one of the stems has no label, or the labels are known to be of other classes.
+    """
+    require_labels(folder, space.classes, stems, hint)
+    return lambda stem: read_train_ids(folder / f"{stem}.png", space)
+
+
+def require_labels(folder: Path, classes: Sequence[str], stems: Sequence[str], hint: str) -> None:
+    """Raise UdasegError where a stem has no pseudo-label in a folder, or the labels are of other classes."""
+    missing = [stem for stem in stems if not (folder / f"{stem}.png").is_file()]
+    if missing:
+        raise UdasegError(
+            f"{folder} holds no pseudo-label for {len(missing)} of {len(stems)} images, the first is {missing[0]}",
+            "run udaseg pseudolabel (and refine) for this target again",
+        )
+    require_same(folder, classes_of(folder), classes, hint)
 
 
 def require_same(what: Path, found: Sequence[str] | None, classes: Sequence[str], hint: str) -> None:

@@ -4,6 +4,7 @@ The mixtures live on the grid of the network: a pixel is (column, row, inverse d
 from 0 on the grid, inverse depth being 65536 / (cm + 1). See `udaseg.depth.mixtures` for the fit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,6 +107,17 @@ def read(path: Path) -> Gmm:
             _AGAIN,
         )
     return Gmm(weights, means, variances, classes, (rows, columns))
+
+
+def read_gmm_of(path: Path, classes: Sequence[str]) -> Gmm:
+    """Read gmm.h5; raises UdasegError where it is of other classes than expected, or in another order."""
+    gmm = read(path)
+    if gmm.classes != tuple(classes):
+        raise UdasegError(
+            f"{path} holds mixtures of {', '.join(gmm.classes)}; expected {', '.join(classes)}",
+            "udaseg gmm fits them to the classes of the recipe",
+        )
+    return gmm
 
 
 @njit(inline="always")

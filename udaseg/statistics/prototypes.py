@@ -4,6 +4,7 @@ ProDA (Zhang et al., CVPR 2021), eq. 4 to 6: a class is believed where the featu
 label = argmax_k w_k p_k with w = softmax(-||f - eta|| / tau); the distance is not squared.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +156,18 @@ def read(path: Path) -> Prototypes:
     if not np.isfinite(centroids[counts > 0]).all() or (counts < 0).any():
         raise UdasegError(f"{path}: a centroid is not finite, or a count is negative", _AGAIN)
     return Prototypes(centroids, counts, classes, layer, model)
+
+
+def read_prototypes_of(path: Path, model: Path, digest: str) -> Prototypes:
+    """Read prototypes.h5 for a model with a digest; raises UdasegError where they are those of another model."""
+    prototypes = read(path)
+    if prototypes.model != digest:
+        raise UdasegError(
+            f"{path} holds the prototypes of another model than {model}",
+            f"udaseg prototypes --model {shlex.quote(str(model))} --out DIR computes its own, "
+            "--prototypes-file DIR/prototypes.h5 names them",
+        )
+    return prototypes
 
 
 def distances(features_NDhw: Tensor, centroids_CD: Tensor) -> Tensor:

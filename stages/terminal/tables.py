@@ -141,6 +141,16 @@ def ablation_table(document: dict[str, Any]) -> Table:
     return table
 
 
+def sheet_table(sheet) -> Table:
+    """Turn the layout of a comparison into a table."""
+    table = Table(*sheet.header, title=sheet.title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in sheet.rows:
+        table.add_row(*row)
+    return table
+
+
 def _spread(mean: float, deviation: float | None, sign: str) -> str:
     text = f"{100 * mean:{sign}.1f}"
     return text if deviation is None else f"{text} ± {100 * deviation:.1f}"

@@ -8,7 +8,7 @@ from typing import Any
 from udaseg.config.load import load_recipe, resolve_recipe_name
 from udaseg.errors import UdasegError
 from udaseg.io.files import read_json, write_json
-from udaseg.pipeline.artifacts import MANIFEST
+from udaseg.pipeline.swap import stage_folders
 
 RUN_FILE = "run.json"
 KINDS = {"recipe": str, "scale": str, "data": str, "seed": int}
@@ -21,19 +21,19 @@ def read(run: Path) -> dict[str, Any]:
     """
     path = run / RUN_FILE
     hint = f"name its recipe, which writes the file again: --run {shlex.quote(str(run))} --recipe NAME"
-    origin = read_json(path, hint)
-    if origin is None:
-        if any(run.glob(f"*/{MANIFEST}")):
+    remembered = read_json(path, hint)
+    if remembered is None:
+        if stage_folders(run):
             raise UdasegError(f"{run} holds stages and no {RUN_FILE}, which says of what recipe they are", hint)
         return {}
-    wrong = [key for key, kind in KINDS.items() if not isinstance(origin.get(key), kind)]
-    if wrong or origin["scale"] not in ("full", "toy"):
+    wrong = [key for key, kind in KINDS.items() if not isinstance(remembered.get(key), kind)]
+    if wrong or remembered["scale"] not in ("full", "toy"):
         key = (wrong or ["scale"])[0]
-        raise UdasegError(f"{path}: {key} is {origin.get(key)!r}, which is no {key}", hint)
-    return origin
+        raise UdasegError(f"{path}: {key} is {remembered.get(key)!r}, which is no {key}", hint)
+    return remembered
 
 
-def found(run: Path | None, recipe: str | None, scale: str | None, called: str | None) -> tuple[Path, dict[str, Any]]:
+def find(run: Path | None, recipe: str | None, scale: str | None, called: str | None) -> tuple[Path, dict[str, Any]]:
     """Find the directory of a run, and what it remembers: the recipe, and scale, data and seed where it has begun.
 
     A run that is not named is `runs/<recipe>`, or `runs/<recipe>-toy` for a toy twin; `called` is another name for the
@@ -52,17 +52,17 @@ def found(run: Path | None, recipe: str | None, scale: str | None, called: str |
     return run, (before if before.get("recipe") == resolve_recipe_name(name) else {}) | {"recipe": name}
 
 
-def write(run: Path, origin: dict[str, Any]) -> None:
+def write(run: Path, remembered: dict[str, Any]) -> None:
     """Write down of which recipe a run is."""
-    write_json(run / RUN_FILE, origin)
+    write_json(run / RUN_FILE, remembered)
 
 
-def complete(run: Path, origin: dict[str, Any]) -> None:
-    """Write that down where it is missing or damaged; a run of somebody else's may be read-only."""
+def write_if_missing(run: Path, remembered: dict[str, Any]) -> None:
+    """Write run.json where it is missing or damaged; a run of somebody else's may be read-only."""
     with suppress(OSError):
         try:
             if read(run):
                 return
         except UdasegError:
             pass
-        write(run, origin)
+        write(run, remembered)

@@ -14,7 +14,7 @@ LINE_SECONDS = 10.0
 
 
 @contextmanager
-def progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def show_progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function `(done, total)` that shows how far the work is, its rate, and the time left.
 
     Nothing is shown of work that takes less than two seconds.
@@ -26,11 +26,6 @@ def progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
             yield show
     else:
         yield _lines(title, unit)
-
-
-def passes(*, twice: bool) -> str:
-    """Give the unit of work that goes over every image once, or twice."""
-    return "passes" if twice else "images"
 
 
 @contextmanager
@@ -74,14 +69,14 @@ def _lines(title: str, unit: str) -> Callable[[int, int], None]:
 
 
 class _Clock:
-    """The rate since the first report: what comes before it waits for kernels to be compiled, or stands resumed."""
+    """The rate since the first report: before it, kernels are compiled, or finished work is skipped."""
 
     def __init__(self) -> None:
         self.start = time.monotonic()
         self._first: tuple[int, float] | None = None
 
     def rate(self, done: int) -> float | None:
-        """Give the items a second, None as long as there is nothing to tell it by."""
+        """Return the items a second; None before there is anything to tell it by."""
         now = time.monotonic()
         if self._first is None:
             self._first = done, now

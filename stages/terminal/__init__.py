@@ -1,0 +1,1 @@
+"""The terminal: Typer and Rich, and nothing else that touches them."""

@@ -1,0 +1,102 @@
+"""udaseg run: the whole chain in one command."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+CHAIN = ("--set", "chain=[warmup,predict,pseudolabel,evaluate-warmup]")
+
+
+def lines(outcome):
+    return [line for line in outcome.err.splitlines() if line.startswith("[")]
+
+
+def test_a_finished_chain_is_left_as_it_is(workspace, udaseg):
+    before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*") if path.is_file()}
+    outcome = udaseg("run tiny.yaml", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert lines(outcome)[0] == "[1/11] warmup"
+    assert len(lines(outcome)) == 11
+    assert ": runs in" not in outcome.err
+    assert outcome.err.splitlines()[-1] == (
+        "run: everything is up to date in runs/tiny; the page is runs/tiny/report.html"
+    )
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*") if path.is_file()} == before
+
+
+def test_an_empty_run_is_filled_stage_by_stage(rendered, udaseg):
+    outcome = udaseg("run", *CHAIN)
+    assert outcome.code == 0, outcome.err
+    assert lines(outcome) == ["[1/4] warmup", "[2/4] predict", "[3/4] pseudolabel", "[4/4] evaluate-warmup"]
+    assert "warmup: runs in runs/tiny/warmup: it has not been run" in outcome.err
+    assert "mean" in outcome.out  # the table of scores
+    assert sorted(path.parent.name for path in Path("runs/tiny").glob("*/manifest.json")) == [
+        "evaluate-warmup", "predict", "pseudolabel", "warmup",
+    ]  # fmt: skip
+
+
+def test_a_changed_setting_runs_its_stage_and_what_follows(workspace, udaseg):
+    outcome = udaseg("run", "--set", "pseudolabel.p=0.4", "--until", "refine")
+    assert outcome.code == 0, outcome.err
+    assert "predict: up to date" in outcome.err
+    assert "pseudolabel: runs in runs/tiny/pseudolabel: pseudolabel.p: 0.2 -> 0.4" in outcome.err
+    assert "input labels (runs/tiny/pseudolabel/labels) has changed" in outcome.err
+    assert "retrain" not in outcome.err
+    assert outcome.err.splitlines()[-1].startswith("run: everything up to refine is up to date in runs/tiny")
+
+
+def test_a_dry_run_plans_all_and_writes_nothing(workspace, udaseg):
+    shutil.rmtree("runs/tiny/retrain")
+    before = sorted(Path("runs").rglob("*"))
+    outcome = udaseg("run --dry-run")
+    assert outcome.code == 0
+    states = dict(line.split("] ", 1)[1].split(": ", 1) for line in lines(outcome))
+    assert len(states) == 11
+    assert states["refine"] == "up to date"
+    assert states["retrain"] == "would run: it has not been run"
+    assert states["evaluate"].startswith("would run: runs/tiny/retrain does not exist")
+    assert sorted(Path("runs").rglob("*")) == before
+
+
+def test_rounds_repeat_self_training(rendered, udaseg):
+    outcome = udaseg("run --rounds 2 --until pseudolabel", *CHAIN)
+    assert outcome.code == 1  # the second round needs the first one's retrain
+    assert [line.split("] ")[1] for line in lines(outcome)][:3] == ["warmup", "round1/predict", "round1/pseudolabel"]
+    assert "round1/retrain does not exist" in outcome.err
+
+
+def test_seeds_have_runs_of_their_own_and_are_compared(rendered, udaseg):
+    outcome = udaseg("run --seeds 0,1 --set", "chain=[warmup,evaluate-warmup]")
+    assert outcome.code == 0, outcome.err
+    for seed in (0, 1):
+        assert f"run: seed {seed} in runs/tiny-{seed}" in outcome.err
+        assert json.loads(Path(f"runs/tiny-{seed}/warmup/manifest.json").read_text())["seed"] == seed
+    assert "±" in outcome.out
+    again = udaseg("run --seeds 0,1 --set", "chain=[warmup,evaluate-warmup]")
+    assert ": runs in" not in again.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--until", "refin"], "did you mean 'refine'?"),
+        (["--until", "distill"], "the chain of tiny has no such stage"),
+        (["--set", "chain=[]"], "has no stages in its chain"),
+        (["--seeds", "0,x"], "expected whole numbers from 0"),
+        (["demo"], "name the recipe once"),
+        (["--seeds", "0,1", "--seed", "3"], "give --seeds or --seed"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(workspace, udaseg, words, expected):
+    outcome = udaseg("run", *words)
+    assert outcome.code == 1
+    assert expected in outcome.err
+
+
+def test_a_killed_chain_goes_on(rendered, udaseg, killed):
+    killed("run --until predict", "*/state.pt", 1)
+    outcome = udaseg("run --until predict")
+    assert outcome.code == 0, outcome.err
+    assert "warmup: continues in runs/tiny/warmup" in outcome.err

@@ -1,0 +1,218 @@
+"""The datasets of a recipe: opened, checked, and named as inputs of a stage.
+
+Everything that needs NumPy is imported where it is used: the help of every command imports this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from udaseg.config import Recipe, Source, Target
+from udaseg.config.load import shipped_recipes
+from udaseg.errors import UdasegError
+from udaseg.io.digests import dataset_digest
+from udaseg.pipeline.log import log
+from udaseg.pipeline.manifest import InputDigest, read_manifest
+from udaseg.pipeline.run import Run
+from udaseg.pipeline.stage_dir import require_ours
+
+if TYPE_CHECKING:
+    from udaseg.data.image_sets import ImageSet, LabelledSet
+    from udaseg.labels import ClassSpace
+
+SETS = ("source", "target", "val")  # `target` has the images of the training split, `val` its labelled split
+TARGET_TRUTH = "target labels"  # of the training images, where they are there: the report alone looks at them
+TOYTOWN = ("gta5", "synthia", "cityscapes")  # the datasets that toytown writes
+
+
+def side(recipe: Recipe, name: str) -> Source | Target:
+    """Return the section of the recipe that a dataset belongs to."""
+    return recipe.source if name == "source" else recipe.target
+
+
+def selection_settings(section: Source | Target) -> dict[str, Any]:
+    """Return the settings that choose the images of a domain."""
+    return section.model_dump(include={"dataset", "split", "list", "limit"})
+
+
+def image_settings(section: Source | Target) -> dict[str, Any]:
+    """Return the settings that choose the images of a domain and their size."""
+    return selection_settings(section) | section.model_dump(include={"size", "pad"})
+
+
+def class_space(run: Run) -> ClassSpace:
+    """Return the class space of the recipe."""
+    from udaseg.labels import class_space
+
+    space = run.recipe.space
+    return class_space(space if isinstance(space, str) else list(space))
+
+
+def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:
+    """Open a dataset of the recipe, once; toytown is rendered where the recipe reads it and it is missing.
+
+    Raises UdasegError, listing all that is wrong with the recipe's data.
+    """
+    if name not in run.datasets:
+        if not run.datasets:
+            _require_known_names(run)
+            ensure_toytown(run)
+        try:
+            images = _open(run, name)
+        except UdasegError as error:
+            _report_all_problems(run, error)
+            raise
+        if run.sample is not None:
+            images = run.sample.shorten_dataset(images, side(run.recipe, name).size)
+        run.datasets[name] = images
+    return run.datasets[name]
+
+
+def require_datasets(run: Run) -> None:
+    """Raise UdasegError, listing all that is wrong, unless the recipe's data can be opened."""
+    for name in SETS:
+        open_dataset(run, name)
+
+
+def try_open(run: Run, name: str) -> ImageSet | LabelledSet | None:
+    """Open a dataset to look at it; None where it is not there. Nothing is rendered for it."""
+    with suppress(UdasegError):
+        return _open(run, name)
+    return None
+
+
+def data_problems(run: Run, ignored_roots: Collection[str] = ()) -> dict[str, UdasegError]:
+    """Return what is wrong with the recipe's data, by message; nothing is rendered for it."""
+    problems: dict[str, UdasegError] = {}
+    for name in SETS:
+        section = side(run.recipe, name)
+        if (section.root or section.dataset) in ignored_roots:
+            continue
+        try:
+            _open(run, name)
+        except UdasegError as problem:
+            problems.setdefault(problem.message, problem)
+    return problems
+
+
+def target_image_size(run: Run) -> tuple[int, int]:
+    """Return the (height, width) of the target's first image, which stands for all."""
+    from udaseg.data.images.read import image_size
+
+    return image_size(open_dataset(run, "target").records[0].image)
+
+
+def input_of(run: Run, images: ImageSet | LabelledSet) -> InputDigest:
+    """Name a dataset as an input: the content of its files, and the meaning of the ids in them."""
+    parts = ("image", "label", "depth")
+    files = [getattr(record, part, None) for part in parts for record in images.records]
+    table = getattr(images, "table", None)  # an ImageSet has no labels, and so no table of their ids
+    meaning = b"" if table is None else table.tobytes()
+    paths = [path for path in files if path is not None]
+    with run.show_progress(f"digest of {images.root}", "files") as show:
+        return InputDigest(str(images.root), dataset_digest(paths, images.root, meaning, show))
+
+
+def uses_toytown(run: Run) -> bool:
+    """Tell whether the recipe reads any of the datasets that toytown writes."""
+    recipe = run.recipe
+    roots = {section.root or section.dataset for section in (recipe.source, recipe.target)}
+    return recipe.toytown is not None and not roots.isdisjoint(TOYTOWN)
+
+
+def needs_rendering(run: Run) -> bool:
+    """Tell whether toytown has to be rendered first."""
+    return uses_toytown(run) and read_manifest(Path(run.recipe.data)) is None
+
+
+def ensure_toytown(run: Run) -> None:
+    """Render toytown where the recipe looks for its data and there is none yet; log where there is another one.
+
+    What is there is never rendered over: other runs may be made from it.
+    """
+    from udaseg.pipeline.engine import run_stage  # which opens datasets through this module
+
+    if not uses_toytown(run):
+        return
+    folder = Path(run.recipe.data)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        require_room(folder)
+        run_stage(run.for_dependency(), run.stages["data"])
+        return
+    world = run.recipe.toytown.model_dump(mode="json")
+    rendered = manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
+    other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
+    if other:
+        log(f"data: {folder} is used as it is: it has {'; '.join(other)} (udaseg data make {folder} renders it again)")
+
+
+def require_room(folder: Path) -> None:
+    """Raise UdasegError where toytown would be rendered into a directory that holds something else."""
+    try:
+        require_ours(folder)
+    except UdasegError as error:
+        raise UdasegError(
+            f"toytown would be rendered into {folder}: {error.message}",
+            f"render it into a directory of its own, as with `udaseg data make {folder / 'toytown'}`, and name that: "
+            "with --data, or as source.root=toytown/gta5 beside data of yours",
+        ) from None
+
+
+def training_source(run: Run, setting: str) -> LabelledSet:
+    """Open the labelled images to train on: the source, or with `stylize` the source in the style of the target.
+
+    Raises UdasegError where their labels have nothing to teach.
+    """
+    from udaseg.data.datasets.registry import require_labelled
+
+    source = open_dataset(run, "source")
+    require_labelled(source)
+    if setting == "source":
+        return source
+    from udaseg.data.style.dataset import styled
+    from udaseg.pipeline.inputs import require_finished_stage
+
+    return styled(source, require_finished_stage(run, "stylize"))
+
+
+def _open(run: Run, name: str) -> ImageSet | LabelledSet:
+    from udaseg.data import open_images, open_labelled
+
+    recipe, section = run.recipe, side(run.recipe, name)
+    root = Path(recipe.data, section.root or section.dataset)
+    chosen: dict[str, Any] = {}
+    if name != "val":
+        chosen = {"limit": section.limit, "list_file": None if section.list is None else Path(section.list)}
+    if name == "target":
+        return open_images(section.dataset, root, section.split, **chosen)
+    split = recipe.target.val if name == "val" else section.split
+    return open_labelled(section.dataset, root, split, class_space(run), coding=section.coding, **chosen)
+
+
+def _require_known_names(run: Run) -> None:
+    """Raise UdasegError for an unknown class space or dataset, before anything is rendered."""
+    from udaseg.data.datasets.registry import require_known
+
+    class_space(run)
+    for section in (run.recipe.source, run.recipe.target):
+        require_known(section.dataset)
+
+
+def _report_all_problems(run: Run, error: UdasegError) -> None:
+    """Raise one UdasegError for all that is wrong with a recipe's data, so that a user mends it in one go."""
+    from udaseg.data.datasets.layout import AbsentError
+
+    problems = data_problems(run)
+    if len(problems) < 2 and not isinstance(error, AbsentError):
+        return
+    hints = list(dict.fromkeys(problem.hint for problem in problems.values() if problem.hint))
+    name = run.remembered["recipe"]
+    commands = ("udaseg warmup", "make demo")
+    if name in shipped_recipes() and run.recipe.scale == "full":
+        commands = (f"udaseg warmup --recipe {name} --scale toy", f"make {name} SCALE=toy")
+    hints.append(f"or try the same on the embedded world, without any data: {' or '.join(commands)}")
+    raise UdasegError("the data cannot be used:\n  " + "\n  ".join(problems), "\n       ".join(hints)) from error

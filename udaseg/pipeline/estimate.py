@@ -1,0 +1,122 @@
+"""The time, disk and memory that a stage will take, measured on a few of its images or steps."""
+
+import io
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from udaseg.errors import UdasegError
+from udaseg.parallel import processes
+from udaseg.pipeline.engine import PlannedError
+from udaseg.pipeline.format import duration, size
+from udaseg.pipeline.sample import Sample
+
+LONGER = 2.0  # seconds that a sample has to take longer than the smallest one, to tell the cost of an image
+LIMIT = 60.0  # seconds after which no larger sample is tried
+
+
+class Cost(NamedTuple):
+    """What a run of a sample took."""
+
+    seconds: float
+    disk: float  # bytes
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a stage will take in all, and from what part of it that was told."""
+
+    stage: str
+    totals: dict[str, int]  # images, steps
+    sampled: dict[str, int]
+    seconds: float
+    disk_bytes: int
+    free_disk_bytes: int
+    memory_bytes: int
+    gpu_memory_bytes: int
+
+    def document(self) -> dict[str, Any]:
+        """Return the estimate as plain values."""
+        return {
+            "stage": self.stage,
+            **self.totals,
+            "sample": self.sampled,
+            "seconds": self.seconds,
+            "disk_bytes": self.disk_bytes,
+            "free_disk_bytes": self.free_disk_bytes,
+            "memory_bytes": self.memory_bytes,
+            "gpu_memory_bytes": self.gpu_memory_bytes,
+        }
+
+    def text(self) -> str:
+        """Return the estimate as a sentence."""
+        work = ", ".join(f"{count:,} {unit}" for unit, count in self.totals.items()) or "all of it"
+        gpu = f", {size(self.gpu_memory_bytes)} on the GPU" if self.gpu_memory_bytes else ""
+        cost = f"about {duration(self.seconds)}, {size(self.disk_bytes)} on disk, {size(self.memory_bytes)} of memory"
+        return f"{self.stage}: {work}: {cost}{gpu}"
+
+
+def estimate(stage: str, trains: bool, folder: Path, run_sample: Callable[[Sample], None]) -> Estimate:
+    """Estimate what a stage takes, from samples of it that run in a temporary directory and are thrown away.
+
+    The first sample, of one image or step, shows the cost of the start. The difference between a larger one and the
+    same small one again tells the cost of each further image or step. `folder` is where the stage would write.
+    """
+    if processes.count() > 1:
+        raise UdasegError("--estimate looks at what one process takes", "run it without torchrun")
+    start = time.monotonic()
+    first, sample = _run_sample(stage, trains, run_sample, {})
+    again, _ = _run_sample(stage, trains, run_sample, {})
+    seconds, disk, sampled = first.seconds, first.disk, {}
+    for unit, total in sample.totals.items():
+        count, cost = 1, again
+        while count < total and (count == 1 or _is_unclear(cost, again, start)):
+            count = min(total, 3 * count)
+            cost, _ = _run_sample(stage, trains, run_sample, {unit: count / total})
+        sampled[unit] = count
+        if count > 1:
+            seconds += max(0.0, cost.seconds - again.seconds) * (total - 1) / (count - 1)
+            disk += max(0.0, cost.disk - again.disk) * (total - 1) / (count - 1)
+    folder = folder.absolute()
+    free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+    memory, on_gpu = _peak_memory()
+    totals, seconds = sample.totals, round(seconds, 3)
+    return Estimate(stage, totals, sampled, seconds, round(disk), free, memory + sample.cached_bytes, on_gpu)
+
+
+def _is_unclear(cost: Cost, again: Cost, start: float) -> bool:
+    return cost.seconds - again.seconds < LONGER and time.monotonic() - start < LIMIT
+
+
+def _run_sample(
+    stage: str, trains: bool, run_sample: Callable[[Sample], None], shares: dict[str, float]
+) -> tuple[Cost, Sample]:
+    """Run a sample; return its cost, and the sample with the totals it has met."""
+    messages = io.StringIO()
+    with tempfile.TemporaryDirectory(prefix="udaseg-") as folder:
+        sample = Sample(stage, trains, Path(folder), shares)
+        start = time.monotonic()
+        try:
+            with redirect_stderr(messages), redirect_stdout(io.StringIO()):
+                run_sample(sample)
+        except PlannedError:  # the messages say what it needs first
+            print(messages.getvalue(), end="", file=sys.stderr)
+            raise
+        seconds = time.monotonic() - start
+        files = (path for path in (Path(folder) / "out").rglob("*") if path.is_file())
+        return Cost(seconds, sum(path.stat().st_size for path in files)), sample
+
+
+def _peak_memory() -> tuple[int, int]:
+    """Return the most bytes that this process ever held in memory, and on a GPU."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    torch = sys.modules.get("torch")
+    on_gpu = torch.cuda.max_memory_reserved() if torch is not None and torch.cuda.is_available() else 0
+    return most if sys.platform == "darwin" else 1024 * most, on_gpu

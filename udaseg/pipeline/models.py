@@ -1,0 +1,27 @@
+"""A trained model outside of any run: its file, and the size at which it was trained."""
+
+from pathlib import Path
+
+from udaseg.errors import UdasegError
+from udaseg.pipeline.manifest import read_manifest
+from udaseg.pipeline.swap import require_finished
+
+
+def find_model(path: Path) -> Path:
+    """Return a model.pt, given by itself or by the directory of the stage that wrote it."""
+    model = path / "model.pt" if path.is_dir() else path
+    if not model.is_file():
+        problem = f"{path} holds no model.pt" if path.is_dir() else f"there is no model {path}"
+        raise UdasegError(problem, "name a model.pt, or the directory of a warmup or retrain stage")
+    require_finished(model)
+    return model
+
+
+def trained_size(model: Path) -> tuple[list[int] | None, bool]:
+    """Return the (height, width) at which a model saw its images in training, and whether their aspect was kept.
+
+    The manifest beside the model says so. The size is None without it, and where images kept their own size.
+    """
+    settings = (read_manifest(model.parent) or {}).get("settings", {})
+    section = settings.get("target") or settings.get("source") or {}
+    return section.get("size"), bool(section.get("pad"))

@@ -1,0 +1,41 @@
+"""Where the inputs lie that several stages read: models, pseudo-labels, prototypes."""
+
+from udaseg.config import Recipe
+from udaseg.pipeline.stage import Input, StageFile
+
+MODEL_HELP = "A model.pt, a stage directory, or a stage of the run."
+LABELS_HELP = "The folder of pseudo-labels, <stem>.png."
+
+
+def latest_model(recipe: Recipe, round: int) -> StageFile:
+    """Return the model that a round of self-training starts from: the warm-up's, then that of the round before."""
+    return StageFile("warmup", "model.pt") if round == 1 else StageFile("retrain", "model.pt", round - 1)
+
+
+def training_labels(recipe: Recipe, round: int) -> StageFile:
+    """Return the pseudo-labels that `retrain` reads."""
+    return StageFile(recipe.retrain.labels, "labels", round)
+
+
+def prototype_labels(recipe: Recipe, round: int) -> StageFile:
+    """Return the pseudo-labels of the prototypes: those of the last stage before them that makes labels."""
+    chain = recipe.chain
+    earlier = chain[: chain.index("prototypes")] if "prototypes" in chain else chain
+    refined = recipe.retrain.labels == "refine" and not recipe.refine.prototypes
+    stage = "refine" if refined and ("refine" in earlier or "refine" not in chain) else "pseudolabel"
+    return StageFile(stage, "labels", round)
+
+
+def prototypes_input(when, because: str, hint: str) -> Input:
+    """Declare the prototypes of the latest model; they are made unless another model or file is named."""
+    return Input(
+        "prototypes",
+        "prototypes/prototypes.h5",
+        "The prototypes.h5 of that model.",
+        flag="--prototypes-file",
+        when=when,
+        because=because,
+        hint=hint,
+        make=True,
+        make_unless=("model",),
+    )
