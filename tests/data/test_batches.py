@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from udaseg.config import Augment
-from udaseg.data.augment import Pair, recoloured
+from udaseg.data.augment import Pair, recolour
 from udaseg.data.batches import Batches, Samples, Stream, batches, unlabelled
 from udaseg.data.image_sets import View
 
@@ -105,7 +105,7 @@ def test_colours_are_changed_where_there_is_a_picture_alone():
 
 def test_a_crop_that_holds_nothing_of_a_padded_picture_stays_black():
     nothing = Pair(np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 255, np.uint8), np.zeros((4, 4), bool))
-    assert recoloured(nothing, lambda image: image + 9) is nothing
+    assert recolour(nothing, lambda image: image + 9) is nothing
 
 
 def test_a_second_stream_leaves_the_first_as_it_was():

@@ -6,13 +6,13 @@ import torch
 from udaseg.config import Augment
 from udaseg.data.augment import Pair
 from udaseg.data.batches import Batches, Samples, Stream, batches
-from udaseg.data.mining import Mining, mining
+from udaseg.data.sampling import Mining, mine_rare_classes
 
 
 def test_rare_classes_come_rarest_first():
-    assert mining(0.8, [100_000, 5, 0, 99, 101, 100], 1e-3) == Mining(0.8, (2, 1, 3, 5), (1, 3, 5))
-    assert mining(0.8, [10, 9], 1e-3) == Mining(0.8, (), (1, 0))
-    assert mining(0.8, [0, 0], 1e-3) == Mining(0.8, (), ())
+    assert mine_rare_classes(0.8, [100_000, 5, 0, 99, 101, 100], 1e-3) == Mining(0.8, (2, 1, 3, 5), (1, 3, 5))
+    assert mine_rare_classes(0.8, [10, 9], 1e-3) == Mining(0.8, (), (1, 0))
+    assert mine_rare_classes(0.8, [0, 0], 1e-3) == Mining(0.8, (), ())
 
 
 def test_the_rarest_stand_in_where_no_class_is_rare():

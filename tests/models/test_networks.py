@@ -9,7 +9,7 @@ from udaseg.config.networks import ENCODERS, NETWORKS
 from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.bisenet import BiSeNet
 from udaseg.models.encoders import build_encoder
-from udaseg.train.losses import cross_entropy, upsampled
+from udaseg.train.losses import cross_entropy, upsample
 
 NAMES = tuple(NETWORKS)
 STRIDES = {"deeplab": 8, "bisenet": 8, "fpn": 4}
@@ -119,8 +119,8 @@ def test_bisenet_convolving_before_upsampling_is_the_published_order():
     image = torch.randn(1, 3, 64, 96)
     output = network(image)
     fused = network.fusion(output.features)
-    published = network.classifier(upsampled(fused, (64, 96), align_corners=False))
-    torch.testing.assert_close(upsampled(output.logits, (64, 96), False), published)
+    published = network.classifier(upsample(fused, (64, 96), align_corners=False))
+    torch.testing.assert_close(upsample(output.logits, (64, 96), False), published)
 
 
 @pytest.mark.parametrize("size", [(33, 47), (64, 96), (70, 122)])
@@ -131,7 +131,7 @@ def test_trains_on_one_picture_of_any_size(name, size):
     output = network(torch.randn(1, 3, *size))
     labels = torch.randint(0, 4, (1, *size))
     heads = [output.logits, *output.aux]
-    loss = sum(cross_entropy(upsampled(logits, size, network.align_corners), labels) for logits in heads)
+    loss = sum(cross_entropy(upsample(logits, size, network.align_corners), labels) for logits in heads)
     loss.backward()
     assert len(output.aux) == (2 if name == "bisenet" else 0)
     assert all(aux.shape == output.logits.shape for aux in output.aux)
@@ -150,9 +150,9 @@ def test_bf16_and_channels_last_agree_with_fp32(name):
     network.to(memory_format=torch.channels_last)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = network(image.contiguous(memory_format=torch.channels_last))
-    full = upsampled(output.logits, (64, 64), network.align_corners)
+    full = upsample(output.logits, (64, 64), network.align_corners)
     assert full.dtype == torch.float32
-    reference = upsampled(expected.logits, (64, 64), network.align_corners)
+    reference = upsample(expected.logits, (64, 64), network.align_corners)
     assert (full - reference).abs().mean() < 0.05 * reference.std()
     network.train()
     with torch.autocast("cpu", dtype=torch.bfloat16):

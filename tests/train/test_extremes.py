@@ -13,7 +13,7 @@ from udaseg.data.image_sets import View
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
 from udaseg.statistics.class_counts import class_weights
-from udaseg.train.losses import upsampled
+from udaseg.train.losses import upsample
 from udaseg.train.retrain import PseudoLabels, retrain
 from udaseg.train.warmup import warmup
 
@@ -71,7 +71,7 @@ def test_in_bf16_only_what_lies_on_a_picture_one_column_wide_has_a_gradient(name
         logits_NChw = model(torch.rand(2, 3, *size).to(memory_format=torch.channels_last)).logits
     dirty = [torch.full((1 << power,), torch.nan) for power in range(6, 22)]
     del dirty  # memory that is read before it is written is no number
-    upsampled(logits_NChw, size, model.align_corners).square().mean().backward()
+    upsample(logits_NChw, size, model.align_corners).square().mean().backward()
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d) and module.stride == (2, 2):
             beside = [column for column in range(module.kernel_size[1]) if column != module.kernel_size[1] // 2]

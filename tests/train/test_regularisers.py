@@ -95,15 +95,15 @@ def test_soft_labels_are_the_powers_of_the_ratios():
     lambdas = torch.tensor(THRESHOLDS.threshold)
     logits_NCHW = P.log().T.reshape(1, 3, 1, 10)
     ratios = (P / lambdas) ** 4
-    soft = losses.softened(logits_NCHW, lambdas, 0.25)[0, :, 0].T
+    soft = losses.soften_labels(logits_NCHW, lambdas, 0.25)[0, :, 0].T
     torch.testing.assert_close(soft, ratios / ratios.sum(1, keepdim=True))
-    hard = losses.softened(logits_NCHW, lambdas, 1e-3)[0, :, 0].T
+    hard = losses.soften_labels(logits_NCHW, lambdas, 1e-3)[0, :, 0].T
     assert hard.argmax(1).tolist() == (P / lambdas).argmax(1).tolist()
     assert (hard.max(1).values > 0.99).all()
     # Label entropy keeps a pixel where the powers sum to 1 or more: on these ten the same pixels as CBST.
     kept = [int(row.argmax()) if row.sum() >= 1 - 1e-6 else 255 for row in ratios]
     assert kept == [0, 0, 255, 255, 1, 255, 255, 0, 255, 255]
-    tiny = losses.softened(torch.tensor([0.0, -80.0]).view(1, 2, 1, 1), torch.tensor([1.0, 1e-6]), 0.01)
+    tiny = losses.soften_labels(torch.tensor([0.0, -80.0]).view(1, 2, 1, 1), torch.tensor([1.0, 1e-6]), 0.01)
     assert tiny.isfinite().all()
 
 

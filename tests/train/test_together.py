@@ -133,7 +133,6 @@ LOSSES = {
     "cross_entropy": lambda x, y, f, v: losses.cross_entropy(x, y),
     "with weights": lambda x, y, f, v: losses.cross_entropy(x, y, torch.tensor([1.0, 0.2, 3.0])),
     "with pixels": lambda x, y, f, v: losses.cross_entropy(x, y, pixels_NHW=f),
-    "soft": lambda x, y, f, v: losses.soft_cross_entropy(x, x.detach().softmax(1)),
     "symmetric": lambda x, y, f, v: losses.symmetric_cross_entropy(x, y),
     "entropy": lambda x, y, f, v: losses.robust_entropy(x),
     "entropy of the valid": lambda x, y, f, v: losses.robust_entropy(x, v),

@@ -1,4 +1,4 @@
-"""The geometry and the colours of training images: image and label always go through the same transform."""
+"""Random changes of training images: geometry, the same for the image and its label, and colours."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,17 +9,19 @@ from PIL import Image as Pillow
 from udaseg.config import Augment
 from udaseg.labels import IGNORE
 
-# From a label and the size of a crop to the crop's top left corner; None leaves it to chance.
-Seek = Callable[[np.ndarray, tuple[int, int]], tuple[int, int] | None]
+# From a label and the size of a crop to the crop's top left corner, or None for a random one.
+FindCorner = Callable[[np.ndarray, tuple[int, int]], tuple[int, int] | None]
 # From an image uint8 [H, W, 3] to the same in another style.
 Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Pair(NamedTuple):
+    """An image with its label, and masks and maps of the same size."""
+
     image: np.ndarray  # uint8 [H, W, 3], RGB
     label: np.ndarray  # uint8 [H, W], train ids, 255 ignored
-    valid: np.ndarray | None = None  # bool [H, W], false where there is no image; absent where it is everywhere
-    depth: np.ndarray | None = None  # inverse depth, float32 [H, W], 0 where it is not known; absent unless asked for
+    valid: np.ndarray | None = None  # bool [H, W], false outside the image; None where it fills the array
+    depth: np.ndarray | None = None  # inverse depth, float32 [H, W], 0 where unknown; None without depth
 
 
 def resize(image_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -49,9 +51,9 @@ def size_within(shape: tuple[int, ...], canvas: tuple[int, int]) -> tuple[int, i
 
 
 def fit(pair: Pair, size: tuple[int, int], pad: bool) -> Pair:
-    """Bring a pair to (height, width): stretched, or with `pad` at its own aspect in the top left corner.
+    """Resize a pair to (height, width): stretched, or with `pad` at its own aspect in the top left corner.
 
-    What a padded image does not fill is black, ignored and not valid.
+    Padding is black, its label is 255 and its mask false.
     """
     return _crop(_scaled(pair, size_within(pair.label.shape, size)), size, 0, 0) if pad else _scaled(pair, size)
 
@@ -60,26 +62,26 @@ def _scaled(pair: Pair, size: tuple[int, int]) -> Pair:
     return Pair(resize(pair.image, size), *(None if part is None else resize_label(part, size) for part in pair[1:]))
 
 
-def augment(pair: Pair, settings: Augment, rng: np.random.Generator, seek: Seek | None = None) -> Pair:
-    """Scale, crop and flip a pair at random; what lies outside the image is black and ignored.
+def augment(pair: Pair, settings: Augment, rng: np.random.Generator, find_corner: FindCorner | None = None) -> Pair:
+    """Scale, crop and flip a pair at random; parts of a crop outside the image are black and ignored.
 
-    `seek` may say where the crop goes, from the scaled label. Draws the same number of random values whatever the
-    settings, so that switching one of them off leaves the others as they were.
+    `find_corner` may place the crop, from the scaled label. The number of random values does not depend on the
+    settings, so that one of them changes nothing else.
     """
-    scale, down, right, mirrored = rng.uniform(*settings.scale), rng.random(), rng.random(), rng.random()
+    scale, down, right, flip = rng.uniform(*settings.scale), rng.random(), rng.random(), rng.random()
     height, width = (round(side * scale) for side in pair.label.shape)
     pair = _scaled(pair, (height, width))
     if settings.crop is not None:
-        sought = seek(pair.label, settings.crop) if seek is not None else None
-        pair = _crop(pair, settings.crop, *(sought or _corner(pair.label.shape, settings.crop, down, right)))
-    if mirrored < settings.flip:
+        corner = find_corner(pair.label, settings.crop) if find_corner is not None else None
+        pair = _crop(pair, settings.crop, *(corner or _random_corner(pair.label.shape, settings.crop, down, right)))
+    if flip < settings.flip:
         pair = Pair(*(None if part is None else part[:, ::-1] for part in pair))
     return pair
 
 
-def _corner(shape: tuple[int, int], size: tuple[int, int], down: float, right: float) -> tuple[int, int]:
-    spare = (max(whole - side, 0) + 1 for whole, side in zip(shape, size, strict=True))
-    top, left = (int(share * places) for share, places in zip((down, right), spare, strict=True))
+def _random_corner(shape: tuple[int, int], size: tuple[int, int], down: float, right: float) -> tuple[int, int]:
+    choices = (max(whole - side, 0) + 1 for whole, side in zip(shape, size, strict=True))
+    top, left = (int(share * count) for share, count in zip((down, right), choices, strict=True))
     return top, left
 
 
@@ -96,28 +98,28 @@ def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
     return Pair(image, label, valid, depth)
 
 
-def recoloured(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
-    """Change the colours of the image that a pair holds, a rectangle; what lies around it stays black.
+def recolour(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
+    """Change the colours inside the valid rectangle of a pair; the padding around it stays black.
 
-    A style or a contrast that took the black for image would make the rest too bright.
+    The black padding must not count for a style or a contrast: the image would become too bright.
     """
     if pair.valid is None:
         return pair._replace(image=change(pair.image))
     rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
     if len(rows) == 0:
         return pair
-    place = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    rectangle = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     image_HWC = np.zeros_like(pair.image)
-    image_HWC[place] = change(pair.image[place])
+    image_HWC[rectangle] = change(pair.image[rectangle])
     return pair._replace(image=image_HWC)
 
 
 def distort(image_HWC: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:
-    """Change brightness, contrast, saturation and hue at random, then blur: uint8 in, uint8 out."""
-    changes, blurred, sigma = rng.uniform(-1.0, 1.0, 4), rng.random(), rng.uniform(0.15, 1.15)
+    """Change brightness, contrast, saturation and hue at random, then blur at random: uint8 [H, W, 3]."""
+    changes, blur, sigma = rng.uniform(-1.0, 1.0, 4), rng.random(), rng.uniform(0.15, 1.15)
     if settings.jitter > 0.0:
         image_HWC = _jitter(image_HWC, changes * settings.jitter)
-    if blurred < settings.blur:
+    if blur < settings.blur:
         from PIL import ImageFilter
 
         image_HWC = np.asarray(Pillow.fromarray(image_HWC).filter(ImageFilter.GaussianBlur(sigma)))
@@ -136,7 +138,7 @@ def _jitter(image_HWC: np.ndarray, changes: np.ndarray) -> np.ndarray:
     rotate = axis + np.eye(3, dtype=np.float32) * np.cos(angle) + cross
     grey = np.outer(np.ones(3, dtype=np.float32), _LUMA)
     saturate = (1 + saturation) * np.eye(3) - saturation * grey
-    # All four are affine in RGB, so that one 3x3 product and one shift do them at once.
+    # All four are affine in RGB, so one 3x3 product and one shift apply them at once.
     matrix = ((1 + contrast) * (1 + brightness) * (saturate @ rotate)).astype(np.float32)
     mean = float((image_HWC.reshape(-1, 3).mean(axis=0) @ _LUMA) * (1 + brightness))
     out = image_HWC.reshape(-1, 3).astype(np.float32) @ matrix.T

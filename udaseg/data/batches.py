@@ -1,4 +1,4 @@
-"""Training batches as a pure function of (seed, step): the same after a resume, and for any number of workers."""
+"""Training batches as a pure function of seed and step: equal after a resume and for any number of workers."""
 
 import math
 import signal
@@ -12,11 +12,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from udaseg.config import Augment
-from udaseg.data.augment import Pair, Restyle, augment, distort, fit, recoloured
+from udaseg.data.augment import Pair, Restyle, augment, distort, fit, recolour
 from udaseg.data.depth import inverse_depth, measured
 from udaseg.data.image_sets import LabelledSet, View
-from udaseg.data.mining import Mining
-from udaseg.data.sampling import ClassBalance
+from udaseg.data.sampling import ClassBalance, Mining
 from udaseg.labels import IGNORE
 from udaseg.parallel import processes
 
@@ -27,28 +26,28 @@ DOMAINS = ("source", "target")
 class Batch(dict[str, torch.Tensor]):
     """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and, with labels, `<domain>_label` uint8 [N, H, W].
 
-    `<domain>_valid` bool [N, H, W] is there where images do not fill the batch, and false where there is none.
-    `<domain>_depth` float32 [N, H, W] is there where it was asked for: inverse depth, 0 where it is not known.
+    `<domain>_valid`, bool [N, H, W], exists where images do not fill the batch; it is false outside the images.
+    `<domain>_depth`, float32 [N, H, W], exists for samples with depth: inverse depth, 0 where unknown.
     """
 
     def to(self, device: torch.device) -> "Batch":
         return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
 
 
-def kept(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
-    """Give the bytes that images with labels take in memory, `pixel` each pixel; 0 where they are not kept there.
+def cached_bytes(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
+    """Return the memory that the cached samples take, `pixel` bytes a pixel; 0 where they are too large to cache.
 
-    Each of the processes that load keeps its own.
+    Each process that loads has a cache of its own.
     """
-    taken = 0 if size is None else count * size[0] * size[1] * pixel * max(1, workers)
-    return taken if taken <= CACHE_BYTES else 0
+    needed = 0 if size is None else count * size[0] * size[1] * pixel * max(1, workers)
+    return needed if needed <= CACHE_BYTES else 0
 
 
 class Samples:
-    """The images of one domain at their training size, kept in memory when all of them fit.
+    """The images of one domain at their training size, cached in memory where all of them fit.
 
-    `read(i)` gives an image and its label at their own sizes; without labels, `labels=False`, one of 255 alone.
-    With `pad` images keep their aspect within the size.
+    `read(i)` returns image i and its label at their own sizes. `labels` is false for a set without labels, whose
+    labels are 255 alone. With `pad` images keep their aspect within the size.
     """
 
     def __init__(
@@ -58,27 +57,27 @@ class Samples:
         size: tuple[int, int] | None,
         labels: bool = True,
         pad: bool = False,
-        pixel: int = 4,  # bytes of one
+        pixel: int = 4,  # bytes of one in the cache
     ):
         self._read, self._count, self.size, self.labels, self._pad = read, count, size, labels, pad
-        self._pixel, self._kept = pixel, dict[int, Pair]()
-        self.loaded_by(0)
+        self._pixel, self._cache = pixel, dict[int, Pair]()
+        self.set_workers(0)
 
     def __len__(self) -> int:
         return self._count
 
-    def loaded_by(self, workers: int) -> None:
-        """Decide again whether all images fit, when so many processes are to load them."""
-        self._keep = kept(self._count, self.size, self._pixel, workers) > 0
+    def set_workers(self, workers: int) -> None:
+        """Decide whether all samples fit in memory when this many processes load them."""
+        self._has_cache = cached_bytes(self._count, self.size, self._pixel, workers) > 0
 
     def __getitem__(self, index: int) -> Pair:
-        if index in self._kept:
-            return self._kept[index]
+        if index in self._cache:
+            return self._cache[index]
         pair = self._read(index)
         if self.size is not None:
             pair = fit(pair, self.size, self._pad)
-        if self._keep:
-            self._kept[index] = pair
+        if self._has_cache:
+            self._cache[index] = pair
         return pair
 
 
@@ -119,18 +118,18 @@ def unlabelled(view: View) -> Samples:
 
 
 def subset(images: LabelledSet, fraction: float, seed: int) -> LabelledSet:
-    """Give a fraction of the images, at least one: the larger of two fractions holds the smaller (CBST)."""
-    kept = max(1, math.floor(len(images) * Fraction(repr(float(fraction)))))
-    chosen = sorted(np.random.default_rng((seed, 3)).permutation(len(images))[:kept])
-    return replace(images, records=tuple(images.records[i] for i in chosen))
+    """Return a random fraction of the images, at least one; a larger fraction contains a smaller one (CBST)."""
+    count = max(1, math.floor(len(images) * Fraction(repr(float(fraction)))))
+    indices = sorted(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
+    return replace(images, records=tuple(images.records[i] for i in indices))
 
 
 @dataclass(frozen=True)
 class Stream:
-    """One domain of a training run: what it draws from, how many a batch, and how they are augmented.
+    """One domain of a training: its samples, how many make a batch, and how they are augmented.
 
-    `restyle` is called for every draw, on what the crop holds of the image, before its colours are changed. Without
-    `balance` every image is drawn once an epoch.
+    `restyle` changes the style of the cropped image at every draw, before its colours are changed. Without `balance`
+    every image is drawn once an epoch.
     """
 
     domain: str
@@ -143,9 +142,9 @@ class Stream:
 
 
 class Batches(Dataset):
-    """Batch number `step` holds the same images, crops and colours whenever and wherever it is made.
+    """Make the batch of each step: the same images, crops and colours at any time and in any process.
 
-    Each of several processes makes its part of it.
+    Each process of a data-parallel training makes its part of the batch.
     """
 
     def __init__(self, streams: list[Stream], seed: int):
@@ -169,43 +168,43 @@ class Batches(Dataset):
     def _draw(self, stream: Stream, position: int) -> Pair:
         code, count = DOMAINS.index(stream.domain), len(stream.samples)
         if stream.balance is None:
-            epoch, place = divmod(position, count)
-            index = int(_order(self._seed, code, epoch, count)[place])
+            epoch, offset = divmod(position, count)
+            index = int(_order(self._seed, code, epoch, count)[offset])
         else:
             index = stream.balance.index((self._seed, 5, code), position)
         rng = np.random.default_rng((self._seed, 1, code, position))
-        seek = None
+        find_corner = None
         if stream.mining is not None:
-            seek = partial(stream.mining.corner, rng=np.random.default_rng((self._seed, 2, code, position)))
-        pair = augment(stream.samples[index], stream.augment, rng, seek)
+            find_corner = partial(stream.mining.corner, rng=np.random.default_rng((self._seed, 2, code, position)))
+        pair = augment(stream.samples[index], stream.augment, rng, find_corner)
 
-        def recolour(image_HWC: np.ndarray) -> np.ndarray:
+        def change_colours(image_HWC: np.ndarray) -> np.ndarray:
             if stream.restyle is not None:
                 image_HWC = stream.restyle(image_HWC, np.random.default_rng((self._seed, 4, code, position)))
             return distort(image_HWC, stream.augment, rng)
 
-        return recoloured(pair, recolour)
+        return recolour(pair, change_colours)
 
 
 def batches(streams: list[Stream], seed: int, steps: range, workers: int) -> Iterator[Batch]:
-    """Give the batches of `steps` in order, made ahead by `workers` processes (0: in this one)."""
+    """Yield the batches of `steps` in order; `workers` processes make them ahead (0: this process)."""
     for stream in streams:
-        stream.samples.loaded_by(workers)
+        stream.samples.set_workers(workers)
     loader = DataLoader(
         Batches(streams, seed),
         batch_size=None,
         sampler=steps,
         num_workers=workers,
-        # They are given closures, which no other way of starting them can pass on, and leave the GPU alone.
+        # Samples hold closures, which only a fork can pass on. The workers do not touch the GPU.
         multiprocessing_context="fork" if workers else None,
-        worker_init_fn=_leave_stopping_to_the_parent,
+        worker_init_fn=_ignore_signals,
         pin_memory=torch.cuda.is_available(),
     )
     return iter(loader)
 
 
-def _leave_stopping_to_the_parent(_: int) -> None:
-    """Let a signal to all processes of a training pass: the parent saves the state, and then ends its workers."""
+def _ignore_signals(_: int) -> None:
+    """Ignore signals to stop in a worker: the parent saves the state, and then ends its workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

@@ -43,10 +43,10 @@ class Sample:
         """
         if not self.trains:
             return self.subset(images)
-        from udaseg.data.batches import kept
+        from udaseg.data.batches import cached_bytes
         from udaseg.models import devices
 
-        self.cached_bytes += kept(len(images), size, workers=devices.workers(devices.choose()))
+        self.cached_bytes += cached_bytes(len(images), size, workers=devices.workers(devices.choose()))
         return images
 
     def copy_predictions(self, path: Path) -> Path:

@@ -20,7 +20,7 @@ from udaseg.io.documents.lines import read_log
 from udaseg.models.discriminators import PATCH, PixelDiscriminator
 from udaseg.models.network import Network
 from udaseg.train.loop import Trainable
-from udaseg.train.losses import at_grid, information_map, masked_mean, mean, upsampled
+from udaseg.train.losses import information_map, mask_at_grid, masked_mean, mean, upsample
 from udaseg.train.objectives import Autocast, DomainOutput, LossTerm
 from udaseg.train.state import AGAIN
 
@@ -45,7 +45,7 @@ def fused(domain: DomainOutput) -> Tensor:
     float32 [N, C, H, W]. The map is not normalised, and the gradient flows through both factors.
     """
     estimate = domain.output.depth if domain.output.density is None else domain.output.density
-    return information_map(domain.full) * upsampled(estimate, domain.full.shape[-2:], domain.align_corners)
+    return information_map(domain.full) * upsample(estimate, domain.full.shape[-2:], domain.align_corners)
 
 
 VIEWS: dict[str, Callable[[DomainOutput], Tensor]] = {
@@ -110,7 +110,7 @@ def _at_inner_classifier(term: LossTerm, align_corners: bool) -> LossTerm:
         inner = {}
         for name, domain in outputs.items():
             logits_NChw = domain.output.aux[0]
-            full_NCHW = upsampled(logits_NChw, domain.full.shape[-2:], align_corners)
+            full_NCHW = upsample(logits_NChw, domain.full.shape[-2:], align_corners)
             inner[name] = domain._replace(output=domain.output._replace(logits=logits_NChw), full=full_NCHW)
         return {name + INNER: value for name, value in term(inner).items()}
 
@@ -171,7 +171,7 @@ def _domain_loss(settings: Adversary, align_corners: bool) -> DomainLoss:
     if settings.align == "fine-grained":
 
         def loss(logits_N2Chw: Tensor, label: int, domain: DomainOutput) -> Tensor:
-            full_N2CHW = upsampled(logits_N2Chw, domain.full.shape[-2:], align_corners)
+            full_N2CHW = upsample(logits_N2Chw, domain.full.shape[-2:], align_corners)
             return fine_grained(full_N2CHW, label, soft_labels(domain.full), domain.valid)
 
         return loss
@@ -184,21 +184,21 @@ def _with_common_padding(outputs: dict[str, DomainOutput]) -> dict[str, DomainOu
     masks = [domain.valid for domain in outputs.values() if domain.valid is not None]
     common = {}
     for name, domain in outputs.items():
-        at_size = [at_grid(valid_NHW, domain.full.shape[-2:]) for valid_NHW in masks]
+        at_size = [mask_at_grid(valid_NHW, domain.full.shape[-2:]) for valid_NHW in masks]
         common[name] = domain._replace(valid=torch.stack(at_size).all(0) if at_size else None)
     return common
 
 
 def _without_padding(view_NChw: Tensor, valid_NHW: Tensor | None) -> Tensor:
     """Set a view to zero where there is no image, in the memory format that convolutions read fastest."""
-    valid_Nhw = at_grid(valid_NHW, view_NChw.shape[-2:])
+    valid_Nhw = mask_at_grid(valid_NHW, view_NChw.shape[-2:])
     masked_NChw = view_NChw if valid_Nhw is None else view_NChw * valid_Nhw[:, None]
     return masked_NChw.contiguous(memory_format=torch.channels_last)
 
 
 def _valid_part(values_Nhw: Tensor, valid_NHW: Tensor | None) -> Tensor:
     """Return the values of the cells that show some of the image, as a vector; all values where there is no mask."""
-    valid_Nhw = at_grid(valid_NHW, values_Nhw.shape[-2:])
+    valid_Nhw = mask_at_grid(valid_NHW, values_Nhw.shape[-2:])
     return values_Nhw if valid_Nhw is None else values_Nhw[valid_Nhw]
 
 

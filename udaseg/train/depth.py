@@ -4,7 +4,7 @@ from torch import Tensor
 
 from udaseg.config import Depth
 from udaseg.statistics.density_maps import DensityMaps
-from udaseg.train.losses import at_grid, berhu, upsampled
+from udaseg.train.losses import berhu, mask_at_grid, upsample
 from udaseg.train.objectives import DomainOutput, LossTerm
 
 
@@ -13,7 +13,7 @@ def regression(weight: float) -> LossTerm:
 
     def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
         source = outputs["source"]
-        depth_NHW = upsampled(source.output.depth, source.depth.shape[-2:], source.align_corners)[:, 0]
+        depth_NHW = upsample(source.output.depth, source.depth.shape[-2:], source.align_corners)[:, 0]
         return {"depth": weight * berhu(depth_NHW, source.depth, source.depth > 0)}
 
     return term
@@ -31,7 +31,7 @@ def balance(settings: Depth, densities: DensityMaps) -> LossTerm:
         source_Nhw, counts_Nhw = densities.source(source.output.logits, source.label, source.depth)
         source_loss = berhu(source.output.density[:, 0], source_Nhw, counts_Nhw)
         target_Nhw = densities.target(target.output.logits, target.output.depth[:, 0])
-        target_loss = berhu(target.output.density[:, 0], target_Nhw, at_grid(target.valid, target_Nhw.shape[-2:]))
+        target_loss = berhu(target.output.density[:, 0], target_Nhw, mask_at_grid(target.valid, target_Nhw.shape[-2:]))
         return {"density": settings.balance * source_loss, "target_density": settings.target_balance * target_loss}
 
     return term

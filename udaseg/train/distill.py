@@ -16,7 +16,7 @@ from udaseg.train.ingredients.online import CONFIDENT, label_batch
 from udaseg.train.ingredients.step import Step
 from udaseg.train.ingredients.strong import change_colours
 from udaseg.train.loop import Trainable, fit
-from udaseg.train.losses import kl_consistency, upsampled
+from udaseg.train.losses import kl_consistency, upsample
 from udaseg.train.objectives import DomainOutput, LossTerm, self_training
 
 
@@ -50,6 +50,8 @@ def distill(
         streams.insert(0, Stream("source", labelled(source), settings.batch, settings.augment))
     ingredients = [label_by_teacher] if settings.strong is None else [label_by_teacher, change_colours]
     networks = Networks(student, meta["model"]["color"], autocast, teacher=setup.frozen(teacher_model, device))
+    setup.require_stackable(streams)
+    setup.require_one_size(streams)
     fit(
         {"model": Trainable(student, setup.optimizer(student, settings))},
         self_training(
@@ -60,7 +62,7 @@ def distill(
             teacher=batch_teacher(ingredients, settings, networks, seed),
             domain_specific_bn=settings.domain_specific_bn,
         ),
-        setup.of_one_size([setup.croppable(stream) for stream in streams]),
+        streams,
         settings,
         out,
         seed=seed,
@@ -78,7 +80,7 @@ def label_by_teacher(step: Step) -> None:
 
     def probabilities(view_NHWC: Tensor) -> Tensor:
         logits_NChw = networks.run(networks.teacher, view_NHWC).logits
-        return upsampled(logits_NChw, view_NHWC.shape[1:3], networks.teacher.align_corners).softmax(1)
+        return upsample(logits_NChw, view_NHWC.shape[1:3], networks.teacher.align_corners).softmax(1)
 
     mean_NCHW = probabilities(image_NHWC)
     if settings.flip:

@@ -1,7 +1,7 @@
-"""The one training loop: every training stage brings its batches and an objective.
+"""The one training loop: every training stage calls it with its batches and an objective.
 
-Several processes take their parts of each batch, and the terms and gradients of all are added up: the step is that of
-one process. The first of them writes.
+Each of several processes takes its part of every batch. Their terms and gradients are added, so a step is the same as
+on one process. The first process writes the files.
 """
 
 import signal
@@ -28,12 +28,12 @@ Objective = Callable[[int, Batch], dict[str, Tensor]]
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was told to stop by SIGTERM or Ctrl-C; it goes on from here when it is started again."""
+    """A training was stopped by SIGTERM or Ctrl-C; started again, it continues from its last state."""
 
 
 @dataclass(frozen=True)
 class Trainable:
-    """A module that learns, with its optimizer; the learning rate in the groups is that of step 0."""
+    """A module to train and its optimizer, whose groups hold the learning rate of step 0 as `initial_lr`."""
 
     module: nn.Module
     optimizer: Optimizer
@@ -52,25 +52,26 @@ def fit(
     logged_only: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Train until `settings.steps`, from where `out/state.pt` stands; return the step it started from.
+    """Train up to `settings.steps`, from the state in `out/state.pt` if there is one; return the first step.
 
-    `objective(step, batch)` gives the named terms whose sum is minimised; those in `watched` are logged and no more.
-    `followers` are modules that are saved and restored but not optimised, such as an averaged teacher. Raises
-    Interrupted, with the state saved, when the process is told to stop, and UdasegError where a term is not finite:
-    before the step, so the last state is good. Weights that are not finite are not saved either. Of several processes
-    each gives its share of the terms, and all of them stop when one is told to.
+    `objective(step, batch)` returns named loss terms. Their sum is minimised, without the terms in `logged_only`.
+    `extra_state` are modules that are saved and restored but not optimised, such as an averaged teacher.
+
+    Raises Interrupted when the process gets a signal to stop; the state is then saved. Raises UdasegError where a loss
+    term is not finite; this is before the step, so the last state is good. Weights that are not finite are not saved.
+    On several processes each returns its share of the terms, and a signal to one stops all.
     """
-    _require_shares(streams)
-    modules = {name: player.module for name, player in trainables.items()} | (extra_state or {})
-    optimizers = {name: player.optimizer for name, player in trainables.items()}
+    _require_enough_images(streams)
+    modules = {name: trainable.module for name, trainable in trainables.items()} | (extra_state or {})
+    optimizers = {name: trainable.optimizer for name, trainable in trainables.items()}
     start = restore(out / "state.pt", modules, optimizers)
-    _require_one_start(start)
+    _require_common_start(start)
     log = Log(out / "log.jsonl", start) if processes.is_first() else None
     base = {name: [group["initial_lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
-    with _told_to_stop() as stopped, processes.data_parallel():
-        source = batches(streams, seed, range(start, settings.steps), devices.workers(device))
-        for step, batch in zip(range(start, settings.steps), source, strict=True):
-            # Dropout and everything else that draws random numbers continues alike after a resume.
+    with _stop_signal() as stop_signal, processes.data_parallel():
+        steps = range(start, settings.steps)
+        for step, batch in zip(steps, batches(streams, seed, steps, devices.workers(device)), strict=True):
+            # Dropout draws the same random numbers after a resume.
             torch.manual_seed(hash((seed, step)) & 0x7FFFFFFF)
             factor = poly(step, settings)
             for name, optimizer in optimizers.items():
@@ -80,20 +81,20 @@ def fit(
             terms = objective(step, batch.to(device))
             loss = torch.stack([term.float() for name, term in terms.items() if name not in logged_only]).sum()
             shares = torch.stack([loss, *(term.float() for term in terms.values())]).detach()
-            whole, *values = processes.all_reduce_sum(shares)
-            _require_finite(whole, dict(zip(terms, values, strict=True)), step, out)
+            total, *values = processes.all_reduce_sum(shares)
+            _require_finite(total, dict(zip(terms, values, strict=True)), step, out)
             loss.backward()
             _add_gradients(optimizers.values())
             for optimizer in optimizers.values():
                 optimizer.step()
             done = step + 1
-            stop = bool(processes.all_reduce_sum(torch.tensor(stopped.is_set(), dtype=torch.int32)))
+            stop = bool(processes.all_reduce_sum(torch.tensor(stop_signal.is_set(), dtype=torch.int32)))
             if log is not None and (done % settings.log_every == 0 or done == settings.steps):
-                said = dict(zip(terms, map(float, values), strict=True))
-                log.write({"step": done, "loss": float(whole), **said, "lr": base_rate(base, factor)})
+                named = dict(zip(terms, map(float, values), strict=True))
+                log.write({"step": done, "loss": float(total), **named, "lr": first_rate(base, factor)})
             if done % settings.save_every == 0 or done == settings.steps or stop:
-                for name, player in trainables.items():
-                    check_finite(f"after step {done} the {name}", player.module.state_dict())
+                for name, trainable in trainables.items():
+                    check_finite(f"after step {done} the {name}", trainable.module.state_dict())
                 if processes.is_first():
                     save(out / "state.pt", done, modules, optimizers)
             if stop and done < settings.steps:
@@ -105,12 +106,12 @@ def fit(
     return start
 
 
-def base_rate(base: dict[str, list[float]], factor: float) -> float:
-    """Give the learning rate of the first group of the first player, the one that papers quote."""
+def first_rate(base: dict[str, list[float]], factor: float) -> float:
+    """Return the learning rate of the first group of the first trainable, which is the one in papers."""
     return next(iter(base.values()))[0] * factor
 
 
-def _require_shares(streams: list[Stream]) -> None:
+def _require_enough_images(streams: list[Stream]) -> None:
     for stream in streams:
         if stream.batch < processes.count():
             raise UdasegError(
@@ -119,7 +120,7 @@ def _require_shares(streams: list[Stream]) -> None:
             )
 
 
-def _require_one_start(step: int) -> None:
+def _require_common_start(step: int) -> None:
     first = processes.broadcast(lambda: step)
     if step != first:
         raise UdasegError(
@@ -129,14 +130,14 @@ def _require_one_start(step: int) -> None:
 
 
 def _add_gradients(optimizers: Iterable[Optimizer]) -> None:
-    """Give all processes that learn together the sum of their gradients."""
+    """Replace the gradients by their sum over all processes of a data-parallel training."""
     if not processes.is_data_parallel():
         return
-    learned = [value for optimizer in optimizers for group in optimizer.param_groups for value in group["params"]]
-    gradients = [value.grad for value in learned if value.grad is not None]
+    parameters = [value for optimizer in optimizers for group in optimizer.param_groups for value in group["params"]]
+    gradients = [value.grad for value in parameters if value.grad is not None]
     sums = processes.all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
-    for gradient, own in zip(gradients, sums.split([gradient.numel() for gradient in gradients]), strict=True):
-        gradient.copy_(own.view_as(gradient))
+    for gradient, part in zip(gradients, sums.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def _require_finite(loss: Tensor, terms: dict[str, Tensor], step: int, out: Path) -> None:
@@ -144,22 +145,23 @@ def _require_finite(loss: Tensor, terms: dict[str, Tensor], step: int, out: Path
         return
     bad = [f"{name} = {float(term)}" for name, term in terms.items() if not torch.isfinite(term)]
     state = out / "state.pt"
-    kept = f"the state in {state} is from before; " if state.exists() else ""
+    earlier = f"the state in {state} is from before; " if state.exists() else ""
     raise UdasegError(
         f"the loss is not finite at step {step + 1}: {', '.join(bad) or 'the sum overflows'}",
-        f"{kept}lower the learning rate (lr), or train in fp32, as with --set warmup.precision=fp32",
+        f"{earlier}lower the learning rate (lr), or train in fp32, as with --set warmup.precision=fp32",
     )
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    stopped = threading.Event()
+def _stop_signal() -> Iterator[threading.Event]:
+    """Set the event at SIGINT or SIGTERM; only the main thread of a process can receive them."""
+    event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield stopped
+        yield event
         return
-    previous = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, lambda *_: event.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stopped
+        yield event
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

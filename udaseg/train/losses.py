@@ -1,6 +1,6 @@
-"""The losses, on logits: mean over the pixels that count, and zero with a graph where none does.
+"""The losses, on logits: the mean over the pixels that count, and zero with a graph where there are none.
 
-Of processes that learn together each gives its share: the pixels are its own, their number is that of all.
+In a data-parallel training each process returns its share: the sum over its pixels by the pixel count of all processes.
 """
 
 import math
@@ -9,23 +9,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from udaseg.labels import IGNORE
 from udaseg.parallel import processes
 
-IGNORE = 255
-LOG_ABSENT = math.log(1e-4)  # what stands for log 0 in the reverse cross-entropy (symmetric cross-entropy)
+LOG_ABSENT = math.log(1e-4)  # in the place of log 0 in the reverse cross-entropy (symmetric cross-entropy)
 
 
-def upsampled(logits_NChw: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
-    """Bring logits to (height, width), bilinearly, in float32 whatever the precision they come in."""
+def upsample(logits_NChw: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+    """Upsample logits bilinearly to (height, width), in float32 whatever their precision."""
     if tuple(logits_NChw.shape[-2:]) == tuple(size):
         return logits_NChw.float()
-    # Plane by plane: softmax over the classes would copy a channels_last map at its full size.
+    # As contiguous planes: softmax over the classes would copy a channels_last map at its full size.
     planes_NChw = logits_NChw.float().contiguous()
     return functional.interpolate(planes_NChw, size=tuple(size), mode="bilinear", align_corners=align_corners)
 
 
-def at_grid(valid_NHW: Tensor | None, grid: tuple[int, ...]) -> Tensor | None:
-    """Say which cells of an (h, w) grid show some of the image: bool [N, h, w]; None where all of it is valid."""
+def mask_at_grid(valid_NHW: Tensor | None, grid: tuple[int, ...]) -> Tensor | None:
+    """Return which cells of an (h, w) grid show some of the image: bool [N, h, w]; None where the mask is None."""
     if valid_NHW is None:
         return None
     return functional.adaptive_max_pool2d(valid_NHW[:, None].float(), tuple(grid))[:, 0] > 0
@@ -47,28 +47,20 @@ def cross_entropy(
 ) -> Tensor:
     """Average the cross-entropy over the pixels that are not 255.
 
-    labels: uint8 or int64, of the logits' size. weight: float [C]; the mean is then weighted,
-    sum of w l over sum of w. An image without a valid pixel gives zero with a graph, not NaN. pixels: float
-    [N, H, W], what each pixel's loss is multiplied by; the mean is still over all that are not 255.
+    labels: uint8 or int64, of the logits' size. weight: float [C], the class weights w; the mean of the losses l is
+    then sum w l / sum w. pixels: float [N, H, W], a factor of each pixel's loss; the mean is still over all pixels
+    that are not 255. Without a valid pixel the loss is zero with a graph, not NaN.
     """
     logits_NCHW, labels_NHW = logits_NCHW.float(), labels_NHW.long()
     if pixels_NHW is not None:
-        own_NHW = functional.cross_entropy(logits_NCHW, labels_NHW, weight, ignore_index=IGNORE, reduction="none")
-        return masked_mean(pixels_NHW * own_NHW, labels_NHW != IGNORE)
+        loss_NHW = functional.cross_entropy(logits_NCHW, labels_NHW, weight, ignore_index=IGNORE, reduction="none")
+        return masked_mean(pixels_NHW * loss_NHW, labels_NHW != IGNORE)
     total = functional.cross_entropy(logits_NCHW, labels_NHW, weight, ignore_index=IGNORE, reduction="sum")
     valid = labels_NHW != IGNORE
     if weight is None:
         return total / processes.all_reduce_sum(valid.sum()).clamp(min=1)
     mass = processes.all_reduce_sum(weight[labels_NHW[valid]].sum())
     return total / torch.where(mass > 0, mass, 1)
-
-
-def soft_cross_entropy(logits_NCHW: Tensor, target_NCHW: Tensor) -> Tensor:
-    """Average -sum_c target log softmax(logits) over all pixels (FADA).
-
-    target: float [N, C, H, W], non-negative; it need not sum to one.
-    """
-    return mean(-(target_NCHW * functional.log_softmax(logits_NCHW.float(), dim=1)).sum(1))
 
 
 def symmetric_cross_entropy(
@@ -79,23 +71,24 @@ def symmetric_cross_entropy(
     *,
     pixels_NHW: Tensor | None = None,
 ) -> Tensor:
-    """Weigh cross-entropy against its reverse, which forgives wrong labels (symmetric cross-entropy, as in ProDA).
+    """Average alpha times cross-entropy plus beta times its reverse (symmetric cross-entropy, as in ProDA).
 
-    The reverse, -sum_c p_c log y_c with log 0 set to log 1e-4, is 9.21 (1 - p_y). pixels as in `cross_entropy`.
+    The reverse, -sum_c p_c log y_c, tolerates wrong labels. With log 0 set to log 1e-4 it is 9.21 (1 - p_y). pixels as
+    in `cross_entropy`.
     """
     labels_NHW = labels_NHW.long()
     valid = labels_NHW != IGNORE
     logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
-    own_NHW = logp_NCHW.gather(1, torch.where(valid, labels_NHW, 0).unsqueeze(1)).squeeze(1)
-    reverse_NHW = -LOG_ABSENT * (1 - own_NHW.exp())
-    both_NHW = beta * reverse_NHW - alpha * own_NHW
+    logp_NHW = logp_NCHW.gather(1, torch.where(valid, labels_NHW, 0).unsqueeze(1)).squeeze(1)
+    reverse_NHW = -LOG_ABSENT * (1 - logp_NHW.exp())
+    both_NHW = beta * reverse_NHW - alpha * logp_NHW
     return masked_mean(both_NHW if pixels_NHW is None else pixels_NHW * both_NHW, valid)
 
 
 def information_map(logits_NCHW: Tensor) -> Tensor:
     """Return the weighted self-information -p log p / log C of each class (ADVENT, section 3.2).
 
-    float32 [N, C, H, W]; it sums over classes to at most one, and of a single class it is zero. Taken from
+    float32 [N, C, H, W]. The sum over the classes is at most one; with a single class it is zero. Computed from
     log_softmax, so that the gradient stays finite where a probability underflows.
     """
     logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
@@ -112,8 +105,7 @@ def robust_entropy(
 ) -> Tensor:
     """Average the Charbonnier penalty (h^2 + epsilon^2)^eta of the entropy map h (FDA, section 3.2).
 
-    The entropy is normalised by ln C for any number of classes. eta above 0.5 penalises uncertain pixels
-    more than confident ones.
+    The entropy is divided by ln C. eta above 0.5 penalises uncertain pixels more than confident ones.
     """
     penalty_NHW = (entropy_map(logits_NCHW).square() + epsilon**2).pow(eta)
     return mean(penalty_NHW) if valid_NHW is None else masked_mean(penalty_NHW, valid_NHW)
@@ -136,35 +128,35 @@ def berhu(predicted: Tensor, target: Tensor, valid: Tensor | None = None) -> Ten
 
 
 def mrkld(logits_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
-    """Average -1/C sum_c log p_c over pseudo-labelled pixels: keeps self-training from certainty (CRST)."""
+    """Average -1/C sum_c log p_c over the pseudo-labelled pixels, a penalty on confidence (CRST)."""
     return masked_mean(-functional.log_softmax(logits_NCHW.float(), dim=1).mean(1), labels_NHW != IGNORE)
 
 
 def mrent(logits_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
-    """Average the negative entropy sum_c p log p over pseudo-labelled pixels (CRST)."""
+    """Average the negative entropy sum_c p_c log p_c over the pseudo-labelled pixels (CRST)."""
     logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
     return masked_mean((logp_NCHW.exp() * logp_NCHW).sum(1), labels_NHW != IGNORE)
 
 
-def softened(logits_NCHW: Tensor, thresholds: Tensor, alpha: float) -> Tensor:
+def soften_labels(logits_NCHW: Tensor, thresholds: Tensor, alpha: float) -> Tensor:
     """Return the soft labels y_c ~ (p_c / lambda_c)^(1 / alpha), float32 [N, C, H, W] (CRST, label entropy).
 
-    thresholds: float [C]. The nearer alpha is to 0, the nearer they are to the hard label argmax p / lambda.
+    thresholds: float [C], lambda. The smaller alpha is, the closer y is to the hard label argmax_c p_c / lambda_c.
     """
     logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
     return functional.softmax((logp_NCHW - thresholds.log().view(-1, 1, 1)) / alpha, dim=1)
 
 
 def lrent(logits_NCHW: Tensor, soft_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
-    """Average -sum_c y_c log p_c of soft labels y over pseudo-labelled pixels (CRST, label entropy)."""
-    own_NHW = -(soft_NCHW * functional.log_softmax(logits_NCHW.float(), dim=1)).sum(1)
-    return masked_mean(own_NHW, labels_NHW != IGNORE)
+    """Average -sum_c y_c log p_c of soft labels y over the pseudo-labelled pixels (CRST, label entropy)."""
+    loss_NHW = -(soft_NCHW * functional.log_softmax(logits_NCHW.float(), dim=1)).sum(1)
+    return masked_mean(loss_NHW, labels_NHW != IGNORE)
 
 
 def kl_consistency(student_NCHW: Tensor, teacher_NCHW: Tensor, valid_NHW: Tensor | None = None) -> Tensor:
-    """Average KL(teacher || student) over the valid pixels, per pixel and in nats (ProDA, section 3.3).
+    """Average the divergence KL(teacher || student) of a pixel over the valid pixels, in nats (ProDA, section 3.3).
 
-    Both are logits; no gradient reaches the teacher. valid: bool [N, H, W].
+    student, teacher: logits; the teacher gets no gradient. valid: bool [N, H, W], None for all pixels.
     """
     student = functional.log_softmax(student_NCHW.float(), dim=1)
     teacher = functional.log_softmax(teacher_NCHW.detach().float(), dim=1)

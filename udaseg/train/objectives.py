@@ -15,7 +15,7 @@ from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
 from udaseg.parallel import processes
 from udaseg.train.loop import Objective
-from udaseg.train.losses import at_grid, cross_entropy, robust_entropy, upsampled
+from udaseg.train.losses import cross_entropy, mask_at_grid, robust_entropy, upsample
 
 Autocast = Callable[[], AbstractContextManager]
 # From the target's logits at full size, its labels, its images [N, H, W, 3] and the weights of its pixels, if they
@@ -72,7 +72,7 @@ def entropy(weight: float) -> LossTerm:
     def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
         target = outputs["target"]
         logits_NChw = target.output.logits
-        return {"entropy": weight * robust_entropy(logits_NChw, at_grid(target.valid, logits_NChw.shape[-2:]))}
+        return {"entropy": weight * robust_entropy(logits_NChw, mask_at_grid(target.valid, logits_NChw.shape[-2:]))}
 
     return term
 
@@ -133,7 +133,7 @@ def _run_domains(
     return {
         domain: DomainOutput(
             output,
-            upsampled(output.logits, image_NHWC.shape[1:3], model.align_corners),
+            upsample(output.logits, image_NHWC.shape[1:3], model.align_corners),
             *(batch.get(f"{domain}_{part}") for part in ("valid", "label", "depth")),
             model.align_corners,
         )
@@ -172,7 +172,7 @@ def _segmentation(
         else:
             terms[domain] = cross_entropy(cooled(full_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
         for level, aux_NChw in enumerate(domain_output.output.aux, 1):
-            aux_NCHW = upsampled(aux_NChw, label_NHW.shape[1:], model.align_corners)
+            aux_NCHW = upsample(aux_NChw, label_NHW.shape[1:], model.align_corners)
             loss = cross_entropy(cooled(aux_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
             terms[f"{domain}_aux{level}"] = weight * loss
     return terms

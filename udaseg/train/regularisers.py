@@ -9,7 +9,7 @@ from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
 from udaseg.io.documents.results import Thresholds
 from udaseg.models.normalisation import normalise
-from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, softened, symmetric_cross_entropy, upsampled
+from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, soften_labels, symmetric_cross_entropy, upsample
 from udaseg.train.objectives import Autocast, TargetTerms
 from udaseg.train.setup import frozen
 
@@ -89,8 +89,8 @@ def _soft_label_loss(
         with torch.no_grad(), autocast():
             labeller_NChw = labeller(normalise(image_NHWC, settings.color)).logits
         with torch.no_grad():
-            labeller_NCHW = upsampled(labeller_NChw, tuple(labels_NHW.shape[1:]), labeller.align_corners)
-            soft_NCHW = softened(labeller_NCHW, lambdas_C, alpha)
+            labeller_NCHW = upsample(labeller_NChw, tuple(labels_NHW.shape[1:]), labeller.align_corners)
+            soft_NCHW = soften_labels(labeller_NCHW, lambdas_C, alpha)
         return {"target": lrent(logits_NCHW, soft_NCHW, labels_NHW)}
 
     return terms

@@ -11,7 +11,7 @@ from torch import nn
 from udaseg.config import Model, Predict, Retrain
 from udaseg.data.batches import Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.image_sets import View
-from udaseg.data.mining import Mining, mining
+from udaseg.data.sampling import Mining, mine_rare_classes
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.io.documents.results import Thresholds
@@ -102,10 +102,12 @@ def retrain(
         assert settings.needs_whole_batches, "needs_whole_batches lacks an ingredient"
         networks = Networks(model, network.color, autocast, initial=start, **extra_state)
         teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
+    setup.require_stackable(streams)
+    setup.require_one_size(streams)
     fit(
         {"model": Trainable(model, setup.optimizer(model, settings))},
         self_training(model, network, autocast, settings.target_weight, losses, teacher, settings.domain_specific_bn),
-        setup.of_one_size([setup.croppable(stream) for stream in streams]),
+        streams,
         settings,
         out,
         seed=seed_of_round,
@@ -143,7 +145,7 @@ def _streams(
     if labels is None:
         streams = [Stream("target", unlabelled(target), settings.batch, settings.augment)]
     else:
-        samples, mining = pseudo_labelled(target, labels.read), _mining(settings, labels.thresholds)
+        samples, mining = pseudo_labelled(target, labels.read), _build_mining(settings, labels.thresholds)
         streams = [Stream("target", samples, settings.batch, settings.augment, mining)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
@@ -151,7 +153,7 @@ def _streams(
     return streams
 
 
-def _mining(settings: Retrain, thresholds: Thresholds | None) -> Mining | None:
+def _build_mining(settings: Retrain, thresholds: Thresholds | None) -> Mining | None:
     if settings.mine == 0:
         return None
     if thresholds is None:
@@ -159,4 +161,4 @@ def _mining(settings: Retrain, thresholds: Thresholds | None) -> Mining | None:
             f"mine={settings.mine} needs the pixel counts of the predictions, and there are none",
             "name the thresholds.json of udaseg pseudolabel with --thresholds",
         )
-    return mining(settings.mine, thresholds.predicted, settings.mine_below)
+    return mine_rare_classes(settings.mine, thresholds.predicted, settings.mine_below)

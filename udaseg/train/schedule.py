@@ -4,9 +4,9 @@ from udaseg.config import Training
 
 
 def poly(step: int, settings: Training) -> float:
-    """Give the factor on the learning rate: a linear rise, then (1 - step / horizon) ** power, never below zero.
+    """Return the factor of the learning rate: a linear rise, then (1 - step / horizon) ** power (DeepLab, section 4.1).
 
-    Clamped past the horizon, where the bare formula turns complex (DeepLab, section 4.1).
+    It is zero from the horizon on, where the bare formula has no real value.
     """
     rise = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
     left = max(0.0, 1.0 - step / (settings.horizon or settings.steps))

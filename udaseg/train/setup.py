@@ -1,4 +1,4 @@
-"""What every training stage starts from: the network, its optimizer, the number format, images that fit a batch."""
+"""The start of every training stage: network, optimizer, number format, and checks of the sizes of the images."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -36,12 +36,12 @@ def network(
 
 
 def frozen(model: nn.Module, device: torch.device) -> nn.Module:
-    """Put a trained network on the device, to be asked and not to learn."""
+    """Move a trained network to the device, in evaluation mode and without gradients."""
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def optimizer(model: nn.Module, settings: Training) -> Optimizer:
-    """Make the optimizer: the heads learn `head_lr` times as fast as the backbone."""
+    """Build the optimizer: the learning rate of the heads is `lr * head_lr`, that of the backbone `lr`."""
     groups = [
         {"params": list(model.backbone_parameters()), "lr": settings.lr},
         {"params": list(model.head_parameters()), "lr": settings.lr * settings.head_lr},
@@ -54,7 +54,7 @@ def optimizer(model: nn.Module, settings: Training) -> Optimizer:
 
 
 def number_format(settings: Training, device: torch.device) -> tuple[Autocast, dict[str, Any]]:
-    """Give the context that forward passes run in, and the manifest's environment."""
+    """Return the autocast context for forward passes, and the environment for the manifest."""
     bf16 = devices.bfloat16(settings.precision, device)
     environment = devices.environment(device, bf16)
     if not bf16:
@@ -62,20 +62,21 @@ def number_format(settings: Training, device: torch.device) -> tuple[Autocast, d
     return lambda: torch.autocast(device.type, torch.bfloat16), environment
 
 
-def croppable(stream: Stream) -> Stream:
-    """Refuse a batch that cannot be stacked: images of several sizes, and no size or crop to bring them to one."""
-    if stream.batch > 1 and stream.augment.crop is None and stream.samples.size is None:
+def require_stackable(streams: Sequence[Stream]) -> None:
+    """Raise UdasegError where the images of a batch have several sizes, without a size or a crop to change it."""
+    for stream in streams:
+        if stream.batch == 1 or stream.augment.crop is not None or stream.samples.size is not None:
+            continue
         sizes = {stream.samples[index].label.shape for index in range(min(20, len(stream.samples)))}
         if len(sizes) > 1:
             raise UdasegError(
                 f"the {stream.domain} images have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
                 f"give one with --set {stream.domain}.size=[H,W], or a crop with augment.crop=[H,W]",
             )
-    return stream
 
 
-def of_one_size(streams: list[Stream]) -> list[Stream]:
-    """Refuse domains of different sizes: both go through the network in one batch."""
+def require_one_size(streams: Sequence[Stream]) -> None:
+    """Raise UdasegError where the domains have different sizes: they go through the network in one batch."""
     sizes = {s.domain: s.augment.crop or s.samples.size or s.samples[0].label.shape for s in streams}
     if len({tuple(size) for size in sizes.values()}) > 1:
         found = ", ".join(f"those of the {domain} {height}x{width}" for domain, (height, width) in sizes.items())
@@ -83,4 +84,3 @@ def of_one_size(streams: list[Stream]) -> list[Stream]:
             f"a batch holds images of both domains, which need one size; found {found}",
             "set source.size and target.size to the same [H,W], or augment.crop",
         )
-    return streams

@@ -1,4 +1,4 @@
-"""Everything that a training run needs to go on as if it had never stopped."""
+"""The state of a training on disk: with it, a stopped training continues to the same numbers."""
 
 import json
 import math
@@ -20,28 +20,31 @@ AGAIN = "start the stage over with --force"
 
 
 def save(path: Path, step: int, modules: dict[str, nn.Module], optimizers: dict[str, Optimizer]) -> None:
-    """Write the state after `step` steps, in one piece."""
+    """Write the state after `step` steps in one piece: a reader finds the old file or the new one."""
     state = {
         "step": step,
         "modules": {name: module.state_dict() for name, module in modules.items()},
-        "optimizers": {name: _fresh(optimizer.state_dict()) for name, optimizer in optimizers.items()},
+        "optimizers": {name: _with_new_names(optimizer.state_dict()) for name, optimizer in optimizers.items()},
     }
     # Through an open file: given a path, torch writes the temporary name into the archive.
     with atomic(path) as temporary, temporary.open("wb") as file:
         tensorfile.write(state, file)
 
 
-def _fresh(state: dict[str, Any]) -> dict[str, Any]:
-    """Give the state of an optimizer with the names that one has which was never restored.
+def _with_new_names(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of an optimizer with interned names, as before it was ever saved and restored.
 
-    Restored names are equal and not the same objects, and pickle would write them once more: other bytes.
+    Restored names are equal but other objects, and pickle would write each of them again: other bytes.
     """
-    values = {place: {sys.intern(name): value for name, value in own.items()} for place, own in state["state"].items()}
+    values = {key: {sys.intern(name): value for name, value in item.items()} for key, item in state["state"].items()}
     return state | {"state": values}
 
 
 def restore(path: Path, modules: dict[str, nn.Module], optimizers: dict[str, Optimizer]) -> int:
-    """Load the state into the modules and optimizers; return the number of steps done, 0 without a file."""
+    """Load the state into the modules and optimizers; return its number of steps, 0 where there is no file.
+
+    Raises UdasegError for a damaged file, or one of another training.
+    """
     if not path.exists():
         return 0
     try:
@@ -50,17 +53,17 @@ def restore(path: Path, modules: dict[str, nn.Module], optimizers: dict[str, Opt
             module.load_state_dict(state["modules"][name])
         for name, optimizer in optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-            _lay_out(optimizer)
+            _match_strides(optimizer)
         return int(state["step"])
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UdasegError(f"cannot continue from {path}: {reason[:500]}", AGAIN) from error
 
 
-def _lay_out(optimizer: Optimizer) -> None:
-    """Lay averages of gradients out in memory as their parameters lie there, whatever machine they come from.
+def _match_strides(optimizer: Optimizer) -> None:
+    """Give the averages of gradients the memory layout of their parameters, which may be another on this machine.
 
-    A fused optimizer walks through all of them side by side.
+    A fused optimizer reads both in one pass over memory.
     """
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
@@ -69,9 +72,9 @@ def _lay_out(optimizer: Optimizer) -> None:
 
 
 def last_loss(log: Path) -> dict[str, float]:
-    """Give the `loss` that a training stage ended with; nothing of one that took no step.
+    """Return the last `loss` in a training log as {"loss": value}; an empty dict for a training without steps.
 
-    Raises UdasegError where the log does not say it.
+    Raises UdasegError where the last line of the log has no finite loss.
     """
     records = read_log(log, AGAIN)
     if records and not math.isfinite(records[-1].get("loss", math.nan)):
@@ -80,15 +83,15 @@ def last_loss(log: Path) -> dict[str, float]:
 
 
 class Log:
-    """log.jsonl: one line every few steps; without times, so that a resumed run writes the same bytes."""
+    """Write log.jsonl: one line every few steps, without times, so that a resumed run writes the same bytes."""
 
     def __init__(self, path: Path, step: int):
-        """Keep the lines up to `step`; the ones after it are written again."""
+        """Open the log and keep its lines up to `step`; training writes the later ones again."""
         self._path = path
         records = read_log(path, AGAIN, torn=True) if path.exists() else []
-        kept = [record for record in records if record["step"] <= step]
+        earlier = [record for record in records if record["step"] <= step]
         with atomic(path) as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in earlier), encoding="utf-8")
 
     def write(self, values: dict[str, Any]) -> None:
         with self._path.open("a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The warm-up: learn the labelled source, and where asked, leave no difference between it and the target."""
+"""The warm-up: train on the labelled source, and align the target with it where the recipe says so."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,7 +35,7 @@ def warmup(
     class_balance: ClassBalance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> setup.TrainingResult:
-    """Train a network on the labelled source and write `model.pt` in `out`; align it with the target where asked.
+    """Train a network on the labelled source and align the target where a setting says so; write `model.pt`.
 
     An adversary, `settings.entropy_weight`, `settings.fda` and the density head need the target. The density head
     also needs `densities`, those of the source. `class_weights`, float [C], weigh the cross-entropy.
@@ -66,10 +66,11 @@ def warmup(
     if model.heads:
         terms.append(regression(depth.regression))
     weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=device)
+    setup.require_stackable(streams)
     fit(
         trainables,
         adaptation(model, network, autocast, terms, temperature, weights, settings.domain_specific_bn),
-        [setup.croppable(stream) for stream in streams],
+        streams,
         settings,
         out,
         seed=seed,

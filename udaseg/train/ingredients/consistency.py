@@ -4,7 +4,7 @@ from torch import Tensor
 
 from udaseg.statistics.prototypes import distances, nearness
 from udaseg.train.ingredients.step import Step
-from udaseg.train.losses import at_grid, kl_consistency
+from udaseg.train.losses import kl_consistency, mask_at_grid
 from udaseg.train.objectives import DomainOutput, LossTerm
 
 
@@ -27,7 +27,7 @@ def consistency(
 
     def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
         student_NChw = distances(outputs["target"].output.features, centroids_CD)
-        unchanged_Nhw = None if unchanged_NHW is None else ~at_grid(~unchanged_NHW, student_NChw.shape[-2:])
+        unchanged_Nhw = None if unchanged_NHW is None else ~mask_at_grid(~unchanged_NHW, student_NChw.shape[-2:])
         student, teacher = nearness(student_NChw, temperature), nearness(teacher_NChw, temperature)
         return {"consistency": weight * kl_consistency(student, teacher, unchanged_Nhw)}
 

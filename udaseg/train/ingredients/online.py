@@ -9,7 +9,7 @@ from udaseg.data.batches import Batch
 from udaseg.labels import IGNORE
 from udaseg.statistics.prototypes import rectified
 from udaseg.train.ingredients.step import Step
-from udaseg.train.losses import upsampled
+from udaseg.train.losses import upsample
 
 CONFIDENT = "confident"  # in the log: the share of the pixels labelled online whose label is sure
 
@@ -24,7 +24,7 @@ def label_online(step: Step) -> None:
     corners = networks.student.align_corners
     if online.rectify:
         logits_NChw = _rectify(logits_NChw, step.distances, step.settings.temperature, corners)
-    logits_NCHW = upsampled(logits_NChw, step.weak_images.shape[1:3], corners)
+    logits_NCHW = upsample(logits_NChw, step.weak_images.shape[1:3], corners)
     step.batch, share = label_batch(step.batch, logits_NCHW, online)
     step.terms.append(lambda outputs: {CONFIDENT: share})
 

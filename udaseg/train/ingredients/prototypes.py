@@ -8,7 +8,7 @@ from udaseg.labels import IGNORE
 from udaseg.models.output import Output
 from udaseg.statistics.prototypes import distances
 from udaseg.train.ingredients.step import Step
-from udaseg.train.losses import at_grid
+from udaseg.train.losses import mask_at_grid
 
 
 def move_prototypes(step: Step) -> None:
@@ -28,5 +28,5 @@ def classify_features(output: Output, valid_NHW: Tensor | None) -> Tensor:
     grid = output.features.shape[2:]
     if classes_N1hw.shape[2:] != grid:
         classes_N1hw = interpolate(classes_N1hw.float(), grid, mode="nearest").long()
-    valid_Nhw = at_grid(valid_NHW, grid)
+    valid_Nhw = mask_at_grid(valid_NHW, grid)
     return classes_N1hw[:, 0] if valid_Nhw is None else torch.where(valid_Nhw, classes_N1hw[:, 0], IGNORE)
