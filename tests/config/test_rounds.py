@@ -1,7 +1,7 @@
 import pytest
 
 from udaseg.config import Predict, Pseudolabel, Retrain
-from udaseg.config.rounds import prediction_of_round, scheduled, share_of_round, training_of_round
+from udaseg.config.rounds import linear_schedule, prediction_of_round, share_of_round, training_of_round
 from udaseg.errors import UdasegError
 
 
@@ -18,13 +18,13 @@ def test_the_first_round_is_as_set_even_above_the_maximum():
 
 def test_decimals_are_added_as_they_are_written():
     assert 0.1 + 0.1 + 0.1 != 0.3
-    assert scheduled(0.1, 0.1, 1, 3) == 0.3
+    assert linear_schedule(0.1, 0.1, 1, 3) == 0.3
 
 
 @pytest.mark.parametrize("round", [0, -1])
 def test_rounds_count_from_one(round):
     with pytest.raises(UdasegError, match="expected 1 or more"):
-        scheduled(0.2, 0.05, 0.5, round)
+        linear_schedule(0.2, 0.05, 0.5, round)
 
 
 def test_statistics_are_taken_in_the_rounds_that_ask_for_them():
