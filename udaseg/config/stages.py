@@ -16,6 +16,7 @@ from udaseg.config.fields import (
     Section,
     Share,
 )
+from udaseg.config.policies import POLICIES
 
 
 class Stylize(Section):
@@ -85,7 +86,7 @@ class Iast(Section):
 class Pseudolabel(Section):
     """Which predictions become pseudo-labels."""
 
-    policy: Literal["st", "cbst", "cbst-sp", "iast"] = Field(
+    policy: Literal[tuple(POLICIES)] = Field(
         "cbst",
         description="st: one threshold; cbst: one a class; cbst-sp: with a spatial prior; iast: moving ones.",
     )

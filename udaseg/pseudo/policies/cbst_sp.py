@@ -6,6 +6,8 @@ proportions of the classes where they compete.
 Source: Zou et al., Unsupervised domain adaptation via class-balanced self-training, ECCV 2018.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -13,6 +15,24 @@ from udaseg.errors import UdasegError
 from udaseg.inference.upsampling import BLOCK, interpolate, prepare, stretch_row, taps
 from udaseg.kernels import exp
 from udaseg.labels import IGNORE
+from udaseg.pseudo.passes import LabelTask, Policy, label_in_two_passes
+from udaseg.pseudo.thresholds import cbst_thresholds
+
+
+def label_images(task: LabelTask) -> dict[str, Any]:
+    """Label all images by probability times prior, with a threshold for each class; return the values for the JSON.
+
+    Raises UdasegError without a prior.
+    """
+    if task.prior is None:
+        raise UdasegError("policy cbst-sp needs a spatial prior", "udaseg prior makes it from the source's labels")
+    maps_CHW, peaks = task.prior.relative()
+    policy = Policy(
+        lambda stem: label_and_confidence(*task.logits(stem), maps_CHW, peaks / peaks.max()),
+        cbst_thresholds,
+        lambda stem, thresholds_C: thresholded_label(*task.logits(stem), maps_CHW, thresholds_C),
+    )
+    return label_in_two_passes(task, policy) | {"prior_peak": [float(peak) for peak in peaks]}
 
 
 @njit(inline="always")

@@ -4,14 +4,53 @@ The thresholds depend on the order of the images, which is that of their names.
 """
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from udaseg.config import Iast
+from udaseg.inference.confidence import label_and_confidence
 from udaseg.labels import IGNORE
+from udaseg.parallel import processes
+from udaseg.parallel.threads import map_in_order, with_progress
+from udaseg.pseudo.passes import LabelTask, threshold_values
 
 _CEILING = 0.999  # a threshold of 1 would keep a share of nothing for good
+
+
+def label_images(task: LabelTask) -> dict[str, Any]:
+    """Label all images, one after the other by name, in one pass; return the values for thresholds.json.
+
+    The first of several processes does it: the thresholds of an image follow from those of the image before.
+    """
+    return processes.broadcast(lambda: _label_in_turn(task))
+
+
+def _label_in_turn(task: LabelTask) -> dict[str, Any]:
+    stems, settings, classes = task.predictions.stems, task.settings.iast, len(task.space)
+    thresholds = np.full(classes, settings.start)
+    predicted, kept = np.zeros((2, classes), np.int64)
+
+    def decide(stem: str) -> tuple[str, np.ndarray, np.ndarray, list[np.ndarray]]:
+        pixels = label_and_confidence(*task.logits(stem))
+        return stem, *pixels, sorted_by_class(*pixels, classes)
+
+    def with_thresholds() -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+        nonlocal thresholds, predicted
+        for stem, label_HW, confidence_HW, confidences in map_in_order(decide, stems):
+            thresholds = adapted(thresholds, confidences, settings)
+            predicted += [len(pixels) for pixels in confidences]
+            yield stem, label_HW, confidence_HW, thresholds
+
+    def write(image: tuple[str, np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+        stem, *pixels = image
+        return task.write_and_count(stem, lambda: selected(*pixels))
+
+    for count in with_progress(map_in_order(write, with_thresholds()), len(stems), task.progress):
+        kept += count
+    return threshold_values(None, thresholds, predicted, kept) | {"iast": settings.model_dump()}
 
 
 def sorted_by_class(label: np.ndarray, confidence: np.ndarray, classes: int) -> list[np.ndarray]:

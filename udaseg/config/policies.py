@@ -1,0 +1,12 @@
+"""The policies that choose pseudo-labels, and the module in udaseg.pseudo.policies of each.
+
+The table holds names of modules, so that a recipe is checked without an import of NumPy.
+"""
+
+# pseudolabel.policy -> module in udaseg/pseudo/policies/ with label_images(task: LabelTask) -> values
+POLICIES = {
+    "st": "st",
+    "cbst": "cbst",
+    "cbst-sp": "cbst_sp",
+    "iast": "iast",
+}
