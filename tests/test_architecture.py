@@ -12,7 +12,7 @@ FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/**/*.py")])
 
 # A room imports itself and the rooms before it.
 ROOMS = (
-    "errors", "kernels", "labels", "metrics", "io", "parallel", "config", "data", "toytown", "models", "inference",
+    "errors", "labels", "metrics", "io", "parallel", "config", "data", "toytown", "models", "inference",
     "statistics", "pipeline", "pseudo", "train", "report",
 )  # fmt: skip
 APART = {"pseudo", "train"}  # neither imports the other
@@ -62,7 +62,7 @@ def test_the_roof_is_small():
         path.relative_to(ROOT / "udaseg").parts[0] for path in FILES if "udaseg" in path.relative_to(ROOT).parts[:1]
     }
     assert len([name for name in folders if not name.endswith(".py")]) <= 12
-    assert len([name for name in folders if name.endswith(".py")]) <= 6
+    assert len([name for name in folders if name.endswith(".py")]) <= 5
 
 
 @pytest.mark.parametrize("module", LIBRARY)

@@ -11,8 +11,8 @@ or compared with a threshold: the threshold of self-training is the confidence o
 import numpy as np
 from numba import njit
 
+from udaseg.inference.exponentials import exp
 from udaseg.inference.upsampling import BLOCK, interpolate, prepare, stretch_row
-from udaseg.kernels import exp
 from udaseg.labels import IGNORE
 
 _ZERO, _ONE = np.float32(0), np.float32(1)

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from udaseg.errors import UdasegError
-from udaseg.kernels import float32_bits
+from udaseg.inference.exponentials import float32_bits
 from udaseg.metrics import count_classes
 from udaseg.parallel import processes
 

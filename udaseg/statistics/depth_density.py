@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 
 from udaseg.errors import UdasegError
+from udaseg.inference.exponentials import exp, exp2
 from udaseg.io import hdf5
-from udaseg.kernels import exp, exp2
 
 _AGAIN = "write it again with `udaseg gmm --force`"
 SCALE = 1e6  # of the density map; the density is per pixel of the grid squared and unit of inverse depth

@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 
 from udaseg.errors import UdasegError
+from udaseg.inference.exponentials import exp
 from udaseg.inference.upsampling import BLOCK, interpolate, prepare, stretch_row, taps
-from udaseg.kernels import exp
 from udaseg.labels import IGNORE
 from udaseg.pseudo.passes import LabelTask, Policy, label_in_two_passes
 from udaseg.pseudo.thresholds import cbst_thresholds
