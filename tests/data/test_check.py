@@ -52,7 +52,7 @@ def test_everything_wrong_is_listed_and_nothing_raises(tmp_path):
     report = check(tmp_path)
     assert not report.ok
     errors, warnings = found(report, "error"), found(report, "warning")
-    assert all("get these files again: download" in f.hint for f in report.findings if f.severity == "error")
+    assert all("download these files again: download" in f.hint for f in report.findings if f.severity == "error")
     assert errors["images without a label"] == ("00001.png",)
     assert "00003.png" in errors["images that cannot be read"][0]
     assert "00004.png" in errors["labels that cannot be read"][0]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from udaseg.data.depth import inverse_depth, measured, metres
+from udaseg.data.depth import inverse_depth, is_measured, metres
 
 
 def test_inverse_depth():
@@ -16,5 +16,5 @@ def test_metres_are_what_was_inverted():
 
 def test_the_farthest_is_a_measurement_of_the_sky_alone():
     cm, label = np.array([[0, 600, 65535, 65535, 0]], np.uint16), np.array([[0, 0, 0, 1, 1]], np.uint8)
-    assert measured(cm, label, ("road", "sky")).tolist() == [[False, True, False, True, False]]
-    assert measured(cm, label, ("road", "car")).tolist() == [[False, True, False, False, False]]
+    assert is_measured(cm, label, ("road", "sky")).tolist() == [[False, True, False, True, False]]
+    assert is_measured(cm, label, ("road", "car")).tolist() == [[False, True, False, False, False]]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udaseg.data.style import fda
-from udaseg.data.style.dataset import restyling
+from udaseg.data.style.dataset import random_restyle
 from udaseg.errors import UdasegError
 
 SIZES = [(4, 4), (5, 7), (6, 8), (8, 5), (10, 3), (64, 128), (66, 40), (63, 130), (131, 239), (96, 800)]
@@ -177,8 +177,8 @@ class Target:
         return np.full((20, 30, 3), 50 * i, np.uint8)
 
 
-def test_restyling_draws_a_target_anew_every_time():
-    restyle, source = restyling(Target(), 0.1), noise((32, 48), 0)
+def test_random_restyle_draws_a_new_target_every_time():
+    restyle, source = random_restyle(Target(), 0.1), noise((32, 48), 0)
     rng = np.random.default_rng(0)
     assert len({round(float(restyle(source, rng).mean()), -1) for _ in range(20)}) == 4
     drawn = int(np.random.default_rng(1).integers(4))

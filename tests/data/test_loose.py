@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udaseg.data.images.loose import open_shots
+from udaseg.data.images.loose import open_loose_images
 from udaseg.errors import UdasegError
 
 from .corpora import photo
@@ -16,11 +16,11 @@ def test_the_pictures_of_a_folder_are_listed_by_stem_whatever_their_size_and_the
     photo(tmp_path / "inner/c.png", (4, 6))
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / ".hidden.png").write_text("")
-    shots = open_shots(tmp_path)
+    shots = open_loose_images(tmp_path)
     assert shots.stems == ("a", "b")
     assert [shots.size(i) for i in range(2)] == [(8, 3), (4, 6)]
     assert [shots.image(i).shape for i in range(2)] == [(8, 3, 3), (4, 6, 3)]
-    assert shots.left_out == ("notes.txt",)
+    assert shots.other_files == ("notes.txt",)
 
 
 def test_a_picture_is_upright_however_the_camera_was_held(tmp_path):
@@ -29,7 +29,7 @@ def test_a_picture_is_upright_however_the_camera_was_held(tmp_path):
         exif = Image.Exif()
         exif[0x0112] = orientation
         Image.fromarray(np.ascontiguousarray(turned)).save(tmp_path / "held.png", exif=exif)
-        shots = open_shots(tmp_path / "held.png")
+        shots = open_loose_images(tmp_path / "held.png")
         assert shots.size(0) == (6, 10)
         assert np.array_equal(shots.image(0), image)
 
@@ -38,7 +38,7 @@ def test_a_picture_is_upright_however_the_camera_was_held(tmp_path):
 def test_an_animation_gives_its_frames_in_order(tmp_path, suffix):
     frames = [Image.new("RGB", (16, 8), colour) for colour in ("red", "lime", "blue")]
     frames[0].save(tmp_path / f"clip.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
-    shots = open_shots(tmp_path / f"clip.{suffix}")
+    shots = open_loose_images(tmp_path / f"clip.{suffix}")
     assert shots.stems == ("000001", "000002", "000003")
     assert shots.size(2) == (8, 16)
     assert [shots.image(i)[4, 8].argmax() for i in (0, 1, 2)] == [0, 1, 2]
@@ -48,7 +48,7 @@ def test_a_video_is_refused_with_the_command_that_makes_its_frames(tmp_path):
     (tmp_path / "my clip.MP4").write_bytes(b"")
     for place in (tmp_path / "my clip.MP4", tmp_path):
         with pytest.raises(UdasegError) as caught:
-            open_shots(place)
+            open_loose_images(place)
         folder = f"'{tmp_path}/my clip-frames'"
         assert f"mkdir {folder} && ffmpeg -i '{tmp_path}/my clip.MP4' -q:v 2 {folder}/%06d.jpg" in caught.value.hint
 
@@ -58,18 +58,18 @@ def test_what_holds_no_picture_says_where_there_are_some(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "list.csv").write_text("")
     with pytest.raises(UdasegError) as caught:
-        open_shots(tmp_path)
+        open_loose_images(tmp_path)
     assert caught.value.hint == "name one of its directories with images: monday"
     for place, words in (("nowhere", "there is no image"), ("empty", "holds no png"), ("list.csv", "found .csv")):
         with pytest.raises(UdasegError, match=words):
-            open_shots(tmp_path / place)
+            open_loose_images(tmp_path / place)
 
 
 def test_two_pictures_of_one_stem_and_damaged_ones_are_named(tmp_path):
     photo(tmp_path / "a.png")
     (tmp_path / "b.gif").write_bytes(b"GIF89a")
     with pytest.raises(UdasegError, match=r"b\.gif"):
-        open_shots(tmp_path / "b.gif")
+        open_loose_images(tmp_path / "b.gif")
     photo(tmp_path / "a.jpg")
     with pytest.raises(UdasegError, match=r"a\.jpg and a\.png"):
-        open_shots(tmp_path)
+        open_loose_images(tmp_path)

@@ -191,7 +191,7 @@ def _turned(place: Path) -> Path:
 
 
 def _shots(path: Path) -> Any:
-    found = loose.open_shots(path)
+    found = loose.open_loose_images(path)
     return [(found.size(i), found.image(i)) for i in range(min(len(found), 10))]
 
 

@@ -113,4 +113,4 @@ def test_counts_that_are_none_are_refused(tmp_path, row):
 def test_an_animation_that_ends_early_is_refused(tmp_path):
     (tmp_path / "film.gif").write_bytes(b"GIF89a\x10\x00\x0c\x00\x80\x00\x00")
     with pytest.raises(UdasegError, match=r"film\.gif"):
-        loose.open_shots(tmp_path / "film.gif")
+        loose.open_loose_images(tmp_path / "film.gif")

@@ -1,4 +1,4 @@
-"""Datasets: one file a dataset, all read into the same two kinds of sets."""
+"""Datasets, images, training batches and styles; every dataset is opened as an ImageSet or a LabelledSet."""
 
 from udaseg.data.datasets.registry import DATASETS, open_images, open_labelled
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet

@@ -1,28 +1,28 @@
-"""Depth as it is stored, uint16 centimetres, and as networks learn it: the inverse, 65536 / (cm + 1)."""
+"""Conversions of depth: uint16 centimetres on disk, inverse depth 65536 / (cm + 1) for networks, and metres."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-FAR = 65535  # the largest raw value is the sky's; elsewhere it says that there is no depth
+FAR = 65535  # the largest stored value: correct for the sky, no measurement for other classes
 
 
 def inverse_depth(cm: np.ndarray) -> np.ndarray:
-    """Turn depth in centimetres (uint16) into inverse depth, 65536 / (cm + 1): float32 of the same shape."""
+    """Convert depth in centimetres (uint16) to inverse depth, 65536 / (cm + 1): float32 of the same shape."""
     return np.float32(65536) / (cm.astype(np.float32) + np.float32(1))
 
 
 def metres(inverse_depth: np.ndarray) -> np.ndarray:
-    """Turn inverse depth, float and above 0, back into metres: float of the same shape."""
+    """Convert inverse depth (float, above 0) to metres: float of the same shape."""
     return (65536 / inverse_depth - 1) / 100
 
 
-def measured(cm: np.ndarray, label: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Say which pixels have a depth, bool of their shape: neither 0 nor, outside the class "sky", 65535.
+def is_measured(cm: np.ndarray, label: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return which pixels have a depth: bool, false where `cm` is 0, or 65535 in another class than "sky".
 
-    cm is uint16, label uint8 train ids of the classes.
+    `cm` is uint16 in centimetres; `label` has the same shape, uint8 train ids of `classes`.
     """
-    nearer = cm != FAR
+    is_valid = cm != FAR
     if "sky" in classes:
-        nearer |= label == tuple(classes).index("sky")
-    return (cm > 0) & nearer
+        is_valid |= label == tuple(classes).index("sky")
+    return (cm > 0) & is_valid

@@ -1,4 +1,4 @@
-"""What a check of a dataset reports: its splits in numbers, and findings."""
+"""The report of a dataset check: numbers of each split, and findings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about a dataset; an error makes a split unusable, a warning is likely to cost accuracy."""
+    """One observation about a dataset: an error makes a split unusable, a warning is likely to cost accuracy."""
 
     severity: Severity
     split: str
@@ -20,7 +20,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Split:
-    """What one split holds. Class shares are of the pixels that have a class, `ignored` is of all pixels."""
+    """The numbers of one split.
+
+    `expected` is the published number of images. `sizes` counts images of each "HxW", `ids` pixels of each id.
+    `classes` holds the share of each class in the pixels that have a class; `images_with` counts the images with that
+    class. `ignored` is the share of ignored pixels in all pixels.
+    """
 
     name: str
     images: int
@@ -37,7 +42,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a check."""
+    """The result of a dataset check; `free_bytes` is the free space on the disk of `root`."""
 
     dataset: str
     root: str
@@ -47,7 +52,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Say whether nothing is an error."""
+        """Return whether no finding is an error."""
         return not any(finding.severity == "error" for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Datasets as lists of paths, images alone or images with labels, and the size at which a network sees them.
+"""Sets of images as lists of paths, with or without labels, and the size at which a network gets them.
 
-A training stage gets its target as an ImageSet. Neither the set nor its records have anywhere to hold a label, so
-no mistake further on can read one.
+A training stage gets its target as an ImageSet. Neither the set nor its records can hold a label, so that no later
+mistake can read one.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from udaseg.data.images import read
 from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace
 
-_UNKNOWN = 254  # no train id: a class space has at most 254 classes
+_UNKNOWN = 254  # not a train id: a class space has at most 254 classes
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image; its stem is unique in the split and names every file made from it."""
+    """One image; its stem is unique in the split, and names all files that are made from it."""
 
     stem: str
     image: Path
@@ -30,7 +30,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One image with its label file and, where the dataset has one, its depth file."""
+    """One image with its label file, and its depth file if the dataset has depth."""
 
     stem: str
     image: Path
@@ -59,7 +59,8 @@ class ImageSet:
 class LabelledSet:
     """The images of a split with their labels, and the table from ids on disk to train ids.
 
-    `known` marks the ids that may occur (bool [256]). `notes` describe the detected layout and encoding. With
+    `table` holds the train id of every id, uint8 [256]; `is_known` marks the ids that may occur, bool [256]. `notes`
+    describe the detected layout and encoding. With
     `resize_labels` a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error.
     `read_depth` reads a depth file in centimetres.
     """
@@ -71,7 +72,7 @@ class LabelledSet:
     records: tuple[Labelled, ...]
     coding: str
     table: np.ndarray
-    known: np.ndarray
+    is_known: np.ndarray
     notes: tuple[str, ...]
     resize_labels: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
@@ -81,7 +82,7 @@ class LabelledSet:
 
     @property
     def has_depth(self) -> bool:
-        """Say whether every image has its depth."""
+        """Return whether every image has a depth file."""
         return all(record.depth is not None for record in self.records)
 
     def image(self, i: int) -> np.ndarray:
@@ -91,37 +92,37 @@ class LabelledSet:
     def label(self, i: int) -> np.ndarray:
         """Read one label as train ids: uint8 [H, W] at the size of its image, 255 ignored.
 
-        Raises UdasegError where the label cannot be decoded, its size differs from the image's, or an id occurs
-        that the dataset's coding does not know.
+        Raises UdasegError where the label cannot be decoded, its size differs from the image's, or an id is not in
+        the dataset's coding.
         """
         record = self.records[i]
-        ids = self._fitted(record, record.label, read.read_label_ids(record.label, self.coding))
-        # bytes.translate looks a byte up at once; NumPy would first widen every id to eight bytes.
-        lookup = np.where(self.known, self.table, _UNKNOWN).astype(np.uint8).tobytes()
+        ids = self._match_size(record, record.label, read.read_label_ids(record.label, self.coding))
+        # bytes.translate looks up bytes directly; NumPy would first widen every id to eight bytes.
+        lookup = np.where(self.is_known, self.table, _UNKNOWN).astype(np.uint8).tobytes()
         labels = np.frombuffer(bytearray(ids).translate(lookup), np.uint8).reshape(ids.shape)
         if (labels == _UNKNOWN).any():
             unknown = [int(value) for value in np.unique(ids[labels == _UNKNOWN])]
             raise UdasegError(
                 f"{record.label}: expected ids of the coding {self.coding!r}, found {unknown}",
                 "the labels are in another coding than the one detected, or the file is damaged; "
-                f"`udaseg data check {self.root}` shows what every file holds",
+                f"`udaseg data check {self.root}` shows the ids of every file",
             )
         return labels
 
     def depth(self, i: int) -> np.ndarray:
         """Read one depth map: uint16 [H, W] in centimetres, at the size of its image.
 
-        Raises UdasegError where the record has none, or its size differs from the image's.
+        Raises UdasegError where the image has no depth file, or its size differs from the image's.
         """
         record = self.records[i]
         if record.depth is None:
             raise UdasegError(
                 f"{record.image}: there is no depth for it in {self.root}", "add the depth, or set model.heads=[]"
             )
-        return self._fitted(record, record.depth, self.read_depth(record.depth))
+        return self._match_size(record, record.depth, self.read_depth(record.depth))
 
-    def _fitted(self, record: Labelled, path: Path, values_HW: np.ndarray) -> np.ndarray:
-        """Bring what belongs to an image to its size, where the dataset allows it to differ."""
+    def _match_size(self, record: Labelled, path: Path, values_HW: np.ndarray) -> np.ndarray:
+        """Resize a label or depth map to the size of its image; raise UdasegError where the dataset forbids it."""
         size = read.image_size(record.image)
         if values_HW.shape == size:
             return values_HW

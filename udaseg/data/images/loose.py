@@ -1,4 +1,4 @@
-"""Images without a dataset around them: those of a folder, a single one, or the frames of an animation."""
+"""Images that belong to no dataset: those of a folder, a single one, or the frames of an animation."""
 
 import contextlib
 import io
@@ -19,21 +19,21 @@ VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mt
 
 
 @dataclass
-class Shots:
-    """Images by stem, upright, as uint8 RGB [H, W, 3] of any size; `files` has one for all frames of an animation."""
+class LooseImages:
+    """A list of images of any size; all frames of an animation have the same entry in `files`."""
 
     stems: tuple[str, ...]
     files: tuple[Path, ...]
-    left_out: tuple[str, ...] = ()  # what else the folder holds
+    other_files: tuple[str, ...] = ()  # names of files in the folder that are not images
     _animation: Image.Image | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.stems)
 
     def image(self, i: int) -> np.ndarray:
-        """Read one image. Raises UdasegError where it cannot be read."""
+        """Read one image, upright: uint8 RGB [H, W, 3]; raise UdasegError where it cannot be read."""
         if self._animation is not None:
-            with _read(self.files[0]):
+            with _report_damage(self.files[0]):
                 self._animation.seek(i)
                 return np.array(self._animation.convert("RGB"))
         return read_image(self.files[i])
@@ -45,59 +45,61 @@ class Shots:
         return image_size(self.files[i])
 
 
-def open_shots(place: Path) -> Shots:
-    """Open the png and jpg images of a directory (not those of directories in it), one image, or an animation.
+def open_loose_images(path: Path) -> LooseImages:
+    """Open all png and jpg images directly in a directory, a single image, or an animation.
 
-    Raises UdasegError where there is nothing to read, two images have one stem, or the file is a video.
+    Raises UdasegError where there is no image, two images have the same stem, or the file is a video.
     """
-    suffix = place.suffix.lower()
-    if place.is_dir():
-        return _folder(place)
-    if not place.is_file():
-        raise UdasegError(f"there is no image or directory {place}", "name a directory of png or jpg images")
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return _open_folder(path)
+    if not path.is_file():
+        raise UdasegError(f"there is no image or directory {path}", "name a directory of png or jpg images")
     if suffix in IMAGES:
-        return Shots((place.stem,), (place,))
+        return LooseImages((path.stem,), (path,))
     if suffix in ANIMATIONS:
-        return _animation(place)
+        return _open_animation(path)
     if suffix in VIDEOS:
-        raise UdasegError(f"{place} is a video, and nothing that is installed here reads its frames", _frames(place))
-    raise UdasegError(f"{place}: expected images, found {suffix or 'no suffix'}", "png, jpg, gif, webp, apng are read")
-
-
-def _folder(place: Path) -> Shots:
-    files = list_files(place, IMAGES)
-    others = sorted(entry.name for entry in list_directory(place) if entry.is_file() and not entry.name.startswith("."))
-    left_out = tuple(name for name in others if Path(name).suffix.lower() not in IMAGES)
-    if files:
-        return Shots(tuple(files), tuple(files.values()), left_out)
-    videos = [name for name in left_out if Path(name).suffix.lower() in VIDEOS]
-    inner = sorted(
-        entry.name for entry in list_directory(place) if entry.is_dir() and list_files(place / entry.name, IMAGES)
+        raise UdasegError(f"{path} is a video, and videos are not supported", _ffmpeg_hint(path))
+    raise UdasegError(
+        f"{path}: expected images, found {suffix or 'no suffix'}", "supported are png, jpg, gif, webp and apng"
     )
-    hint = "png and jpg are read"
+
+
+def _open_folder(path: Path) -> LooseImages:
+    files = list_files(path, IMAGES)
+    names = sorted(entry.name for entry in list_directory(path) if entry.is_file() and not entry.name.startswith("."))
+    other_files = tuple(name for name in names if Path(name).suffix.lower() not in IMAGES)
+    if files:
+        return LooseImages(tuple(files), tuple(files.values()), other_files)
+    videos = [name for name in other_files if Path(name).suffix.lower() in VIDEOS]
+    folders = sorted(
+        entry.name for entry in list_directory(path) if entry.is_dir() and list_files(path / entry.name, IMAGES)
+    )
+    hint = "supported are png and jpg"
     if videos:
-        hint = _frames(place / videos[0])
-    elif inner:
-        hint = f"name one of its directories with images: {', '.join(inner[:10])}"
-    raise UdasegError(f"{place} holds no png or jpg image", hint)
+        hint = _ffmpeg_hint(path / videos[0])
+    elif folders:
+        hint = f"name one of its directories with images: {', '.join(folders[:10])}"
+    raise UdasegError(f"{path} holds no png or jpg image", hint)
 
 
-def _animation(place: Path) -> Shots:
-    with _read(place):
-        animation = Image.open(io.BytesIO(place.read_bytes()))
+def _open_animation(path: Path) -> LooseImages:
+    with _report_damage(path):
+        animation = Image.open(io.BytesIO(path.read_bytes()))
         count = getattr(animation, "n_frames", 1)
-    return Shots(tuple(f"{i:06d}" for i in range(1, count + 1)), (place,) * count, _animation=animation)
+    return LooseImages(tuple(f"{i:06d}" for i in range(1, count + 1)), (path,) * count, _animation=animation)
 
 
-def _frames(video: Path) -> str:
+def _ffmpeg_hint(video: Path) -> str:
     folder = shlex.quote(f"{video.with_suffix('')}-frames")
-    taken = f"ffmpeg -i {shlex.quote(str(video))} -q:v 2 {folder}/%06d.jpg"
-    return f"make images of it first: mkdir {folder} && {taken}; then name {folder} instead"
+    command = f"ffmpeg -i {shlex.quote(str(video))} -q:v 2 {folder}/%06d.jpg"
+    return f"extract its frames first: mkdir {folder} && {command}; then name {folder} instead"
 
 
 @contextlib.contextmanager
-def _read(path: Path) -> Iterator[None]:
+def _report_damage(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, LookupError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise UdasegError(f"{path}: cannot read it: {error}", "copy it again, or leave it out") from None
+        raise UdasegError(f"{path}: cannot read it: {error}", "copy it again, or remove it") from None

@@ -1,7 +1,7 @@
-"""Decode one channel of a 16-bit colour PNG, which Pillow would cut down to its high bytes.
+"""Decode one channel of a 16-bit colour PNG; Pillow would return only the high bytes.
 
-SYNTHIA keeps the class id in the red channel of such files, and the depth in all three. PNG filters work on each
-byte of a pixel separately, so one channel is had for a third of the work of three.
+SYNTHIA stores the class id in the red channel of such files, and depth in all three. PNG filters work on each byte of
+a pixel separately, so that one channel takes a third of the time of three.
 """
 
 import struct
@@ -14,10 +14,10 @@ from udaseg.data.images.png import SIGNATURE
 
 
 def decode_channel(data: bytes, channel: int) -> np.ndarray:
-    """Decode a channel of a 16-bit RGB PNG: uint16 [H, W].
+    """Decode one channel (0 red, 1 green, 2 blue) of a 16-bit RGB PNG from the file's bytes: uint16 [H, W].
 
-    Raises ValueError for a damaged file: a cut or missing chunk, a wrong checksum, too few or too many pixel bytes.
-    Source: PNG specification, third edition, sections 7.3 (filtering), 9 and 10.
+    Raises ValueError for a damaged file: a cut or missing chunk, a wrong checksum, a wrong number of pixel bytes; and
+    for another kind of PNG. Source: PNG specification, third edition, sections 7.3 (filtering), 9 and 10.
     """
     header, compressed = _chunks(data)
     width, height, depth, colour, _, _, interlace = header

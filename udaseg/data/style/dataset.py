@@ -1,4 +1,4 @@
-"""A dataset in the style of another: FDA over every source image, in the source's own layout."""
+"""Write a dataset in the style of another one with FDA, and open or draw such images."""
 
 import json
 import os
@@ -22,8 +22,8 @@ from udaseg.io.files import atomic
 from udaseg.parallel.threads import cores
 
 PAIRS = "pairs.jsonl"
-TOGETHER = 8  # images of one style that one thread makes
-BANDS = 2048  # styles kept in memory: 52 kB each for the widest published window, beta 0.09 on 512x1024
+CHUNK = 8  # images of one style that one thread makes
+CACHED_STYLES = 2048  # in memory: 52 kB each for the widest published window, beta 0.09 on 512x1024
 
 
 def stylize_set(
@@ -35,26 +35,26 @@ def stylize_set(
     seed: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write every source image with the low amplitudes of a target image, and its label and depth as they are.
+    """Write every source image with the low-frequency amplitudes of a target image, and link its label and depth.
 
     `view` is the labelled source at the size to write. A target image is resized to its source image. `seed` draws
     the target of each image from permutations of all targets; `pairs.jsonl` lists the pairs. Images that were written
     before are kept: each was written in one piece.
     """
     source = view.images
-    partners = pairing(len(source), len(target), seed)
+    partners = draw_pairs(len(source), len(target), seed)
 
     def make(i: int, style: Callable[[tuple[int, int]], fda.LowBand]) -> None:
-        record, styled = source.records[i], _moved(source.records[i], source.root, out)
-        for own, copy in ((record.label, styled.label), (record.depth, styled.depth)):
-            if own is not None and not copy.exists():
-                _link(own, copy)
-        if styled.image.exists():
+        record, target_record = source.records[i], _move(source.records[i], source.root, out)
+        for path, copy in ((record.label, target_record.label), (record.depth, target_record.depth)):
+            if path is not None and not copy.exists():
+                _link(path, copy)
+        if target_record.image.exists():
             return
         image = source.image(i)
         canvas = resize(image, view.size_of(image.shape))
         styled_HWC = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
-        with atomic(styled.image, sync=False) as temporary:
+        with atomic(target_record.image, sync=False) as temporary:
             temporary.write_bytes(png.encode(styled_HWC, photograph=True))
 
     def make_all(indices: np.ndarray) -> int:
@@ -70,7 +70,7 @@ def stylize_set(
 
     done = 0
     with ThreadPoolExecutor(cores()) as pool:
-        for count in pool.map(make_all, _of_one_style(partners)):
+        for count in pool.map(make_all, _group_by_partner(partners)):
             done += count
             if progress is not None:
                 progress(done, len(source))
@@ -82,10 +82,10 @@ def stylize_set(
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def restyling(target: ImageSet, beta: float) -> Restyle:
-    """Give images the style of a target image, drawn anew every time: uint8 in, uint8 out (FDA, section 3.2)."""
+def random_restyle(target: ImageSet, beta: float) -> Restyle:
+    """Return a function that gives an image, uint8 [H, W, 3], the style of a random target image (FDA, section 3.2)."""
 
-    @lru_cache(maxsize=BANDS)
+    @lru_cache(maxsize=CACHED_STYLES)
     def band(index: int, size: tuple[int, int]) -> fda.LowBand:
         return fda.low_band(resize(target.image(index), size), beta)
 
@@ -96,12 +96,12 @@ def restyling(target: ImageSet, beta: float) -> Restyle:
     return restyle
 
 
-def styled(source: LabelledSet, folder: Path) -> LabelledSet:
-    """Open the source with its images taken from a stylize directory and its labels from where they were.
+def open_stylized(source: LabelledSet, folder: Path) -> LabelledSet:
+    """Return the source with the images of a stylize directory and its own labels and depth.
 
-    Raises UdasegError where an image of the source was not stylised.
+    Raises UdasegError where the directory lacks an image of the source.
     """
-    records = tuple(replace(record, image=_moved(record, source.root, folder).image) for record in source.records)
+    records = tuple(replace(record, image=_move(record, source.root, folder).image) for record in source.records)
     missing = [record.image for record in records if not record.image.is_file()]
     if missing:
         raise UdasegError(
@@ -111,21 +111,21 @@ def styled(source: LabelledSet, folder: Path) -> LabelledSet:
     return replace(source, root=folder, records=records, resize_labels=True)
 
 
-def pairing(sources: int, targets: int, seed: int) -> np.ndarray:
-    """Draw a target for each source image: one permutation of the targets after the other, int64 [sources]."""
+def draw_pairs(sources: int, targets: int, seed: int) -> np.ndarray:
+    """Draw a target index for each source image, from successive permutations of the targets: int64 [sources]."""
     rng = np.random.default_rng(seed)
     rounds = -(-sources // targets)
     return np.concatenate([rng.permutation(targets) for _ in range(rounds)])[:sources]
 
 
-def _of_one_style(partners: np.ndarray) -> list[np.ndarray]:
-    """Put sources with one target together, by index and few at a time: the target is read once for all of them."""
+def _group_by_partner(partners: np.ndarray) -> list[np.ndarray]:
+    """Group the indices of sources by target, at most 8 in a group: a group reads its target once."""
     order = np.argsort(partners, kind="stable")
     starts = np.flatnonzero(np.diff(partners[order])) + 1
-    return [own[i : i + TOGETHER] for own in np.split(order, starts) for i in range(0, len(own), TOGETHER)]
+    return [group[i : i + CHUNK] for group in np.split(order, starts) for i in range(0, len(group), CHUNK)]
 
 
-def _moved(record: Labelled, root: Path, folder: Path) -> Labelled:
+def _move(record: Labelled, root: Path, folder: Path) -> Labelled:
     def move(path: Path) -> Path:
         return folder / path.relative_to(root)
 
@@ -134,10 +134,10 @@ def _moved(record: Labelled, root: Path, folder: Path) -> Labelled:
     )
 
 
-def _link(own: Path, copy: Path) -> None:
+def _link(path: Path, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(own.resolve(), copy)
+        os.link(path.resolve(), copy)
     except OSError:  # another file system, or one without hard links
         with atomic(copy, sync=False) as temporary:
-            shutil.copyfile(own, temporary)
+            shutil.copyfile(path, temporary)
