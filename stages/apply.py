@@ -21,7 +21,7 @@ from .terminal.command import open_plain_run
 from .terminal.options import AverageOption, FlipOption, ScalesOption, parse_size, view_changes
 
 if TYPE_CHECKING:
-    from udaseg.data.images.loose import Shots
+    from udaseg.data.images.loose import LooseImages
 
 OWN = "own"
 STRETCHED = 1.25  # from this change of the aspect on, a word about it
@@ -32,7 +32,7 @@ class Plan:
     """What is labelled, by which model, and at which size the model sees it."""
 
     model: Path
-    images: "Shots"
+    images: "LooseImages"
     size: tuple[int, int] | None
     pad: bool
 
@@ -56,17 +56,17 @@ def _job(run: Run, images: Path, plan: Plan, look: Views) -> Job:
 
 
 def _plan(model: Path, images: Path, size: str | None, pad: bool | None) -> Plan:
-    from udaseg.data.images.loose import open_shots
+    from udaseg.data.images.loose import open_loose_images
 
-    model, shots = find_model(model), open_shots(images)
+    model, shots = find_model(model), open_loose_images(images)
     trained, kept = trained_size(model)
     at = trained if size is None else None if size == OWN else parse_size(size)
     if size is None:
         found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, as the model did in training"
         log(f"apply: sees the images {found}; --size changes that")
-    if shots.left_out:
-        some = ", ".join(shots.left_out[:3]) + (", ..." if len(shots.left_out) > 3 else "")
-        log(f"apply: leaves out {len(shots.left_out)} files that are neither png nor jpg: {some}")
+    if shots.other_files:
+        some = ", ".join(shots.other_files[:3]) + (", ..." if len(shots.other_files) > 3 else "")
+        log(f"apply: leaves out {len(shots.other_files)} files that are neither png nor jpg: {some}")
     return Plan(model, shots, None if at is None else (at[0], at[1]), kept if pad is None else pad)
 
 

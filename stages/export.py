@@ -31,9 +31,9 @@ def _size(model: Path, size: str | None) -> tuple[int, int]:
 def _look(images: Path) -> list:
     import numpy as np
 
-    from udaseg.data.images.loose import open_shots
+    from udaseg.data.images.loose import open_loose_images
 
-    shots = open_shots(images)
+    shots = open_loose_images(images)
     return [shots.image(i) for i in np.unique(np.linspace(0, len(shots) - 1, COMPARED).astype(int))]
 
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from udaseg.config import Augment
 from udaseg.data.augment import Pair, Restyle, augment, distort, fit, recolour
-from udaseg.data.depth import inverse_depth, measured
+from udaseg.data.depth import inverse_depth, is_measured
 from udaseg.data.image_sets import LabelledSet, View
 from udaseg.data.sampling import ClassBalance, Mining
 from udaseg.labels import IGNORE
@@ -93,7 +93,7 @@ def with_depth(view: View, mask_invalid: bool = True) -> Samples:
 
     def read(i: int) -> Pair:
         label_HW, cm_HW = images.label(i), images.depth(i)
-        known_HW = measured(cm_HW, label_HW, images.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
+        known_HW = is_measured(cm_HW, label_HW, images.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
         return Pair(images.image(i), label_HW, depth=np.where(known_HW, inverse_depth(cm_HW), np.float32(0)))
 
     return Samples(read, len(images), view.size, pad=view.pad, pixel=8)

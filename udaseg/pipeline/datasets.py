@@ -173,10 +173,10 @@ def training_source(run: Run, setting: str) -> LabelledSet:
     require_labelled(source)
     if setting == "source":
         return source
-    from udaseg.data.style.dataset import styled
+    from udaseg.data.style.dataset import open_stylized
     from udaseg.pipeline.inputs import require_finished_stage
 
-    return styled(source, require_finished_stage(run, "stylize"))
+    return open_stylized(source, require_finished_stage(run, "stylize"))
 
 
 def _open(run: Run, name: str) -> ImageSet | LabelledSet:

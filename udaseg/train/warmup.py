@@ -9,7 +9,7 @@ from udaseg.config import Adversary, Depth, Model, Warmup
 from udaseg.data.batches import Stream, labelled, unlabelled, with_depth
 from udaseg.data.image_sets import View
 from udaseg.data.sampling import ClassBalance
-from udaseg.data.style.dataset import restyling
+from udaseg.data.style.dataset import random_restyle
 from udaseg.models import checkpoint, devices
 from udaseg.parallel import processes
 from udaseg.statistics.density_maps import DensityMaps
@@ -47,7 +47,7 @@ def warmup(
     trainables = {"model": Trainable(model, setup.optimizer(model, settings))}
     depth = depth or Depth()
     samples = with_depth(source, depth.mask_invalid) if model.heads else labelled(source)
-    restyle = None if settings.fda is None else restyling(target.images, settings.fda)
+    restyle = None if settings.fda is None else random_restyle(target.images, settings.fda)
     streams = [Stream("source", samples, settings.batch, settings.augment, restyle=restyle, balance=class_balance)]
     terms: list[LossTerm] = []
     temperature = 1.0
