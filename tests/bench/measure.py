@@ -1,7 +1,7 @@
-"""Time callables against each other, one call at a time in turns, and against what memory allows.
+"""Time calls against each other, one call of each in turns, and against what memory allows.
 
-Times are those of the processor, of all threads of the process together. With one thread that is what a clock on the
-wall shows on a quiet machine, and on a busy one it leaves out the waiting for others.
+Times are processor time of all threads of the process. With one thread that is what a clock shows on a quiet machine;
+on a busy machine it leaves out the waiting for others.
 """
 
 import ctypes
@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 Call = Callable[[], Any]
-SECONDS = 1.5  # spent on each callable, first call aside
-MOST, LEAST = 25, 3  # repeats
-ONCE = 4.0  # what takes longer than this is timed by its first call alone
+SECONDS = 1.5  # for the repeats of each call
+MAX_REPEATS, MIN_REPEATS = 25, 3
+ONCE = 4.0  # a call that takes longer is not repeated
 
 
 @dataclass(frozen=True)
 class Row:
     """One job, done by udaseg and by its peers.
 
-    A peer is prepared when its turn comes, and may then find that its package is not installed. `moved` counts the
-    bytes that any implementation reads and writes at the least. `difference` says by how much two answers differ,
-    `targets` how many times as fast as a peer udaseg means to be.
+    A peer is a function that prepares the call; it raises ImportError where its package is not installed. `moved` is
+    the number of bytes that any implementation has to read and write. `difference` compares two answers; `targets` says
+    how many times as fast as a peer udaseg aims to be.
     """
 
     name: str
@@ -53,14 +53,14 @@ def relative(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 
 
 def bandwidth() -> float:
-    """Measure how many bytes a second one thread copies, read and written, in GB/s: the median of nine copies."""
+    """Measure the bytes that one thread reads and writes a second when it copies, in GB/s: the median of nine."""
     source, copy = np.ones(1 << 25), np.empty(1 << 25)  # 256 MB each, larger than any cache
     seconds = [_seconds(lambda: np.copyto(copy, source)) for _ in range(10)][1:]
     return 2 * source.nbytes / statistics.median(seconds) / 1e9
 
 
-def measured(row: Row, gigabytes: float) -> dict[str, Any]:
-    """Time a row; give its line of bench.json."""
+def measure(row: Row, gigabytes: float) -> dict[str, Any]:
+    """Time a row; return its entry of bench.json."""
     calls: dict[str, Call] = {"udaseg": row.ours}
     missing = {}
     for name, prepare in row.peers.items():
@@ -68,19 +68,20 @@ def measured(row: Row, gigabytes: float) -> dict[str, Any]:
             calls[name] = prepare()
         except ImportError as error:
             missing[name] = f"not installed ({error.name})"
-    row.ours()  # compiles, or loads what was compiled
+    row.ours()  # compiles the kernels, or loads them
     answers, megabytes, times = {}, {}, {}
     for name, call in calls.items():
         megabytes[name], (seconds, answers[name]) = _peak(lambda call=call: _timed(call))
         times[name] = [seconds]
     repeats = {
-        name: 0 if first > ONCE else max(LEAST, min(MOST, round(SECONDS / first))) for name, (first,) in times.items()
+        name: 0 if first > ONCE else max(MIN_REPEATS, min(MAX_REPEATS, round(SECONDS / first)))
+        for name, (first,) in times.items()
     }
     for turn in range(max(repeats.values())):
         for name, call in calls.items():
             if turn < repeats[name]:
                 times[name].append(_seconds(call))
-    milliseconds = {name: 1e3 * statistics.median(own[1:] or own) for name, own in times.items()}
+    milliseconds = {name: 1e3 * statistics.median(values[1:] or values) for name, values in times.items()}
     ours = milliseconds["udaseg"]
     floor = row.moved / gigabytes / 1e6
     peers = {
@@ -105,22 +106,22 @@ def measured(row: Row, gigabytes: float) -> dict[str, Any]:
     }
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """Give the lines of the table for a row: udaseg's, then each peer's."""
+def lines(result: dict[str, Any]) -> list[str]:
+    """Return the lines of the table for a row: that of udaseg, then that of each peer."""
     title = (
-        f"{found['row']:<46}{found['ms']:>10.2f} ms{found['megabytes']:>8.0f} MB"
-        f"   floor {found['floor_ms']:.2f} ms, x{found['times_floor']:.1f}"
+        f"{result['row']:<46}{result['ms']:>10.2f} ms{result['megabytes']:>8.0f} MB"
+        f"   floor {result['floor_ms']:.2f} ms, x{result['times_floor']:.1f}"
     )
     text = [title]
-    for name, peer in found["peers"].items():
+    for name, peer in result["peers"].items():
         if "missing" in peer:
             text.append(f"  {name:<44}{peer['missing']}")
             continue
         target = f" (target {peer['target']:g}x)" if peer["target"] else ""
-        short = " MISSED" if peer["target"] and peer["ratio"] < peer["target"] else ""
+        missed = " MISSED" if peer["target"] and peer["ratio"] < peer["target"] else ""
         differs = ", ".join(f"{key} {value:.1g}" for key, value in peer["difference"].items())
         text.append(
-            f"  {name:<44}{peer['ms']:>10.2f} ms{peer['megabytes']:>8.0f} MB   {peer['ratio']:.1f}x{target}{short};"
+            f"  {name:<44}{peer['ms']:>10.2f} ms{peer['megabytes']:>8.0f} MB   {peer['ratio']:.1f}x{target}{missed};"
             f" differs by: {differs}"
         )
     return text
@@ -137,10 +138,10 @@ def _seconds(call: Call) -> float:
 
 
 def _peak(call: Call) -> tuple[float, Any]:
-    """Give by how many MB the process grew at most during a call, and what it returned; 0 where Linux does not say."""
+    """Return the peak of memory of a call in MB, 0 where the system does not tell, and the result of the call."""
     try:
-        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but kept would hide what the call takes
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+        ctypes.CDLL(None).malloc_trim(0)  # freed memory that the process still has would hide the need of the call
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
     except (OSError, AttributeError):
         return 0.0, call()
     before = _kilobytes("VmRSS")
@@ -149,5 +150,5 @@ def _peak(call: Call) -> tuple[float, Any]:
 
 
 def _kilobytes(name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
-    return int(found[1]) if found else 0
+    match = re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
+    return int(match[1]) if match else 0

@@ -1,4 +1,4 @@
-"""Networks for real time at work: from an image to its label map, in frames a second."""
+"""Measure the frames a second of networks for real time, from an image to its label map."""
 
 import copy
 import json
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.models import segmentation
-from turns import CLOCK, DEVICE, alone, medians, seconds
+from turns import CLOCK, DEVICE, medians, seconds, use_one_thread
 
 from udaseg import config
 from udaseg.inference.runner import Runner
@@ -38,7 +38,7 @@ REPEATS = 5 if DEVICE.type == "cpu" else 50
 
 
 def upsampled(network: nn.Module, image_13HW: Tensor) -> Tensor:
-    """Give logits at the size of the image; torchvision's networks do that by themselves."""
+    """Return logits at the size of the image; the networks of torchvision upsample by themselves."""
     output = network(image_13HW)
     if isinstance(output, dict):
         return output["out"]
@@ -46,8 +46,10 @@ def upsampled(network: nn.Module, image_13HW: Tensor) -> Tensor:
     return interpolate(output.logits, size, mode="bilinear", align_corners=network.align_corners)
 
 
-def labelling(network: nn.Module, image_HWC: np.ndarray, bf16: bool, layout: torch.memory_format) -> Callable[[], Any]:
-    """Label an image as one does with a network of torchvision."""
+def label_by_torch(
+    network: nn.Module, image_HWC: np.ndarray, bf16: bool, layout: torch.memory_format
+) -> Callable[[], Any]:
+    """Return a call that labels an image as one does with a network of torchvision."""
     network = copy.deepcopy(network).eval().to(DEVICE, memory_format=layout)
 
     @torch.inference_mode()
@@ -60,16 +62,16 @@ def labelling(network: nn.Module, image_HWC: np.ndarray, bf16: bool, layout: tor
     return call
 
 
-def quicker(network: nn.Module, image_HWC: np.ndarray, bf16: bool) -> tuple[Callable[[], Any], str]:
-    """Choose the memory layout in which a network is quicker, by a call of each after a first one."""
-    calls = {name: labelling(network, image_HWC, bf16, layout) for name, layout in LAYOUTS.items()}
-    taken = {name: (call(), seconds(call))[1] for name, call in calls.items()}
-    best = min(taken, key=taken.__getitem__)
+def faster_layout(network: nn.Module, image_HWC: np.ndarray, bf16: bool) -> tuple[Callable[[], Any], str]:
+    """Return the call in the memory layout in which a network is faster, and the name of that layout."""
+    calls = {name: label_by_torch(network, image_HWC, bf16, layout) for name, layout in LAYOUTS.items()}
+    times = {name: (call(), seconds(call))[1] for name, call in calls.items()}  # after a first call
+    best = min(times, key=times.__getitem__)
     return calls[best], best
 
 
 def ours(path: Path, image_HWC: np.ndarray, precision: str) -> Callable[[], Any]:
-    """Label an image as `udaseg evaluate` and `udaseg apply` do."""
+    """Return a call that labels an image as `udaseg evaluate` and `udaseg apply` do."""
     runner, settings, size = Runner(path, None, precision), config.Views(), image_HWC.shape[:2]
     return lambda: runner.label(runner.views([image_HWC], None, settings), 0, size, settings.average)
 
@@ -87,16 +89,16 @@ def rows(sizes: list[tuple[int, int]], folder: Path) -> Iterator[dict[str, Any]]
             calls: dict[str, Callable[[], Any]] = {OURS: ours(folder / "model.pt", image_HWC, precision)}
             layouts = {OURS: "channels_last"}
             for name, network in networks.items():
-                calls[name], layouts[name] = quicker(network, image_HWC, precision == "bf16")
-            taken = medians(calls, REPEATS)
+                calls[name], layouts[name] = faster_layout(network, image_HWC, precision == "bf16")
+            times = medians(calls, REPEATS)
             for name in calls:
                 cost = complexity(networks.get(name, bisenet), size)
                 yield {
                     "size": size,
                     "precision": precision,
                     "network": name,
-                    "frames_per_second": 1 / taken[name],
-                    "times_as_fast_as_udaseg": taken[OURS] / taken[name],
+                    "frames_per_second": 1 / times[name],
+                    "times_as_fast_as_udaseg": times[OURS] / times[name],
                     "layout": layouts[name],
                     "parameters": cost.parameters,
                     "macs": cost.macs,
@@ -105,20 +107,20 @@ def rows(sizes: list[tuple[int, int]], folder: Path) -> Iterator[dict[str, Any]]
 
 def main() -> None:
     out, size = Path(sys.argv[1]), (int(sys.argv[2]), int(sys.argv[3]))
-    alone()
-    found = []
+    use_one_thread()
+    results = []
     print(f"networks, an image at a time, {len(SPACE)} classes, label maps at the size of the image; {CLOCK}")
     with tempfile.TemporaryDirectory() as folder:
         for row in rows([(size[0] // 2, size[1] // 2), size], Path(folder)):
-            found.append(row)
-            seen = f"{row['size'][0]}x{row['size'][1]}, {row['precision']}"
+            results.append(row)
+            image = f"{row['size'][0]}x{row['size'][1]}, {row['precision']}"
             print(
-                f"{seen:<16}{row['network']:<40}"
+                f"{image:<16}{row['network']:<40}"
                 f"{row['frames_per_second']:>8.2f} frames/s, x{row['times_as_fast_as_udaseg']:.2f}"
                 f"   {row['parameters'] / 1e6:.1f} M parameters, {row['macs'] / 1e9:.1f} GMAC, {row['layout']}",
                 flush=True,
             )
-    out.write_text(json.dumps(found), encoding="utf-8")
+    out.write_text(json.dumps(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time things that PyTorch does against each other, one call of each in turns."""
+"""Time calls of PyTorch against each other, one call of each in turns."""
 
 import statistics
 import time
@@ -11,14 +11,14 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 CLOCK = "one thread, its processor time" if DEVICE.type == "cpu" else torch.cuda.get_device_name(DEVICE)
 
 
-def alone() -> None:
-    """Compute on one thread, whose processor time a busy machine leaves as it is; a CUDA device is not shared."""
+def use_one_thread() -> None:
+    """Compute on one thread on a CPU: a busy machine hardly changes its processor time."""
     if DEVICE.type == "cpu":
         torch.set_num_threads(1)
 
 
 def now() -> float:
-    """Give the seconds of the clock: the processor's where that computes, the wall's where a CUDA device does."""
+    """Return seconds: processor time on a CPU, the wall clock on a CUDA device."""
     if DEVICE.type == "cpu":
         return time.process_time()
     torch.cuda.synchronize(DEVICE)
@@ -33,11 +33,11 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def medians(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Time each call so many times, in turns, after one that does not count."""
+    """Return the median seconds of each call, timed `repeats` times in turns, after one call that is not timed."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeats + 1):
         for name, call in calls.items():
-            took = seconds(call)
+            duration = seconds(call)
             if turn:
-                times[name].append(took)
-    return {name: statistics.median(own) for name, own in times.items()}
+                times[name].append(duration)
+    return {name: statistics.median(values) for name, values in times.items()}

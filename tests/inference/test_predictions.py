@@ -82,7 +82,7 @@ def test_nothing_is_there_until_the_end_and_a_second_writer_goes_on(tmp_path):
 def test_survives_a_kill_in_the_middle(tmp_path):
     program = textwrap.dedent("""
         import sys, pathlib, numpy as np
-        from udaseg.predictions import PredictionsWriter
+        from udaseg.inference.predictions import PredictionsWriter
         with PredictionsWriter(pathlib.Path(sys.argv[1]), ("road", "car"), False) as writer:
             for i in range(10**6):
                 writer.put(f"{i:06}", np.full((2, 64, 128), i % 100, np.float16), 512, 1024)

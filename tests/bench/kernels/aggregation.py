@@ -1,4 +1,4 @@
-"""Spatial aggregation: components that are too small lose their label."""
+"""Time spatial aggregation, which removes the label of components that are too small."""
 
 from collections.abc import Iterator
 
@@ -11,8 +11,8 @@ from udaseg.pseudo.aggregation import aggregate
 MINIMUM = np.linspace(50, 5000, scene.CLASSES).astype(np.int64)
 
 
-def without_small(label: np.ndarray, components: np.ndarray) -> np.ndarray:
-    """Drop small components, numbered from 1 over all classes (0: no label)."""
+def remove_small(label: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """Remove small components; they are numbered from 1 over all classes, 0 is no label."""
     sizes = np.bincount(components.ravel())
     kind = np.zeros(len(sizes), np.uint8)
     kind[components] = label
@@ -55,13 +55,13 @@ def by_opencv(label: np.ndarray) -> Call:
 def by_skimage(label: np.ndarray) -> Call:
     from skimage import measure
 
-    return lambda: without_small(label, measure.label(label, background=255, connectivity=2))
+    return lambda: remove_small(label, measure.label(label, background=255, connectivity=2))
 
 
 def by_cc3d(label: np.ndarray) -> Call:
     import cc3d
 
-    return lambda: without_small(label, cc3d.connected_components(label + np.uint8(1), connectivity=8))
+    return lambda: remove_small(label, cc3d.connected_components(label + np.uint8(1), connectivity=8))
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Upsampled logits, softmax, argmax, confidence."""
+"""Time labels and confidences at full size: upsampled logits, softmax, argmax."""
 
 from collections.abc import Iterator
 

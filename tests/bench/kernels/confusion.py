@@ -1,4 +1,4 @@
-"""The confusion matrix of an image."""
+"""Time the confusion matrix of an image."""
 
 import io
 from collections.abc import Iterator
@@ -39,11 +39,11 @@ def by_sklearn(truth: np.ndarray, prediction: np.ndarray) -> Call:
 
 
 def by_cityscapesscripts(truth: np.ndarray, prediction: np.ndarray) -> Call:
-    """Use the official scripts; they want files, and get unpacked ones in memory."""
+    """Use the official scripts, with uncompressed files in memory: they read files only."""
     import cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling as official  # noqa: N813
 
     ids = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33])
-    table = np.zeros(256, np.uint8)  # what is ignored is "unlabeled"
+    table = np.zeros(256, np.uint8)  # the ignored id is that of "unlabeled"
     table[:C] = ids
     args = official.args
     args.evalInstLevelScore = args.evalPixelAccuracy = False

@@ -1,4 +1,4 @@
-"""The density of the mixtures of 16 classes, on the grid of a 760x1280 image."""
+"""Time the density of the mixtures of 16 classes, on the grid of a 760x1280 image."""
 
 import ctypes
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def example() -> tuple[Gmm, np.ndarray]:
 
 
 def by_numpy(mixtures: Gmm, depth_HW: np.ndarray) -> Call:
-    """Do a class at a time, all of its components and places at once."""
+    """Evaluate a class at a time, all of its components and places at once."""
     x, y = np.arange(GRID[1], dtype=np.float32)[None, None], np.arange(GRID[0], dtype=np.float32)[None, :, None]
     means, variances = (values.astype(np.float32) for values in (mixtures.means, mixtures.variances))
     scales = (mixtures.weights / np.sqrt((2 * np.pi) ** 3 * mixtures.variances.prod(axis=2))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""FDA of a uint8 image."""
+"""Time FDA of a uint8 image."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from udaseg.data.style import fda
 
 
 def by_definition(source_HWC: np.ndarray, target_HWC: np.ndarray, beta: float) -> Call:
-    """Swap the centred window of the amplitudes, in float64: the published formula, symmetric window."""
+    """Swap the centred window of the amplitudes in float64: the published formula, with a symmetric window."""
     b, _ = fda.half_width(*source_HWC.shape[:2], beta)
     row, column = (side // 2 for side in source_HWC.shape[:2])
     window = slice(row - b, row + b + 1), slice(column - b, column + b + 1)
@@ -34,7 +34,7 @@ def by_albumentations(source_HWC: np.ndarray, target_HWC: np.ndarray, beta: floa
     return lambda: fourier_domain_adaptation(source_HWC, target_HWC, beta)
 
 
-def from_pictures(source_HWC: np.ndarray, target_HWC: np.ndarray, beta: float) -> Call:
+def from_images(source_HWC: np.ndarray, target_HWC: np.ndarray, beta: float) -> Call:
     return lambda: fda.stylize(source_HWC, fda.low_band(target_HWC, beta))
 
 
@@ -49,7 +49,7 @@ def rows(size: tuple[int, int]) -> Iterator[Row]:
             {
                 reference: lambda beta=beta: by_definition(source_HWC, target_HWC, beta),
                 "albumentations": lambda beta=beta: by_albumentations(source_HWC, target_HWC, beta),
-                "udaseg, style from the target image": lambda beta=beta: from_pictures(source_HWC, target_HWC, beta),
+                "udaseg, style from the target image": lambda beta=beta: from_images(source_HWC, target_HWC, beta),
             },
             2 * source_HWC.nbytes,
             largest("grey levels"),

@@ -1,4 +1,4 @@
-"""The confidences of each class, kept such that their order statistics can be had."""
+"""Time the collection of the confidences of each class, from which thresholds are order statistics."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ P = 0.2
 
 
 def by_histogram(label: np.ndarray, confidence: np.ndarray) -> Call:
-    """Add an image to a histogram; after that of any number of images it is as large as before the first."""
+    """Add an image to a histogram, whose size does not depend on the number of images."""
     histogram = ConfidenceHistogram(scene.CLASSES)
 
     def call() -> ConfidenceHistogram:
@@ -23,12 +23,12 @@ def by_histogram(label: np.ndarray, confidence: np.ndarray) -> Call:
 
 
 def by_masks(label: np.ndarray, confidence: np.ndarray) -> Call:
-    """Keep the confidences of each class as an array, to be sorted when all images are there."""
+    """Keep the confidences of each class as an array; they still have to be sorted, over all images."""
     return lambda: [confidence[label == c] for c in range(scene.CLASSES)]
 
 
 def by_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
-    """Append them to a list for each class, as CRST does, to be sorted when all images are there."""
+    """Append the confidences to a list for each class, as CRST does; they still have to be sorted."""
 
     def call() -> list[list[np.float32]]:
         lists = [[] for _ in range(scene.CLASSES)]
@@ -40,22 +40,22 @@ def by_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
 
 
 def by_sorted_lists(label: np.ndarray, confidence: np.ndarray) -> Call:
-    """Do what CRST does with them at the end, too, as if this were the only image."""
+    """Append the confidences and sort them, as CRST does at the end, as if this were the only image."""
     gather = by_lists(label, confidence)
 
     def call() -> list[list[np.float32]]:
         lists = gather()
-        for own in lists:
-            own.sort(reverse=True)
+        for values in lists:
+            values.sort(reverse=True)
         return lists
 
     return call
 
 
 def difference(histogram: ConfidenceHistogram, kept: list) -> dict[str, float]:
-    """Compare the thresholds that follow; every call has added the same image, which changes none."""
-    exact = [np.sort(np.asarray(own, np.float32))[::-1] for own in kept]
-    exact = np.array([own[int(len(own) * P) - 1] if int(len(own) * P) else 1 for own in exact])
+    """Compare the thresholds; every call adds the same image, which does not change them."""
+    exact = [np.sort(np.asarray(values, np.float32))[::-1] for values in kept]
+    exact = np.array([values[int(len(values) * P) - 1] if int(len(values) * P) else 1 for values in exact])
     return largest("threshold")(cbst_thresholds(histogram, P), exact)
 
 

@@ -1,4 +1,4 @@
-"""Gaussian mixtures over column, row and inverse depth, fitted to a million pixels and to ten."""
+"""Time the fit of Gaussian mixtures over column, row and inverse depth to one and to ten million pixels."""
 
 from collections.abc import Iterator
 
@@ -41,8 +41,8 @@ def by_sklearn(data_N3: np.ndarray) -> Call:
     from sklearn.mixture import GaussianMixture
 
     def call() -> Gmm:
-        found = GaussianMixture(COMPONENTS, covariance_type="diag", random_state=0).fit(data_N3)
-        return Gmm(found.weights_[None], found.means_[None], found.covariances_[None], ("road",), GRID)
+        mixture = GaussianMixture(COMPONENTS, covariance_type="diag", random_state=0).fit(data_N3)
+        return Gmm(mixture.weights_[None], mixture.means_[None], mixture.covariances_[None], ("road",), GRID)
 
     return call
 
@@ -60,7 +60,7 @@ def rows(size: tuple[int, int]) -> Iterator[Row]:
         some = data_N3[:: max(1, len(data_N3) // 200_000)]
 
         def difference(ours: Gmm, theirs: Gmm, some: np.ndarray = some) -> dict[str, float]:
-            # Above 0 where ours is the likelier.
+            # Above 0 where ours is likelier.
             return {"nats a pixel, + for ours": log_likelihood(ours, some) - log_likelihood(theirs, some)}
 
         yield Row(

@@ -1,4 +1,4 @@
-"""The mean feature of each class: 256 features at stride 8, channels last as the network leaves them."""
+"""Time the mean feature of each class: 256 features at stride 8, channels last as the network gives them."""
 
 from collections.abc import Iterator
 
@@ -50,10 +50,10 @@ def rows(size: tuple[int, int]) -> Iterator[Row]:
     label_HW = np.ascontiguousarray(scene.pseudo_label(size)[::8, ::8])
     plain_NCHW = torch.randn(1, FEATURES, *label_HW.shape, generator=torch.Generator().manual_seed(0)) + 1
     features_NCHW = plain_NCHW.to(memory_format=torch.channels_last)
-    seen = np.bincount(label_HW.ravel(), minlength=256)[: scene.CLASSES] > 0
+    is_present = np.bincount(label_HW.ravel(), minlength=256)[: scene.CLASSES] > 0
 
     def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-        return relative(a[seen], b[seen])
+        return relative(a[is_present], b[is_present])
 
     yield Row(
         f"prototypes of {FEATURES} features at {label_HW.shape[0]}x{label_HW.shape[1]}",
