@@ -1,4 +1,4 @@
-"""Writes the list of the shipped recipes into recipes.md, between its two marks: `python docs/recipes.py`."""
+"""Write the lists of the shipped recipes and of their methods into recipes.md: `python docs/recipes.py`."""
 
 from pathlib import Path
 
@@ -7,28 +7,49 @@ from udaseg.config.load import load_recipe, shipped_recipes
 DOCUMENT = Path(__file__).with_suffix(".md")
 MARKS = "<!-- recipes: written by docs/recipes.py, run `make docs` -->\n", "<!-- end of recipes -->\n"
 
-# Whose method a recipe is, by the beginning of its name; the longest that fits.
+# The method of a recipe, by how its name begins; the longest beginning that fits counts.
 METHODS = {
     "adabn": "AdaBN", "adaptseg": "AdaptSegNet", "advent": "ADVENT", "cbst": "CBST", "fada": "FADA",
     "realtime": "BiSeNet",
     "synthia2": "depth distribution", "oracle": "bound", "source": "bound", "demo": "plain self-training",
     "selftraining": "plain self-training", "gta2city": "G2L",
 }  # fmt: skip
+PAPERS = {
+    "AdaBN": "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, ICLR workshop 2017",
+    "AdaptSegNet": "Tsai et al., Learning to Adapt Structured Output Space for Semantic Segmentation, CVPR 2018; "
+    "adaptseg-gta2city is the entry of Hung et al. to VisDA-2017",
+    "ADVENT": "Vu et al., ADVENT: Adversarial Entropy Minimization for Domain Adaptation in Semantic Segmentation, "
+    "CVPR 2019",
+    "BiSeNet": "Yu et al., BiSeNet: Bilateral Segmentation Network for Real-time Semantic Segmentation, ECCV 2018; "
+    "adapted as in D'Ascenzi et al., Adversarial Domain Adaptation for Real-time Semantic Segmentation",
+    "CBST": "Zou et al., Unsupervised Domain Adaptation for Semantic Segmentation via Class-Balanced Self-Training, "
+    "ECCV 2018; regularisers from Zou et al., Confidence Regularized Self-Training, ICCV 2019",
+    "depth distribution": "Wu and Liu, Unsupervised Domain Adaptation for Semantic Segmentation using Depth "
+    "Distribution, NeurIPS 2022",
+    "FADA": "Wang et al., Classes Matter: A Fine-grained Adversarial Approach to Cross-domain Semantic Segmentation, "
+    "ECCV 2020",
+    "G2L": "built from slides of BKAI and NAVER, not a reproduction: style as in Yang and Soatto, FDA, CVPR 2020, "
+    "alignment as in FADA, prototypes as in Zhang et al., ProDA, CVPR 2021",
+    "plain self-training": "FDA, class-balanced pseudo-labels and spatial aggregation, combined here",
+    "bound": "a lower bound, trained on the source alone, or an upper bound, trained on the target's own labels",
+}
 
 
 def method(recipe: str) -> str:
-    """Give the method of a shipped recipe; raises ValueError for one that nobody has named."""
+    """Return the method of a shipped recipe. Raises ValueError for a recipe that METHODS lacks."""
     return METHODS[max((start for start in METHODS if recipe.startswith(start)), key=len)]
 
 
-def table() -> str:
-    """List the recipes with what they train, in order; evaluation and the report are in all of them."""
+def tables() -> str:
+    """Return the list of the recipes with the stages that they run, and the list of the methods."""
     rows = ["| recipe | method | based on | stages |", "|---|---|---|---|"]
     for name, path in shipped_recipes().items():
         recipe = load_recipe(name)
         stages = [stage for stage in recipe.chain if not stage.startswith(("evaluate", "report"))]
         chain = ", ".join(stages) + (f"; {recipe.rounds} rounds" if recipe.rounds > 1 else "")
         rows.append(f"| `{name}` | {method(name)} | {_base(path)} | {chain} |")
+    rows += ["", "| method | paper |", "|---|---|"]
+    rows += [f"| {name} | {paper} |" for name, paper in PAPERS.items()]
     return "\n".join(rows) + "\n"
 
 
@@ -37,11 +58,11 @@ def _base(path: Path) -> str:
     return f"`{bases[0]}`" if bases else ""
 
 
-def written(text: str) -> str:
-    """Give a document with the list of now between its marks."""
+def replace_lists(text: str) -> str:
+    """Return a document with the current lists between its marks."""
     before, _, rest = text.partition(MARKS[0])
-    return before + MARKS[0] + table() + MARKS[1] + rest.partition(MARKS[1])[2]
+    return before + MARKS[0] + tables() + MARKS[1] + rest.partition(MARKS[1])[2]
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    DOCUMENT.write_text(replace_lists(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
