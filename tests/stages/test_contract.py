@@ -18,7 +18,8 @@ from udaseg.statistics import depth_density
 
 ROOT = Path(__file__).parent.parent.parent
 
-FILES = {file.name: file for file in runpy.run_path(str(ROOT / "docs" / "contract_files.py"))["FILES"]}
+CONTRACT = runpy.run_path(str(ROOT / "docs" / "contract.py"))
+FILES = {file.file: file for file in CONTRACT["FILES"]}
 STAGES = ("warmup", "stylize", "predict", "pseudolabel", "refine", "prototypes", "gmm", "stats", "retrain", "evaluate")
 KINDS = {"text": str, "integer": int, "true or false": bool, "object": dict, "null": type(None), "tensor": torch.Tensor}
 ABLATED = ("--set", "chain=[warmup,evaluate-warmup]", "--set", "ablation={seen twice: {evaluate.flip: true}}")
@@ -101,15 +102,18 @@ def read(path: str) -> dict:
     return json.loads(Path(path).read_text())
 
 
-def test_the_document_is_up_to_date(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "docs")
-    contract = runpy.run_path(str(ROOT / "docs" / "contract.py"))
-    assert contract["DOCUMENT"].read_text() == contract["markdown"](), "run `make docs`"
+def test_the_document_is_up_to_date():
+    assert CONTRACT["DOCUMENT"].read_text() == CONTRACT["markdown"](), "run `make docs`"
+
+
+def test_every_value_is_described():
+    assert [(file.file, entry.key) for file in FILES.values() for entry in file.entries if not entry.meaning] == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_manifests(finished, stage):
-    check("manifest.json", json.loads((finished / "runs/tiny" / stage / "manifest.json").read_text()))
+def test_manifests_and_lists_of_files(finished, stage):
+    for name in ("manifest.json", "outputs.json"):
+        check(name, json.loads((finished / "runs/tiny" / stage / name).read_text()))
 
 
 def test_files_of_the_chain(workspace, udaseg):

@@ -12,9 +12,10 @@ import torch
 import udaseg
 from udaseg import config
 from udaseg.errors import UdasegError
+from udaseg.io.documents.tables import MODEL_SCHEMA
 from udaseg.models import construct
 from udaseg.models.network import Network
-from udaseg.models.tensorfile import SCHEMA, digest, facts, read, write
+from udaseg.models.tensorfile import digest, facts, read, write
 
 ARCHITECTURE = ("name", "backbone", "aspp", "color", "heads")
 
@@ -32,7 +33,7 @@ def save(
     further JSON values, such as the step.
     """
     meta = {
-        "schema": SCHEMA,
+        "schema": MODEL_SCHEMA,
         "udaseg": udaseg.__version__,
         "classes": list(classes),
         "model": settings.model_dump(mode="json", exclude={"weights"}),

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from udaseg import config
 from udaseg.errors import UdasegError
-
-SCHEMA = "udaseg.model/1"
+from udaseg.io.documents.tables import MODEL_SCHEMA
 
 
 def read(path: Path, device: str | torch.device = "cpu") -> Any:
@@ -93,9 +92,9 @@ def is_ours(content: Any) -> bool:
 def facts(path: Path, content: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Check that what was read (on the CPU) has our schema and is whole, and split it into facts and tensors."""
     schema = content["meta"].get("schema") if is_ours(content) else None
-    if schema != SCHEMA:
+    if schema != MODEL_SCHEMA:
         raise UdasegError(
-            f"{path} has schema {schema!r}, expected {SCHEMA!r}",
+            f"{path} has schema {schema!r}, expected {MODEL_SCHEMA!r}",
             "foreign weights are read by model.weights=FILE; a model.pt of another version has to be trained again",
         )
     meta, tensors = content["meta"], content["model"]

@@ -55,7 +55,7 @@ class Refinement(Document):
     order: list[str] = Field(description="the steps: prototypes, aggregate")
     confidence: Share = Field(description="pixels with a lower confidence lost their label before aggregation")
     minimum: Annotated[list[Count | None], Shape("C")] = Field(
-        description="the least pixels of a component, in the largest image"
+        description="the least pixels of a component, in the largest image; null without aggregation"
     )
     before: ClassCounts = Field(description="pixels in the labels that were read")
     after: ClassCounts = Field(description="pixels in the labels that were written")
@@ -77,7 +77,7 @@ class ClassStatistics(Document):
 class DepthMetrics(Part):
     """The errors of the estimated depth: e is the error and z the true depth in metres."""
 
-    rel: NotNegative | None = Field(description="mean of |e| / z")
+    rel: NotNegative | None = Field(description="mean of the absolute value of e / z")
     rel2: NotNegative | None = Field(description="mean of e² / z")
     rms: NotNegative | None = Field(description="root of the mean of e², in metres")
     lrms: NotNegative | None = Field(description="root mean square error of the natural logarithm of depth")

@@ -36,13 +36,15 @@ class InputRecord(Part):
     """Something that a stage has read."""
 
     path: str = Field(description="the path of a file or directory that was read")
-    digest: str = Field(description="the digest of its content; of a dataset, of names, sizes and times")
+    digest: str = Field(description="the digest of the names and content of its files")
 
 
 class OutputRecord(Part):
     """The files that a stage has written."""
 
-    count: Count = Field(description="the number of files, without manifest, state.pt and names with a leading dot")
+    count: Count = Field(
+        description="the number of files that the stage wrote, without the records about it and state.pt"
+    )
     bytes: Count = Field(description="their size")
     digest: str = Field(description="BLAKE2b of their names and content")
     signature: str = Field(
@@ -73,3 +75,12 @@ class Manifest(Document):
     )
     started: Time = Field(description="when the work, or its last part, began; UTC, ISO 8601")
     seconds: NotNegative = Field(description="how long the work took; all parts together, if it was stopped")
+
+
+class OutputFiles(Document):
+    """The names of the files that the stage has written."""
+
+    file = "outputs.json"
+    where = "every stage directory"
+
+    files: list[str] = Field(description="paths in the directory")
