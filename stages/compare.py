@@ -41,13 +41,13 @@ def command(
     if oracle and not runs:
         raise UdasegError("--oracle is the upper bound of other runs, and there are none", "udaseg compare RUN ...")
     from udaseg.report import text_table
-    from udaseg.report.compare import compare, doubts, read_run
+    from udaseg.report.compare import compare, comparison_warnings, read_run
     from udaseg.report.published import published as read_published
 
     table = None if published is None else read_published(published)
     read = [read_run(path) for path in runs or []]
     rows = compare(read, [read_run(path) for path in oracle or []], table) if read else []
-    notes = doubts(rows, table)
+    notes = comparison_warnings(rows, table)
     if oracle and len(rows) == 2:
         notes.append(
             "there is one row beside the oracle, the one that gains and shares are over: name the source-only models "

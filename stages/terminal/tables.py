@@ -64,7 +64,7 @@ def read_metrics(stage: Path) -> dict[str, Any] | None:
         return None
     from udaseg.report.results import read_result
 
-    return dict(read_result(stage, "evaluate"))
+    return read_result(stage, "evaluate").content()
 
 
 def percent(value: float | None) -> str:

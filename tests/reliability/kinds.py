@@ -19,13 +19,11 @@ from udaseg.config.load import load_recipe
 from udaseg.data.datasets import cityscapes, folder, lists
 from udaseg.data.images import loose, read
 from udaseg.inference.predictions import Predictions, PredictionsWriter
+from udaseg.io.documents.lines import read_log
 from udaseg.labels import SPACES
 from udaseg.models import checkpoint, construct, weights
 from udaseg.pseudo.label_files import read_thresholds
-from udaseg.report.mixtures import read_mixtures
 from udaseg.report.panels import label_palette
-from udaseg.report.priors import read_priors
-from udaseg.report.results import read_log
 from udaseg.stages import cli
 from udaseg.statistics import class_counts, depth_density, prototypes, spatial_prior
 from udaseg.train import adversary, state
@@ -90,7 +88,7 @@ def _prototypes(place: Path) -> Path:
     return place / "prototypes.h5"
 
 
-def _mixtures(place: Path) -> Path:
+def _gmm(place: Path) -> Path:
     means, variances = NOISE.random((3, 2, 3)), NOISE.random((3, 2, 3)) + 0.3
     depth_density.write(place / "gmm.h5", depth_density.Gmm(np.full((3, 2), 0.5), means, variances, CLASSES, (8, 16)))
     return place / "gmm.h5"
@@ -109,11 +107,6 @@ def _read_prototypes(path: Path) -> Any:
     """Give what is read but for the centroids of classes never seen, which are NaN."""
     found = prototypes.read(path)
     return found.centroids[found.counts > 0], found.counts, found.classes, found.layer, found.model
-
-
-def _shown_mixtures(path: Path) -> Any:
-    found = read_mixtures(path)
-    return [(found.classes[c], found.metres(c)) for c in range(len(found.classes)) if found.fitted(c)]
 
 
 def _model(place: Path) -> Path:
@@ -241,12 +234,10 @@ READ = (
     Kind("predictions.h5, foreign", _old_predictions, _read_predictions, HDF5),
     Kind("prototypes.h5", _prototypes, _read_prototypes, BYTES, exact=True),
     Kind("prototypes.h5, contents", _prototypes, _read_prototypes, (hdf5_contents,)),
-    Kind("gmm.h5", _mixtures, lambda path: _values(depth_density.read(path)), BYTES, exact=True),
-    Kind("gmm.h5, contents", _mixtures, lambda path: _values(depth_density.read(path)), (hdf5_contents,)),
-    Kind("gmm.h5, report", _mixtures, _shown_mixtures, HDF5),
+    Kind("gmm.h5", _gmm, lambda path: _values(depth_density.read(path)), BYTES, exact=True),
+    Kind("gmm.h5, contents", _gmm, lambda path: _values(depth_density.read(path)), (hdf5_contents,)),
     Kind("prior.h5", _prior, lambda path: _values(spatial_prior.read(path, CLASSES)), BYTES, exact=True),
     Kind("prior.h5, contents", _prior, lambda path: _values(spatial_prior.read(path, CLASSES)), (hdf5_contents,)),
-    Kind("prior.h5, report", _prior, read_priors, HDF5),
     Kind("model.pt", _model, _read_model, exact=True),
     Kind("weights.pth", _weights, _read_weights, exact=True),
     Kind("state.pt", _state, _read_state, exact=True),
@@ -264,12 +255,12 @@ READ = (
     Kind("log.jsonl, loss", _text("log.jsonl", LOG), state.last_loss, (*BYTES, json_line, json_line, json_line)),
     Kind("log.jsonl, doubts", _text("log.jsonl", LOG), adversary.training_warnings, (*BYTES, json_line, json_line)),
     Kind("log.jsonl, resumed", _text("log.jsonl", LOG), lambda p: state.Log(p, 300) and None, (*BYTES, json_line)),
-    Kind("log.jsonl, report", _text("log.jsonl", LOG), lambda p: read_log(p, finished=True) and None,
+    Kind("log.jsonl, report", _text("log.jsonl", LOG), lambda p: read_log(p, "again") and None,
          (*BYTES, json_line, json_line)),
     Kind("camera.json", _distance,
          lambda p: cityscapes.read_distance(p.parents[3] / "disparity/train/a/x_disparity.png"), JSON),
     Kind("list.txt", _text("list.txt", "a.png\n# no\nb.jpg x\n"),
-         lambda p: lists.choose({"a": Path("a.png"), "b": Path("b.jpg")}, p)),
+         lambda p: lists.select_listed({"a": Path("a.png"), "b": Path("b.jpg")}, p)),
 )  # fmt: skip
 
 

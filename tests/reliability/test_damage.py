@@ -101,7 +101,7 @@ def test_classes_that_are_no_names_are_refused(tmp_path, text):
 
 @pytest.mark.parametrize("row", [7, [1, "x"], [1, [2]], [1], [1, -1], {"a": 1}])
 def test_counts_that_are_none_are_refused(tmp_path, row):
-    values = {"classes": ["road", "car"], "pixels": [4, 0], "images": [1, 0], "per_image": {"a": row}}
+    values = {"classes": ["road", "car"], "pixels": [4, 0], "per_image": {"a": row}}
     (tmp_path / "stats.json").write_text(json.dumps(values))
     with pytest.raises(UdasegError, match=r"stats\.json"):
         class_counts.read_shown(tmp_path / "stats.json", ("road", "car"), ("a",))

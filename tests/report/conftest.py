@@ -63,7 +63,8 @@ class FakeRun:
                 confusion[i, (i + 1) % c] += 1000 - confusion[i, i]
         miou = sum(known) / len(known)
         folder = self.stage(name, {"miou": miou}, model=f"runs/demo/{name}/model.pt")
-        metrics = {"classes": list(self.classes), "iou": iou, "miou": miou, "pixel_accuracy": 0.875}
+        metrics = {"classes": list(self.classes), "iou": iou, "miou": miou, "miou16": None, "miou13": None}
+        metrics |= {"pixel_accuracy": 0.875, "absent": [n for n, v in zip(self.classes, iou, strict=True) if v is None]}
         metrics |= {"confusion": confusion.tolist(), "images": 40, "convention": "own resolution"}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         (folder / "panels").mkdir(exist_ok=True)
@@ -78,7 +79,7 @@ class FakeRun:
     def pseudolabel(self, name: str, threshold: list[float], predicted: list[int], kept: list[int]) -> Path:
         folder = self.stage(name, {"kept": sum(kept) / sum(predicted)}, predictions="runs/demo/predict")
         values = {"threshold": threshold, "predicted": predicted, "kept": kept}
-        content = {"policy": "cbst", "p": 0.2, "classes": list(self.classes), **values}
+        content = {"policy": "cbst", "p": 0.2, "classes": list(self.classes), "round": 1, **values}
         (folder / "thresholds.json").write_text(json.dumps(content))
         self.label_files(folder, 0.5)
         return folder
@@ -86,6 +87,7 @@ class FakeRun:
     def refine(self, name: str, minimum: list[int], before: list[int], after: list[int]) -> Path:
         folder = self.stage(name)
         values = {"minimum": minimum, "before": before, "after": after}
+        values |= {"order": ["spatial_prior"], "confidence": 0.5, "flipped": [0] * len(self.classes)}
         (folder / "refine.json").write_text(json.dumps({"classes": list(self.classes), **values}))
         self.label_files(folder, 0.6)
         return folder

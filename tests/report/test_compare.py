@@ -10,7 +10,7 @@ from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES
 from udaseg.report import text_table
-from udaseg.report.compare import compare, doubts, read_run
+from udaseg.report.compare import compare, comparison_warnings, read_run
 from udaseg.report.published import published, tables
 
 CLASSES = ("road", "car")
@@ -22,16 +22,21 @@ def write(tmp_path):
 
     def run(name, iou, seed=0, recipe="light", stage="warmup", classes=CLASSES, images=5, **settings):
         folder = tmp_path / name
-        at = {"manifest": {"seed": seed, "settings": {stage: {"steps": 9, **settings}, "data": "a/b"}}}
+        manifest = {
+            "schema": 1, "stage": stage, "version": "0.1.0", "command": "", "seed": seed,
+            "settings": {stage: {"steps": 9, **settings}, "data": "a/b"}, "inputs": {},
+            "outputs": {"count": 1, "bytes": 1, "digest": "a", "signature": "b"}, "metrics": {}, "warnings": [],
+            "environment": {}, "started": "2026-01-01T10:00:00Z", "seconds": 1,
+        }  # fmt: skip
         for part in (stage, f"evaluate-{stage}"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-            (folder / part / "manifest.json").write_text(json.dumps(at["manifest"]))
+            (folder / part / "manifest.json").write_text(json.dumps(manifest))
         known = [value for value in iou if value is not None]
         metrics = {"classes": list(classes), "iou": iou, "miou": sum(known) / len(known) if known else None}
         metrics |= {"confusion": [[1] * len(classes)] * len(classes), "images": images, "convention": "own"}
-        metrics |= {"pixel_accuracy": 0.5, "miou16": None, "miou13": None}
+        metrics |= {"pixel_accuracy": 0.5, "miou16": None, "miou13": None, "absent": []}
         (folder / f"evaluate-{stage}" / "metrics.json").write_text(json.dumps(metrics))
-        (folder / "run.json").write_text(json.dumps({"recipe": recipe, "seed": seed}))
+        (folder / "run.json").write_text(json.dumps({"recipe": recipe, "scale": "full", "data": "data", "seed": seed}))
         return folder
 
     return run
@@ -60,7 +65,7 @@ def test_other_seeds_give_differences_of_means_and_say_so(write):
     first, second = found = rows(*runs)
     assert second.delta == pytest.approx((0.2, None))
     assert first.miou.deviation is None
-    assert any("not all rows have the same seeds" in said for said in doubts(found))
+    assert any("not all rows have the same seeds" in said for said in comparison_warnings(found))
 
 
 def test_runs_of_one_recipe_are_told_apart_by_what_they_are_set_to(write):
@@ -107,8 +112,8 @@ def test_an_evaluation_may_be_named_and_the_last_is_taken_else(write):
     folder = write("a", [0.2, 0.2])
     write("a", [0.6, 0.6], stage="retrain")
     (folder / "evaluate-retrain").rename(folder / "evaluate")
-    assert read_run(folder).metrics["miou"] == 0.6
-    assert read_run(folder / "evaluate-warmup").metrics["miou"] == 0.2
+    assert read_run(folder).metrics.miou == 0.6
+    assert read_run(folder / "evaluate-warmup").metrics.miou == 0.2
 
 
 def test_what_cannot_be_compared_is_said(write, tmp_path):
@@ -126,7 +131,7 @@ def test_what_cannot_be_compared_is_said(write, tmp_path):
     with pytest.raises(UdasegError, match="are 2 experiments: x, y"):
         bounds = [write("d", [0.2, 0.2], recipe="x"), write("e", [0.2, 0.2], recipe="y")]
         rows(write("f", [0.1, 0.1]), oracle=bounds)
-    (said,) = doubts(rows(write("g", [0.2, 0.2]), write("h", [0.2, 0.2], recipe="x", images=7)))
+    (said,) = comparison_warnings(rows(write("g", [0.2, 0.2]), write("h", [0.2, 0.2], recipe="x", images=7)))
     assert said == "the runs are scored on different numbers of images: 5; 7"
 
 
@@ -139,7 +144,7 @@ def test_published_numbers_stand_beside_the_runs_of_their_recipe(write):
     ]
     found = rows(*runs, table=table)
     assert [row.label for row in found] == ["no domain adaptation", "light discriminator", "mine"]
-    laid_out = text_table.summary(found, table, doubts(found, table))
+    laid_out = text_table.summary(found, table, comparison_warnings(found, table))
     assert laid_out.header == ("method", "mIoU", "Δ", "published", "published Δ")
     assert laid_out.rows[1] == ("light discriminator", "30.0", "+20.0", "24.4", "+11.0")
     assert laid_out.rows[2] == ("mine", "20.0", "+10.0", "–", "–")
@@ -155,7 +160,7 @@ def test_a_network_of_19_classes_beside_a_table_of_16_is_read_by_its_16(write):
     table = published("synthia2city")
     found = rows(folder, table=table)
     assert found[0].miou.mean == 0.41
-    assert any("that of the 16" in said for said in doubts(found, table))
+    assert any("that of the 16" in said for said in comparison_warnings(found, table))
     laid_out = text_table.summary(found, table, ())
     assert laid_out.header == ("method", "mIoU", "mIoU of 13", "published", "published, of 13")
     assert laid_out.rows[0] == ("depth distribution", "41.0", "52.0", "48.2*", "55.5")

@@ -10,8 +10,8 @@ from udaseg.errors import UdasegError
 from udaseg.metrics import DepthErrors
 from udaseg.report.collect import collect
 from udaseg.report.depths import distances
-from udaseg.report.mixtures import Mixtures
 from udaseg.report.page import render
+from udaseg.statistics.depth_density import Gmm
 
 
 def curves_of(chart):
@@ -26,7 +26,7 @@ def mixture(means, variances, weights):
     values[..., 2] = means
     spread = np.ones_like(values)
     spread[..., 2] = variances
-    return Mixtures(("road",), (12, 24), np.array([weights]), values, spread)
+    return Gmm(np.array([weights]), values, spread, ("road",), (12, 24))
 
 
 def test_a_class_lies_where_its_mixture_says():

@@ -11,7 +11,8 @@ from udaseg.errors import UdasegError
 from udaseg.pipeline.format import count, duration, number, percent, points, share, size
 from udaseg.report import collect, render
 from udaseg.report.curves import curves
-from udaseg.report.mixtures import Mixtures
+from udaseg.report.depths import mean_distance
+from udaseg.statistics.depth_density import Gmm
 
 
 def change(path, **values):
@@ -22,12 +23,12 @@ def change(path, **values):
     ("file", "values", "words"),
     [
         ("evaluate/metrics.json", {"iou": [0.5] * 18}, "iou should have 19 values, found 18"),
-        ("evaluate/metrics.json", {"iou": [30.5] * 19}, "iou should hold numbers from 0 to 1"),
-        ("evaluate/metrics.json", {"miou": "high"}, "miou should hold numbers from 0 to 1"),
-        ("evaluate/metrics.json", {"classes": None}, "should list its classes"),
-        ("evaluate/metrics.json", {"confusion": [[1] * 18] * 19}, "confusion should be 19 by 19"),
-        ("pseudolabel/thresholds.json", {"kept": None}, "kept should have 19 values"),
-        ("refine/refine.json", {"after": [-1] * 19}, "after should hold numbers of at least 0"),
+        ("evaluate/metrics.json", {"iou": [30.5] * 19}, "iou.0 should be less than or equal to 1, found 30.5"),
+        ("evaluate/metrics.json", {"miou": "high"}, "miou should be a valid number, found 'high'"),
+        ("evaluate/metrics.json", {"classes": None}, "classes should be a valid list, found None"),
+        ("evaluate/metrics.json", {"confusion": [[1] * 18] * 19}, "confusion should have 19 values, found 18"),
+        ("pseudolabel/thresholds.json", {"kept": None}, "kept should be a valid list, found None"),
+        ("refine/refine.json", {"after": [-1] * 19}, "after.0 should be greater than or equal to 0, found -1"),
     ],
 )
 def test_results_that_do_not_fit_are_refused_by_file_and_entry(fake_run, file, values, words):
@@ -60,7 +61,7 @@ def test_mixtures_whose_arrays_do_not_fit_are_refused(fake_run):
     with h5py.File(run.root / "gmm/gmm.h5", "a") as file:
         del file["means"]
         file["means"] = np.zeros((19, 2, 2))
-    with pytest.raises(UdasegError, match=r"gmm\.h5: expected weights"):
+    with pytest.raises(UdasegError, match=r"gmm\.h5: weights .* expected \[C, K\] and \[C, K, 3\]"):
         collect(run.root)
 
 
@@ -136,14 +137,14 @@ def test_a_log_of_nothing_finite_is_no_crash(fake_run):
 def test_the_distance_of_a_mixture_is_in_metres():
     inverse = 65536 / (np.array([[1000.0, 1000.0]]) + 1)  # 10 m, from centimetres
     means = np.concatenate([np.zeros((1, 2, 2)), inverse[..., None]], -1)
-    mixtures = Mixtures(("car",), (12, 24), np.array([[0.3, 0.7]]), means, np.ones((1, 2, 3)))
-    assert mixtures.metres(0) == pytest.approx(10.0)
+    gmm = Gmm(np.array([[0.3, 0.7]]), means, np.ones((1, 2, 3)), ("car",), (12, 24))
+    assert mean_distance(gmm, 0) == pytest.approx(10.0)
 
 
 def test_a_class_without_a_mixture_is_left_out(fake_run):
     run = fake_run(classes=("road", "sky"))
     with h5py.File(run.gmm() / "gmm.h5", "a") as file:
-        file["weights"][1], file["means"][1] = 0.0, np.nan
+        file["weights"][1], file["means"][1] = 0.0, 0.0
     html = render(collect(run.root))
     assert "where road lies" in html
     assert "where sky lies" not in html

@@ -105,17 +105,17 @@ def test_large_maps_of_a_prior_are_made_small(fake_run):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (np.ones((2, 4, 8)), "expected prior [C, h, w] of 3 classes, found [2, 4, 8]"),
-        (np.ones((3, 4)), "found [3, 4]"),
-        (np.full((3, 4, 8), np.nan), "finite numbers"),
-        (np.full((3, 4, 8), -1.0), "at least 0"),
+        (np.ones((2, 4, 8)), "[2, 4, 8], expected float32 [3, h, w]"),
+        (np.ones((3, 4)), "[3, 4], expected float32 [3, h, w]"),
+        (np.full((3, 4, 8), np.nan), "a prior is finite"),
+        (np.full((3, 4, 8), -1.0), "nowhere negative"),
     ],
 )
 def test_a_prior_that_does_not_fit_is_refused_by_name(fake_run, values, words):
     run = fake_run(classes=("road", "sky", "train"))
     with h5py.File(run.prior(np.ones((3, 4, 8))) / "prior.h5", "a") as file:
         del file["prior"]
-        file["prior"] = values
+        file["prior"] = values.astype(np.float32)
     with pytest.raises(UdasegError) as caught:
         collect(run.root)
     assert "prior/prior.h5" in caught.value.message

@@ -93,7 +93,7 @@ def test_metrics_without_their_pictures_are_no_traceback(workspace, udaseg):
     del metrics["images"]
     path.unlink()
     path.write_text(json.dumps(metrics))
-    assert_refused(udaseg("evaluate"), "evaluate-warmup/metrics.json: images should be their number, found None")
+    assert_refused(udaseg("evaluate"), "evaluate-warmup/metrics.json: images is missing")
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from udaseg.errors import UdasegError
-from udaseg.io.files import read_json
+from udaseg.io.documents.read import read_document
+from udaseg.io.documents.results import Metrics
+from udaseg.io.documents.run import RunFile
 from udaseg.report.collect import Stage, last_evaluation
 from udaseg.report.published import Published, PublishedRow
-from udaseg.report.scores import lineage, seed, without_places
+from udaseg.report.scores import lineage, seed, without_paths
 
 
 class Spread(NamedTuple):
@@ -30,7 +32,7 @@ class Run:
     evaluation: str  # the stage: evaluate, evaluate-warmup
     seed: int | None
     settings: dict[str, Any]  # by dotted key
-    metrics: dict[str, Any]
+    metrics: Metrics
     miou: float  # the one the run is read by
     scale: str | None = None  # full or toy
 
@@ -54,18 +56,18 @@ def read_run(path: Path) -> Run:
     """Read a run directory, or one evaluation in it. Raises UdasegError where nothing is evaluated there."""
     stages, stage = last_evaluation(path)
     folder = stages.path
-    if stage.result["miou"] is None:
+    if stage.result.miou is None:
         raise UdasegError(
             f"{folder / stage.name}: none of the classes occurs, so there is no mean", "evaluate it again"
         )
-    origin = read_json(folder / "run.json", f"any stage with --run {folder} --recipe NAME writes it again") or {}
-    recipe = Path(str(origin.get("recipe", folder.name))).stem
-    own = lineage(stages, stage) or [one for one in stages.stages if one is stage or _makes_the_model(one)]
+    hint = f"any stage with --run {folder} --recipe NAME writes it again"
+    run_file = read_document(folder / RunFile.file, RunFile, hint)
+    recipe, scale = (Path(run_file.recipe).stem, run_file.scale) if run_file else (folder.name, None)
+    makers = lineage(stages, stage) or [one for one in stages.stages if one is stage or _makes_the_model(one)]
     settings: dict[str, Any] = {}
-    for one in (one for one in own if one.manifest):
-        settings |= _flat(without_places(one.manifest.get("settings") or {}), "" if one.round == 0 else f"{one.name}/")
-    result = dict(stage.result)
-    return Run(path, recipe, stage.name, seed(stages), settings, result, result["miou"], origin.get("scale"))
+    for one in (one for one in makers if one.manifest):
+        settings |= _flat(without_paths(one.manifest.settings), "" if one.round == 0 else f"{one.name}/")
+    return Run(path, recipe, stage.name, seed(stages), settings, stage.result, stage.result.miou, scale)
 
 
 def _makes_the_model(stage: Stage) -> bool:
@@ -90,10 +92,10 @@ def compare(runs: Sequence[Run], oracle: Sequence[Run] = (), table: Published | 
         runs, oracle = ([_read_by(run, table) for run in some] for some in (runs, oracle))
     everything = [*runs, *oracle]
     for run in everything[1:]:
-        if run.metrics["classes"] != everything[0].metrics["classes"]:
+        if run.metrics.classes != everything[0].metrics.classes:
             raise UdasegError(
-                f"{run.path} scores {len(run.metrics['classes'])} classes and {everything[0].path} "
-                f"{len(everything[0].metrics['classes'])}, or others",
+                f"{run.path} scores {len(run.metrics.classes)} classes and {everything[0].path} "
+                f"{len(everything[0].metrics.classes)}, or others",
                 "compare runs of one class space",
             )
     rows, bounds = _rows(runs), _rows(oracle)
@@ -111,7 +113,7 @@ def compare(runs: Sequence[Run], oracle: Sequence[Run] = (), table: Published | 
 
 def _read_by(run: Run, table: Published) -> Run:
     """Read a run by its mean over 16 or 13 classes where it scores more than the table's means are over."""
-    miou = run.metrics.get(f"miou{table.mean_of}") if len(run.metrics["classes"]) > table.mean_of else None
+    miou = getattr(run.metrics, f"miou{table.mean_of}", None) if len(run.metrics.classes) > table.mean_of else None
     return run if miou is None else replace(run, miou=miou)
 
 
@@ -128,9 +130,9 @@ def _rows(runs: Sequence[Run]) -> list[Row]:
     for (recipe, _, again), group in groups.items():
         others = [one[0] for key, one in groups.items() if key[0] == recipe and one is not group]
         label = recipe if not others else _told_apart(group[0], next(iter(groups.values()))[0], others, again)
-        ious = zip(*(run.metrics["iou"] for run in group), strict=True)
+        ious = zip(*(run.metrics.iou for run in group), strict=True)
         iou = tuple(None if None in values else _spread(values) for values in ious)
-        of_13 = [run.metrics.get("miou13") for run in group]
+        of_13 = [run.metrics.miou13 for run in group]
         miou13 = None if None in of_13 else _spread(of_13)
         rows.append(Row(label, recipe, tuple(group), _spread([run.miou for run in group]), iou, miou13))
     return rows
@@ -195,12 +197,12 @@ def _beside(rows: list[Row], table: Published) -> list[Row]:
     return named
 
 
-def doubts(rows: Sequence[Row], table: Published | None = None) -> list[str]:
-    """Say what stands in the way of reading the rows side by side."""
+def comparison_warnings(rows: Sequence[Row], table: Published | None = None) -> list[str]:
+    """Return a warning for each reason why the rows cannot be compared number by number."""
     found = []
     runs = [run for row in rows for run in row.runs]
     for key, what in (("images", "numbers of images"), ("convention", "conventions")):
-        values = dict.fromkeys(str(run.metrics.get(key)) for run in runs)
+        values = dict.fromkeys(str(getattr(run.metrics, key)) for run in runs)
         if len(values) > 1:
             found.append(f"the runs are scored on different {what}: {'; '.join(values)}")
     seeds = dict.fromkeys(tuple(sorted(str(run.seed) for run in row.runs)) for row in rows)
@@ -211,8 +213,8 @@ def doubts(rows: Sequence[Row], table: Published | None = None) -> list[str]:
         )
     if table is None or not runs:
         return found
-    count = len(runs[0].metrics["classes"])
-    if any(run.miou != run.metrics["miou"] for run in runs):
+    count = len(runs[0].metrics.classes)
+    if any(run.miou != run.metrics.miou for run in runs):
         found.append(f"the runs score {count} classes; their mIoU here is that of the {table.mean_of} of the table")
     elif count != table.mean_of:
         found.append(f"the runs score {count} classes, the published means are over {table.mean_of}")

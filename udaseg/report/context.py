@@ -1,4 +1,4 @@
-"""Turn a run into what the template shows: tables, charts, captions."""
+"""Turn a run into the values of the template: tables, charts, captions."""
 
 import json
 from collections.abc import Sequence
@@ -8,12 +8,13 @@ from typing import Any
 from markupsafe import Markup
 
 from udaseg.errors import UdasegError
+from udaseg.io.documents.results import Metrics
 from udaseg.labels import class_space
 from udaseg.report import scores
 from udaseg.report.collect import ROLES, TRAINING, RunData, Stage
 from udaseg.report.curves import accuracies, confident, curves, ellipses, terms
 from udaseg.report.denoising import legend, summary
-from udaseg.report.depths import depth_errors, distances
+from udaseg.report.depths import depth_errors, distances, has_mixture, mean_distance
 from udaseg.report.rounds import across
 from udaseg.report.svg import bars, dots, heat, interval
 
@@ -22,35 +23,35 @@ SERIES = 8  # curves that the style sheet can tell apart
 
 
 def view(run: RunData, prefix: str) -> dict[str, Any]:
-    """Return the template's values for one run. `prefix` keeps the anchors of several runs apart."""
-    found = scores.evaluations(run)
-    labelling = [shown for number in _rounds(run) if (shown := _labelling(run, number))]
+    """Return the template's values for one run. `prefix` makes the anchors of several runs different."""
+    metrics = scores.evaluations(run)
+    labelling = [part for number in _rounds(run) if (part := _labelling(run, number))]
     names = _class_names(run)
-    warmed_up = run.evaluation("source") is run.last("evaluate-warmup") is not None
+    is_warmup_baseline = run.evaluation("source") is run.last("evaluate-warmup") is not None
     return {
         "run": run,
         "prefix": prefix,
         "seed": scores.seed(run),
-        "seconds": sum(stage.manifest.get("seconds") or 0 for stage in run.stages if stage.manifest),
+        "seconds": sum(stage.manifest.seconds for stage in run.stages if stage.manifest),
         "unfinished": [stage.name for stage in run.stages if not stage.manifest],
         "skipped": [stage for stage in run.stages if stage.skipped],
-        "warnings": [(stage.name, _warnings(stage)) for stage in run.stages if _warnings(stage)],
+        "warnings": [(stage.name, stage.warnings) for stage in run.stages if stage.warnings],
         "colours": _colours(run, names),
-        **_scores(found),
-        "depth": depth_errors(found),
-        **_confusions(found),
+        **_scores(metrics),
+        "depth": depth_errors(metrics),
+        **_confusions(metrics),
         "roles": {role: run.evaluation(role) for role in ROLES},
         "evaluations": (evaluations := _evaluations(run)),
-        "conventions": list(dict.fromkeys(str(one["convention"]) for one in evaluations if one["convention"])),
-        "stylised_baseline": warmed_up and _uses_stylised(run.last("warmup")),
-        "aligned_baseline": warmed_up and run.aligned,
+        "conventions": list(dict.fromkeys(one["convention"] for one in evaluations)),
+        "stylised_baseline": is_warmup_baseline and _uses_stylised(run.last("warmup")),
+        "aligned_baseline": is_warmup_baseline and run.is_warmup_aligned,
         "warned": {name for part in labelling for name, _ in part["warnings"]},  # those shown beside their labels
         "labelling": labelling,
         "rounds": across(labelling),
         "denoising": run.denoising and summary(run.denoising, names),
         "kinds": {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in legend(run.denoising).items()},
         "training": [_training(stage) for stage in run.stages if stage.kind in TRAINING and stage.log],
-        "mixtures": _mixtures(run),
+        "gmm": _gmm(run),
         "lineage": [_lineage(stage) for stage in run.stages],
         "commands": _commands(run),
         "environments": _environments(run),
@@ -58,21 +59,20 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
 
 
 def _commands(run: RunData) -> list[str]:
-    """List the commands that made the stages; one that made several is needed once."""
-    said = [
-        (s.manifest.get("command") or f"# {s.name} has no command in its manifest") for s in run.stages if s.manifest
-    ]
-    return list(dict.fromkeys(map(str, said)))
+    """List the commands of the stages in their order, each once."""
+    finished = [stage for stage in run.stages if stage.manifest]
+    commands = [stage.manifest.command or f"# {stage.name} has no command in its manifest" for stage in finished]
+    return list(dict.fromkeys(commands))
 
 
-def _scores(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    if not found:
+def _scores(metrics: dict[str, Metrics]) -> dict[str, Any]:
+    if not metrics:
         return {"headline": None, "means": [], "classes": [], "absent": [], "bars": "", "interval": "", "models": []}
-    classes, means = scores.class_scores(found), scores.mean_scores(found)
-    best = "adapted" if "adapted" in found else next(iter(found))
+    classes, means = scores.class_scores(metrics), scores.mean_scores(metrics)
+    best = "adapted" if "adapted" in metrics else next(iter(metrics))
     present = [row for row in classes if getattr(row, best) is not None]
     present.sort(key=lambda row: -getattr(row, best))
-    shown = [role for role in ("source", "adapted") if role in found] or [best]
+    shown = [role for role in ("source", "adapted") if role in metrics] or [best]
     named = {"source": "source-only", "adapted": "adapted", "oracle": "oracle"}
     chart = Markup("")
     if present:
@@ -92,34 +92,33 @@ def _scores(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "absent": absent,
         "bars": chart,
         "interval": axis,
-        "models": [(role, words) for role, words in named.items() if role in found],
+        "models": [(role, words) for role, words in named.items() if role in metrics],
     }
 
 
-def _confusions(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    result = found.get("adapted") or found.get("source")
+def _confusions(metrics: dict[str, Metrics]) -> dict[str, Any]:
+    result = metrics.get("adapted") or metrics.get("source")
     if result is None:
         return {"confusion": Markup(""), "confused": [], "confusion_of": None}
-    chart = heat(result["classes"], scores.confusion_shares(result), "confusion matrix, rows are the truth")
+    chart = heat(result.classes, scores.confusion_shares(result), "confusion matrix, rows are the truth")
     return {
         "confusion": chart,
         "confused": scores.largest_confusions(result, 5),
-        "confusion_of": "adapted" if "adapted" in found else "source-only",
+        "confusion_of": "adapted" if "adapted" in metrics else "source-only",
     }
 
 
 def _evaluations(run: RunData) -> list[dict[str, Any]]:
     base = run.evaluation("source")
-    start = base.result.get("miou") if base else None
-    shown = []
-    own = [stage for stage in run.stages if stage.kind == "evaluate" and stage.result]
-    for stage in (*own, *run.bounds.values()):
-        miou = stage.result.get("miou")
+    start = base.result.miou if base else None
+    rows = []
+    scored = [stage for stage in run.stages if stage.kind == "evaluate" and stage.result]
+    for stage in (*scored, *run.bounds.values()):
+        miou = stage.result.miou
         delta = None if None in (miou, start) or stage is base else miou - start
-        known = {key: stage.result.get(key) for key in ("miou", "pixel_accuracy", "images", "convention")}
-        known["model"] = _input_paths(stage).get("model")
-        shown.append({"name": stage.name, "delta": delta, **known})
-    return shown
+        values = {key: getattr(stage.result, key) for key in ("miou", "pixel_accuracy", "images", "convention")}
+        rows.append({"name": stage.name, "delta": delta, "model": stage.inputs.get("model"), **values})
+    return rows
 
 
 def _labelling(run: RunData, number: int) -> dict[str, Any] | None:
@@ -140,7 +139,7 @@ def _labelling(run: RunData, number: int) -> dict[str, Any] | None:
         "rows": rows,
         "pseudo": pseudo,
         "refine": refine,
-        "warnings": [(stage.name, _warnings(stage)) for stage in (pseudo, refine) if stage and _warnings(stage)],
+        "warnings": [(stage.name, stage.warnings) for stage in (pseudo, refine) if stage and stage.warnings],
         "total": total,
         "kept": _part(sum(row.kept or 0 for row in rows), total),
         "refined": _part(sum(row.refined or 0 for row in rows), total) if refine else None,
@@ -172,12 +171,14 @@ def _training(stage: Stage) -> dict[str, Any]:
         "legend": list(zip(names, finals, strict=True)),
         "broken": broken,
         "accuracy": _shares(stage, accuracies(stage.log), "how often the discriminator of {} was right"),
-        "confident": _shares(stage, confident(stage.log), "the share of the labels made online by {} that were sure"),
+        "confident": _shares(
+            stage, confident(stage.log), "the share of confident labels among the online labels of {}"
+        ),
     }
 
 
 def _shares(stage: Stage, names: Sequence[str], label: str) -> dict[str, Any] | None:
-    """Draw what of a training's log lies between 0 and 1, where there is any of it."""
+    """Draw the entries of a training's log that lie between 0 and 1; None without any."""
     if not names:
         return None
     finals = [next(r[name] for r in reversed(stage.log) if r.get(name) is not None) for name in names]
@@ -185,34 +186,34 @@ def _shares(stage: Stage, names: Sequence[str], label: str) -> dict[str, Any] | 
     return {"chart": chart, "legend": list(zip(names, finals, strict=True))}
 
 
-def _mixtures(run: RunData) -> list[dict[str, Any]]:
-    if run.mixtures is None:
+def _gmm(run: RunData) -> list[dict[str, Any]]:
+    if run.gmm is None:
         return []
-    fitted = [c for c in range(len(run.mixtures.classes)) if run.mixtures.fitted(c)]
     return [
         {
-            "name": run.mixtures.classes[c],
-            "chart": ellipses(run.mixtures, c),
-            "distances": distances(run.mixtures, c),
-            "metres": run.mixtures.metres(c),
+            "name": name,
+            "chart": ellipses(run.gmm, c),
+            "distances": distances(run.gmm, c),
+            "metres": mean_distance(run.gmm, c),
         }
-        for c in fitted
+        for c, name in enumerate(run.gmm.classes)
+        if has_mixture(run.gmm, c)
     ]
 
 
 def _lineage(stage: Stage) -> dict[str, Any]:
-    manifest = stage.manifest or {}
-    metrics = {k: v for k, v in (manifest.get("metrics") or {}).items() if k != "skipped"}
+    manifest = stage.manifest
+    if manifest is None:
+        return {"name": stage.name, "state": "unfinished", "manifest": None, "numbers": []}
+    metrics = {key: value for key, value in manifest.metrics.items() if key != "skipped"}
     plain = [(key, value) for key, value in metrics.items() if isinstance(value, int | float | str)]
     return {
-        "stage": stage,
-        "state": "unfinished" if stage.manifest is None else "skipped" if stage.skipped else "done",
-        "numbers": plain[:KEY_NUMBERS],
-        "settings": _lines(manifest.get("settings")),
-        "metrics": _lines(metrics),
-        "inputs": {name: given for name, given in (manifest.get("inputs") or {}).items() if isinstance(given, dict)},
-        "outputs": manifest.get("outputs") or {},
+        "name": stage.name,
+        "state": "skipped" if stage.skipped else "done",
         "manifest": manifest,
+        "numbers": plain[:KEY_NUMBERS],
+        "settings": _indented(manifest.settings),
+        "metrics": _indented(metrics),
     }
 
 
@@ -220,21 +221,17 @@ def _environments(run: RunData) -> list[tuple[list[str], dict[str, Any]]]:
     """Group the stages by the environment they ran in."""
     groups: dict[str, tuple[list[str], dict[str, Any]]] = {}
     for stage in (stage for stage in run.stages if stage.manifest):
-        values = {**(stage.manifest.get("environment") or {}), "udaseg": stage.manifest.get("version")}
+        values = {**stage.manifest.environment, "udaseg": stage.manifest.version}
         groups.setdefault(json.dumps(values, sort_keys=True), ([], values))[0].append(stage.name)
     return list(groups.values())
 
 
-def _warnings(stage: Stage) -> list[str]:
-    return list((stage.manifest or {}).get("warnings") or ())
-
-
 def _class_names(run: RunData) -> list[str]:
-    return next((stage.result["classes"] for stage in reversed(run.stages) if stage.result), [])
+    return next((stage.result.classes for stage in reversed(run.stages) if stage.result), [])
 
 
 def _colours(run: RunData, names: list[str]) -> dict[str, str]:
-    """Name the colour of each class: that of the label images, else that of the class space."""
+    """Return the colour of each class, from the label images or else from the class space."""
     palette = run.palette
     if not palette and names:
         try:
@@ -249,15 +246,7 @@ def _rounds(run: RunData) -> list[int]:
 
 
 def _uses_stylised(warmup: Stage | None) -> bool:
-    return warmup is not None and any(PurePath(path).name == "stylize" for path in _input_paths(warmup).values())
-
-
-def _input_paths(stage: Stage) -> dict[str, str]:
-    return {
-        name: str(given.get("path"))
-        for name, given in (stage.manifest.get("inputs") or {}).items()
-        if isinstance(given, dict)
-    }
+    return warmup is not None and any(PurePath(path).name == "stylize" for path in warmup.inputs.values())
 
 
 def _part(part: int | None, total: int) -> float | None:
@@ -268,5 +257,5 @@ def _finite(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) < float("inf")
 
 
-def _lines(values: Any) -> str:
+def _indented(values: Any) -> str:
     return json.dumps(values, indent=1, ensure_ascii=False) if values else ""

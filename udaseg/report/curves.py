@@ -1,4 +1,4 @@
-"""Loss curves and mixtures as inline SVG."""
+"""Loss curves and Gaussian mixtures as inline SVG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,8 @@ import numpy as np
 from markupsafe import Markup
 
 from udaseg.pipeline.format import number
-from udaseg.report.mixtures import Mixtures
 from udaseg.report.svg import WIDTH, element, line, svg, text
+from udaseg.statistics.depth_density import Gmm
 
 CONFIDENT = "confident"  # the share of the labels made online that were sure
 NOT_LOSSES = ("step", "lr", "seconds", CONFIDENT)
@@ -100,20 +100,20 @@ def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | 
     return svg(100, top + height + 14, label, *shapes)
 
 
-def ellipses(mixtures: Mixtures, c: int) -> Markup:
+def ellipses(gmm: Gmm, c: int) -> Markup:
     """Draw the Gaussians of class c over the image plane: one standard deviation, stronger with more weight."""
-    height, width = mixtures.grid
+    height, width = gmm.grid
     scale = 100 / max(width, 1)
     shapes = []
-    for k in np.argsort(mixtures.weights[c]):
-        weight = float(mixtures.weights[c, k])
-        x, y = (float(v) * scale for v in mixtures.means[c, k, :2])
-        rx, ry = (max(0.6, math.sqrt(max(float(v), 0.0)) * scale) for v in mixtures.variances[c, k, :2])
+    for k in np.argsort(gmm.weights[c]):
+        weight = float(gmm.weights[c, k])
+        x, y = (float(v) * scale for v in gmm.means[c, k, :2])
+        rx, ry = (max(0.6, math.sqrt(max(float(v), 0.0)) * scale) for v in gmm.variances[c, k, :2])
         title = element("title", f"weight {weight:.2f}")
         opacity = round(0.1 + 0.75 * min(weight, 1.0), 3)
         shapes.append(element("ellipse", title, cx=x, cy=y, rx=rx, ry=ry, fill_opacity=opacity, class_="gauss"))
     frame = element("rect", x=0.5, y=0.5, width=99, height=height * scale - 1, class_="frame")
-    return svg(100, height * scale, f"where {mixtures.classes[c]} lies in the image", *shapes, frame)
+    return svg(100, height * scale, f"where {gmm.classes[c]} lies in the image", *shapes, frame)
 
 
 def _same(record: Mapping[str, Any], one: str, other: str) -> bool:

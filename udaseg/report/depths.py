@@ -1,4 +1,4 @@
-"""Show the depth of a run: how far away the mixtures say that a class is, and how well the models estimate depth."""
+"""The depth of a run: the distance of each class by its Gaussian mixture, and the errors of estimated depth."""
 
 import math
 from collections.abc import Mapping
@@ -7,30 +7,42 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from udaseg.io.documents.results import Metrics
 from udaseg.metrics import DEPTH_ERRORS
-from udaseg.report.mixtures import Mixtures
 from udaseg.report.svg import element, line, svg, text
+from udaseg.statistics.depth_density import Gmm
 
 DECADES = {1: "1", 10: "10", 100: "100", 1000: "1k"}  # metres; the sky of SYNTHIA is 655 away
 LABELS = dict(zip(DEPTH_ERRORS, ("Rel", "Rel²", "RMS, m", "LRMS", "δ1, %", "δ2, %", "δ3, %"), strict=True))
 
 
-def distances(mixtures: Mixtures, c: int) -> Markup:
-    """Draw how the pixels of class c spread over the distance: each Gaussian, and bolder their sum.
+def has_mixture(gmm: Gmm, c: int) -> bool:
+    """Tell whether class c has a mixture; an absent class has weights of 0."""
+    return bool(gmm.weights[c].sum() > 0)
+
+
+def mean_distance(gmm: Gmm, c: int) -> float:
+    """Return the distance in metres at the mean inverse depth of class c, 65536 / (cm + 1)."""
+    inverse = float((gmm.weights[c] * gmm.means[c, :, 2]).sum() / gmm.weights[c].sum())
+    return (65536 / max(inverse, 1.0) - 1) / 100
+
+
+def distances(gmm: Gmm, c: int) -> Markup:
+    """Draw the distribution of the pixels of class c over the distance: each Gaussian, and their sum in bold.
 
     The axis is logarithmic and the curves are densities over it, so that equal areas are equal shares of the pixels.
     """
     metres = np.logspace(0, 3, 241)
     raw = 100 * metres + 1
     inverse = 65536 / raw
-    # A needle, such as the sky's, is drawn as wide as the pen: half a step of the curve.
+    # A Gaussian narrower than the pen, such as the sky's, is drawn as wide as the pen: half a step of the curve.
     slope = inverse * 100 * metres / raw * math.log(10)  # of the inverse depth over the decimal logarithm
     parts = []
-    for k in np.flatnonzero(mixtures.weights[c]):
-        mean, deviation = mixtures.means[c, k, 2], math.sqrt(mixtures.variances[c, k, 2])
+    for k in np.flatnonzero(gmm.weights[c]):
+        mean, deviation = gmm.means[c, k, 2], math.sqrt(gmm.variances[c, k, 2])
         deviation = max(deviation, float(np.interp(mean, inverse[::-1], slope[::-1])) * 3 / 480)
         bell = np.exp(-0.5 * ((inverse - mean) / deviation) ** 2) / (deviation * math.sqrt(2 * math.pi))
-        parts.append(mixtures.weights[c, k] * bell * slope)
+        parts.append(gmm.weights[c, k] * bell * slope)
     total = np.sum(parts, axis=0)
     high = float(total.max()) or 1.0
     left, top, width, height = 3, 2, 94, 34
@@ -45,19 +57,21 @@ def distances(mixtures: Mixtures, c: int) -> Markup:
         up = top + height * (1 - values / high)
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
         shapes.append(element("polyline", points=points, class_=style))
-    return svg(100, top + height + 13, f"how far away {mixtures.classes[c]} is, in metres", *shapes)
+    return svg(100, top + height + 13, f"how far away {gmm.classes[c]} is, in metres", *shapes)
 
 
-def depth_errors(evaluations: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Lay out the depth errors of the models that were scored on depth, by role; None where none was."""
-    scored = {role: result["depth"] for role, result in evaluations.items() if result.get("depth")}
+def depth_errors(evaluations: Mapping[str, Metrics]) -> dict[str, Any] | None:
+    """Return a table of the depth errors, with a column for each role that was scored on depth; None without any."""
+    scored = {role: result.depth for role, result in evaluations.items() if result.depth}
     if not scored:
         return None
-    rows = [(label, [_shown(name, depth[name]) for depth in scored.values()]) for name, label in LABELS.items()]
-    return {"roles": list(scored), "rows": rows, "convention": next(iter(scored.values()))["convention"]}
+    rows = [
+        (label, [_format(name, getattr(depth, name)) for depth in scored.values()]) for name, label in LABELS.items()
+    ]
+    return {"roles": list(scored), "rows": rows, "convention": next(iter(scored.values())).convention}
 
 
-def _shown(name: str, value: float | None) -> str:
+def _format(name: str, value: float | None) -> str:
     if value is None:
         return "–"
     return f"{100 * value:.1f}" if name.startswith("delta") else f"{value:.2f}"

@@ -78,8 +78,8 @@ def _numbers(stage: Stage) -> Iterator[tuple[str, int, float]]:
                 yield name, record["step"], value
     if stage.kind == "evaluate" and stage.result:
         for name in ("miou", "miou16", "miou13", "pixel_accuracy"):
-            if stage.result.get(name) is not None:
-                yield name, stage.round, stage.result[name]
-        for name, value in zip(stage.result["classes"], stage.result["iou"], strict=True):
+            if getattr(stage.result, name) is not None:
+                yield name, stage.round, getattr(stage.result, name)
+        for name, value in zip(stage.result.classes, stage.result.iou, strict=True):
             if value is not None:
                 yield f"iou/{name}", stage.round, value

@@ -101,9 +101,7 @@ def _by_class(runs: Sequence[RunData]) -> dict[str, Any] | None:
     """
     groups = scores.experiments(runs)
     values = [scores.classes_over_seeds(group) for group in groups]
-    classes = {
-        tuple(next(iter(scores.evaluations(run).values()))["classes"]) for run in runs if scores.evaluations(run)
-    }
+    classes = {tuple(next(iter(scores.evaluations(run).values())).classes) for run in runs if scores.evaluations(run)}
     if len(groups) > SERIES or None in values or len(classes) > 1:
         return None
     rows = [(name, list(row)) for name, row in zip(classes.pop(), zip(*values, strict=True), strict=True)]

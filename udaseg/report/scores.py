@@ -1,4 +1,4 @@
-"""The numbers of the report: scores, gains, the gap, confusions, shares, and the spread over seeds."""
+"""The numbers of the report: scores, gains, the closed gap, confusions, shares, and the spread over seeds."""
 
 import json
 import statistics
@@ -8,12 +8,13 @@ from pathlib import PurePath
 from typing import Any
 
 from udaseg.errors import UdasegError
+from udaseg.io.documents.results import Metrics
 from udaseg.report.collect import ROLES, TRAINING, RunData, Stage
 
 
 @dataclass(frozen=True)
 class Score:
-    """One quantity under the three models, as fractions from 0 to 1; None where there is no such number."""
+    """A quantity for the three models, as fractions from 0 to 1; None where it is not known."""
 
     name: str
     source: float | None
@@ -27,62 +28,62 @@ class Score:
 
     @property
     def gap_closed(self) -> float | None:
-        """Return (adapted - source-only) / (oracle - source-only), where the oracle is the better one."""
+        """Return (adapted - source-only) / (oracle - source-only); None where the oracle is not better."""
         if self.delta is None or self.oracle is None or self.oracle <= self.source:
             return None
         return self.delta / (self.oracle - self.source)
 
 
-def evaluations(run: RunData) -> dict[str, dict[str, Any]]:
-    """Return the results of source-only, adapted (of the last round) and oracle, as far as they are there.
+def evaluations(run: RunData) -> dict[str, Metrics]:
+    """Return the metrics by role: source-only, adapted (of the last round) and oracle, where they are evaluated.
 
-    Raises UdasegError where they score different classes, since no difference between them would mean anything.
+    Raises UdasegError where they score different classes: their differences would mean nothing.
     """
     stages = {role: run.evaluation(role) for role in ROLES}
-    found = {role: stage.result for role, stage in stages.items() if stage}
-    classes = {tuple(result["classes"]) for result in found.values()}
+    metrics = {role: stage.result for role, stage in stages.items() if stage}
+    classes = {tuple(result.classes) for result in metrics.values()}
     if len(classes) > 1:
         raise UdasegError(
             f"the evaluations of {run.path} score different classes: "
-            + "; ".join(f"{stages[role].name} has {len(result['classes'])}" for role, result in found.items()),
+            + "; ".join(f"{stages[role].name} has {len(result.classes)}" for role, result in metrics.items()),
             "evaluate the models with one recipe",
         )
-    return found
+    return metrics
 
 
-def class_scores(found: dict[str, dict[str, Any]]) -> list[Score]:
-    """Return the IoU of every class under the three models, in the order of the class space."""
-    any_result = next(iter(found.values()))
-    pixels = [sum(row) for row in any_result["confusion"]]
+def class_scores(metrics: dict[str, Metrics]) -> list[Score]:
+    """Return the IoU of every class for the three models, in the order of the class space."""
+    first = next(iter(metrics.values()))
+    pixels = [sum(row) for row in first.confusion]
     total = sum(pixels) or 1
     return [
-        Score(name, *(found[role]["iou"][c] if role in found else None for role in ROLES), truth=pixels[c] / total)
-        for c, name in enumerate(any_result["classes"])
+        Score(name, *(metrics[role].iou[c] if role in metrics else None for role in ROLES), truth=pixels[c] / total)
+        for c, name in enumerate(first.classes)
     ]
 
 
-def mean_scores(found: dict[str, dict[str, Any]]) -> list[Score]:
-    """Return the means (mIoU first) and the pixel accuracy under the three models."""
+def mean_scores(metrics: dict[str, Metrics]) -> list[Score]:
+    """Return the means (mIoU first) and the pixel accuracy for the three models."""
     named = {"miou": "mIoU", "miou16": "mIoU, 16 classes", "miou13": "mIoU, 13 classes"}
     scores = [
-        Score(name, *(found[role].get(key) if role in found else None for role in ROLES))
+        Score(name, *(getattr(metrics[role], key) if role in metrics else None for role in ROLES))
         for key, name in {**named, "pixel_accuracy": "pixel accuracy"}.items()
     ]
     return [scores[0], *(s for s in scores[1:] if (s.source, s.adapted, s.oracle) != (None, None, None))]
 
 
-def confusion_shares(result: dict[str, Any]) -> list[list[float | None]]:
-    """Divide each row of the confusion matrix (the truth) by its pixels; None where the class is absent."""
-    totals = [sum(row) for row in result["confusion"]]
-    return [[n / total if total else None for n in row] for row, total in zip(result["confusion"], totals, strict=True)]
+def confusion_shares(metrics: Metrics) -> list[list[float | None]]:
+    """Divide each row of the confusion matrix (a true class) by its pixels; None where the class is absent."""
+    totals = [sum(row) for row in metrics.confusion]
+    return [[n / total if total else None for n in row] for row, total in zip(metrics.confusion, totals, strict=True)]
 
 
-def largest_confusions(result: dict[str, Any], count: int) -> list[tuple[str, str, float]]:
-    """Return the largest shares of a true class that another class takes: (truth, prediction, share)."""
-    names = result["classes"]
+def largest_confusions(metrics: Metrics, count: int) -> list[tuple[str, str, float]]:
+    """Return the largest shares of a true class that are predicted as another: (truth, prediction, share)."""
+    names = metrics.classes
     wrong = [
         (names[t], names[p], share)
-        for t, row in enumerate(confusion_shares(result))
+        for t, row in enumerate(confusion_shares(metrics))
         for p, share in enumerate(row)
         if share and t != p
     ]
@@ -91,43 +92,43 @@ def largest_confusions(result: dict[str, Any], count: int) -> list[tuple[str, st
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One class on its way from prediction to training label: pixels, and the shares made of them."""
+    """The pixels of a class from prediction to training label, and their shares."""
 
     name: str
     threshold: float | None
     predicted: int | None
     kept: int | None
-    minimum: int | None  # pixels a component needs to pass aggregation
+    minimum: int | None  # pixels of the smallest component that refinement keeps
     refined: int | None
     shares: tuple[float | None, float | None, float | None]  # of predictions, of pseudo-labels, after refinement
 
 
 def label_rows(pseudo: Stage | None, refine: Stage | None) -> list[LabelRow]:
-    """Set thresholds and pixel counts of one round side by side, a row for each class."""
-    chosen = pseudo.result if pseudo else None
-    after = refine.result if refine else None
-    if chosen is None and after is None:
+    """Return the thresholds and pixel counts of one round, a row for each class."""
+    thresholds = pseudo.result if pseudo else None
+    refinement = refine.result if refine else None
+    if thresholds is None and refinement is None:
         return []
-    names = (chosen or after)["classes"]
-    if chosen and after and chosen["classes"] != after["classes"]:
+    names = (thresholds or refinement).classes
+    if thresholds and refinement and thresholds.classes != refinement.classes:
         raise UdasegError(f"{pseudo.name} and {refine.name} have different classes", f"run {refine.name} again")
     empty = [None] * len(names)
-    threshold = chosen["threshold"] if chosen else empty
-    predicted = chosen["predicted"] if chosen else empty
-    kept = chosen["kept"] if chosen else after["before"]
-    minimum, refined = (after["minimum"], after["after"]) if after else (empty, empty)
+    threshold, predicted = (thresholds.threshold, thresholds.predicted) if thresholds else (empty, empty)
+    kept = thresholds.kept if thresholds else refinement.before
+    minimum, refined = (refinement.minimum, refinement.after) if refinement else (empty, empty)
     shares = zip(*(_shares(values) for values in (predicted, kept, refined)), strict=True)
     return [LabelRow(*row) for row in zip(names, threshold, predicted, kept, minimum, refined, shares, strict=True)]
 
 
 def spread(runs: Sequence[RunData]) -> list[dict[str, Any]]:
-    """Give mean and standard deviation over the seeds of each group of runs.
+    """Return mean and standard deviation over the seeds of each group of runs.
 
-    The deviation is that of a sample (n - 1). Groups of one are left out, and a mean that not all of a group have.
+    The deviation is that of a sample (n - 1). Groups of one run have no row; a mean that a run lacks is None.
     """
     rows = []
     for group in experiments(runs):
-        means = [mean_scores(found)[0] for run in group if {"source", "adapted"} & (found := evaluations(run)).keys()]
+        scored = [metrics for run in group if {"source", "adapted"} & (metrics := evaluations(run)).keys()]
+        means = [mean_scores(metrics)[0] for metrics in scored]
         if len(means) < 2:
             continue
         row: dict[str, Any] = {"names": [run.name for run in group], "count": len(means)}
@@ -149,8 +150,8 @@ def experiments(runs: Sequence[RunData]) -> list[list[RunData]]:
 
 
 def classes_over_seeds(group: Sequence[RunData]) -> list[tuple[float, float] | None] | None:
-    """Give mean and deviation of each class's IoU, of the models that runs came to; None where one has no scores."""
-    lists = [class_scores(found) if (found := evaluations(run)) else [] for run in group]
+    """Return mean and deviation of each class's IoU, for the last models of runs; None where a run has no scores."""
+    lists = [class_scores(metrics) if (metrics := evaluations(run)) else [] for run in group]
     if not all(lists):
         return None
     last = [[row.source if row.adapted is None else row.adapted for row in rows] for rows in lists]
@@ -158,54 +159,54 @@ def classes_over_seeds(group: Sequence[RunData]) -> list[tuple[float, float] | N
 
 
 def _over_seeds(values: Sequence[float | None]) -> tuple[float, float] | None:
-    """Give mean and deviation, 0 of a single value; None where a value is missing."""
+    """Return mean and deviation; 0 for a single value, None where a value is missing."""
     if None in values:
         return None
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def seed(run: RunData) -> Any:
-    """Return the seed of the run's training, None before there was any: other stages draw nothing."""
-    return next((stage.manifest.get("seed") for stage in run.stages if stage.manifest and stage.kind in TRAINING), None)
+def seed(run: RunData) -> int | None:
+    """Return the seed of the run's training, None where it has none: other stages draw no random numbers."""
+    return next((stage.manifest.seed for stage in run.stages if stage.manifest and stage.kind in TRAINING), None)
 
 
 def lineage(run: RunData, stage: Stage) -> list[Stage]:
-    """Find the stages of a run that went into a stage, itself the last, by the paths of their inputs.
+    """Return the stages of a run that a stage depends on, itself the last, by the paths of their inputs.
 
-    Empty where the model is not the run's own: what made it is not known then.
+    Empty where no stage of the run trained the model: its origin is not known then.
     """
-    found, todo = [stage], [stage]
-    while todo:
-        for given in (todo.pop().manifest.get("inputs") or {}).values():
-            parts = PurePath(str(given.get("path"))).parts
-            maker = next((one for one in run.stages if one.manifest and _within(parts, one.name)), None)
-            if maker is not None and maker not in found:
-                found.append(maker)
-                todo.append(maker)
-    trained = any(one.kind in TRAINING for one in found)
-    return [one for one in run.stages if one in found] if trained else []
+    stages, open_stages = [stage], [stage]
+    while open_stages:
+        for path in open_stages.pop().inputs.values():
+            parts = PurePath(path).parts
+            maker = next((one for one in run.stages if one.manifest and _is_inside(parts, one.name)), None)
+            if maker is not None and maker not in stages:
+                stages.append(maker)
+                open_stages.append(maker)
+    is_trained = any(one.kind in TRAINING for one in stages)
+    return [one for one in run.stages if one in stages] if is_trained else []
 
 
-def _within(parts: tuple[str, ...], name: str) -> bool:
-    """Tell whether a path, as it was when the stage ran, is that of a stage, of a file in it or of its labels."""
-    own = PurePath(name).parts
-    return any(parts[len(parts) - less - len(own) : len(parts) - less] == own for less in range(2))
+def _is_inside(parts: tuple[str, ...], name: str) -> bool:
+    """Tell whether a path is that of a stage, or of a file or folder in its directory."""
+    stage = PurePath(name).parts
+    return any(parts[len(parts) - less - len(stage) : len(parts) - less] == stage for less in range(2))
 
 
 def _settings(run: RunData) -> str:
-    # What went into the last scores makes the experiment; a stage beside that, or an upper bound, changes nothing.
+    # The lineage of the last scores makes the experiment; further stages and an upper bound change nothing.
     last = run.evaluation("adapted") or run.evaluation("source")
-    own = [] if last is None else lineage(run, last)
-    done = own or [stage for stage in run.stages if stage.leaf != "evaluate-oracle"]
-    settings = {stage.name: stage.manifest.get("settings") for stage in done if stage.manifest}
-    return json.dumps(without_places(settings), sort_keys=True)
+    stages = [] if last is None else lineage(run, last)
+    stages = stages or [stage for stage in run.stages if stage.leaf != "evaluate-oracle"]
+    settings = {stage.name: stage.manifest.settings for stage in stages if stage.manifest}
+    return json.dumps(without_paths(settings), sort_keys=True)
 
 
-def without_places(value: Any) -> Any:
-    """Drop seeds and paths: they differ between runs of one experiment."""
+def without_paths(value: Any) -> Any:
+    """Drop seeds and paths from settings: they differ between runs of one experiment."""
     if isinstance(value, dict):
-        kept = {key: without_places(inner) for key, inner in value.items() if key != "seed"}
-        return {key: inner for key, inner in kept.items() if not (isinstance(inner, str) and "/" in inner)}
+        inner = {key: without_paths(one) for key, one in value.items() if key != "seed"}
+        return {key: one for key, one in inner.items() if not (isinstance(one, str) and "/" in one)}
     return value
 
 

@@ -68,7 +68,7 @@ def by_class(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
     """Lay out the IoU of every class, a column for each row, what was printed of it beside it; all of that alone
     without rows."""
     marked = _Marks(table)
-    classes = rows[0].runs[0].metrics["classes"] if rows else table.classes
+    classes = rows[0].runs[0].metrics.classes if rows else table.classes
 
     def of_print(row: PublishedRow) -> list[str]:
         iou = dict(zip(table.classes, row.iou, strict=False))
@@ -132,7 +132,7 @@ def _escaped(text: str) -> str:
 
 def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
     """Write all numbers in percent, a line for each row, with the classes as columns; fields nobody has are empty."""
-    classes = rows[0].runs[0].metrics["classes"] if rows else table.classes
+    classes = rows[0].runs[0].metrics.classes if rows else table.classes
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
@@ -183,7 +183,7 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
         }
         for row in rows
     ]
-    said: dict[str, Any] = {"classes": rows[0].runs[0].metrics["classes"] if rows else None, "rows": measured}
+    said: dict[str, Any] = {"classes": rows[0].runs[0].metrics.classes if rows else None, "rows": measured}
     if table is not None:
         printed = [
             {

@@ -43,7 +43,7 @@ def read_shown(path: Path, classes: Sequence[str], stems: Sequence[str]) -> np.n
 
     Raises UdasegError where it has other classes, lacks an image, or where no image shows any class.
     """
-    per_image = _read(path, classes).per_image
+    per_image = _read(path, classes).per_image or {}
     missing = [stem for stem in stems if stem not in per_image]
     if missing:
         raise UdasegError(

@@ -123,11 +123,11 @@ def write(path: Path, prior: Prior) -> None:
         hdf5.store(file, "prior", prior.maps.astype(np.float32))
 
 
-def read(path: Path, classes: tuple[str, ...]) -> Prior:
-    """Read prior.h5. Raises UdasegError for a missing file, another format, and a prior of other classes."""
+def read(path: Path, classes: tuple[str, ...] | None = None) -> Prior:
+    """Read prior.h5. Raises UdasegError for a missing or damaged file, and where `classes` are others than its own."""
     with hdf5.reading(path, "a spatial prior", _AGAIN), hdf5.opened(path) as file:
         maps_CHW, names = hdf5.array(file, "prior"), hdf5.names(file.attrs, "classes")
-    if names != tuple(classes):
+    if classes is not None and names != tuple(classes):
         raise UdasegError(
             f"{path} is for the classes {', '.join(names)}; the predictions have {', '.join(classes)}", _AGAIN
         )

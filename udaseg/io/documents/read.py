@@ -64,8 +64,9 @@ def _check_value(key: str, value: Any, annotation: Any, metadata: Sequence[Any],
         _check_shape(key, value, shape, lengths)
     if isinstance(value, Part):
         _check_fields(f"{key}.", value, lengths)
-    elif isinstance(value, dict) and get_origin(annotation) is dict:
-        inner = get_args(annotation)[1]
+    elif isinstance(value, dict):
+        choices = [annotation, *get_args(annotation)]  # of `dict[str, X] | None`, the former
+        inner = next((get_args(one)[1] for one in choices if get_origin(one) is dict), Any)
         for name, one in value.items():
             _check_value(f"{key}.{name}", one, inner, getattr(inner, "__metadata__", ()), lengths)
 

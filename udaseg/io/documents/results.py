@@ -17,6 +17,7 @@ from udaseg.io.documents.read import (
 )
 
 ORDER = "the class names, in the order of every other [C]"
+OWN_COUNTS = "always; optional to read"
 SHARED_THRESHOLDS = "st, cbst, cbst-sp"
 DEPTH = "the network estimates depth, and the images have it"
 
@@ -70,8 +71,8 @@ class ClassStatistics(Document):
 
     classes: ClassNames = Field(description=ORDER)
     pixels: ClassCounts = Field(description="pixels in all images; ignored pixels are not counted")
-    images: ClassCounts = Field(description="images that show the class")
-    per_image: dict[str, ClassCounts] = Field(description="the pixels of one image, by class")
+    images: Annotated[list[Count] | None, Shape("C")] = conditional(OWN_COUNTS, "images that show the class")
+    per_image: dict[str, ClassCounts] | None = conditional(OWN_COUNTS, "the pixels of one image, by class")
 
 
 class DepthMetrics(Part):
