@@ -95,10 +95,10 @@ def table(model: type[Document]) -> Table:
 
 
 FILES = (
-    table(run.RunFile), table(run.Manifest), table(run.OutputFiles), tables.MODEL, tables.STATE, table(lines.LogLine), table(lines.PairLine),
-    tables.PREDICTIONS, tables.LABELS, table(results.Thresholds), table(results.Refinement), tables.PROTOTYPES,
-    tables.PRIOR, tables.GMM, table(results.ClassStatistics), table(results.Metrics), table(results.Ablation),
-    tables.CLASSES_YAML,
+    table(run.RunFile), table(run.Manifest), table(run.OutputFiles), tables.MODEL, tables.STATE, table(lines.LogLine),
+    table(lines.PairLine), tables.PREDICTIONS, tables.LABELS, table(results.Thresholds), table(results.Refinement),
+    tables.PROTOTYPES, tables.PRIOR, tables.GMM, table(results.ClassStatistics), table(results.Metrics),
+    table(results.Ablation), tables.CLASSES_YAML,
 )  # fmt: skip
 
 
