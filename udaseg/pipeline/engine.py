@@ -46,7 +46,7 @@ def run_stage(run: Run, stage: Stage) -> Job:
     """
     run = _adapted(run, stage)
     _prepare(run, stage)
-    job = plan_job(run, stage)
+    job = _plan(run, stage)
     with open_work(run, job, shared=stage.is_shared(run.recipe), prints_results=stage.results) as work:
         if work is not None:
             stage.run(work)
@@ -57,7 +57,10 @@ def run_stage(run: Run, stage: Stage) -> Job:
 
 def plan_job(run: Run, stage: Stage) -> Job:
     """Return the job of a stage: all its result depends on. Raises UdasegError where an input is not finished."""
-    run = _adapted(run, stage)
+    return _plan(_adapted(run, stage), stage)
+
+
+def _plan(run: Run, stage: Stage) -> Job:
     return plan_declared(run, stage) if stage.job is None else stage.job(run)
 
 
