@@ -73,7 +73,7 @@ def faster_layout(network: nn.Module, image_HWC: np.ndarray, bf16: bool) -> tupl
 def ours(path: Path, image_HWC: np.ndarray, precision: str) -> Callable[[], Any]:
     """Return a call that labels an image as `udaseg evaluate` and `udaseg apply` do."""
     runner, settings, size = Runner(path, None, precision), config.Views(), image_HWC.shape[:2]
-    return lambda: runner.label(runner.views([image_HWC], None, settings), 0, size, settings.average)
+    return lambda: runner.label(runner.infer_views([image_HWC], None, settings), 0, size, settings.average)
 
 
 def rows(sizes: list[tuple[int, int]], folder: Path) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from udaseg.errors import UdasegError
-from udaseg.inference.ensemble import ensemble, mean_scores
+from udaseg.inference.ensemble import average_logits, ensemble
 from udaseg.inference.predictions import Predictions, PredictionsWriter
 
 SIZE = (24, 32)
@@ -41,17 +41,17 @@ def test_the_mean_is_that_of_the_probabilities(tmp_path):
 
 def test_weights_need_not_sum_to_one():
     logits = [np.random.default_rng(i).normal(0, 2, (4, 2, 3)).astype(np.float16) for i in range(2)]
-    np.testing.assert_array_equal(mean_scores(logits, [1, 3]), mean_scores(logits, [0.25, 0.75]))
+    np.testing.assert_array_equal(average_logits(logits, [1, 3]), average_logits(logits, [0.25, 0.75]))
 
 
 def test_a_network_with_itself_keeps_its_probabilities_and_stays_finite():
     logits = np.array([6e4, -6e4, 0], np.float16).reshape(3, 1, 1)
-    mean = mean_scores([logits, logits], [1, 1])
+    mean = average_logits([logits, logits], [1, 1])
     assert np.isfinite(mean).all()
     assert mean[0] == 0
     assert mean[1] < -80
     mild = np.array([0.5, 0, -1], np.float16).reshape(3, 1, 1)
-    np.testing.assert_allclose(softmax(mean_scores([mild, mild], [1, 1])), softmax(mild), atol=1e-3)
+    np.testing.assert_allclose(softmax(average_logits([mild, mild], [1, 1])), softmax(mild), atol=1e-3)
 
 
 def test_it_goes_on_where_it_was_stopped(tmp_path):
@@ -74,7 +74,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
     [
         ({"classes": ("road", "car", "tree")}, "cannot be averaged: classes"),
         ({"align_corners": False}, "cannot be averaged: align_corners: True and False"),
-        ({"stems": "abc"}, "1 are in one alone, such as c"),
+        ({"stems": "abc"}, "1 are only in one, such as c"),
         ({"shape": (4, 4)}, r"a has the grid \[3, 3, 4\] in .* and \[3, 4, 4\] in"),
         ({"size": (24, 33)}, r"a has the size \[24, 32\]|a has the size \(24, 32\)"),
     ],

@@ -89,7 +89,7 @@ def test_predictions_hold_the_average_at_the_stride(model, tmp_path, average):
     runner = Runner(model, SPACE.classes, "fp32")
     with Predictions(tmp_path / "predictions.h5") as predictions:
         assert predictions.size("b") == (64, 96)
-        expected = runner.scores([Pictures().image(1)], None, settings)[0].half().numpy()
+        expected = runner.average_logits([Pictures().image(1)], None, settings)[0].half().numpy()
         np.testing.assert_array_equal(predictions.logits("b"), expected)
         if average == "probs":
             np.testing.assert_allclose(np.exp(predictions.logits("b").astype(np.float32)).sum(0), 1, rtol=5e-3)

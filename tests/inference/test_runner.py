@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from udaseg import models
 from udaseg.config import Model, Predict
 from udaseg.data.image_sets import View
-from udaseg.inference.averaging import averaged
+from udaseg.inference.averaging import average_views
 from udaseg.inference.runner import Runner
 from udaseg.models import checkpoint
 from udaseg.models.batchnorm import BatchNorm
@@ -36,53 +36,53 @@ def test_averages_logits_after_upsampling():
     views = [torch.randn(2, 3, 4, 5), torch.randn(2, 3, 6, 8)]
     for corners in (True, False):
         full = [interpolate(view, size=(12, 20), mode="bilinear", align_corners=corners) for view in views]
-        torch.testing.assert_close(averaged(views, (12, 20), "logits", corners), (full[0] + full[1]) / 2)
+        torch.testing.assert_close(average_views(views, (12, 20), "logits", corners), (full[0] + full[1]) / 2)
         expected = ((full[0].softmax(1) + full[1].softmax(1)) / 2).log()
-        torch.testing.assert_close(averaged(views, (12, 20), "probs", corners), expected)
+        torch.testing.assert_close(average_views(views, (12, 20), "probs", corners), expected)
 
 
 def test_the_two_averages_label_ambiguous_pixels_differently():
     # Sure of the first class once, in favour of the second twice.
     views = [torch.tensor(scores).log().view(1, 2, 1, 1) for scores in ([0.9999, 0.0001], [0.2, 0.8], [0.2, 0.8])]
-    assert averaged(views, (1, 1), "probs", False).argmax(1).item() == 1
-    assert averaged(views, (1, 1), "logits", False).argmax(1).item() == 0
+    assert average_views(views, (1, 1), "probs", False).argmax(1).item() == 1
+    assert average_views(views, (1, 1), "logits", False).argmax(1).item() == 0
 
 
 def test_probabilities_that_underflow_stay_finite_and_views_as_they_were():
     view = torch.tensor([1000.0, 0.0]).view(1, 2, 1, 1)
     before = view.clone()
-    assert averaged([view, view], (1, 1), "probs", False).isfinite().all()
-    averaged([view, view], (1, 1), "logits", False)
+    assert average_views([view, view], (1, 1), "probs", False).isfinite().all()
+    average_views([view, view], (1, 1), "logits", False)
     assert torch.equal(view, before)
 
 
 def test_one_view_is_the_network_itself(runner):
     plain = runner.infer([image()], None).logits
-    assert torch.equal(runner.scores([image()], None, Predict()), plain)
-    assert torch.equal(runner.scores([image()], (32, 48), Predict()), runner.infer([image()], (32, 48)).logits)
-    small = runner.scores([image()], None, Predict(scales=(0.5,)))
+    assert torch.equal(runner.average_logits([image()], None, Predict()), plain)
+    assert torch.equal(runner.average_logits([image()], (32, 48), Predict()), runner.infer([image()], (32, 48)).logits)
+    small = runner.average_logits([image()], None, Predict(scales=(0.5,)))
     assert torch.equal(small, runner.infer([image()], (32, 48)).logits)
 
 
 def test_the_mirror_image_has_mirrored_scores(runner):
     for average in ("logits", "probs"):
         settings = Predict(flip=True, scales=(0.75, 1.0), average=average)
-        scores = runner.scores([image()], None, settings)
-        mirrored = runner.scores([np.ascontiguousarray(image()[:, ::-1])], None, settings)
+        scores = runner.average_logits([image()], None, settings)
+        mirrored = runner.average_logits([np.ascontiguousarray(image()[:, ::-1])], None, settings)
         torch.testing.assert_close(mirrored.flip(-1), scores, atol=1e-4, rtol=1e-4)
     assert not torch.equal(
-        runner.scores([image()], None, Predict(flip=True)), runner.scores([image()], None, Predict())
+        runner.average_logits([image()], None, Predict(flip=True)), runner.average_logits([image()], None, Predict())
     )
 
 
 def test_scores_are_the_average_on_the_grid_of_the_scale_nearest_to_one(runner):
     settings = Predict(scales=(0.5, 1.2, 0.9, 2.0))
-    views = runner.views([image(), image(seed=1)], None, settings)
+    views = runner.infer_views([image(), image(seed=1)], None, settings)
     assert len(views) == 4
-    scores = runner.scores([image(), image(seed=1)], None, settings)
+    scores = runner.average_logits([image(), image(seed=1)], None, settings)
     grid = runner.infer([image()], (58, 86)).logits.shape[-2:]
     assert scores.shape == (2, 3, *grid)
-    torch.testing.assert_close(scores, averaged(views, tuple(grid), "logits", runner.model.align_corners))
+    torch.testing.assert_close(scores, average_views(views, tuple(grid), "logits", runner.model.align_corners))
 
 
 class Pictures:
@@ -151,7 +151,7 @@ def test_no_more_is_read_once_the_network_has_failed(runner):
 
 
 def test_scales_are_of_the_size_that_is_asked_for(runner):
-    views = runner.views([image((40, 50))], (64, 96), Predict(scales=(1.0, 0.5), flip=True))
+    views = runner.infer_views([image((40, 50))], (64, 96), Predict(scales=(1.0, 0.5), flip=True))
     assert [view.shape[-2:] for view in views[2:]] == [runner.infer([image()], (32, 48)).logits.shape[-2:]] * 2
 
 

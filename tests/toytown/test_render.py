@@ -9,7 +9,7 @@ from udaseg.toytown.noise import fractal, value_noise
 from udaseg.toytown.raster import cast, planes, rasterise, row_bounds
 from udaseg.toytown.render import SKY_CM, frame
 from udaseg.toytown.scene import Camera, Scene
-from udaseg.toytown.sensor import blurred
+from udaseg.toytown.sensor import blur
 from udaseg.toytown.street import lay_out
 
 SIZE = (64, 128)
@@ -146,10 +146,10 @@ def test_noise_equals_its_twin():
 
 def test_blur_keeps_flat_pictures_and_spreads_points():
     flat = np.full((6, 8, 3), 0.3, np.float32)
-    np.testing.assert_allclose(blurred(flat, 1.0), flat, rtol=1e-5)
+    np.testing.assert_allclose(blur(flat, 1.0), flat, rtol=1e-5)
     point = np.zeros((21, 21, 1), np.float32)
     point[10, 10] = 1.0
-    spread = blurred(point, 1.5)[:, :, 0]
+    spread = blur(point, 1.5)[:, :, 0]
     rows = np.arange(21) - 10
     assert spread.sum() == pytest.approx(1.0, abs=1e-5)
     assert (spread.sum(1) * rows**2).sum() == pytest.approx(1.5**2, rel=0.08)

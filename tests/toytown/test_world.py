@@ -163,10 +163,10 @@ def test_more_frames_can_be_added_later(world, tmp_path):
 
 
 def test_two_worlds_do_not_mix(world, tmp_path):
-    with pytest.raises(UdasegError, match=r"holds another toytown: seed 0 \(asked for: 5\)"):
+    with pytest.raises(UdasegError, match=r"holds another toytown: seed 0 \(expected: 5\)"):
         make_toytown(world, **COUNTS, size=SIZE, seed=5)
     (tmp_path / "gta5/images").mkdir(parents=True)
-    with pytest.raises(UdasegError, match="toytown did not make it"):
+    with pytest.raises(UdasegError, match="toytown did not write it"):
         make_toytown(tmp_path, **COUNTS, size=SIZE)
 
 

@@ -1,1 +1,1 @@
-"""Use trained networks: predictions, labels and confidences, scores."""
+"""Run trained networks: predictions, labels, confidences and evaluation."""

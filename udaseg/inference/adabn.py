@@ -1,4 +1,4 @@
-"""Batch norm's statistics of a trained network, which are those of the images it was trained on."""
+"""Adapt the batch norm statistics of a trained network to the target (AdaBN)."""
 
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from udaseg.parallel.threads import Progress
 def estimate_target_statistics(
     model: Path, target: View, settings: Training, *, progress: Progress | None = None
 ) -> None:
-    """Replace batch norm's statistics in the file `model` by those of the target, in batches of `settings.batch`.
+    """Replace the batch norm statistics in the file `model` by those of the target images.
 
-    Nothing else of it changes (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain Adaptation).
+    The statistics are the means over batches of `settings.batch` images, of the first layer only where
+    `settings.adabn` is "stem". Nothing else in the file changes (AdaBN: Li et al., Revisiting Batch Normalization For
+    Practical Domain Adaptation).
     """
     _, meta = checkpoint.load(model)
     architecture = Model(**meta["model"])

@@ -1,6 +1,6 @@
-"""Label images that belong to no dataset: label PNGs, overlays to look at, and a legend."""
+"""Label images that belong to no dataset: write label PNGs, overlays for people, and a legend."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,8 +9,9 @@ import numpy as np
 import yaml
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
+from torch import Tensor
 
-from udaseg.config import Views
+from udaseg.config import HxW, Views
 from udaseg.data.image_sets import View
 from udaseg.data.images.read import write_label
 from udaseg.inference.runner import Runner
@@ -18,12 +19,12 @@ from udaseg.io.files import atomic
 from udaseg.labels import SPACES, ClassSpace, class_space, flat_palette
 from udaseg.parallel.threads import Progress, map_in_order
 
-STRENGTH = 0.55  # of the classes' colours over the image
-ROW = 28  # of the legend, in pixels
+OPACITY = 0.55  # of the classes' colours over the image
+ROW_HEIGHT = 28  # of the legend, in pixels
 
 
-class Decided(NamedTuple):
-    """An image and its label, and its place in the set."""
+class LabelledImage(NamedTuple):
+    """An image, uint8 [H, W, 3], its label, uint8 [H, W], and its index in the set."""
 
     index: int
     image: np.ndarray
@@ -38,46 +39,46 @@ def apply(
     *,
     progress: Progress | None = None,
 ) -> tuple[ClassSpace, dict[str, Any]]:
-    """Write `labels/<stem>.png` (train ids, palette), `overlays/<stem>.jpg` and a legend; return classes and device.
+    """Label images with a network; return its class space and the description of the device for the manifest.
 
-    The images of the view are loose files (`data.images.loose`). They are labelled at their own size, as `evaluate`
-    does. Those that have a label are not done again. The legend is `legend.png` for people, and for
-    programs `classes.yaml` as `folder` datasets have it.
+    Writes `labels/<stem>.png` (train ids, palette PNG), `overlays/<stem>.jpg`, `legend.png` and `classes.yaml` (in the
+    format of `folder` datasets) into the folder `out`. The images of the view are `LooseImages`. Labels have the
+    images' own size. Images that have a label already are not labelled again.
     """
-    runner, shots = Runner(model, None, settings.precision), view.images
+    runner, images = Runner(model, None, settings.precision), view.images
     space = _space(runner.classes)
     palette = flat_palette(space)
-    colours = np.array(palette, np.float32).reshape(256, 3) * STRENGTH
+    colours = np.array(palette, np.float32).reshape(256, 3) * OPACITY
 
-    def labels(i: int) -> Path:
-        return out / "labels" / f"{shots.stems[i]}.png"
+    def label_path(i: int) -> Path:
+        return out / "labels" / f"{images.stems[i]}.png"
 
-    todo = [i for i in range(len(shots)) if not labels(i).exists()]
+    missing = [i for i in range(len(images)) if not label_path(i).exists()]
 
-    def decided() -> Iterator[Decided]:
-        def infer(images, at):
-            return runner.views(images, at, settings)
+    def label_images() -> Iterator[LabelledImage]:
+        def infer(batch: Sequence[np.ndarray], size: HxW) -> list[Tensor]:
+            return runner.infer_views(batch, size, settings)
 
-        for seen in runner.run(view, todo, settings.batch, infer, scales=settings.scales):
-            for place, (i, image) in enumerate(zip(seen.indices, seen.images, strict=True)):
-                # One at a time: all classes of a large image take gigabytes on a GPU.
-                yield Decided(i, image, runner.label(seen.output, place, image.shape[:2], settings.average))
+        for batch in runner.run(view, missing, settings.batch, infer, scales=settings.scales):
+            for n, (i, image) in enumerate(zip(batch.indices, batch.images, strict=True)):
+                # One at a time: the full-size logits of a large image take gigabytes on a GPU.
+                yield LabelledImage(i, image, runner.label(batch.output, n, image.shape[:2], settings.average))
 
-    def write(one: Decided) -> None:
-        blend = one.image * np.float32(1 - STRENGTH) + colours[one.label]
-        with atomic(out / "overlays" / f"{shots.stems[one.index]}.jpg", sync=False) as temporary:
+    def write(result: LabelledImage) -> None:
+        blend = result.image * np.float32(1 - OPACITY) + colours[result.label]
+        with atomic(out / "overlays" / f"{images.stems[result.index]}.jpg", sync=False) as temporary:
             Pillow.fromarray(blend.astype(np.uint8)).save(temporary, format="JPEG", quality=90)
-        write_label(labels(one.index), one.label, palette)  # the last: an image with a label is done
+        write_label(label_path(result.index), result.label, palette)  # last: an image with a label is complete
 
-    for done, _ in enumerate(map_in_order(write, decided()), len(shots) - len(todo) + 1):
+    for done, _ in enumerate(map_in_order(write, label_images()), len(images) - len(missing) + 1):
         if progress is not None:
-            progress(done, len(shots))
+            progress(done, len(images))
     _write_legend(out, space)
     return space, runner.environment
 
 
 def _space(classes: tuple[str, ...]) -> ClassSpace:
-    """Find the class space of a model, which holds only the names."""
+    """Return the class space with these names, with its palette."""
     return next((space for space in SPACES.values() if space.classes == classes), None) or class_space(classes)
 
 
@@ -85,14 +86,14 @@ def _write_legend(out: Path, space: ClassSpace) -> None:
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 15)
     texts = [f"{i}  {name}" for i, name in enumerate(space.classes)]
     width = 52 + round(max(font.getlength(text) for text in texts))
-    legend = Pillow.new("RGB", (width, ROW * len(space) + 12), "white")
+    legend = Pillow.new("RGB", (width, ROW_HEIGHT * len(space) + 12), "white")
     draw = ImageDraw.Draw(legend)
     for i, (text, colour) in enumerate(zip(texts, space.palette, strict=True)):
-        top = 6 + ROW * i
-        draw.rectangle((10, top + 3, 32, top + ROW - 4), fill=colour, outline="grey")
-        draw.text((42, top + ROW / 2), text, fill="black", font=font, anchor="lm")
+        top = 6 + ROW_HEIGHT * i
+        draw.rectangle((10, top + 3, 32, top + ROW_HEIGHT - 4), fill=colour, outline="grey")
+        draw.text((42, top + ROW_HEIGHT / 2), text, fill="black", font=font, anchor="lm")
     with atomic(out / "legend.png") as temporary:
         legend.save(temporary, format="PNG")
-    said = {"names": list(space.classes), "palette": [list(colour) for colour in space.palette]}
+    content = {"names": list(space.classes), "palette": [list(colour) for colour in space.palette]}
     with atomic(out / "classes.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(said, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")

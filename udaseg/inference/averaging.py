@@ -1,4 +1,4 @@
-"""Average what a network says of several views of an image: scales, and the mirror image."""
+"""Average the logits of several views of an image: scales, and the mirror image."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,12 @@ from torch.nn.functional import interpolate
 
 
 @torch.inference_mode()
-def averaged(views: Sequence[Tensor], size: tuple[int, int], average: str, align_corners: bool) -> Tensor:
-    """Bring the logits of all views to (height, width), bilinearly, and average them: float32 [N, C, H, W].
+def average_views(views: Sequence[Tensor], size: tuple[int, int], average: str, align_corners: bool) -> Tensor:
+    """Resize the logits of all views to (height, width), bilinearly, and average them: float32 [N, C, H, W].
 
-    views are float32 [N, C, h, w], each of its own height and width. `logits` averages the logits, as CRST does in
-    testing; `probs` gives the logarithm of the averaged softmax, as CRST does for pseudo-labels. The two differ on
-    ambiguous pixels. Averaging probabilities at a coarse size and upsampling their logarithm is not the same as
-    averaging at the full size; with logits it is.
+    `views` are float32 [N, C, h, w], each with its own height and width. With `average` "logits" the result is the
+    mean of the logits, as CRST tests. With "probs" it is the logarithm of the mean softmax, as CRST makes
+    pseudo-labels. Logits may be averaged at a coarse size and upsampled later, with the same result; probabilities not.
     """
     total: Tensor | None = None
     for view_NChw in views:
@@ -24,6 +23,6 @@ def averaged(views: Sequence[Tensor], size: tuple[int, int], average: str, align
         if average == "probs":
             full_NCHW = full_NCHW.softmax(1)
         total = torch.zeros_like(full_NCHW).add_(full_NCHW) if total is None else total.add_(full_NCHW)
-    assert total is not None, "there is no view"
+    assert total is not None, "average_views needs at least one view"
     total /= len(views)
     return total.clamp_(min=torch.finfo(total.dtype).tiny).log_() if average == "probs" else total

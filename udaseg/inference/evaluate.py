@@ -1,4 +1,4 @@
-"""Score a network on labelled images: exact counting, at the labels' own resolution."""
+"""Evaluate a network or its predictions on labelled images: exact counts at the labels' own size."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from udaseg.config import Evaluate, HxW
 from udaseg.data.depth import metres
 from udaseg.data.image_sets import LabelledSet, View
 from udaseg.errors import UdasegError
-from udaseg.inference.averaging import averaged
+from udaseg.inference.averaging import average_views
 from udaseg.inference.confidence import argmax_label
 from udaseg.inference.predictions import Predictions
 from udaseg.inference.runner import Runner
@@ -21,8 +21,8 @@ from udaseg.labels import ClassSpace
 from udaseg.metrics import DEPTH_ERRORS, DepthErrors, confusion, scores
 from udaseg.parallel import processes
 
-PANELS = 24  # images, of which a report shows those on which models differ most
-LONGEST = 1024  # pixels of their longer side
+PANELS = 24  # images with a panel; a report shows those where models differ most
+MAX_SIDE = 1024  # pixels of the longer side of a panel
 
 
 def evaluate(
@@ -33,37 +33,41 @@ def evaluate(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Score a network on a labelled set; return the metrics and the manifest's environment.
+    """Evaluate a network on a labelled set; return the metrics and the description of the device for the manifest.
 
-    Writes `metrics.json` and a few panels. Logits are upsampled bilinearly to the size of each label before the
-    argmax, as in AdaptSegNet, ADVENT and FDA, and before several scales and the mirror image are averaged. Where the
-    network estimates depth and the images have it, the metrics hold its errors, as `depth`.
+    Writes `metrics.json` and a few panels into the folder `out`. Logits are upsampled bilinearly to the size of each
+    label, then averaged over scales and the mirror image, before the argmax (as in AdaptSegNet, ADVENT and FDA). Where
+    the network estimates depth and the dataset has it, the metrics hold the errors as `depth`.
     """
     dataset = view.images
     runner = Runner(model, dataset.space.classes, settings.precision, heads=("depth",) if dataset.has_depth else ())
     errors = np.zeros((len(dataset), 1 + len(DEPTH_ERRORS))) if runner.model.heads else None
-    tally = Tally(dataset, out)
+    counter = LabelCounter(dataset, out)
     shard, done = processes.shard(range(len(dataset)), settings.batch), 0
 
     def infer(images: Sequence[np.ndarray], size: HxW) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-        return runner.views_with_depth(images, size, settings)
+        return runner.infer_views_with_depth(images, size, settings)
 
     for batch in runner.run(view, shard, settings.batch, infer, scales=settings.scales, label=dataset.label):
         views, depths = zip(*batch.output, strict=True)
         for n, (i, image, label) in enumerate(zip(batch.indices, batch.images, batch.labels, strict=True)):
-            tally.add(i, image, label, runner.label(views, n, label.shape, settings.average))
+            counter.add(i, image, label, runner.label(views, n, label.shape, settings.average))
             if errors is not None:
                 maps = [depth_N1hw[n : n + 1] for depth_N1hw in depths]
-                of_image = DepthErrors()
-                of_image.add(*_metres(dataset, i, averaged(maps, label.shape, "logits", runner.model.align_corners)))
-                errors[i] = of_image.pixels, *of_image.sums
+                image_errors = DepthErrors()
+                image_errors.add(
+                    *_metres(dataset, i, average_views(maps, label.shape, "logits", runner.model.align_corners))
+                )
+                errors[i] = image_errors.pixels, *image_errors.sums
         done += len(batch.indices)
         if progress is not None:
             progress(done, len(shard))
-    metrics = tally.document()
+    metrics = counter.document()
     if errors is not None:
         total = DepthErrors()
-        for pixels, *sums in processes.sum_of_all(errors):  # image by image, in order: sums of fractions depend on it
+        for pixels, *sums in processes.sum_of_all(
+            errors
+        ):  # in the order of the images, on which a sum of fractions depends
             total.pixels += int(pixels)
             total.sums += sums
         metrics["depth"] = total.document()
@@ -80,42 +84,45 @@ def evaluate_predictions(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Write `metrics.json` and a few panels, as `evaluate`, of the scores in a predictions.h5; return the metrics.
+    """Evaluate the predictions in a predictions.h5 on a labelled set; return the metrics.
 
-    `average=logits` brings them to the size of each label as they are, `probs` their softmax, as several networks are
-    averaged (multi-band transfer of FDA, section 3.3). Raises UdasegError where the file has other classes, or lacks an
-    image.
+    Writes `metrics.json` and a few panels into the folder `out`, as `evaluate` does. With `average` "logits" the
+    logits are upsampled to the size of each label, with "probs" their softmax, as for several networks (multi-band
+    transfer of FDA, section 3.3). Raises UdasegError where the file has other classes, or lacks an image.
     """
-    tally = Tally(dataset, out)
-    own = processes.shard(range(len(dataset)))
+    counter = LabelCounter(dataset, out)
+    shard = processes.shard(range(len(dataset)))
     with Predictions(file) as store:
         if store.classes != tuple(dataset.space.classes):
             raise UdasegError(
                 f"{file} has the classes {', '.join(store.classes)}; expected {', '.join(dataset.space.classes)}",
-                "predict with a model of the classes that are scored",
+                "predict with a model of the classes to evaluate",
             )
-        lacking = [record.stem for record in dataset.records if record.stem not in store.stems]
-        if lacking:
+        missing = [record.stem for record in dataset.records if record.stem not in store.stems]
+        if missing:
             raise UdasegError(
-                f"{file} lacks {len(lacking)} of the {len(dataset)} labelled images, the first is {lacking[0]}",
+                f"{file} lacks {len(missing)} of the {len(dataset)} labelled images, the first is {missing[0]}",
                 f"predict these: udaseg predict --set target.split={dataset.split} --out FOLDER",
             )
-        for done, i in enumerate(own, 1):
-            truth, scores_CHW = dataset.label(i), store.logits(dataset.records[i].stem).astype(np.float32)
+        for done, i in enumerate(shard, 1):
+            truth, logits_CHW = dataset.label(i), store.logits(dataset.records[i].stem).astype(np.float32)
             if average == "probs":
-                scores_CHW = torch.from_numpy(scores_CHW).softmax(0).numpy()
-            predicted = argmax_label(scores_CHW, *truth.shape, store.align_corners)
-            tally.add(i, dataset.image(i) if i in tally.shown else None, truth, predicted)
+                logits_CHW = torch.from_numpy(logits_CHW).softmax(0).numpy()
+            predicted = argmax_label(logits_CHW, *truth.shape, store.align_corners)
+            counter.add(i, dataset.image(i) if i in counter.shown else None, truth, predicted)
             if progress is not None:
-                progress(done, len(own))
-    metrics = tally.document()
+                progress(done, len(shard))
+    metrics = counter.document()
     if processes.is_first():
         write_json(out / "metrics.json", metrics)
     return metrics
 
 
-class Tally:
-    """Count what is predicted of labelled images, and draw a panel of some of them."""
+class LabelCounter:
+    """Count the predicted and true labels of images, and draw panels of some images.
+
+    `shown` holds the indices of the images with a panel.
+    """
 
     def __init__(self, dataset: LabelledSet, out: Path):
         self._dataset, self._out = dataset, out
@@ -124,22 +131,25 @@ class Tally:
         self.shown = set(np.linspace(0, len(dataset) - 1, min(PANELS, len(dataset))).astype(int).tolist())
 
     def add(self, i: int, image: np.ndarray | None, truth: np.ndarray, predicted: np.ndarray) -> None:
-        """Count image i, uint8 [H, W] each; its image is needed where i is to be shown."""
+        """Count the labels of image i, both uint8 [H, W], and draw its panel if i is in `shown`.
+
+        `image` is uint8 [H, W, 3]; it may be None where i is not in `shown`.
+        """
         space = self._dataset.space
         confusion(truth, predicted, len(space), out=self._counts)
         if i in self.shown:
             _write_panel(self._out / "panels", self._dataset.records[i].stem, image, truth, predicted, space)
 
     def document(self) -> dict[str, Any]:
-        """Return what metrics.json holds, of the images of all processes."""
+        """Return the content of metrics.json, for the images of all processes."""
         counts = processes.sum_of_all(self._counts)
         return scores(counts, self._dataset.space.classes).document(counts, len(self._dataset))
 
 
 def _metres(dataset: LabelledSet, i: int, depth_11HW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Give the true depth of an image, 0 where it is not known, and the estimated one: float [H, W]."""
+    """Return the true depth of an image, 0 where it is unknown, and the estimated one: float [H, W], in metres."""
     truth = dataset.depth(i).astype(np.float64) / 100
-    # An inverse depth of 0 or less is farther than all that counts.
+    # An inverse depth of 0 or less is farther than the largest depth that counts.
     return truth, metres(np.maximum(depth_11HW[0, 0].cpu().numpy(), np.float32(1e-6)))
 
 
@@ -148,13 +158,13 @@ def _write_panel(
 ) -> None:
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(space)] = space.palette
-    shown = {"image": image, "truth": colours[truth], "prediction": colours[predicted]}
-    for name, pixels in shown.items():
+    panels = {"image": image, "truth": colours[truth], "prediction": colours[predicted]}
+    for name, pixels in panels.items():
         panel = Pillow.fromarray(pixels)
-        # Labels take the nearest pixel: averaging would invent colours, which are classes.
-        way = Pillow.Resampling.LANCZOS if name == "image" else Pillow.Resampling.NEAREST
-        scale = min(1.0, LONGEST / max(panel.size))
+        # Labels take the nearest pixel: averages of colours would be other classes.
+        method = Pillow.Resampling.LANCZOS if name == "image" else Pillow.Resampling.NEAREST
+        scale = min(1.0, MAX_SIDE / max(panel.size))
         if scale < 1:
-            panel = panel.resize([round(side * scale) for side in panel.size], way)
+            panel = panel.resize([round(side * scale) for side in panel.size], method)
         with atomic(folder / f"{stem}-{name}.png", sync=False) as temporary:
             panel.save(temporary, format="PNG", compress_level=1)

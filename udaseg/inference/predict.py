@@ -1,4 +1,4 @@
-"""The scores of a network for every image of the target, stored at the network's stride."""
+"""Compute and store the logits of a network for every target image, at the network's stride."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,30 +24,30 @@ def predict(
     *,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write `predictions.h5`: the float16 logits [C, h, w] of every image of the target, and the image's own size.
+    """Write `predictions.h5` in the folder `out`: float16 logits [C, h, w] of every target image, and the image's size.
 
-    Several scales and the mirror image are averaged at the network's stride: `average=logits` stores their mean,
-    `probs` the logarithm of the mean probabilities, whose upsampling is not quite the mean of the upsampled ones.
-    With `adabn` the network first takes its batch norm's statistics from the images.
-    Batches that are there already are not computed again. `progress` gets (done, total) in passes over an image:
-    one, or with `adabn` two. Returns the manifest's environment.
+    Several scales and the mirror image are averaged at the network's stride (see `average_views`). With
+    `settings.adabn` the batch norm statistics are first adapted to the images. Batches that are already in the file
+    are not computed again. `progress` is called with (done, total), counted in passes over an image: one for each
+    image, or two with `adabn`. Returns the description of the device for the manifest. Raises UdasegError where the
+    model was trained on other classes than those of `space`.
     """
     runner, images = Runner(model, space.classes, settings.precision), target.images
     with PredictionsWriter(out, space.classes, runner.model.align_corners) as writer:
-        # The batches of an uninterrupted run: an image in another batch gets other last bits.
+        # The batches of an uninterrupted run: in another batch, the last bits of an image's logits may differ.
         batches = (range(i, min(i + settings.batch, len(images))) for i in range(0, len(images), settings.batch))
         unfinished = [batch for batch in batches if not all(writer.holds(images.records[i].stem) for i in batch)]
         missing = [i for batch in unfinished for i in batch]
         done = len(images) - len(missing)
         total = len(images)
-        processes.barrier()  # all have looked before the first of them writes
+        processes.barrier()  # no process writes before all have read which images are missing
         if settings.adabn and missing:
             done, total = done + len(images), 2 * len(images)
             first_pass = None if progress is None else lambda count, _: progress(count, total)
             runner.adapt_statistics(target, settings.batch, first_pass, stem=settings.adabn == "stem")
 
-        def infer(images: Sequence[np.ndarray], at: HxW) -> np.ndarray:
-            return runner.scores(images, at, settings).half().cpu().numpy()
+        def infer(images: Sequence[np.ndarray], size: HxW) -> np.ndarray:
+            return runner.average_logits(images, size, settings).half().cpu().numpy()
 
         shard = processes.shard(missing, settings.batch)
         for part in runner.run(target, shard, settings.batch, infer, scales=settings.scales):

@@ -13,7 +13,7 @@ from torch import Tensor
 from udaseg.config import HxW, Views
 from udaseg.data.augment import resize
 from udaseg.data.image_sets import View
-from udaseg.inference.averaging import averaged
+from udaseg.inference.averaging import average_views
 from udaseg.inference.confidence import argmax_label
 from udaseg.models import batchnorm, checkpoint, devices
 from udaseg.models.heads import Heads
@@ -21,7 +21,7 @@ from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
 from udaseg.parallel.threads import Progress, map_in_order
 
-READERS = 8  # threads that read ahead, two images each: a network on a GPU is faster than one of them
+READERS = 8  # threads that read ahead, two images each: a GPU is faster than one thread
 
 
 class ImageBatch(NamedTuple):
@@ -29,17 +29,21 @@ class ImageBatch(NamedTuple):
 
     indices: Sequence[int]
     images: list[np.ndarray]  # uint8 [H, W, 3], at their own size
-    labels: list[np.ndarray | None]  # uint8 [H, W], where `run` was given a reader of labels
+    labels: list[np.ndarray | None]  # uint8 [H, W]; None without a reader of labels
     output: Any
 
 
 class Runner:
-    """A trained network on its device, in the number format of the machine."""
+    """Run a trained network on the device of this machine.
+
+    `classes` are the names in the order of the logits; `environment` describes the device for a manifest.
+    """
 
     def __init__(self, path: Path, classes: Sequence[str] | None, precision: str, heads: Collection[str] = ()):
-        """Load `model.pt`; raises UdasegError where it is damaged or was trained on other classes, where any are given.
+        """Load a `model.pt`; raise UdasegError where it is damaged or was trained on other classes.
 
-        `classes` are then those that it was trained on. Of its heads, those are run that are asked for.
+        `classes` are the expected names, or None to accept any. `precision` is auto, fp32 or bf16. `heads` are the
+        names of the heads to run, "depth" or "density".
         """
         self._device = devices.choose()
         model, meta = checkpoint.load(path, map_location="cpu")
@@ -61,19 +65,23 @@ class Runner:
         scales: Sequence[float] = (1.0,),
         label: Callable[[int], np.ndarray] | None = None,
     ) -> Iterator[ImageBatch]:
-        """Yield the images at these indices, batch by batch, with `infer(images, size)` of each batch.
+        """Yield the images at these indices, batch by batch, with the result of `infer(images, size)` for each batch.
 
-        Images of one size share a batch. The next images are read, and resized to the size of the view, while the
-        network works; with other `scales` than 1, infer gets images of their own size. `label(i)` reads the label of
-        image i. Without `infer` the network runs once: `self.infer`. Images are never padded here: only the batches
-        of training need it.
+        `infer` is `self.infer` if it is None. It gets images resized to the size of the view, or, with other `scales`
+        than 1, at their own size. Images of different sizes do not share a batch, and no image is padded. The next
+        images are read while the network works. `label(i)` reads the label of image i, if set.
         """
-        infer, at_size = infer or self.infer, set(scales) == {1.0}
+        infer, is_single_scale = infer or self.infer, set(scales) == {1.0}
 
         def read(i: int) -> tuple[np.ndarray, HxW, np.ndarray, np.ndarray | None]:
             image = view.images.image(i)
             size = view.size_of(image.shape)
-            return image, size, resize(image, size) if at_size else image, label(i) if label is not None else None
+            return (
+                image,
+                size,
+                resize(image, size) if is_single_scale else image,
+                label(i) if label is not None else None,
+            )
 
         with closing(map_in_order(read, indices, READERS, batch)) as ahead:
             for start in range(0, len(indices), batch):
@@ -83,10 +91,10 @@ class Runner:
                     yield ImageBatch(part[at], images[at], labels[at], infer(inputs[at], sizes[at][0]))
 
     def adapt_statistics(self, view: View, batch: int, progress: Progress | None = None, *, stem: bool = False) -> None:
-        """Replace the statistics of batch norm by the mean statistics of the batches of all these images.
+        """Replace the batch norm statistics by the mean statistics over batches of all images of a view.
 
-        Nothing else of the network changes (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
-        Adaptation). With `stem` this changes the first batch norm layer of the network alone.
+        Nothing else changes in the network (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
+        Adaptation). With `stem` only the first batch norm layer changes.
         """
         count = len(view.images)
 
@@ -105,54 +113,60 @@ class Runner:
 
     @torch.inference_mode()
     def infer(self, images: Sequence[np.ndarray], size: HxW | None) -> Output:
-        """Give logits and maps at the network's stride, float32, of images of one size or seen at `size`.
+        """Run the network on a batch of images, uint8 [H, W, 3], resized to `size` unless it is None.
 
-        The features, which few ask for, are in the precision that the network computes in.
+        The logits and maps of the output are float32, at the network's stride; the features have the precision of the
+        computation. Without a size all images must have the same one.
         """
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             output = self.model(self._input(images, size))
         return Output(output.logits.float(), output.features, (), output.depth, output.density)
 
-    def views(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:
-        """Give the logits at every scale of `settings`, float32 [N, C, h, w]; with `flip` also of the mirror image.
+    def infer_views(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:
+        """Compute the logits of a batch at every scale of `settings`: a list of float32 [N, C, h, w].
 
-        The scales are of `size`, or of the images' own; those of the mirror image are turned back.
+        The scales are relative to `size`, or to the images' own size if it is None. With `settings.flip` the logits of
+        the mirror image, mirrored back, follow after those of each scale.
         """
-        return [logits for logits, _ in self.views_with_depth(images, size, settings)]
+        return [logits for logits, _ in self.infer_views_with_depth(images, size, settings)]
 
-    def views_with_depth(
+    def infer_views_with_depth(
         self, images: Sequence[np.ndarray], size: HxW | None, settings: Views
     ) -> list[tuple[Tensor, Tensor | None]]:
-        """Give the logits as `views` does, each with the estimated inverse depth where it was asked for."""
+        """Compute the logits as `infer_views` does, each with the estimated inverse depth (None without that head)."""
         views = []
         for scale in settings.scales:
-            seen = size
+            scaled = size
             if scale != 1.0:
                 height, width = (max(1, round(side * scale)) for side in size or images[0].shape[:2])
-                seen = height, width
-            output = self.infer(images, seen)
+                scaled = height, width
+            output = self.infer(images, scaled)
             views.append((output.logits, output.depth))
             if settings.flip:
-                turned = self.infer([np.ascontiguousarray(image[:, ::-1]) for image in images], seen)
-                views.append((turned.logits.flip(-1), None if turned.depth is None else turned.depth.flip(-1)))
+                mirrored = self.infer([np.ascontiguousarray(image[:, ::-1]) for image in images], scaled)
+                views.append((mirrored.logits.flip(-1), None if mirrored.depth is None else mirrored.depth.flip(-1)))
         return views
 
-    def scores(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> Tensor:
-        """Give the average of all views at the stride of the network, float32 [N, C, h, w].
+    def average_logits(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> Tensor:
+        """Compute the average of the logits of all views at the network's stride: float32 [N, C, h, w].
 
-        The grid is that of the scale nearest to 1. See `averaged` for what that means for probabilities.
+        The height and width are those of the scale nearest to 1. See `average_views` for the average of probabilities.
         """
-        views = self.views(images, size, settings)
+        views = self.infer_views(images, size, settings)
         nearest = min(range(len(settings.scales)), key=lambda i: abs(settings.scales[i] - 1))
         grid = views[nearest * (1 + settings.flip)].shape[-2:]
         if len(views) == 1:
             return views[0]
-        return averaged(views, (grid[0], grid[1]), settings.average, self.model.align_corners)
+        return average_views(views, (grid[0], grid[1]), settings.average, self.model.align_corners)
 
-    def label(self, views: Sequence[Tensor], place: int, size: HxW, average: str) -> np.ndarray:
-        """Give the labels of one image of a batch from its views, brought to (height, width) first: uint8 [H, W]."""
-        own = [view_NChw[place : place + 1] for view_NChw in views]
-        if len(own) == 1 and own[0].device.type == "cpu":
-            return argmax_label(own[0][0].numpy(), *size, self.model.align_corners)
-        full_1CHW = averaged(own, size, average, self.model.align_corners)
+    def label(self, views: Sequence[Tensor], n: int, size: HxW, average: str) -> np.ndarray:
+        """Return the label of image n of a batch, uint8 [H, W], from the views of the batch.
+
+        The logits are upsampled to (height, width), averaged (see `average_views`), and the class of the largest
+        average is the label.
+        """
+        views_of_image = [view_NChw[n : n + 1] for view_NChw in views]
+        if len(views_of_image) == 1 and views_of_image[0].device.type == "cpu":
+            return argmax_label(views_of_image[0][0].numpy(), *size, self.model.align_corners)
+        full_1CHW = average_views(views_of_image, size, average, self.model.align_corners)
         return full_1CHW[0].argmax(dim=0).to(torch.uint8).cpu().numpy()

@@ -1,1 +1,1 @@
-"""The embedded world: a procedural street renderer that writes the layouts and encodings of the real datasets."""
+"""Toytown: a procedural renderer of street scenes that writes the layouts and encodings of the real datasets."""

@@ -1,4 +1,4 @@
-"""Write frames as the datasets do: their names, their encodings, their ids."""
+"""Write frames in the formats of the datasets: file names, encodings and ids."""
 
 from pathlib import Path
 
@@ -13,22 +13,22 @@ from .render import SKY_CM, Frame
 
 TRAIN_CITIES = ("aachen", "bochum", "hamburg", "ulm")
 VAL_CITIES = ("frankfurt", "lindau")
-BASELINE = 0.22  # metres between the eyes of the stereo camera
-_LEVEL = 1  # of compression: these files are read more often than they are sent
+BASELINE = 0.22  # metres between the two lenses of the stereo camera
+_LEVEL = 1  # of compression: fast, because these files are read often and sent rarely
 
 
 def gta5_files(root: Path, index: int) -> dict[str, Path]:
-    """Name the files of frame `index` (from 0) of GTA5."""
+    """Return the paths of frame `index` (from 0) of GTA5 by part."""
     return {part: root / "gta5" / part / f"{index + 1:05d}.png" for part in ("images", "labels")}
 
 
 def synthia_files(root: Path, index: int) -> dict[str, Path]:
-    """Name the files of frame `index` of SYNTHIA-RAND-CITYSCAPES."""
+    """Return the paths of frame `index` (from 0) of SYNTHIA-RAND-CITYSCAPES by part."""
     return {part: root / "synthia" / part / f"{index:07d}.png" for part in ("RGB", "GT/LABELS", "Depth/Depth")}
 
 
 def cityscapes_files(root: Path, index: int, split: str) -> dict[str, Path]:
-    """Name the files of frame `index` of a split of Cityscapes, "train" or "val"; val has the depth to score by."""
+    """Return the paths of frame `index` of the split "train" or "val" of Cityscapes by part; val has disparity."""
     cities = VAL_CITIES if split == "val" else TRAIN_CITIES
     city, sequence = cities[index % len(cities)], index // len(cities)
     names = {"leftImg8bit": "leftImg8bit.png", "gtFine": "gtFine_labelIds.png"}
@@ -57,7 +57,7 @@ def write_synthia(files: dict[str, Path], frame: Frame) -> None:
 
 
 def write_cityscapes(files: dict[str, Path], frame: Frame) -> None:
-    """Write an RGB image and a grey PNG of label ids; where they are asked for, disparity and the camera it is of."""
+    """Write an RGB image and a grey PNG of label ids, and with paths for them disparity and camera."""
     _save(files["leftImg8bit"], Image.fromarray(frame.image))
     _save(files["gtFine"], Image.fromarray(frame.label))
     if "disparity" not in files:

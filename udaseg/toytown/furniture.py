@@ -112,7 +112,7 @@ def board(scene: Scene, style: Style, x: float, z: float) -> None:
 
 
 def bin_(scene: Scene, style: Style, x: float, z: float) -> None:
-    """Put a litter bin on the pavement: a thing that no class names."""
+    """Put a litter bin on the pavement: an object without a class."""
     pose = Pose(x, 0.1, z)
     scene.block(pose, (-0.28, 0, -0.28), (0.28, 1.0, 0.28), k.STATIC, k.PLAIN, scene.tint(((60, 80, 70), (90, 90, 88))))
     scene.contact(pose, 0.8, 0.8)

@@ -1,4 +1,4 @@
-"""Name what a patch of toytown can be: its class, its outline, its material, its curvature."""
+"""The classes, outlines, materials and curvatures that a patch of toytown can have."""
 
 # Classes are Cityscapes label ids, the coding that GTA5 shares.
 EGO, STATIC = 1, 4
@@ -10,7 +10,7 @@ CLASSES = (
     *(PERSON, RIDER, CAR, TRUCK, BUS, TRAIN, MOTORCYCLE, BICYCLE),
 )
 
-# Outlines: which part of the unit square (u, v) of a patch is there; `form` holds four parameters.
+# Outlines: which part of the unit square (u, v) a patch covers; `form` holds four parameters.
 RECT = 0  # all of it
 ELLIPSE = 1
 TRAPEZOID = 2  # form: how much is cut off left, right at the top (v = 1)

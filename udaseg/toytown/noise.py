@@ -1,4 +1,4 @@
-"""Make procedural noise that depends on nothing but its coordinates and a seed."""
+"""Procedural noise as a pure function of coordinates and a seed."""
 
 from numba import njit
 

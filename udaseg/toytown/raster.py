@@ -1,4 +1,4 @@
-"""Find which patch each pixel sees: scan conversion in inverse depth, which is linear over an image."""
+"""Find the nearest patch of each pixel, by scan conversion in inverse depth, which is linear over an image."""
 
 import numpy as np
 from numba import njit
@@ -15,7 +15,7 @@ def planes(patches: Patches, camera: Camera, size: tuple[int, int]) -> np.ndarra
     """Return float64 [N, 3, 3]: for each patch q, s, t as linear forms over a pixel's (column, row, 1).
 
     q is the inverse z-depth (1/m) of the patch's plane, s = u q and t = v q for the patch coordinates u, v: a pixel
-    sees the patch where q > 0, 0 <= s <= q and 0 <= t <= q. Patches seen edge-on get q = -1 and are never seen.
+    shows the patch where q > 0, 0 <= s <= q and 0 <= t <= q. Patches seen edge-on get q = -1 and are not shown.
     """
     height, width = size
     rotation = camera.rotation()
@@ -43,7 +43,7 @@ def planes(patches: Patches, camera: Camera, size: tuple[int, int]) -> np.ndarra
 
 @njit(cache=True, nogil=True)
 def cover(outline, u, v, form, seed):
-    """Say whether a patch covers its point (u, v): OUTSIDE, HOLE (the label but not the image) or SOLID."""
+    """Return how a patch covers its point (u, v): OUTSIDE, HOLE (in the label, not in the image) or SOLID."""
     x, y = 2.0 * u - 1.0, 2.0 * v - 1.0
     if outline == k.RECT:
         return SOLID
@@ -145,22 +145,23 @@ def row_bounds(patches: Patches, camera: Camera, size: tuple[int, int]) -> np.nd
     """Return int64 [N, 2]: the first and last row that each patch can touch (all rows if it passes the camera)."""
     height, width = size
     corners = np.stack([patches.corner + a * patches.u + b * patches.v for a in (0, 1) for b in (0, 1)], 1)
-    seen = (corners - (0.0, camera.height, 0.0)) @ camera.rotation().T
-    depth = np.maximum(seen[..., 2], NEAR)
-    row = height / 2 - 0.5 - camera.focal * width * seen[..., 1] / depth
+    points = (corners - (0.0, camera.height, 0.0)) @ camera.rotation().T
+    depth = np.maximum(points[..., 2], NEAR)
+    row = height / 2 - 0.5 - camera.focal * width * points[..., 1] / depth
     low, high = np.floor(row.min(1)), np.ceil(row.max(1))
-    behind = seen[..., 2].min(1) < NEAR
-    low, high = np.where(behind, 0, low), np.where(behind, height - 1, high)
-    gone = seen[..., 2].max(1) < NEAR
-    high = np.where(gone, -1, np.clip(high, -1, height - 1))
+    crosses_camera = points[..., 2].min(1) < NEAR
+    low, high = np.where(crosses_camera, 0, low), np.where(crosses_camera, height - 1, high)
+    is_behind = points[..., 2].max(1) < NEAR
+    high = np.where(is_behind, -1, np.clip(high, -1, height - 1))
     return np.stack([np.clip(low, 0, height), high], 1).astype(np.int64)
 
 
 @njit(cache=True, nogil=True)
 def cast(grid, cell, left, corner, u, v, kind, form, sun_x, sun_z):
-    """Mark on a map of the ground (float32 [Z, X], cells of `cell` metres, x from `left`, z from 0) what shades it.
+    """Set the cells of a ground map that patches shade to 1: float32 [Z, X], cells of `cell` metres.
 
-    A point (x, y, z) falls on (x + y sun_x, z + y sun_z): parallelograms stay parallelograms.
+    x starts at `left`, z at 0. The shadow of a point (x, y, z) is (x + y sun_x, z + y sun_z): the shadow of a
+    parallelogram is a parallelogram.
     """
     rows, cols = grid.shape
     for n in range(corner.shape[0]):

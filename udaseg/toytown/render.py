@@ -20,7 +20,7 @@ CELL, LEFT, CELLS = 0.25, -40.0, (400, 320)  # the ground maps: metres, metres, 
 
 @dataclass(frozen=True)
 class Frame:
-    """Hold one rendered frame."""
+    """One rendered frame."""
 
     image: np.ndarray  # uint8 [H, W, 3]
     label: np.ndarray  # uint8 [H, W]: Cityscapes label ids
@@ -32,7 +32,7 @@ class Frame:
 def frame(domain: str, seed: int, index: int, size: tuple[int, int] = (256, 512), split: int = 0) -> Frame:
     """Render frame `index` of a domain ("gta5", "synthia", "cityscapes"); the same arguments give the same bytes.
 
-    size is (height, width) in pixels; split tells apart the training (0) and validation (1) frames.
+    `size` is (height, width) in pixels; `split` is 0 for training and 1 for validation frames.
     """
     style = STYLES[domain]
     rng = np.random.default_rng((seed, style.code, split, index))
@@ -44,23 +44,23 @@ def frame(domain: str, seed: int, index: int, size: tuple[int, int] = (256, 512)
     drawn, named = np.full(fine, -1, np.int32), np.full(fine, -1, np.int32)
     drawn_q, named_q = np.zeros(fine), np.zeros(fine)
     rasterise(forms, rows, patches.kind, patches.form, drawn, drawn_q, named, named_q)
-    linear = _lit(scene, patches, camera, style, rng, forms, drawn, size)
-    # The label of a pixel is that of one of its finer pixels: classes do not mix.
-    seen, inverse = named[::SAMPLES, ::SAMPLES], named_q[::SAMPLES, ::SAMPLES]
-    sky = seen < 0
+    linear = _light(scene, patches, camera, style, rng, forms, drawn, size)
+    # The label of a pixel is that of one of its finer pixels: classes cannot be averaged.
+    nearest, inverse = named[::SAMPLES, ::SAMPLES], named_q[::SAMPLES, ::SAMPLES]
+    sky = nearest < 0
     depth = np.full(size, SKY_CM, np.uint16)
     depth[~sky] = np.minimum(np.rint(100.0 / inverse[~sky]), SKY_CM - 1)
     return Frame(
         image=expose(linear, style.sensor, rng),
-        label=np.where(sky, np.uint8(k.SKY), patches.label[seen]),
-        instance=np.where(sky, np.uint16(0), patches.instance[seen]),
+        label=np.where(sky, np.uint8(k.SKY), patches.label[nearest]),
+        instance=np.where(sky, np.uint16(0), patches.instance[nearest]),
         depth_cm=depth,
         focal=camera.focal * size[1],
     )
 
 
-def _lit(scene: Scene, patches: Patches, camera: Camera, style: Style, rng, forms, drawn, size) -> np.ndarray:
-    """Draw the weather of a frame and light it; float32 [H, W, 3], linear."""
+def _light(scene: Scene, patches: Patches, camera: Camera, style: Style, rng, forms, drawn, size) -> np.ndarray:
+    """Draw random weather for a frame and compute its light: float32 [H, W, 3], linear."""
     weather = style.weather
     height, width = drawn.shape
     azimuth, elevation = rng.uniform(-np.pi, np.pi), scene.between(weather.sun_height)
@@ -92,7 +92,7 @@ def _lit(scene: Scene, patches: Patches, camera: Camera, style: Style, rng, form
 
 
 def _ground_maps(scene: Scene, patches: Patches, toward) -> tuple[np.ndarray, np.ndarray]:
-    """Return float32 maps of the ground: where the sun is hidden, and where things stand close above."""
+    """Return two float32 maps of the ground: the shadow of the sun, and the contact shadows below objects."""
     shadow, contact = np.zeros(CELLS, np.float32), np.zeros(CELLS, np.float32)
     casts = patches.casts
     parts = (patches.corner[casts], patches.u[casts], patches.v[casts], patches.kind[casts], patches.form[casts])
@@ -101,10 +101,10 @@ def _ground_maps(scene: Scene, patches: Patches, toward) -> tuple[np.ndarray, np
     corner, u, v = (np.ascontiguousarray(rows[:, i : i + 3]) for i in (0, 3, 6))
     kind, form = np.zeros((len(rows), 4), np.int64), np.zeros((len(rows), 4))
     cast(contact, CELL, LEFT, corner, u, v, kind, form, 0.0, 0.0)
-    return _softened(shadow, 1), _softened(contact, 2)
+    return _blur(shadow, 1), _blur(contact, 2)
 
 
-def _softened(grid: np.ndarray, times: int) -> np.ndarray:
+def _blur(grid: np.ndarray, times: int) -> np.ndarray:
     for _ in range(times):
         wide = np.pad(grid, 1, mode="edge")
         rows = (wide[:-2] + wide[1:-1] + wide[2:]) / np.float32(3)

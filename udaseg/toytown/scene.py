@@ -12,9 +12,9 @@ Vec = tuple[float, float, float]
 
 
 class Pose(NamedTuple):
-    """Stand somewhere, facing some way: local (a, b, c) is right, up, forward of the thing that stands there.
+    """The position and heading of an object, whose local axes a, b, c point right, up and forward.
 
-    A mirror of -1 swaps left and right, so that a flat figure turns round without showing its back.
+    A mirror of -1 swaps left and right, so that a flat figure faces the other way.
     """
 
     x: float
@@ -38,7 +38,7 @@ class Pose(NamedTuple):
 
 @dataclass(frozen=True)
 class Camera:
-    """Hold a pinhole camera at (0, height, 0): angles in radians (pitch > 0 looks down), focal in image widths."""
+    """A pinhole camera at (0, height, 0): angles in radians (pitch > 0 looks down), focal in image widths."""
 
     height: float
     pitch: float
@@ -56,7 +56,7 @@ class Camera:
 
 
 class Patches(NamedTuple):
-    """Hold the patches of one scene as arrays; see Scene.patch for the meaning of each."""
+    """The patches of one scene as arrays; `Scene.patch` explains each."""
 
     corner: np.ndarray  # float64 [N, 3]
     u: np.ndarray  # float64 [N, 3]
@@ -71,7 +71,7 @@ class Patches(NamedTuple):
 
 
 class Scene:
-    """Gather patches while a scene is laid out; every random choice comes from `rng`."""
+    """Collect the patches of a scene; `rng` makes all random choices."""
 
     def __init__(self, rng: np.random.Generator):
         self.rng = rng
@@ -83,19 +83,19 @@ class Scene:
         return len(self._rows)
 
     def between(self, low_high: tuple[float, float]) -> float:
-        """Draw a number evenly from an interval."""
+        """Draw a number uniformly from an interval."""
         return low_high[0] + (low_high[1] - low_high[0]) * self.rng.random()
 
     def chance(self, probability: float) -> bool:
-        """Toss a coin."""
+        """Return True with a probability."""
         return self.rng.random() < probability
 
     def pick(self, options):
-        """Draw one of a sequence."""
+        """Draw one item of a sequence uniformly."""
         return options[int(self.rng.random() * len(options))]
 
     def tint(self, options, spread: float = 0.12) -> Vec:
-        """Draw a colour (0 to 255, display) and vary its brightness and, a little, its hue."""
+        """Draw one of the colours (display values, 0 to 255) and vary its brightness, and its hue a little."""
         gain = 1.0 + spread * (2.0 * self.rng.random() - 1.0)
         color = self.pick(options)
         return tuple(min(255.0, c * gain * (1.0 + 0.3 * spread * (2.0 * self.rng.random() - 1.0))) for c in color)
@@ -130,7 +130,7 @@ class Scene:
         self._rows.append((*corner, *u, *v, *kind, *form, *look, *color, *accent, label, instance, casts))
 
     def flat(self, x: tuple[float, float], y: float, z: tuple[float, float], label: int, material: int, color, **more):
-        """Add a level patch over intervals of x and z."""
+        """Add a horizontal patch over intervals of x and z at the height y."""
         (x0, x1), (z0, z1) = x, z
         self.patch((x0, y, z0), (x1 - x0, 0.0, 0.0), (0.0, 0.0, z1 - z0), label, material, color, **more)
 
@@ -145,7 +145,7 @@ class Scene:
         self.patch(pose.point(a0, b1, c0), across, along, label, k.PLAIN, color, **{**more, "look": ()})
 
     def limb(self, pose: Pose, start: tuple, end: tuple, width: float, label: int, material: int, color, **more):
-        """Add a bar with round ends from one local point (a, b) to another in the plane c = more's depth."""
+        """Add a bar with round ends between two local points (a, b), in the plane c = depth."""
         depth = more.pop("depth", 0.0)
         da, db = end[0] - start[0], end[1] - start[1]
         length = math.hypot(da, db)
@@ -159,14 +159,14 @@ class Scene:
         self.patch(corner, across, along, label, material, color, outline=k.CAPSULE, form=form, **more)
 
     def disc(self, pose: Pose, center: tuple, size: tuple, label: int, material: int, color, **more) -> None:
-        """Add an ellipse (or another outline) of a width and height round a local point (a, b)."""
+        """Add an ellipse (or another outline) of size (width, height) around a local point (a, b)."""
         depth = more.pop("depth", 0.0)
         corner = pose.point(center[0] - size[0] / 2, center[1] - size[1] / 2, depth)
         more = {"outline": k.ELLIPSE, **more}
         self.patch(corner, pose.vector(size[0], 0), pose.vector(0, size[1]), label, material, color, **more)
 
     def contact(self, pose: Pose, width: float, length: float) -> None:
-        """Darken the ground below a thing of that footprint."""
+        """Darken the ground below an object with this footprint."""
         corner = pose.point(-width / 2, 0.0, -length / 2)
         self.contacts.append((*corner, *pose.vector(width, 0, 0), *pose.vector(0, 0, length)))
 

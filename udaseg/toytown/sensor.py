@@ -1,4 +1,4 @@
-"""Turn linear light into the image that a camera records."""
+"""Convert linear light into the image that a camera records."""
 
 import numpy as np
 
@@ -6,13 +6,16 @@ from .style import Sensor
 
 
 def expose(light_HWC: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """Return uint8 [H, W, 3]: optics, vignetting, white balance, noise, tone curve, saturation, colour resolution."""
+    """Convert linear light, float32 [H, W, 3], into an image, uint8 [H, W, 3].
+
+    Applies optics, vignetting, white balance, noise, tone curve, saturation and colour resolution.
+    """
 
     def draw(low_high):
         return low_high[0] + (low_high[1] - low_high[0]) * rng.random()
 
     height, width = light_HWC.shape[:2]
-    image = blurred(light_HWC.astype(np.float32), draw(sensor.blur) * width / 512)
+    image = blur(light_HWC.astype(np.float32), draw(sensor.blur) * width / 512)
     warm, green = draw(sensor.warm), draw(sensor.green)
     image *= np.exp(np.array([warm, green, -warm], np.float32)) * np.float32(draw(sensor.exposure))
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -27,14 +30,14 @@ def expose(light_HWC: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> n
     chroma = (image - grey[:, :, None]) * np.float32(draw(sensor.saturation))
     noise = draw(sensor.noise)
     if sensor.chroma_blur:
-        chroma = blurred(chroma, sensor.chroma_blur * width / 512)
+        chroma = blur(chroma, sensor.chroma_blur * width / 512)
     grey = grey + rng.standard_normal((height, width), np.float32) * np.float32(noise)
     image = grey[:, :, None] + chroma
-    image += blurred(rng.standard_normal((height, width, 3), np.float32), 0.6) * np.float32(0.8 * noise)
+    image += blur(rng.standard_normal((height, width, 3), np.float32), 0.6) * np.float32(0.8 * noise)
     return (np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
-def blurred(image_HWC: np.ndarray, sigma: float) -> np.ndarray:
+def blur(image_HWC: np.ndarray, sigma: float) -> np.ndarray:
     """Blur by a Gaussian of `sigma` pixels, edges repeated; float32 [H, W, C] in and out."""
     if sigma < 0.05:
         return image_HWC

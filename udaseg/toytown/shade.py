@@ -1,4 +1,4 @@
-"""Light and paint what each pixel sees: materials, sun, shadow, sky and haze, in linear light."""
+"""Compute the colour of each pixel in linear light: materials, sun, shadow, sky and haze."""
 
 import numpy as np
 from numba import njit

@@ -1,4 +1,4 @@
-"""Describe how a domain looks and how its streets are laid out; labels mean the same in every domain."""
+"""The settings of a domain: layout, colours, weather and camera; labels are the same in every domain."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Layout:
-    """Hold the statistics of streets and of the camera: metres, radians, probabilities."""
+    """The statistics of streets and of the camera: metres, radians, probabilities."""
 
     camera_height: Range
     pitch: Range
@@ -35,7 +35,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Palette:
-    """Hold the surface colours of a domain: display values from 0 to 255."""
+    """The surface colours of a domain: display values from 0 to 255."""
 
     asphalt: Colors
     marking: Colors
@@ -66,7 +66,7 @@ class Palette:
 
 @dataclass(frozen=True)
 class Weather:
-    """Hold light and air: linear colours around 1, angles in radians, haze per metre."""
+    """Light and air: linear colours around 1, angles in radians, haze per metre."""
 
     sun_height: Range
     sun: Range
@@ -84,7 +84,7 @@ class Weather:
 
 @dataclass(frozen=True)
 class Sensor:
-    """Hold what a camera does to light: pixels, gains, display units of 0 to 1."""
+    """The image processing of a camera: pixels, gains, display units of 0 to 1."""
 
     exposure: Range
     warm: Range  # log gain of red over blue
@@ -100,7 +100,7 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Style:
-    """Hold one domain; `code` is its part of every random seed."""
+    """All settings of one domain; `code` is its part of every random seed."""
 
     name: str
     code: int

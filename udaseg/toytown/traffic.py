@@ -1,4 +1,4 @@
-"""Put vehicles, riders and pedestrians on a street without driving them into each other."""
+"""Place vehicles, riders and pedestrians on a street, without collisions."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from .vehicles import bus, car, tram, truck
 
 @dataclass
 class Road:
-    """Hold the plan of a street: x of its edges and lanes (the camera's lane is x = 0), z of its junction."""
+    """The plan of a street: x of its edges and lanes (the camera's lane is x = 0), z of its junction."""
 
     left: float
     right: float
@@ -21,7 +21,7 @@ class Road:
     sidewalk: tuple[float, float]
     verge: tuple[float, float]
     tram_lane: float | None
-    taken: list = field(default_factory=list)  # (x, z from, z to) of what already stands somewhere
+    occupied: list = field(default_factory=list)  # (x, z from, z to) of all placed objects
 
     def blocks(self, far: float) -> list[tuple[float, float]]:
         """Return the intervals of z between crossing roads."""
@@ -30,22 +30,22 @@ class Road:
         return [(-4.0, self.junction[0]), (self.junction[1], far)]
 
     def free(self, z: float, margin: float = 0.3) -> bool:
-        """Say whether z lies outside the crossing road."""
+        """Return whether z is outside the crossing road."""
         return self.junction is None or not self.junction[0] - margin < z < self.junction[1] + margin
 
     def claim(self, x: float, z: float, long: float, wide: float = 2.2) -> bool:
-        """Reserve a place in the road, or say that it is taken."""
+        """Reserve a position on the road; return False where it is occupied."""
         z0, z1 = z - long / 2 - 1.0, z + long / 2 + 1.0
-        if any(abs(x - other) < wide and z0 < b and a < z1 for other, a, b in self.taken):
+        if any(abs(x - other) < wide and z0 < b and a < z1 for other, a, b in self.occupied):
             return False
-        self.taken.append((x, z0, z1))
+        self.occupied.append((x, z0, z1))
         return True
 
 
 def vehicles(scene: Scene, style: Style, road: Road) -> None:
     """Put trams, buses, lorries and cars in the lanes and cars in the parking strips."""
     layout = style.layout
-    away = (len(road.lanes) + 1) // 2  # so many lanes go the camera's way
+    away = (len(road.lanes) + 1) // 2  # number of lanes in the direction of the camera
     if road.tram_lane is not None:
         z = scene.between((24.0, 42.0))
         if road.claim(road.tram_lane, z, 25.0):
@@ -87,8 +87,8 @@ def vehicles(scene: Scene, style: Style, road: Road) -> None:
 
 def two_wheelers(scene: Scene, style: Style, road: Road) -> None:
     """Send cyclists and motorcyclists down the road; park machines of both kinds at the kerb."""
-    few, many = style.layout.two_wheelers
-    for i in range(int(scene.rng.integers(few, many + 1))):
+    low, high = style.layout.two_wheelers
+    for i in range(int(scene.rng.integers(low, high + 1))):
         engine = scene.chance(0.5) if i > 1 else i == 1
         x, z = scene.pick((road.right - 0.9, road.left + 1.0, 1.9, -1.7)), scene.between((7.0, 20.0))
         if road.claim(x, z, 1.6, 1.4):
@@ -112,8 +112,8 @@ def _slanted(scene: Scene, x: float, y: float, z: float) -> Pose:
 
 def pedestrians(scene: Scene, style: Style, road: Road) -> None:
     """Spread people over the pavements, and some over the crossing."""
-    few, many = style.layout.people
-    for i in range(int(scene.rng.integers(few, many + 1))):
+    low, high = style.layout.people
+    for i in range(int(scene.rng.integers(low, high + 1))):
         side = int(scene.rng.integers(2))
         edge, sign = (road.left, road.right)[side], (-1, 1)[side]
         x = edge + sign * (road.verge[side] + scene.between((0.5, road.sidewalk[side] - 0.4)))

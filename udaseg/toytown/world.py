@@ -1,4 +1,4 @@
-"""Write the whole of toytown: two synthetic datasets and a real one, each in its own format."""
+"""Write all datasets of toytown: two synthetic ones and a real one, each in its own format."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,7 +14,7 @@ from .formats import cityscapes_files, gta5_files, synthia_files, write_cityscap
 from .render import Frame, frame
 
 SETTINGS = "toytown.json"
-VERSION = 1  # of the images: a change of the renderer that changes them takes the next number
+VERSION = 1  # of the images; increase it with every change of the renderer that changes them
 
 
 @dataclass(frozen=True)
@@ -38,32 +38,32 @@ def make_toytown(
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> None:
-    """Write out/gta5, out/synthia and out/cityscapes; what is already there stays, so a killed run goes on.
+    """Render toytown and write out/gta5, out/synthia and out/cityscapes; existing frames are kept.
 
-    source, target_train, target_val and synthia (as many as source unless given) count frames; size is
-    (height, width) in pixels; workers are threads, one for each core unless given. The bytes depend on seed, size
-    and a frame's own number only. Calls progress(done, total) for each frame. Raises UdasegError for settings out
-    of range, and for a directory that holds a toytown of another seed or size.
+    `source`, `target_train`, `target_val` and `synthia` are numbers of frames; `synthia` is that of `source` if it is
+    None. `size` is (height, width) in pixels. `workers` is the number of threads; None means one a core. The bytes of
+    a frame depend only on `seed`, `size` and the number of the frame. Calls progress(done, total) for each frame.
+    Raises UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
     """
     out = Path(out)
     _check(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)
-    _claim(out, {"version": VERSION, "seed": seed, "size": list(size)})
+    _prepare(out, {"version": VERSION, "seed": seed, "size": list(size)})
     synthia = source if synthia is None else synthia
     jobs = [_Job("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
     jobs += [_Job("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
     for split, (name, count) in enumerate((("train", target_train), ("val", target_val))):
         jobs += [_Job("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
-    todo = [job for job in jobs if not all(file.exists() for file in job.files.values())]
-    _report(progress, len(jobs) - len(todo), len(jobs))
-    # The kernels, zlib and NumPy work outside the interpreter's lock, so threads fill the cores.
+    missing = [job for job in jobs if not all(file.exists() for file in job.files.values())]
+    _report(progress, len(jobs) - len(missing), len(jobs))
+    # The kernels, zlib and NumPy release the interpreter's lock, so that threads use all cores.
     with ThreadPoolExecutor(workers or cores()) as pool:
-        futures = [pool.submit(partial(_make, job, seed, size)) for job in todo]
+        futures = [pool.submit(partial(_make, job, seed, size)) for job in missing]
         try:
-            for done, future in enumerate(as_completed(futures), len(jobs) - len(todo) + 1):
+            for done, future in enumerate(as_completed(futures), len(jobs) - len(missing) + 1):
                 future.result()
                 _report(progress, done, len(jobs))
         except BaseException:
-            # An interrupt or a full disk: let the frames under way finish, start no more.
+            # An interrupt or a full disk: finish the frames in progress, start no others.
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
@@ -88,25 +88,25 @@ def _check(seed: int, size: tuple[int, int], workers: int | None, **counts: int 
             f"size: expected 32 to 4096 pixels each way, found {size[0]}x{size[1]} (height x width)", "try 256x512"
         )
     if workers is not None and workers < 1:
-        raise UdasegError(f"workers: expected at least 1, found {workers}", "or leave it out: one for each core")
+        raise UdasegError(f"workers: expected at least 1, found {workers}", "or omit it: one thread a core")
 
 
-def _claim(out: Path, settings: dict) -> None:
-    """Note what `out` holds, refuse to mix two worlds in it, and sweep up what a killed run left half written."""
-    found = read_json(out / SETTINGS)
-    if found is not None and found != settings:
-        differ = ", ".join(
-            f"{key} {found.get(key)} (asked for: {settings[key]})"
+def _prepare(out: Path, settings: dict) -> None:
+    """Record the settings in `out`, raise UdasegError where it holds other data, and remove incomplete files."""
+    existing = read_json(out / SETTINGS)
+    if existing is not None and existing != settings:
+        differences = ", ".join(
+            f"{key} {existing.get(key)} (expected: {settings[key]})"
             for key in settings
-            if found.get(key) != settings[key]
+            if existing.get(key) != settings[key]
         )
-        raise UdasegError(f"{out} holds another toytown: {differ}", "choose another directory, or remove this one")
+        raise UdasegError(f"{out} holds another toytown: {differences}", "choose another directory, or remove this one")
     for dataset in ("gta5", "synthia", "cityscapes"):
-        if found is None and (out / dataset).exists() and any((out / dataset).iterdir()):
+        if existing is None and (out / dataset).exists() and any((out / dataset).iterdir()):
             raise UdasegError(
-                f"{out / dataset} exists, and toytown did not make it", "choose a directory without datasets"
+                f"{out / dataset} exists, but toytown did not write it", "choose a directory without datasets"
             )
         for path in (out / dataset).rglob(f"{PARTIAL}*"):
             path.unlink(missing_ok=True)
-    if found is None:
+    if existing is None:
         write_json(out / SETTINGS, settings)
