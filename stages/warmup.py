@@ -147,7 +147,7 @@ declared = Stage(
             "stats/stats.json",
             "A stats.json of the source, for class weights.",
             when=counts_classes,
-            because="class_weights and class_balanced are off",
+            because="warmup.class_weights and warmup.class_balanced are off",
             hint="set warmup.class_weights=true",
             make=True,
         ),

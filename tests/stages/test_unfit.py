@@ -99,7 +99,7 @@ def test_metrics_without_their_pictures_are_no_traceback(workspace, udaseg):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("warmup --mixtures x.h5", "--mixtures: nothing would read it: the network estimates no density"),
+        ("warmup --gmm x.h5", "--gmm: nothing would read it: the network estimates no density"),
         ("warmup --class-counts x.json", "--class-counts: nothing would read it: warmup.class_weights and"),
         ("pseudolabel --prior x.h5", "--prior: nothing would read it: cbst-sp alone has a prior"),
         ("warmup --steps 5 --set warmup=7", "warmup is set to 7, and warmup.steps too"),
