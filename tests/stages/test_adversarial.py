@@ -59,7 +59,7 @@ def test_a_phase_on_the_source_alone_comes_first_and_its_model_is_gone_on_with(r
     assert outcome.code == 0, outcome.err
     run = Path("runs/fada-gta2city-toy")
     first, then = manifest(run / "pretrain"), manifest(run / "warmup")
-    assert first["inputs"].keys() == {"class counts", "source"}
+    assert first["inputs"].keys() == {"class_counts", "source"}
     assert first["settings"]["pretrain"]["class_balanced"]
     assert not {"warmup", "adversary", "target"} & first["settings"].keys()
     assert then["inputs"]["pretrain"]["path"] == str(run / "pretrain" / "model.pt")

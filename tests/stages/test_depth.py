@@ -58,7 +58,7 @@ def test_their_toy_twins_train_on_toytown(rendered, udaseg, manifest, name):
     outcome = udaseg("warmup", *shared, tiny=False)
     assert outcome.code == 0, outcome.err
     said, heads = manifest(f"runs/{name}-toy/warmup"), load_recipe(name).model.heads
-    assert ("mixtures" in said["inputs"]) == ("density" in heads)
+    assert ("gmm" in said["inputs"]) == ("density" in heads)
     assert said["settings"]["depth"] == load_recipe(name, scale="toy").depth.model_dump(mode="json")
     expected = {"source", "depth", "adversarial"} | ({"density", "target_density"} if "density" in heads else set())
     assert expected <= log(name)[0].keys()
@@ -115,14 +115,14 @@ def test_class_weights_and_mixtures_come_from_anywhere(rendered, udaseg, manifes
     assert udaseg("gmm --out elsewhere", *shared, tiny=False).code == 0
     counts = {"classes": list(syn16()), "pixels": [5] * 16}
     Path("counts.json").write_text(json.dumps(counts))
-    outcome = udaseg("warmup --mixtures elsewhere/gmm.h5 --class-counts counts.json", *shared, tiny=False)
+    outcome = udaseg("warmup --gmm elsewhere/gmm.h5 --class-counts counts.json", *shared, tiny=False)
     assert outcome.code == 0, outcome.err
     inputs = manifest("runs/synthia2city-toy/warmup")["inputs"]
-    assert (inputs["mixtures"]["path"], inputs["class counts"]["path"]) == ("elsewhere/gmm.h5", "counts.json")
+    assert (inputs["gmm"]["path"], inputs["class_counts"]["path"]) == ("elsewhere/gmm.h5", "counts.json")
     assert not Path("runs/synthia2city-toy/gmm").exists()
     assert not Path("runs/synthia2city-toy/stats").exists()
     other = words("synthia2city-7")
-    outcome = udaseg("warmup --mixtures elsewhere/gmm.h5", *other, tiny=False)
+    outcome = udaseg("warmup --gmm elsewhere/gmm.h5", *other, tiny=False)
     assert outcome.code == 1
     assert "elsewhere/gmm.h5 holds mixtures of road, sidewalk" in outcome.err
     assert "hint: udaseg gmm" in outcome.err

@@ -25,7 +25,7 @@ def test_prototypes_are_made_from_the_pseudo_labels_when_missing(workspace, udas
     assert "refine: aggregate after prototypes: " in outcome.err
     assert manifest("runs/tiny/prototypes")["inputs"]["labels"]["path"] == "runs/tiny/pseudolabel/labels"
     written = manifest("runs/tiny/refine")
-    assert set(written["inputs"]) == {"class counts", "labels", "model", "predictions", "prototypes", "target"}
+    assert set(written["inputs"]) == {"class_counts", "labels", "model", "predictions", "prototypes", "target"}
     assert written["settings"]["refine"]["first"] == "prototypes"
     assert written["environment"]["device"]
     assert written["metrics"]["flipped"] == sum(refine_json("runs/tiny/refine")["flipped"])
