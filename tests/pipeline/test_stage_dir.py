@@ -70,7 +70,8 @@ def test_a_forced_start_that_was_stopped_is_continued(tmp_path):
 def test_a_kill_while_clearing_leaves_nothing_that_is_continued(tmp_path):
     out = tmp_path / "s"
     stop_job(make_job(out))
-    (partial_folder(out) / WORK).write_text(json.dumps({"clearing": True}))
+    work = partial_folder(out) / WORK
+    work.write_text(json.dumps(json.loads(work.read_text()) | {"clearing": True}))
     with open_stage(make_job(out)) as result:
         assert not result.resumed
         assert not (result.folder / "half.png").exists()
@@ -126,15 +127,15 @@ def test_time_is_counted_over_all_parts_of_the_work_and_not_between_them(tmp_pat
     assert read_manifest(out)["seconds"] < 2.0
 
 
-@pytest.mark.parametrize("wrong", [{"owner": {"since": "now"}}, {"owner": None}, {"seconds": None}, {"seconds": "x"}])
-def test_a_time_that_cannot_be_known_is_none(tmp_path, wrong):
+@pytest.mark.parametrize("wrong", [{"owner": {"since": "now"}}, {"inputs": []}, {"seconds": None}])
+def test_a_damaged_record_of_unfinished_work_is_named(tmp_path, wrong):
     out = tmp_path / "s"
     stop_job(make_job(out))
     work = partial_folder(out) / WORK
     work.write_text(json.dumps(json.loads(work.read_text()) | wrong))
-    with open_stage(make_job(out)) as result:
-        assert result.resumed
-    assert read_manifest(out)["seconds"] < 2.0
+    with pytest.raises(UdasegError, match=r"s\.partial/partial\.json: ") as caught:
+        run_job(make_job(out))
+    assert caught.value.hint == f"remove {partial_folder(out)}; the stage then starts anew"
 
 
 def test_files_of_somebody_else_are_not_touched(tmp_path):

@@ -19,6 +19,8 @@ from pathlib import Path
 import torch
 
 from udaseg.__main__ import main as run_udaseg
+from udaseg.pipeline.outputs import MANIFEST, OUTPUTS, STATE, WORK
+from udaseg.pipeline.swap import partial_folder, settle
 
 from ..stages.conftest import copy
 
@@ -79,11 +81,11 @@ def ended(process: int) -> int:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Give the bytes of all files of a directory but those whose names begin with a dot, and the manifest."""
+    """Give the bytes of all files of a directory, but for hidden ones and the records about the stage."""
     files = (path for path in folder.rglob("*") if path.is_file())
     named = {path.relative_to(folder).as_posix(): path for path in files}
     shown = {name: path for name, path in named.items() if not any(part.startswith(".") for part in name.split("/"))}
-    return {name: path.read_bytes() for name, path in shown.items() if name != "manifest.json"}
+    return {name: path.read_bytes() for name, path in shown.items() if name not in (MANIFEST, OUTPUTS, WORK)}
 
 
 def halves(folder: Path, whole: dict[str, bytes]) -> list[str]:
@@ -132,7 +134,8 @@ class Trial:
         """
         again = seed % 4 > 1
         work, moment = self._fresh(again), random.Random(f"{self.words} {number} {seed}").uniform(0, self.seconds)
-        before = contents(work / self.out)
+        out = work / self.out
+        before = contents(out)
         process = begun(work, [*self.words, *(["--force"] if again else [])])
         time.sleep(moment)
         os.kill(process, number)
@@ -141,19 +144,20 @@ class Trial:
         took = time.monotonic() - start
         if code not in (0, -number, *([] if number == signal.SIGKILL else [130])):
             return f"exit code {code} after {moment:.2f} s: {(work / 'said.txt').read_text()[-500:]}", took
-        complete = (work / self.out / "manifest.json").exists()
-        if not (complete and contents(work / self.out) == before):
-            if wrong := halves(work / self.out, self.whole):
-                return f"half a file after {moment:.2f} s: {wrong}", took
-            if complete and contents(work / self.out) != self.whole:
-                return f"a manifest of something else after {moment:.2f} s", took
+        settle(out)  # as any command does that reads the stage
+        if again and not (out / MANIFEST).exists():
+            return f"the earlier result is lost after {moment:.2f} s", took
+        if (out / MANIFEST).exists() and contents(out) not in (self.whole, *([before] if again else [])):
+            return f"a manifest of something else after {moment:.2f} s", took
+        if wrong := halves(partial_folder(out), self.whole):
+            return f"half a file after {moment:.2f} s: {wrong}", took
         if code := ended(begun(work, self.words)):
             return f"cannot be continued after {moment:.2f} s: {code} {(work / 'said.txt').read_text()[-500:]}", took
-        found = contents(work / self.out)
+        found = contents(out)
         differing = [name for name in found.keys() | self.whole.keys() if found.get(name) != self.whole.get(name)]
-        outputs = json.loads((work / self.out / "manifest.json").read_text())["outputs"]
-        if outputs["count"] != len(found):
-            differing.append("manifest.json")
+        outputs = json.loads((out / MANIFEST).read_text())["outputs"]
+        if outputs["count"] != len(found.keys() - {STATE}):
+            differing.append(MANIFEST)
         return f"after {moment:.2f} s other bytes in {sorted(differing)}" if differing else "", took
 
 

@@ -22,6 +22,7 @@ from udaseg.inference.predictions import Predictions, PredictionsWriter
 from udaseg.io.documents.lines import read_log
 from udaseg.labels import SPACES
 from udaseg.models import checkpoint, construct, weights
+from udaseg.pipeline.manifest import InputDigest, Job, reasons
 from udaseg.pseudo.label_files import read_thresholds
 from udaseg.report.panels import label_palette
 from udaseg.stages import cli
@@ -165,6 +166,10 @@ def _text(name: str, text: str) -> Callable[[Path], Path]:
     return make
 
 
+def _work_reasons(path: Path) -> list[str]:
+    return reasons(Job("s", path.parent.with_suffix(""), {"s": {"p": 0.2}}, {"model": InputDigest("model.pt", "ab")}))
+
+
 def _classes(path: Path) -> Any:
     space, coding = folder.read_classes(path.parent)
     return space.classes, space.palette, sorted(coding.classes.items()), sorted(coding.ids)
@@ -198,6 +203,11 @@ STATS = {"classes": CLASSES, "pixels": [5, 0, 7], "images": [1, 0, 2], "per_imag
 THRESHOLDS = {
     "policy": "cbst", "p": 0.2, "classes": CLASSES, "threshold": [0.5, 0.25, 1], "predicted": [9, 4, 0],
     "kept": [5, 1, 0], "round": 1,
+}  # fmt: skip
+WORK = {
+    "stage": "s", "settings": {"s": {"p": 0.2}}, "seed": 0, "inputs": {"model": {"path": "model.pt", "digest": "ab"}},
+    "owner": {"pid": 7, "host": "here", "since": "2026-01-01T00:00:00Z", "command": "udaseg s"}, "seconds": 1.5,
+    "forced": False, "clearing": False,
 }  # fmt: skip
 LOG = "".join(
     json.dumps({"step": i, "loss": 1 / i, "discriminator_accuracy": 0.6, "lr": 0.1}) + "\n" for i in range(100, 500, 20)
@@ -257,6 +267,7 @@ READ = (
     Kind("log.jsonl, resumed", _text("log.jsonl", LOG), lambda p: state.Log(p, 300) and None, (*BYTES, json_line)),
     Kind("log.jsonl, report", _text("log.jsonl", LOG), lambda p: read_log(p, "again") and None,
          (*BYTES, json_line, json_line)),
+    Kind("partial.json", _text("s.partial/partial.json", json.dumps(WORK)), _work_reasons, JSON),
     Kind("camera.json", _distance,
          lambda p: cityscapes.read_distance(p.parents[3] / "disparity/train/a/x_disparity.png"), JSON),
     Kind("list.txt", _text("list.txt", "a.png\n# no\nb.jpg x\n"),
@@ -273,6 +284,7 @@ def commands(run: Path) -> tuple[Kind, ...]:
     log = (*BYTES, json_line, json_line, json_line)
     return (
         kind("runs/tiny/predict/manifest.json", "status", "predict --dry-run", "pseudolabel", "report"),
+        kind("runs/tiny/predict/outputs.json", "status", "predict --force --dry-run", "pseudolabel --dry-run"),
         kind("runs/tiny/warmup/manifest.json", "status", "evaluate --model warmup --dry-run", "report"),
         kind("runs/tiny/evaluate/manifest.json", "evaluate --json", "report"),
         kind("data/toytown/manifest.json", "status", "warmup --dry-run"),

@@ -11,8 +11,8 @@ from udaseg.errors import UdasegError
 from udaseg.io.documents.lines import read_log
 from udaseg.io.files import read_json
 from udaseg.models import tensorfile
-from udaseg.pipeline import artifacts
-from udaseg.pipeline.artifacts import Job
+from udaseg.pipeline.manifest import Job, reasons
+from udaseg.pipeline.stage_dir import open_stage
 from udaseg.statistics import class_counts
 from udaseg.train import state
 
@@ -77,14 +77,14 @@ def test_a_resumed_log_loses_what_was_cut_off_and_what_comes_again(tmp_path):
 
 def test_a_manifest_that_lacks_something_is_named(tmp_path):
     job = Job("s", tmp_path / "s", {}, {})
-    with artifacts.stage(job):
-        (job.out / "a").write_text("a")
-    path = job.out / artifacts.MANIFEST
+    with open_stage(job) as result:
+        (result.folder / "a").write_text("a")
+    path = job.out / "manifest.json"
     whole = json.loads(path.read_text())
     for key in ("settings", "inputs", "outputs", "started", "metrics"):
         path.write_text(json.dumps({name: value for name, value in whole.items() if name != key}))
-        with pytest.raises(UdasegError, match=r"manifest\.json does not hold"):
-            artifacts.reasons(job)
+        with pytest.raises(UdasegError, match=rf"manifest\.json: {key} is missing"):
+            reasons(job)
 
 
 @pytest.mark.parametrize(

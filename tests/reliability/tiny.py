@@ -25,10 +25,11 @@ for command in sys.argv[1:]:
 def finished(place: Path | None = None) -> Iterator[Path]:
     """Give the directory with tiny.yaml and its finished run: an existing one, or one that is made and removed."""
     os.environ.update(SURROUNDINGS)
-    if place is not None and place.exists():
-        yield place.resolve()
-        return
     with tempfile.TemporaryDirectory(prefix="udaseg-") as name:
+        os.environ["XDG_CACHE_HOME"] = str(Path(name, "cache"))
+        if place is not None and place.exists():
+            yield place.resolve()
+            return
         print("making a finished run of a tiny recipe", flush=True)
         run = Path(name, "finished") if place is None else place
         make(run)

@@ -56,7 +56,7 @@ def copy(source: Path, to: Path) -> None:
         (shutil.copy2 if own.endswith("manifest.json") else os.link)(own, other)
 
     # A lock is on the file itself: through a link, two tests would keep each other out.
-    shutil.copytree(source, to, copy_function=link, ignore=shutil.ignore_patterns(".lock"))
+    shutil.copytree(source, to, copy_function=link, ignore=shutil.ignore_patterns(".*.lock"))
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ def test_every_stage_leaves_a_whole_manifest_and_nothing_half_done(run, stage):
     assert isinstance(manifest["seed"], int)
     assert {"settings", "inputs", "metrics", "warnings"} <= manifest.keys()
     assert all({"path", "digest"} == given.keys() for given in manifest["inputs"].values())
-    working = {"manifest.json", "state.pt"}
+    working = {"manifest.json", "outputs.json", "state.pt"}
     written = [name for name in files(run / stage) if name not in working and not Path(name).name.startswith(".")]
     assert manifest["outputs"]["count"] == len(written)
     assert manifest["outputs"]["bytes"] == sum((run / stage / name).stat().st_size for name in written)
@@ -74,7 +74,7 @@ def test_training_leaves_a_model_a_state_and_a_log(run):
 def test_stylize_writes_a_dataset_of_the_sources_layout(run, finished):
     stems = [f"{i:05d}" for i in range(1, 7)]
     names = [f"{part}/{stem}.png" for part in ("images", "labels") for stem in stems]
-    assert files(run / "stylize") == sorted([".lock", ".outputs", *names, "manifest.json", "pairs.jsonl"])
+    assert files(run / "stylize") == sorted([*names, "manifest.json", "outputs.json", "pairs.jsonl"])
     pairs = [json.loads(line) for line in (run / "stylize" / "pairs.jsonl").read_text().splitlines()]
     assert [pair["source"] for pair in pairs] == stems
     assert {pair["target"] for pair in pairs} <= set(TRAIN)

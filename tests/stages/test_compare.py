@@ -79,7 +79,7 @@ def test_make_runs_every_row_of_the_real_time_table():
 
 
 def test_runs_side_by_side_on_one_page_with_a_bound(workspace, udaseg):
-    shutil.copytree("runs/tiny", "runs/other", ignore=shutil.ignore_patterns(".lock"))
+    shutil.copytree("runs/tiny", "runs/other", ignore=shutil.ignore_patterns(".*.lock"))
     words = "report runs/tiny runs/other --oracle runs/other/evaluate-warmup"
     planned = udaseg(f"{words} --dry-run", tiny=False)
     assert (planned.code, planned.out, Path("runs/report").exists()) == (0, "", False)

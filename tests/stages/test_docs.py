@@ -40,7 +40,7 @@ def commands(name, word):
 def place(workspace, sound):
     """Give the runs that the documents name, images of one's own, and the recipes that are shown."""
     for name in ("demo", "demo-1", "oracle", "source"):
-        shutil.copytree("runs/tiny", f"runs/{name}", ignore=shutil.ignore_patterns(".lock"))
+        shutil.copytree("runs/tiny", f"runs/{name}", ignore=shutil.ignore_patterns(".*.lock"))
     Path("photos").mkdir()
     rng = np.random.default_rng(0)
     for name in ("a.png", "b.jpg"):

@@ -11,7 +11,7 @@ import h5py
 import pytest
 
 from udaseg.__main__ import main
-from udaseg.pipeline import artifacts
+from udaseg.pipeline import manifest
 from udaseg.stages import cli
 
 
@@ -257,7 +257,7 @@ def test_what_the_machine_refuses_is_no_traceback(workspace, udaseg, monkeypatch
     def refused(*arguments):
         raise PermissionError(13, "Permission denied", "runs/tiny/warmup/model.pt")
 
-    monkeypatch.setattr(artifacts, "content", refused)
+    monkeypatch.setattr(manifest, "content_digest", refused)
     assert_error(udaseg("predict"), "cannot read or write runs/tiny/warmup/model.pt: Permission denied")
 
 

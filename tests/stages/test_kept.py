@@ -32,15 +32,13 @@ def test_a_model_outlives_a_mistaken_start_of_its_training(workspace, udaseg, st
     going_on = stopping()
     outcome = udaseg("warmup --lr 0.5 --set warmup.save_every=1")
     assert outcome.code == 130
-    assert "the same command continues; what was finished before is kept" in outcome.err
+    assert "the same command continues; the earlier result in runs/tiny/warmup is as it was before" in outcome.err
     going_on()
-    assert "what is asked for was finished before: that is put back" in udaseg("warmup --dry-run").err
-    assert not (RUN / "warmup" / "model.pt").exists()
-    outcome = udaseg("warmup")
-    assert "warmup: what was finished before is put back" in outcome.err
-    assert "warmup: up to date" in outcome.err
     assert (RUN / "warmup" / "model.pt").read_bytes() == before
     assert "predict: up to date" in udaseg("predict").err
+    assert "warmup: up to date" in udaseg("warmup").err
+    assert (RUN / "warmup" / "model.pt").read_bytes() == before
+    assert "warmup: continues in runs/tiny/warmup" in udaseg("warmup --lr 0.5 --set warmup.save_every=1").err
 
 
 def test_notes_in_a_stage_are_the_users(workspace, udaseg):
@@ -51,7 +49,7 @@ def test_notes_in_a_stage_are_the_users(workspace, udaseg):
     assert "predict: up to date" in udaseg("predict").err
     outcome = udaseg("warmup --steps 5")
     assert outcome.code == 1
-    assert "is to be made again, and holds what its stage has not written: notes.txt" in outcome.err
+    assert "is to be made again, and holds files that its stage has not written: notes.txt" in outcome.err
     assert notes.read_text() == "the best so far"
     assert (RUN / "warmup" / "model.pt").stat().st_mtime_ns == model
 
@@ -137,5 +135,5 @@ def test_labels_outlive_a_mistaken_start_of_apply(workspace, udaseg, monkeypatch
         patched.setattr("udaseg.inference.apply.write_label", stop)
         assert udaseg(f"{command} --size own --force", tiny=False).code == 130
     outcome = udaseg(command, tiny=False)
-    assert (outcome.code, "what was finished before is put back" in outcome.err) == (0, True)
+    assert (outcome.code, "apply: up to date" in outcome.err) == (0, True)
     assert {path: path.read_bytes() for path in Path("labelled/labels").iterdir()} == before

@@ -28,31 +28,31 @@ def assert_same_training(folder: Path, alone: Path) -> None:
 
 def test_training_that_was_killed_ends_in_the_same_weights(rendered, finished, udaseg, killed):
     killed("warmup", "*state.pt", 1)  # in the middle of saving the second state
-    assert not Path("runs/tiny/warmup/manifest.json").exists()
-    assert not Path("runs/tiny/warmup/model.pt").exists()
-    assert "is unfinished" in udaseg("predict").err
+    assert not Path("runs/tiny/warmup").exists()
+    assert not Path("runs/tiny/warmup.partial/model.pt").exists()
+    assert "runs/tiny/warmup is unfinished" in udaseg("predict").err
     outcome = udaseg("warmup")
     assert outcome.code == 0
     assert "warmup: continues in runs/tiny/warmup: it is unfinished" in outcome.err
     assert_same_training(Path("runs/tiny/warmup"), finished / "runs" / "tiny" / "warmup")
-    assert [path.name for path in Path("runs/tiny/warmup").iterdir() if "partial" in path.name] == []
+    assert [path for path in Path("runs/tiny").rglob("*") if "partial" in path.name] == []
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        "evaluate --model warmup",
-        "predict --model runs/tiny/warmup/model.pt",
-        "export runs/tiny/warmup --format torch --out m.pt2",
+        "evaluate --model runs/tiny/warmup.partial",
+        "predict --model runs/tiny/warmup.partial/model.pt",
+        "export runs/tiny/warmup.partial --format torch --out m.pt2",
     ],
 )
 def test_a_model_that_is_named_is_not_read_before_it_is_finished(workspace, udaseg, command):
     """Its statistics of the target may be missing still: they come last."""
-    stage = Path("runs/tiny/warmup")
-    (stage / "manifest.json").rename(stage / ".unfinished.json")
+    stage = Path("runs/tiny/warmup").rename("runs/tiny/warmup.partial")
+    (stage / "manifest.json").rename(stage / "partial.json")
     outcome = udaseg(command, tiny=not command.startswith("export"))
     assert outcome.code == 1
-    assert "runs/tiny/warmup is unfinished, and this reads runs/tiny/warmup/model.pt" in outcome.err
+    assert "runs/tiny/warmup.partial is unfinished, and this reads runs/tiny/warmup.partial/model.pt" in outcome.err
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
@@ -69,16 +69,16 @@ def test_training_that_is_told_to_stop_says_so_and_continues(workspace, finished
     assert "retrain: stopped after step 1 of 3; the state is saved; the same command continues" in outcome.err
     assert "Traceback" not in outcome.err
     monkeypatch.setattr(loop, "poly", poly)
-    assert not Path("runs/tiny/retrain/manifest.json").exists()
+    assert not Path("runs/tiny/retrain.partial/model.pt").exists()
     outcome = udaseg("retrain")
     assert "retrain: continues in" in outcome.err
     assert_same_training(Path("runs/tiny/retrain"), finished / "runs" / "tiny" / "retrain")
 
 
 CASES = [
-    ("stylize", "*/stylize/images/*.png", 2),
-    ("pseudolabel", "*/pseudolabel/labels/*.png", 2),
-    ("refine", "*/refine/labels/*.png", 3),
+    ("stylize", "*/stylize.partial/images/*.png", 2),
+    ("pseudolabel", "*/pseudolabel.partial/labels/*.png", 2),
+    ("refine", "*/refine.partial/labels/*.png", 3),
 ]
 
 
@@ -88,19 +88,21 @@ def test_stages_that_work_picture_by_picture_keep_what_was_done(
 ):
     killed(f"{command} --force", pattern, spared)
     folder = Path("runs/tiny", command)
-    assert not (folder / "manifest.json").exists()
-    kept = {path: path.stat().st_ino for path in folder.rglob("*.png") if "/." not in str(path)}
-    assert len({path for path in kept if "images" in str(path) or command != "stylize"}) == spared
+    partial = Path(f"{folder}.partial")
+    assert not (partial / "manifest.json").exists()
+    inodes = {path.relative_to(partial): path.stat().st_ino for path in partial.rglob("*.png") if "/." not in str(path)}
+    assert len({name for name in inodes if "images" in str(name) or command != "stylize"}) == spared
+    assert manifest(folder)["outputs"]["digest"] == digest(command)
     outcome = udaseg(command)
     assert outcome.code == 0
     assert f"{command}: continues in {folder}: it is unfinished" in outcome.err
-    assert {path: path.stat().st_ino for path in kept} == kept
+    assert {name: (folder / name).stat().st_ino for name in inodes} == inodes
     assert manifest(folder)["outputs"]["digest"] == digest(command)
 
 
 def test_predictions_keep_the_pictures_that_were_done(workspace, udaseg, killed, manifest, digest):
     killed("predict --force", "*.part", 3)
-    parts = sorted(Path("runs/tiny/predict/parts").glob("[!.]*"))
+    parts = sorted(Path("runs/tiny/predict.partial/parts").glob("[!.]*"))
     assert len(parts) == 3
     outcome = udaseg("predict")
     assert "predict: continues in runs/tiny/predict" in outcome.err

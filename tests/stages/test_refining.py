@@ -87,8 +87,8 @@ def test_rectified_scores_go_on_after_a_kill(workspace, udaseg, killed, manifest
     assert udaseg("predict", *views).code == 0
     assert udaseg("pseudolabel", *views).code == 0
     assert udaseg("refine --prototypes --out alone", *views).code == 0
-    killed("refine --prototypes --out runs/stopped", "*/stopped/labels/*.png", 2)
-    assert len(list(Path("runs/stopped/labels").glob("[!.]*.png"))) == 2
+    killed("refine --prototypes --out runs/stopped", "*/stopped.partial/labels/*.png", 2)
+    assert len(list(Path("runs/stopped.partial/labels").glob("[!.]*.png"))) == 2
     assert udaseg("refine --prototypes --out runs/stopped", *views).code == 0
     assert manifest("runs/stopped")["outputs"]["digest"] == manifest("alone")["outputs"]["digest"]
 

@@ -23,6 +23,8 @@ def locked(path: Path, seconds: float = 0.0) -> Iterator[None]:
     cannot be written. The file stays: removing a lock file would let two processes lock two files of one name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch()  # filelock takes a place that cannot be written for a lock that is held
     lock = FileLock(path)
     try:
         lock.acquire(timeout=seconds)

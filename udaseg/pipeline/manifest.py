@@ -2,13 +2,12 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from udaseg.errors import UdasegError
 from udaseg.io.digests import content_digest
-from udaseg.io.files import read_json
+from udaseg.io.documents.read import read_document
+from udaseg.io.documents.run import Manifest
 from udaseg.pipeline.outputs import MANIFEST, damage, outputs_digest, work_files
 from udaseg.pipeline.swap import partial_folder, read_work, settle
 
@@ -49,7 +48,7 @@ def reasons(job: Job) -> list[str]:
     if work is None:
         return changes
     if is_work_of(work, job):
-        return [UNFINISHED] if changes or work.get("forced") else []
+        return [UNFINISHED] if changes or work["forced"] else []
     return changes and [STARTS_OVER, *(differences(work, job.identity) if _is_missing(job) else changes)]
 
 
@@ -67,21 +66,19 @@ def conflicts(job: Job) -> list[str]:
 
 def is_work_of(work: dict[str, Any], job: Job) -> bool:
     """Tell whether the unfinished work that a partial.json describes is that of the job, which then continues it."""
-    return not work.get("clearing") and work.get("stage") == job.stage and not differences(work, job.identity)
+    return not work["clearing"] and work["stage"] == job.stage and not differences(work, job.identity)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Read the manifest of a finished stage; None where the directory is missing or not finished.
 
-    Raises UdasegError where the manifest lacks what tells whether the stage is up to date.
+    Raises UdasegError for a manifest that is damaged or lacks something.
     """
     hint = f"restore the file from a copy, or move {folder} away; the stage then runs again"
-    manifest = read_json(settle(folder) / MANIFEST, hint)
+    manifest = read_document(settle(folder) / MANIFEST, Manifest, hint)
     if manifest is None:  # or the directory was replaced between the two steps above
-        manifest = read_json(settle(folder) / MANIFEST, hint)
-    if manifest is not None and not _is_whole(manifest):
-        raise UdasegError(f"{folder / MANIFEST} does not hold the settings, inputs and outputs of a stage", hint)
-    return manifest
+        manifest = read_document(settle(folder) / MANIFEST, Manifest, hint)
+    return None if manifest is None else manifest.content()
 
 
 def digest(path: Path) -> str:
@@ -124,18 +121,6 @@ def _changes(job: Job) -> list[str]:
 
 def _is_missing(job: Job) -> bool:
     return read_manifest(job.out) is None
-
-
-def _is_whole(manifest: dict[str, Any]) -> bool:
-    try:
-        outputs, seconds = manifest["outputs"], manifest["seconds"]
-        texts = [outputs["digest"], outputs["signature"], *(entry["digest"] for entry in manifest["inputs"].values())]
-        sections = manifest["settings"], manifest["metrics"]
-        datetime.fromisoformat(manifest["started"])
-    except (LookupError, TypeError, ValueError, AttributeError):
-        return False
-    has_numbers = isinstance(outputs.get("count"), int) and isinstance(seconds, int | float)
-    return has_numbers and all(isinstance(t, str) for t in texts) and all(isinstance(s, dict) for s in sections)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

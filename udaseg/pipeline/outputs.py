@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.io.digests import content_digest, signature
-from udaseg.io.files import read_json, write_json
+from udaseg.io.documents.read import read_document
+from udaseg.io.documents.run import OutputFiles
+from udaseg.io.files import write_json
 
 MANIFEST = "manifest.json"  # written last: a directory that has it is complete
 OUTPUTS = "outputs.json"  # the names of the files that the stage has written
@@ -87,10 +89,10 @@ def _recorded_names(folder: Path) -> set[str] | None:
     """Read which files a complete stage has written; None where there is no such record."""
     if not (folder / MANIFEST).is_file():
         return None
-    record = read_json(folder / OUTPUTS, f"restore the file, or remove it: all files in {folder} then count")
-    if record is not None:
-        names = record.get("files")
-        return {str(name) for name in names} if isinstance(names, list) else None
+    hint = f"restore the file, or remove it: all files in {folder} then count"
+    outputs = read_document(folder / OUTPUTS, OutputFiles, hint)
+    if outputs is not None:
+        return set(outputs.files)
     try:
         return {os.fsdecode(name) for name in (folder / EARLIER[0]).read_bytes().split(b"\0")}
     except OSError:

@@ -26,7 +26,7 @@ def reuse(job: Job, finished_folder: Path) -> bool:
         return False
     with locked_stage(job.out):
         partial = partial_folder(job.out)
-        clear(partial)
+        clear(job, "")
         records = [finished_folder / name for name in (STATE, OUTPUTS)]
         for path in (*written_files(finished_folder), *filter(Path.is_file, records)):
             _link(path, partial / path.relative_to(finished_folder))

@@ -88,13 +88,18 @@ def require_ours(folder: Path) -> None:
             raise _not_ours(beside)
 
 
-def clear(partial: Path) -> None:
-    """Empty a partial directory, but for a partial.json that says so: a kill in between leaves nothing to continue."""
-    partial.mkdir(parents=True, exist_ok=True)
-    write_json(partial / WORK, {"clearing": True})
+def clear(job: Job, command: str, *, forced: bool = False) -> dict[str, Any]:
+    """Empty the partial directory of a job, or make it, and return the partial.json to write there when that is done.
+
+    The one that is there meanwhile says so: a kill in between leaves nothing that would be continued.
+    """
+    partial = partial_folder(job.out)
+    work = {"stage": job.stage, **job.identity, "owner": this_process(command), "seconds": 0.0, "forced": forced}
+    write_json(partial / WORK, work | {"clearing": True})
     for path in partial.iterdir():
         if path.name != WORK:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return work | {"clearing": False}
 
 
 @contextmanager
@@ -104,10 +109,13 @@ def locked_stage(folder: Path) -> Iterator[None]:
         with _named_errors(folder), locked(lock_file(folder), LOCK_SECONDS):
             yield
     except LockedError:
-        owner = (read_work(folder) or {}).get("owner") or {}
-        who = f"process {owner.get('pid', '?')} on {owner.get('host', '?')}, since {owner.get('since', '?')}"
+        work = read_work(folder)
+        who = ""
+        if work is not None:
+            owner = work["owner"]
+            who = f" (process {owner['pid']} on {owner['host']}, since {owner['since']}: {owner['command']})"
         raise UdasegError(
-            f"{folder} is in use by another udaseg ({who}: {owner.get('command') or 'unknown command'})",
+            f"{folder} is in use by another udaseg{who}",
             "wait for it, stop it, or write somewhere else with --out",
         ) from None
 
@@ -116,13 +124,11 @@ def _begin(job: Job, command: str, force: bool) -> Result:
     """Prepare the partial directory: continue what is there, or clear it."""
     partial, work = partial_folder(job.out), read_work(job.out)
     resumed = work is not None and not force and is_work_of(work, job)
-    seconds, forced = 0.0, force
-    if resumed:
-        seconds, forced = _seconds_spent(work, partial), bool(work.get("forced"))
+    if work is not None and resumed:
+        work |= {"owner": this_process(command), "seconds": _seconds_spent(work, partial)}
     else:
-        clear(partial)
-    record = {"stage": job.stage, **job.identity, "owner": this_process(command), "seconds": seconds, "forced": forced}
-    write_json(partial / WORK, record)
+        work = clear(job, command, forced=force)
+    write_json(partial / WORK, work)
     return Result(partial, resumed)
 
 
@@ -138,7 +144,7 @@ def _stop(job: Job, error: BaseException) -> None:
 
 def _complete(job: Job, command: str, started: float, result: Result) -> None:
     """Write the list of outputs and then the manifest, which makes a partial directory complete."""
-    partial, work = result.folder, read_work(job.out) or {}
+    partial, work = result.folder, read_work(job.out)
     for leftover in partial.rglob(PARTIAL + "*"):
         leftover.unlink()
     manifest = {
@@ -152,7 +158,7 @@ def _complete(job: Job, command: str, started: float, result: Result) -> None:
         "warnings": result.warnings,
         "environment": {"python": platform.python_version(), "torch": _version("torch"), **result.environment},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-        "seconds": round(work.get("seconds", 0.0) + time.time() - started, 2),
+        "seconds": round(work["seconds"] + time.time() - started, 2),
     }
     write_json(partial / MANIFEST, manifest)
 
@@ -181,12 +187,8 @@ def _not_ours(folder: Path) -> UdasegError:
 
 def _seconds_spent(work: dict[str, Any], partial: Path) -> float:
     """Return the seconds of work in a partial directory, up to its last file: a killed process notes no end."""
-    try:
-        since = datetime.fromisoformat(work["owner"]["since"]).timestamp()
-        before = float(work["seconds"])
-    except (LookupError, TypeError, ValueError):
-        return 0.0
-    return before + max([0.0, *(path.stat().st_mtime - since for path in work_files(partial))])
+    since = datetime.fromisoformat(work["owner"]["since"]).timestamp()
+    return work["seconds"] + max([0.0, *(path.stat().st_mtime - since for path in work_files(partial))])
 
 
 @contextmanager

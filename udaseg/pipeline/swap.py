@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.errors import UdasegError
-from udaseg.io.files import PARTIAL, read_json, write_json
+from udaseg.io.documents.read import read_document
+from udaseg.io.documents.run import WorkRecord
+from udaseg.io.files import PARTIAL, write_json
 from udaseg.io.locks import LockedError, locked
 from udaseg.pipeline.outputs import EARLIER, MANIFEST, OUTPUTS, STATE, WORK, written_files
 
@@ -40,7 +42,10 @@ def lock_file(folder: Path) -> Path:
 def read_work(folder: Path) -> dict[str, Any] | None:
     """Read which work is unfinished in the partial directory of a stage; None where there is none."""
     partial = partial_folder(folder)
-    return read_json(partial / WORK, f"remove {partial}; the stage then starts anew")
+    if (partial / MANIFEST).exists():
+        return None  # it is finished, and was not yet moved to its place
+    work = read_document(partial / WORK, WorkRecord, f"remove {partial}; the stage then starts anew")
+    return None if work is None else work.content()
 
 
 def settle(folder: Path) -> Path:
