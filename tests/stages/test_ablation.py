@@ -8,8 +8,8 @@ import pytest
 
 from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.config.rules import require_consistent
-from udaseg.stages import chain
-from udaseg.stages.session import start
+from udaseg.pipeline import chain
+from udaseg.stages.terminal.command import open_plain_run
 
 VARIANTS = ("full", "the source")
 CHAIN = ("--set", "chain=[warmup,stylize,predict,pseudolabel,refine,retrain,evaluate]")
@@ -166,12 +166,12 @@ def test_shipped_ablations_change_something_and_can_be_run(name, scale):
         if changes == name:
             continue  # it is itself a row of the table that it inherits
         own, over = (changes, {}) if isinstance(changes, str) else (name, changes)
-        session = start(own, scale=scale, changes=over)
-        variant = session.recipe
+        run = open_plain_run(own, scale=scale, changes=over)
+        variant = run.recipe
         assert variant.model_copy(update={"name": name, "description": recipe.description}) != recipe, without
         for stage in variant.chain:
             require_consistent(variant, stage)
-        assert chain.gaps(session) == [], without
+        assert chain.gaps(run) == [], without
 
 
 def test_a_setting_that_a_variant_alone_reads_is_taken(rendered, udaseg):
