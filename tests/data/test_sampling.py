@@ -1,4 +1,4 @@
-"""Class-balanced sampling: rare classes are seen more often, whoever asks and however often."""
+"""Class-balanced sampling: rare classes are drawn more often, and a draw depends on its position alone."""
 
 import numpy as np
 

@@ -41,7 +41,7 @@ def mixtures(grid=(9, 13)):
     return Gmm(np.ones((3, 1)), means, np.full((3, 1, 3), [60.0, 60.0, 4000.0]), SPACE.classes, grid)
 
 
-def seen(size=(16, 24), **parts):
+def domain_output(size=(16, 24), **parts):
     torch.manual_seed(1)
     features = torch.zeros(2, 4, 4, 6)
     output = Output(torch.randn(2, 3, 4, 6), features, (), torch.rand(2, 1, 4, 6) * 200, torch.rand(2, 1, 4, 6) * 255)
@@ -53,7 +53,7 @@ def seen(size=(16, 24), **parts):
 def test_depth_is_compared_at_full_size_where_it_is_known():
     depth = torch.rand(2, 16, 24) * 100
     depth[:, :5] = 0
-    source = seen(depth=depth)
+    source = domain_output(depth=depth)
     term = regression(0.005)({"source": source})
     full = torch.nn.functional.interpolate(source.output.depth, (16, 24), mode="bilinear", align_corners=True)[:, 0]
     torch.testing.assert_close(term["depth"], 0.005 * berhu(full[:, 5:], depth[:, 5:]))
@@ -62,14 +62,14 @@ def test_depth_is_compared_at_full_size_where_it_is_known():
 
 
 def test_no_known_depth_is_no_loss():
-    source = seen(depth=torch.zeros(2, 16, 24))
+    source = domain_output(depth=torch.zeros(2, 16, 24))
     regression(1.0)({"source": source})["depth"].backward()
     assert not source.output.depth.grad.any()
 
 
 def test_density_learns_the_maps_of_both_domains_and_teaches_nothing_else():
-    source = seen(label=torch.randint(0, 3, (2, 16, 24), dtype=torch.uint8), depth=torch.rand(2, 16, 24) * 300)
-    target, maps, settings = seen(), DensityMaps(mixtures()), Depth(balance=0.01, target_balance=0.05)
+    source = domain_output(label=torch.randint(0, 3, (2, 16, 24), dtype=torch.uint8), depth=torch.rand(2, 16, 24) * 300)
+    target, maps, settings = domain_output(), DensityMaps(mixtures()), Depth(balance=0.01, target_balance=0.05)
     source.output.logits.requires_grad_()
     target.output.logits.requires_grad_()
     terms = balance(settings, maps)({"source": source, "target": target})
@@ -84,11 +84,11 @@ def test_density_learns_the_maps_of_both_domains_and_teaches_nothing_else():
         assert other.grad is None
 
 
-def test_where_the_target_has_no_picture_there_is_no_density_to_learn():
+def test_the_padding_of_the_target_has_no_density_loss():
     valid = torch.ones(2, 16, 24, dtype=torch.bool)
     valid[:, 8:] = False
-    source = seen(label=torch.zeros(2, 16, 24, dtype=torch.uint8), depth=torch.ones(2, 16, 24))
-    target = seen(valid=valid)
+    source = domain_output(label=torch.zeros(2, 16, 24, dtype=torch.uint8), depth=torch.ones(2, 16, 24))
+    target = domain_output(valid=valid)
     balance(Depth(), DensityMaps(mixtures()))({"source": source, "target": target})["target_density"].backward()
     grad = target.output.density.grad
     assert grad[:, :, :2].any()
@@ -179,7 +179,7 @@ def test_class_weights_reach_the_loss(tmp_path):
 
 
 def test_the_fused_view_multiplies_entropy_and_density():
-    target = seen((32, 48))
+    target = domain_output((32, 48))
     estimated = torch.nn.functional.interpolate(target.output.density, (32, 48), mode="bilinear", align_corners=True)
     logits = torch.randn(2, 3, 32, 48, requires_grad=True)
     maps = VIEWS["fused"](target._replace(full=logits))

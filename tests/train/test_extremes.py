@@ -82,14 +82,14 @@ def test_in_bf16_only_what_lies_on_a_picture_one_column_wide_has_a_gradient(name
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("bn", ["train", "frozen"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_pictures_of_one_pixel_leave_the_weights_finite(tmp_path, precision, bn, batch):
+def test_images_of_one_pixel_leave_the_weights_finite(tmp_path, precision, bn, batch):
     few = Few(tuple(Record(f"{i}") for i in range(3)), (1, 1), 1, class_space(["road", "car"]))
     settings = Warmup(steps=3, batch=batch, log_every=1, precision=precision, augment=Augment(flip=0.5))
     warmup(View(few), None, NETWORK.model_copy(update={"bn": bn}), settings, tmp_path, seed=1)
     assert finite(tmp_path)
 
 
-ASKED = {
+ALIGNMENTS = {
     "labels alone": {},
     "entropy": {"entropy_weight": 0.1},
     "output": {"align": "output"},
@@ -97,18 +97,18 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("alignment", ALIGNMENTS)
 @pytest.mark.parametrize(
     ("count", "value", "classes"),
     [(1, 0, 3), (3, 255, 3), (3, 0, 1), (3, 2, 3)],
     ids=["one image", "no label", "one class", "classes without a pixel"],
 )
-def test_the_warmup_stays_finite(tmp_path, count, value, classes, asked):
+def test_the_warmup_stays_finite(tmp_path, count, value, classes, alignment):
     few = Few(
         tuple(Record(f"{i}") for i in range(count)), (32, 48), value, class_space([f"{c}" for c in range(classes)])
     )
-    adversary = Adversary(align=ASKED[asked].get("align", "none"))
-    settings = Warmup(steps=2, batch=2, log_every=1, entropy_weight=ASKED[asked].get("entropy_weight"))
+    adversary = Adversary(align=ALIGNMENTS[alignment].get("align", "none"))
+    settings = Warmup(steps=2, batch=2, log_every=1, entropy_weight=ALIGNMENTS[alignment].get("entropy_weight"))
     weights = class_weights(np.bincount([value] * 100, minlength=classes)[:classes])
     sets = (View(few), View(few))
     warmup(*sets, NETWORK, settings, tmp_path, seed=2, adversary=adversary, class_weights=weights)

@@ -14,7 +14,7 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def pictures(seed, count=3):
+def images(seed, count=3):
     return torch.from_numpy(rng(seed).integers(0, 256, (count, 6, 8, 3), np.uint8))
 
 
@@ -23,7 +23,7 @@ def labels(seed, classes, count=3):
 
 
 @pytest.mark.parametrize(("classes", "drawn"), [([4], 1), ([4, 255], 1), ([0, 2, 4, 255], 2), ([0, 1, 2, 3, 255], 2)])
-def test_half_of_the_classes_of_a_picture_are_drawn_rounded_up_and_never_the_unlabelled(classes, drawn):
+def test_half_of_the_classes_of_an_image_are_drawn_rounded_up_and_never_the_unlabelled(classes, drawn):
     label = labels(1, classes)
     found = [draw_mask(label, 3, rng(seed)) for seed in range(50)]
     for masks in found:
@@ -39,11 +39,11 @@ def test_of_a_picture_without_labels_nothing_is_draw_mask():
     assert not draw_mask(labels(1, [255]), 3, rng()).any()
 
 
-def test_the_mixed_picture_is_the_source_where_pasted_and_the_target_elsewhere():
+def test_the_mixed_image_is_the_source_where_pasted_and_the_target_elsewhere():
     batch = Batch(
-        source_image=pictures(1, count=2),
+        source_image=images(1, count=2),
         source_label=labels(2, [0, 1, 2, 255], count=2),
-        target_image=pictures(3),
+        target_image=images(3),
         target_label=labels(4, [0, 1, 2, 255]),
         target_pixels=torch.full((3, 6, 8), 0.25),
         target_valid=torch.zeros(3, 6, 8, dtype=torch.bool),
@@ -63,23 +63,23 @@ def test_the_mixed_picture_is_the_source_where_pasted_and_the_target_elsewhere()
 
 
 def test_a_strong_view_is_a_function_of_its_generator():
-    images = pictures(1)
+    target = images(1)
     settings = Strong(jitter=0.5, blur=0.5)
-    view = strong_view(images, settings, rng(7))
-    assert (view.dtype, view.shape) == (torch.uint8, images.shape)
-    assert torch.equal(view, strong_view(images, settings, rng(7)))
-    assert not torch.equal(view, strong_view(images, settings, rng(8)))
-    assert torch.equal(strong_view(images, Strong(jitter=0.0, blur=0.0), rng(7)), images)
+    view = strong_view(target, settings, rng(7))
+    assert (view.dtype, view.shape) == (torch.uint8, target.shape)
+    assert torch.equal(view, strong_view(target, settings, rng(7)))
+    assert not torch.equal(view, strong_view(target, settings, rng(8)))
+    assert torch.equal(strong_view(target, Strong(jitter=0.0, blur=0.0), rng(7)), target)
 
 
-def test_a_strong_view_of_a_padded_picture_is_that_of_the_picture():
-    images, settings = pictures(1), Strong(jitter=0.5, blur=0.0)
-    height, width = images.shape[1:3]
-    padded = torch.nn.functional.pad(images, (0, 0, 0, 2 * width, 0, height))
+def test_a_strong_view_of_a_padded_image_is_that_of_the_image():
+    target, settings = images(1), Strong(jitter=0.5, blur=0.0)
+    height, width = target.shape[1:3]
+    padded = torch.nn.functional.pad(target, (0, 0, 0, 2 * width, 0, height))
     valid = torch.zeros(padded.shape[:3], dtype=torch.bool)
     valid[:, :height, :width] = True
     view = strong_view(padded, settings, rng(7), valid)
-    assert torch.equal(view[:, :height, :width], strong_view(images, settings, rng(7)))
+    assert torch.equal(view[:, :height, :width], strong_view(target, settings, rng(7)))
     assert not view[~valid].any()
     nothing = strong_view(padded, settings, rng(7), torch.zeros_like(valid))
     assert not nothing.any()

@@ -1,4 +1,4 @@
-"""Retraining as a whole: what its settings do, and what they lack."""
+"""Retraining as a whole: the effect of its settings, and the errors for missing inputs."""
 
 import json
 from dataclasses import dataclass, replace
@@ -82,7 +82,7 @@ def test_mining_needs_the_counts_of_the_predictions(tmp_path):
 
 
 def test_a_network_that_strides_first_goes_on_to(tmp_path):
-    """Whose weights it began with is not asked again: these are published ones, of which there is no file here."""
+    """The weights of the recipe are not loaded again: here is no file of the published ones."""
     deeplab = Model(name="deeplab", backbone="resnet50", weights="none")
     first = models.construct(deeplab, 3)
     first.move_strides()
@@ -95,7 +95,7 @@ def test_a_network_that_strides_first_goes_on_to(tmp_path):
         assert torch.equal(again(image).logits, first.eval()(image).logits)
 
 
-def test_what_is_asked_again_has_the_statistics_that_the_labels_were_made_with(tmp_path, initial):
+def test_the_initial_model_has_the_statistics_that_the_labels_were_made_with(tmp_path, initial):
     (tmp_path / "model.pt").write_bytes(initial.read_bytes())
     adabn.estimate_target_statistics(tmp_path / "model.pt", View(Pictures(), (64, 96)), Retrain(batch=4, adabn=True))
     predict = Predict(batch=4, adabn=True)
@@ -106,7 +106,7 @@ def test_what_is_asked_again_has_the_statistics_that_the_labels_were_made_with(t
         assert all(torch.equal(found[key], wanted[key]) for key in wanted if key.endswith("running_mean"))
 
 
-def test_heads_that_only_training_has_are_kept_where_it_is_asked_again(tmp_path):
+def test_heads_that_only_training_has_stay_in_the_initial_model(tmp_path):
     deep = Model(name="fpn", backbone="resnet18", weights="none", heads=("depth",))
     first = models.construct(deep, 3)
     checkpoint.save(tmp_path / "model.pt", first, deep, SPACE.classes)

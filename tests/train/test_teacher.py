@@ -1,4 +1,4 @@
-"""The teacher: how it follows, what it sees, the labels it gives, the prototypes that move with it; exact resume."""
+"""The teacher: its average, its inputs, its labels, the moving prototypes, and a training that continues exactly."""
 
 import json
 from contextlib import nullcontext
@@ -48,7 +48,7 @@ def test_the_first_update_copies_and_later_ones_keep_more_and_more():
     assert not any(value.requires_grad for value in teacher.parameters())
 
 
-# --- the labels it gives
+# --- its labels
 
 STORED = torch.tensor([[[0, 0, 255, 255]]], dtype=torch.uint8)
 P = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.95, 0.05]])  # of four pixels
@@ -76,14 +76,14 @@ def test_labels_that_are_made_online(settings, label, pixels, share):
         assert batch["target_pixels"].flatten().tolist() == pytest.approx(pixels)
 
 
-def test_nothing_is_labelled_outside_of_the_picture():
+def test_nothing_is_labelled_outside_the_image():
     valid = torch.tensor([[[True, True, True, False]]])
     batch, sure = label_batch(Batch(target_valid=valid), LOGITS, Online(confidence=0.8))
     assert batch["target_label"].flatten().tolist() == [0, 1, 1, 255]
     assert sure.item() == pytest.approx(2 / 3)
 
 
-def test_what_a_pixel_counts_is_a_factor_of_its_loss():
+def test_the_weight_of_a_pixel_is_a_factor_of_its_loss():
     logits, label = torch.randn(1, 3, 2, 2), torch.tensor([[[0, 1], [2, 255]]], dtype=torch.uint8)
     pixels = torch.tensor([[[1.0, 0.5], [0.0, 9.0]]])
     for loss in (losses.cross_entropy, losses.symmetric_cross_entropy):
@@ -98,7 +98,7 @@ def test_what_a_pixel_counts_is_a_factor_of_its_loss():
 # --- the prototypes
 
 
-def test_prototypes_move_by_the_mean_of_each_class_and_picture():
+def test_prototypes_move_by_the_mean_of_each_class_and_image():
     moving = MovingPrototypes(torch.tensor([[1.0, 1.0], [5.0, 5.0], [NAN, NAN]]), momentum=0.9)
     features = torch.tensor([[[[2.0, 4.0, 7.0]], [[0.0, 0.0, 7.0]]]])  # of three pixels: (2, 0), (4, 0), (7, 7)
     for _ in range(5):
@@ -121,20 +121,20 @@ def test_a_class_never_seen_takes_the_mean_of_what_it_is_shown():
 def test_consistency_is_the_divergence_where_the_views_show_the_same():
     eta, weak = torch.randn(3, 4), torch.randn(1, 3, 2, 2)
     features = torch.randn(1, 4, 2, 2, requires_grad=True)
-    seen = {"target": DomainOutput(Output(torch.zeros(1), features), torch.zeros(1))}
+    outputs = {"target": DomainOutput(Output(torch.zeros(1), features), torch.zeros(1))}
     where = torch.tensor([[[True, False], [True, True]]])
     near = (features[:, None] - eta[None, :, :, None, None]).norm(dim=2)
     expected = losses.kl_consistency(-near / 0.5, -weak / 0.5, where)
-    term = consistency(2.0, 0.5, eta, weak, where)(seen)["consistency"]
+    term = consistency(2.0, 0.5, eta, weak, where)(outputs)["consistency"]
     torch.testing.assert_close(term, 2 * expected, rtol=1e-4, atol=1e-5)
     term.backward()
     assert (features.grad[..., 0, 1] == 0).all()
     assert (features.grad[..., 0, 0] != 0).any()
-    same = consistency(2.0, 0.5, eta, near.detach(), None)(seen)["consistency"]
+    same = consistency(2.0, 0.5, eta, near.detach(), None)(outputs)["consistency"]
     assert same.item() == pytest.approx(0, abs=1e-5)
 
 
-# --- what each of the networks sees
+# --- the inputs of each network
 
 
 class Recorder(nn.Module):
@@ -145,10 +145,10 @@ class Recorder(nn.Module):
     def __init__(self):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(1))
-        self.seen = []
+        self.inputs = []
 
     def forward(self, x):
-        self.seen.append(x)
+        self.inputs.append(x)
         return Output(x[:, :2] * self.scale, x)
 
 
@@ -170,9 +170,9 @@ def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_chang
     out, loss_terms = prepare(0, batch)
     assert all(torch.equal(batch[name], tensor) for name, tensor in before.items())
     weak = normalise(before["target_image"], "rgb")
-    assert torch.equal(teacher.module.seen[0], weak)
-    assert torch.equal(first.seen[0], weak)
-    assert student.seen == []
+    assert torch.equal(teacher.module.inputs[0], weak)
+    assert torch.equal(first.inputs[0], weak)
+    assert student.inputs == []
     assert not torch.equal(out["target_image"], before["target_image"])
     output = Output(torch.zeros(2, 2, 8, 8), torch.zeros(2, 3, 8, 8))
     outputs = {"target": DomainOutput(output, output.logits)}
@@ -247,7 +247,7 @@ def test_a_teacher_alone_changes_nothing_but_what_is_kept(tmp_path, initial):  #
     )
 
 
-def test_training_on_nothing_but_what_the_teacher_says(tmp_path, initial):  # noqa: F811
+def test_training_on_the_labels_of_the_teacher_alone(tmp_path, initial):  # noqa: F811
     settings = {"labels": "none", "teacher": 0.9, "online": {}, "classmix": True}
     lines = train(tmp_path / "run", initial, **settings)
     assert all(0 <= line[CONFIDENT] <= 1 for line in lines)
