@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
 from udaseg.parallel import processes
 
 QUIET_SECONDS = 2.0
@@ -30,6 +28,7 @@ def show_progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]
 
 @contextmanager
 def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (

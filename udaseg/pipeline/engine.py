@@ -56,11 +56,15 @@ def run_stage(run: Run, stage: Stage) -> Job:
 
 
 def plan_job(run: Run, stage: Stage) -> Job:
-    """Return the job of a stage: all its result depends on. Raises UdasegError where an input is not finished."""
+    """Return the job of a stage: all its result depends on.
+
+    Raises UdasegError where settings contradict each other, and where an input is not finished.
+    """
     return _plan(_adapted(run, stage), stage)
 
 
 def _plan(run: Run, stage: Stage) -> Job:
+    rules.require_consistent(run.recipe, stage.name)
     return plan_declared(run, stage) if stage.job is None else stage.job(run)
 
 
