@@ -16,7 +16,7 @@ ROOMS = (
     "statistics", "pipeline", "pseudo", "train", "report",
 )  # fmt: skip
 APART = {"pseudo", "train"}  # neither imports the other
-SLOW = {"torch", "torchvision", "sklearn", "scipy", "h5py", "numba", "matplotlib", "PIL", "numpy"}
+SLOW = {"torch", "torchvision", "sklearn", "scipy", "h5py", "numba", "PIL", "numpy"}
 
 
 def name_of(path: Path) -> str:

@@ -9,14 +9,9 @@ import numpy as np
 from numba import njit
 
 from udaseg.errors import UdasegError
-from udaseg.labels import IGNORE, count_ids
+from udaseg.labels import IGNORE, SPACES, count_ids
 
-# The classes that SYNTHIA shares with Cityscapes; mIoU* is over those without the three that it draws too rarely.
-SYNTHIA16 = (
-    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "sky",
-    "person", "rider", "car", "bus", "motorcycle", "bicycle",
-)  # fmt: skip
-SYNTHIA13 = tuple(name for name in SYNTHIA16 if name not in ("wall", "fence", "pole"))
+SYNTHIA16, SYNTHIA13 = (SPACES[name].classes for name in ("syn16", "syn13"))
 # Depth is compared in metres; what is truly farther is left out.
 NEAREST, FARTHEST = 0.01, 80.0
 DEPTH_RATIO = 1.25

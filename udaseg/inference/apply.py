@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 import yaml
 from PIL import Image as Pillow
@@ -83,7 +82,7 @@ def _space(classes: tuple[str, ...]) -> ClassSpace:
 
 
 def _write_legend(out: Path, space: ClassSpace) -> None:
-    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 15)
+    font = ImageFont.load_default(15)
     texts = [f"{i}  {name}" for i, name in enumerate(space.classes)]
     width = 52 + round(max(font.getlength(text) for text in texts))
     legend = Pillow.new("RGB", (width, ROW_HEIGHT * len(space) + 12), "white")

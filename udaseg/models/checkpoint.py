@@ -15,7 +15,7 @@ from udaseg.errors import UdasegError
 from udaseg.io.documents.tables import MODEL_SCHEMA
 from udaseg.models import construct
 from udaseg.models.network import Network
-from udaseg.models.tensorfile import digest, facts, read, write
+from udaseg.models.tensorfile import facts, read, write
 
 ARCHITECTURE = ("name", "backbone", "aspp", "color", "heads")
 
@@ -49,7 +49,7 @@ def save(
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            write({"meta": meta, "model": tensors, "digest": digest(meta, tensors)}, file)
+            write({"meta": meta, "model": tensors}, file)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o644)

@@ -1,8 +1,6 @@
-"""Reading and writing PyTorch files: tensors and plain values only, damage told from danger."""
+"""Read and write PyTorch files of tensors and plain values; refuse damaged files, and code."""
 
 import errno
-import hashlib
-import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -17,12 +15,12 @@ from udaseg.io.documents.tables import MODEL_SCHEMA
 
 
 def read(path: Path, device: str | torch.device = "cpu") -> Any:
-    """Read tensors and plain values from a PyTorch file; whatever would run code is refused.
+    """Read tensors and plain values from a PyTorch file; a file that could run code is refused.
 
     Raises UdasegError for a file that is missing, damaged, or holds other Python objects.
     """
     try:
-        # PyTorch writes sums and does not look at them; files of before its 1.6 are no archives and have none.
+        # PyTorch writes checksums and does not check them. Files of PyTorch before 1.6 are no archives and have none.
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 if archive.testzip() is not None:
@@ -48,9 +46,10 @@ def read(path: Path, device: str | torch.device = "cpu") -> Any:
 
 
 def write(content: Any, file: BinaryIO) -> None:
-    """Write what `read` reads. Raises OSError where there is no space, KeyboardInterrupt where it is told to stop.
+    """Write tensors and plain values to an open file, as `read` reads them.
 
-    PyTorch hides both behind an error of its own.
+    Raises OSError where there is no space and KeyboardInterrupt where the user stops it; PyTorch hides both behind an
+    error of its own.
     """
     try:
         torch.save(content, file)
@@ -60,37 +59,28 @@ def write(content: Any, file: BinaryIO) -> None:
         raise
 
 
-def digest(meta: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """Return the SHA-256 of a model's facts and tensors, whatever file they lie in.
-
-    PyTorch does not look at the sums in its files when it reads them: one flipped byte can turn a tensor
-    into uninitialised memory.
-    """
-    facts_and_bytes = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
-    for name, value in sorted(tensors.items()):
-        facts_and_bytes.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        facts_and_bytes.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return facts_and_bytes.hexdigest()
-
-
 def damaged(path: Path) -> UdasegError:
-    """Make the error for a file that is not what it should be."""
+    """Return the error for a file that is damaged or of another format."""
     return UdasegError(
         f"{path} is truncated, damaged, or not a PyTorch file", "copy it again, or run the stage that wrote it"
     )
 
 
 def is_ours(content: Any) -> bool:
-    """Tell whether what was read is a `model.pt` of any version."""
+    """Tell whether the content of a PyTorch file is that of a `model.pt` of any version."""
+    # Before the first release it had a third key, `digest`.
     return (
         isinstance(content, dict)
-        and content.keys() == {"meta", "model", "digest"}
+        and content.keys() - {"digest"} == {"meta", "model"}
         and isinstance(content["meta"], dict)
     )
 
 
 def facts(path: Path, content: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Check that what was read (on the CPU) has our schema and is whole, and split it into facts and tensors."""
+    """Check the schema and the parts of a model's content, and split it into facts and tensors.
+
+    Raises UdasegError for another schema, a missing part, and tensors that are not finite.
+    """
     schema = content["meta"].get("schema") if is_ours(content) else None
     if schema != MODEL_SCHEMA:
         raise UdasegError(
@@ -101,12 +91,13 @@ def facts(path: Path, content: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         config.Model(**meta["model"], weights="none")
         names = meta["classes"]
-        whole = isinstance(names, list) and bool(names) and isinstance(meta["stride_first"], bool)
-        whole = whole and isinstance(tensors, dict) and all(isinstance(value, Tensor) for value in tensors.values())
-        whole = whole and content["digest"] == digest(meta, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError):
-        whole = False
-    if not whole:
+        is_whole = isinstance(names, list) and bool(names) and isinstance(meta["stride_first"], bool)
+        is_whole = (
+            is_whole and isinstance(tensors, dict) and all(isinstance(value, Tensor) for value in tensors.values())
+        )
+    except (KeyError, TypeError, ValueError):
+        is_whole = False
+    if not is_whole:
         raise damaged(path)
     check_finite(str(path), tensors)
     return meta, tensors

@@ -88,7 +88,6 @@ MODEL = Table(
         Entry("meta.stride_first", "true or false", "whether the first convolution of a ResNet's block has the stride"),
         Entry("meta.extra", "object", "further values"),
         Entry("model.<name>", "tensor", "the network's state"),
-        Entry("digest", "text", "SHA-256 of the facts and tensors"),
     ),
 )
 STATE = Table(
