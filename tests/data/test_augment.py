@@ -54,7 +54,7 @@ def test_the_largest_size_of_an_aspect_within_a_canvas(shape, own):
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 30), st.integers(1, 30))
-def test_a_padded_picture_is_whole_in_the_corner_and_nothing_elsewhere(height, width, rows, columns):
+def test_a_padded_image_is_whole_in_the_corner_and_nothing_elsewhere(height, width, rows, columns):
     pair = coded(height, width)
     own = size_within(pair.label.shape, (rows, columns))
     padded = fit(pair, (rows, columns), pad=True)
@@ -71,7 +71,7 @@ def test_a_padded_picture_is_whole_in_the_corner_and_nothing_elsewhere(height, w
         assert np.array_equal(padded.valid, ~outside)
 
 
-def test_what_is_valid_goes_through_crop_scale_and_flip_with_the_picture():
+def test_the_valid_mask_gets_the_same_geometry_as_the_image():
     padded = fit(coded(4, 12), (12, 12), pad=True)
     for seed in range(20):
         pair = augment(padded, Augment(crop=(9, 7), scale=(0.5, 1.5)), np.random.default_rng(seed))
@@ -96,7 +96,7 @@ def test_scale_is_uniform_in_its_range():
     assert 18 < np.mean(heights) < 22
 
 
-def test_labels_are_resized_to_ids_that_were_there():
+def test_resized_labels_have_only_original_ids():
     label = np.array([[0, 18], [255, 7]], np.uint8)
     assert set(np.unique(resize_label(label, (31, 17)))) == {0, 7, 18, 255}
 

@@ -23,7 +23,7 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert not torch.equal(first["source_label"], Batches([stream()], 4)[7]["source_label"])
 
 
-def test_every_picture_is_seen_once_an_epoch():
+def test_every_image_is_seen_once_an_epoch():
     loaded = Batches([stream(count=12)], 0)
     epochs = [torch.cat([loaded[step]["source_label"][:, 0, 0] for step in range(3 * e, 3 * e + 3)]) for e in (0, 1)]
     assert [sorted(epoch.tolist()) for epoch in epochs] == [list(range(12))] * 2
@@ -46,7 +46,7 @@ def test_domains_draw_in_different_orders():
     assert not torch.equal(batch["source_label"], batch["target_label"])
 
 
-def test_pictures_that_fit_are_read_once():
+def test_images_that_fit_are_read_once():
     reads = []
 
     def counted(i):
@@ -67,7 +67,7 @@ class Unlabelled:
         return np.full((12, 16, 3), i, np.uint8)
 
 
-def test_pictures_without_labels_give_batches_without_labels():
+def test_images_without_labels_give_batches_without_labels():
     target = Stream("target", unlabelled(View(Unlabelled(), (6, 8))), 3, Augment(crop=(4, 4)))
     batch = Batches([stream(), target], 0)[0]
     assert sorted(batch) == ["source_image", "source_label", "target_image"]
@@ -75,7 +75,7 @@ def test_pictures_without_labels_give_batches_without_labels():
     assert sorted(batch["target_image"][:, 0, 0, 0].tolist()) == [0, 1, 2]
 
 
-def test_a_batch_says_where_its_pictures_end():
+def test_a_batch_says_where_its_images_end():
     padded = Stream("target", unlabelled(View(Unlabelled(), (6, 12), pad=True)), 2, Augment(flip=0.0))
     batch = Batches([padded], 0)[0]
     assert batch["target_valid"].dtype == torch.bool
@@ -85,7 +85,7 @@ def test_a_batch_says_where_its_pictures_end():
     assert (batch["target_image"][:, :, 8:] == 0).all()
 
 
-def test_colours_are_changed_where_there_is_a_picture_alone():
+def test_colours_change_only_inside_the_image():
     class Grey(Unlabelled):
         def image(self, i):
             return np.tile(np.linspace(60, 180, 16, dtype=np.uint8)[:, None], (12, 1, 3))
@@ -103,7 +103,7 @@ def test_colours_are_changed_where_there_is_a_picture_alone():
     assert not padded[0][:, :, 8:].any()
 
 
-def test_a_crop_that_holds_nothing_of_a_padded_picture_stays_black():
+def test_a_crop_that_holds_nothing_of_a_padded_image_stays_black():
     nothing = Pair(np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 255, np.uint8), np.zeros((4, 4), bool))
     assert recolour(nothing, lambda image: image + 9) is nothing
 

@@ -36,7 +36,7 @@ def test_depth_goes_through_the_same_scale_crop_and_flip(flip):
         assert not pair.depth[~inside].any()
 
 
-def test_depth_is_resized_to_values_that_were_there_and_padded_with_nothing():
+def test_resized_depth_has_only_original_values_and_zero_padding():
     whole = coded(20, 30)
     pair = fit(whole._replace(depth=known(whole.label)), (13, 40), pad=False)
     assert np.array_equal(pair.depth, known(pair.label))
@@ -45,7 +45,7 @@ def test_depth_is_resized_to_values_that_were_there_and_padded_with_nothing():
     assert not pair.depth[:, 30:].any()
 
 
-class Pictures:
+class ImageList:
     space = SPACE
 
     def __len__(self):
@@ -65,19 +65,19 @@ def batch(samples):
     return Batches([Stream("source", samples, 2, Augment(flip=0.0))], 0)[0]
 
 
-def test_a_batch_holds_inverse_depth_only_where_it_is_asked_for():
-    assert sorted(batch(labelled(View(Pictures())))) == ["source_image", "source_label"]
-    found = batch(with_depth(View(Pictures())))["source_depth"]
+def test_a_batch_holds_inverse_depth_only_with_depth_samples():
+    assert sorted(batch(labelled(View(ImageList())))) == ["source_image", "source_label"]
+    found = batch(with_depth(View(ImageList())))["source_depth"]
     assert found.dtype == torch.float32
     assert found.shape == (2, 4, 6)
     expected = [0, float(inverse_depth(np.array(600, np.uint16))), 0, 1, 0, 65536 / 301]
     assert found[1, 2].tolist() == pytest.approx(expected)
-    raw = batch(with_depth(View(Pictures()), mask_invalid=False))["source_depth"]
+    raw = batch(with_depth(View(ImageList()), mask_invalid=False))["source_depth"]
     assert raw[0, 0].tolist() == pytest.approx([65536, expected[1], 1, 1, 65536, expected[5]])
 
 
 def test_the_rest_of_a_batch_does_not_depend_on_the_depth():
-    plain, deep = batch(labelled(View(Pictures(), (8, 9)))), batch(with_depth(View(Pictures(), (8, 9))))
+    plain, deep = batch(labelled(View(ImageList(), (8, 9)))), batch(with_depth(View(ImageList(), (8, 9))))
     assert all(torch.equal(plain[name], deep[name]) for name in plain)
     assert deep["source_depth"].shape == (2, 8, 9)
 
@@ -100,5 +100,5 @@ def test_depth_of_another_size_than_its_image_is_named(tmp_path):
         images.depth(1)
 
 
-def test_a_pair_has_no_depth_of_its_own():
+def test_a_pair_has_no_depth_by_default():
     assert augment(Pair(*coded(4, 5)[:2]), Augment(), np.random.default_rng(0)).depth is None

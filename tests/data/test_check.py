@@ -16,7 +16,7 @@ def found(report, severity=None):
     return {f.message: f.files for f in report.findings if severity in (None, f.severity)}
 
 
-def test_a_sound_dataset_is_ok_and_counted(tmp_path):
+def test_a_complete_dataset_has_no_errors_and_is_counted(tmp_path):
     steps = []
     report = check(cityscapes(tmp_path), progress=lambda done, total: steps.append((done, total)))
     assert report.ok
@@ -34,7 +34,7 @@ def test_a_sound_dataset_is_ok_and_counted(tmp_path):
     assert json.loads(json.dumps(report.as_dict()))["ok"] is True
 
 
-def test_everything_wrong_is_listed_and_nothing_raises(tmp_path):
+def test_all_problems_are_listed_without_an_exception(tmp_path):
     gta5(tmp_path, count=12)
     (tmp_path / "labels/00001.png").unlink()
     (tmp_path / "images/00002.png").unlink()
@@ -66,7 +66,7 @@ def test_everything_wrong_is_listed_and_nothing_raises(tmp_path):
     json.dumps(report.as_dict())
 
 
-def test_a_wrong_size_is_an_error_where_it_is_not_usual(tmp_path):
+def test_a_wrong_label_size_is_an_error_except_in_gta5(tmp_path):
     synthia(tmp_path)
     label(tmp_path / "GT/LABELS/0000001.png", (3, 4, 2), (12, 16))
     save(tmp_path / "Depth/Depth/0000002.png", columns((1, 2), (3, 4)).astype(np.uint16))
@@ -85,7 +85,7 @@ def test_a_source_without_labels_is_an_error_and_a_target_is_not(tmp_path):
     assert any(message.startswith("no labels:") for message in found(report, "note"))
 
 
-def test_own_data(tmp_path):
+def test_folder_datasets(tmp_path):
     report = check(folder_dataset(tmp_path))
     assert report.ok
     assert report.splits[0].classes == {"road": 0.5, "car": 0.5}
@@ -100,7 +100,7 @@ def test_own_data(tmp_path):
     assert "no images" in found(check(tmp_path, coding="trainids"), "error")
 
 
-def test_totals_of_cross_city_are_those_of_each_city(tmp_path):
+def test_the_expected_number_of_cross_city_counts_every_city(tmp_path):
     for city in ("Rome", "Rio"):
         photo(tmp_path / city / "Images/Train/1.jpg")
     assert check(tmp_path).splits[0].expected == 6_400
@@ -120,7 +120,7 @@ def test_a_full_disk_is_a_warning(tmp_path, monkeypatch):
     assert any("are free" in message for message in found(check(cityscapes(tmp_path)), "warning"))
 
 
-def test_nothing_to_check_is_an_error(tmp_path):
+def test_a_missing_dataset_raises(tmp_path):
     with pytest.raises(UdasegError, match="fits none"):
         check(tmp_path)
     with pytest.raises(UdasegError, match="expected the train images of Cityscapes"):

@@ -56,7 +56,7 @@ def test_equals_the_definition(size, beta, window):
     assert np.abs(levels - clipped).max() <= 0.5 + 1e-3
 
 
-def test_a_large_picture_equals_the_definition():
+def test_a_large_image_equals_the_definition():
     source, target = image((526, 957), 0), image((526, 957), 1)
     style = fda.low_band(target, 0.1)
     expected = definition(source, target, 52, 52)
@@ -122,7 +122,7 @@ def test_checkerboard_survives():
     np.testing.assert_allclose(np.abs(difference), 20, atol=1e-3)
 
 
-def test_a_flat_picture_takes_a_defined_style():
+def test_a_flat_image_takes_a_defined_style():
     target = image((48, 96), 2)
     out = fda.transfer(np.full((48, 96, 3), 77, np.uint8), fda.low_band(target, 0.1))
     np.testing.assert_allclose(out.mean(axis=(0, 1)), target.mean(axis=(0, 1)), atol=1e-3)
@@ -155,7 +155,7 @@ def test_a_view_is_as_good_as_an_array():
     np.testing.assert_array_equal(fda.stylize(whole[::2], style), fda.stylize(whole[::2].copy(), style))
 
 
-def test_errors_say_what_to_do():
+def test_errors_have_a_hint():
     style = fda.low_band(noise((16, 24), 0), 0.1)
     with pytest.raises(UdasegError, match="image is 16x20x3, style is 16x24x3") as error:
         fda.stylize(noise((16, 20), 0), style)

@@ -61,7 +61,7 @@ def test_depth_of_one_channel_and_of_three_is_the_same(tmp_path):
     assert np.array_equal(three, cm)
 
 
-def test_images_come_as_rgb_whatever_their_mode(tmp_path):
+def test_images_of_every_mode_are_read_as_rgb(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
     for mode in ("RGB", "RGBA", "L", "P"):
         path = tmp_path / f"{mode}.png"
@@ -75,7 +75,7 @@ def test_images_come_as_rgb_whatever_their_mode(tmp_path):
     assert image_size(tmp_path / "L.png") == (4, 5)
 
 
-def test_pseudo_labels_come_back_as_written(tmp_path):
+def test_written_labels_are_read_back_unchanged(tmp_path):
     space = class_space(["road", "car"])
     labels = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
     path = tmp_path / "straße 1.png"
@@ -87,7 +87,7 @@ def test_pseudo_labels_come_back_as_written(tmp_path):
         read_train_ids(path, class_space(["road"]))
 
 
-def test_a_label_that_cannot_be_written_leaves_the_old_one(tmp_path):
+def test_a_failed_write_keeps_the_old_label(tmp_path):
     path = tmp_path / "a.png"
     write_label(path, np.zeros((2, 2), np.uint8), [0] * 768)
     before = path.read_bytes()
@@ -116,7 +116,7 @@ def good(path: Path, reader: str) -> Path:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_files_that_cannot_be_read_are_named(tmp_path, reader):
+def test_unreadable_files_are_named(tmp_path, reader):
     read, path = READERS[reader], tmp_path / "frame 1.png"
     with pytest.raises(UdasegError, match=r"frame 1\.png"):
         read(path)
@@ -132,7 +132,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path, reader):
 
 @pytest.mark.parametrize("reader", [reader for reader in READERS if reader != "size"])
 @pytest.mark.parametrize("damage", ["half", "no end", "bit"])
-def test_damaged_pictures_are_errors_not_garbage(tmp_path, reader, damage):
+def test_damaged_images_are_errors_not_garbage(tmp_path, reader, damage):
     path = good(tmp_path / "frame.png", reader)
     data = bytearray(path.read_bytes())
     if damage == "bit":
@@ -149,7 +149,7 @@ def test_a_truncated_jpeg_is_an_error(tmp_path):
         read_image(path)
 
 
-def test_labels_of_another_kind_are_refused(tmp_path):
+def test_other_kinds_of_labels_raise(tmp_path):
     colour = photo(tmp_path / "colour.png")
     with pytest.raises(UdasegError, match=r"colour\.png: expected a label of 8-bit ids, found 8-bit RGB"):
         read_label_ids(colour, "cityscapes")
@@ -178,7 +178,7 @@ def test_labels_of_another_kind_are_refused(tmp_path):
     ("kind", "reader"), [("photo", "image"), ("photo", "size"), ("label", "label"), ("16", "depth")]
 )
 @pytest.mark.parametrize("limit", [5, 15])
-def test_decompression_bombs_are_refused(tmp_path, monkeypatch, kind, reader, limit):
+def test_decompression_bombs_raise(tmp_path, monkeypatch, kind, reader, limit):
     path = tmp_path / "bomb.png"
     {"photo": photo, "label": label, "16": synthia_label}[kind](path, size=(4, 5))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
@@ -196,7 +196,7 @@ def test_the_original_synthia_label_agrees_with_its_rendering():
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_pictures_of_a_turned_camera_are_upright(tmp_path, suffix):
+def test_images_of_a_turned_camera_are_upright(tmp_path, suffix):
     path, held = tmp_path / f"held{suffix}", Image.new("RGB", (24, 16), (10, 10, 10))
     held.paste((250, 250, 250), (0, 0, 24, 4))  # bright above, where the camera thinks
     exif = Image.Exif()

@@ -10,7 +10,7 @@ from udaseg.errors import UdasegError
 from .corpora import photo
 
 
-def test_the_pictures_of_a_folder_are_listed_by_stem_whatever_their_size_and_the_rest_is_named(tmp_path):
+def test_a_folder_lists_its_images_of_any_size_and_names_other_files(tmp_path):
     photo(tmp_path / "b.png", (4, 6))
     photo(tmp_path / "a.jpg", (8, 3))
     photo(tmp_path / "inner/c.png", (4, 6))
@@ -23,7 +23,7 @@ def test_the_pictures_of_a_folder_are_listed_by_stem_whatever_their_size_and_the
     assert shots.other_files == ("notes.txt",)
 
 
-def test_a_picture_is_upright_however_the_camera_was_held(tmp_path):
+def test_a_image_is_upright_however_the_camera_was_held(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (6, 10, 3)).astype(np.uint8)
     for orientation, turned in ((1, image), (3, image[::-1, ::-1]), (6, np.rot90(image)), (8, np.rot90(image, -1))):
         exif = Image.Exif()
@@ -44,7 +44,7 @@ def test_an_animation_gives_its_frames_in_order(tmp_path, suffix):
     assert [shots.image(i)[4, 8].argmax() for i in (0, 1, 2)] == [0, 1, 2]
 
 
-def test_a_video_is_refused_with_the_command_that_makes_its_frames(tmp_path):
+def test_a_video_raises_with_a_command_that_extracts_frames(tmp_path):
     (tmp_path / "my clip.MP4").write_bytes(b"")
     for place in (tmp_path / "my clip.MP4", tmp_path):
         with pytest.raises(UdasegError) as caught:
@@ -53,7 +53,7 @@ def test_a_video_is_refused_with_the_command_that_makes_its_frames(tmp_path):
         assert f"mkdir {folder} && ffmpeg -i '{tmp_path}/my clip.MP4' -q:v 2 {folder}/%06d.jpg" in caught.value.hint
 
 
-def test_what_holds_no_picture_says_where_there_are_some(tmp_path):
+def test_a_folder_without_images_raises_with_a_hint(tmp_path):
     photo(tmp_path / "monday/a.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "list.csv").write_text("")
@@ -65,7 +65,7 @@ def test_what_holds_no_picture_says_where_there_are_some(tmp_path):
             open_loose_images(tmp_path / place)
 
 
-def test_two_pictures_of_one_stem_and_damaged_ones_are_named(tmp_path):
+def test_two_images_of_one_stem_and_damaged_ones_are_named(tmp_path):
     photo(tmp_path / "a.png")
     (tmp_path / "b.gif").write_bytes(b"GIF89a")
     with pytest.raises(UdasegError, match=r"b\.gif"):

@@ -15,7 +15,7 @@ def test_rare_classes_come_rarest_first():
     assert mine_rare_classes(0.8, [0, 0], 1e-3) == Mining(0.8, (), ())
 
 
-def test_the_rarest_stand_in_where_no_class_is_rare():
+def test_the_rarest_classes_are_used_where_no_class_is_rare():
     rng = np.random.default_rng(0)
     assert Mining(1.0, (7,), (8,)).corner(some_label(), (20, 30), rng) == Mining(1.0, (7,)).corner(
         some_label(), (20, 30), np.random.default_rng(0)
@@ -39,18 +39,18 @@ def test_crops_are_centred_on_a_pixel_of_a_rare_class():
     assert found == {(30, 50), (30, 51), (31, 50), (31, 51)}
 
 
-def test_crops_at_the_border_are_moved_into_the_picture():
+def test_crops_at_the_border_are_moved_into_the_image():
     assert Mining(1.0, (7,)).corner(some_label(), (20, 30), np.random.default_rng(0)) == (0, 70)
     assert Mining(1.0, (7,)).corner(some_label(), (80, 120), np.random.default_rng(0)) == (0, 0)
 
 
-def test_every_rare_class_in_the_picture_has_the_same_chance():
+def test_every_rare_class_in_the_image_has_the_same_chance():
     mining, rng = Mining(1.0, (7, 8, 9)), np.random.default_rng(0)
     corners = [mining.corner(some_label(), (20, 30), rng) for _ in range(400)]
     assert 160 < corners.count((0, 70)) < 240
 
 
-def test_leaves_crops_to_chance_where_there_is_nothing_rare_and_as_often_as_told():
+def test_crops_are_random_without_rare_classes_and_with_the_rest_of_the_probability():
     rng = np.random.default_rng(0)
     assert Mining(1.0, (3, 4)).corner(some_label(), (20, 30), rng) is None
     assert Mining(1.0, ()).corner(some_label(), (20, 30), rng) is None
@@ -84,7 +84,7 @@ def test_batches_show_the_rare_class_and_are_the_same_after_a_resume_and_from_wo
     )
 
 
-def test_pictures_without_a_rare_class_are_as_without_mining():
+def test_images_without_a_rare_class_are_as_without_mining():
     mined, plain = Batches([stream(Mining(1.0, (9,)))], 1), Batches([stream(None)], 1)
     compared = 0
     for step in range(4):

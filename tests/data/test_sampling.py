@@ -32,12 +32,12 @@ def test_the_share_of_a_class_follows_the_published_weights():
     assert counts[1] + counts[2] > 0.8
 
 
-def test_all_pictures_of_a_class_take_turns():
+def test_all_images_of_a_class_take_turns():
     order = drawn(np.ones((7, 1)), 70)
     assert all(sorted(order[start : start + 7]) == list(range(7)) for start in range(0, 70, 7))
 
 
-def test_a_picture_without_classes_is_never_drawn_and_a_class_without_pictures_does_not_matter():
+def test_a_image_without_classes_is_never_drawn_and_a_class_without_images_does_not_matter():
     order = drawn([[True, False], [False, False], [True, False]])
     assert set(order) == {0, 2}
 

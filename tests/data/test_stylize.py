@@ -37,7 +37,7 @@ def sets(tmp_path):
     return source, ImageSet("folder", tmp_path / "target", "train", images)
 
 
-def test_every_picture_has_the_style_of_its_partner_and_a_style_is_read_for_several(sets, tmp_path, monkeypatch):
+def test_every_image_has_the_style_of_its_partner_and_a_style_is_read_for_several(sets, tmp_path, monkeypatch):
     source, target = sets
     read, seen = Counter(), []
     before = dataset.read_image

@@ -79,7 +79,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
         ({"size": (24, 33)}, r"a has the size \[24, 32\]|a has the size \(24, 32\)"),
     ],
 )
-def test_files_that_differ_are_refused(tmp_path, other, message):
+def test_files_that_differ_raise(tmp_path, other, message):
     files = [write(tmp_path / "one", 0), write(tmp_path / "other", 1, **other)]
     with pytest.raises(UdasegError, match=message):
         ensemble(files, [1, 1], tmp_path / "out")

@@ -27,7 +27,7 @@ class Record:
     stem: str
 
 
-class Pictures:
+class ImageList:
     space = SPACE
     has_depth = False
     records = tuple(Record(stem) for stem in "abc")
@@ -56,7 +56,7 @@ def full_size(runner, i, settings):
     for scale in settings.scales:
         size = (round(64 * scale), round(96 * scale))
         for mirrored in (False, True)[: 1 + settings.flip]:
-            image = Pictures().image(i)[:, ::-1] if mirrored else Pictures().image(i)
+            image = ImageList().image(i)[:, ::-1] if mirrored else ImageList().image(i)
             logits = runner.infer([np.ascontiguousarray(image)], size).logits
             logits = logits.flip(-1) if mirrored else logits
             full = interpolate(logits, size=(64, 96), mode="bilinear", align_corners=runner.model.align_corners)
@@ -67,35 +67,35 @@ def full_size(runner, i, settings):
 @pytest.mark.parametrize("average", ["logits", "probs"])
 def test_evaluation_averages_at_the_size_of_the_labels(model, tmp_path, average):
     settings = Evaluate(scales=(0.75, 1.0, 1.25), flip=True, average=average, batch=2, precision="fp32")
-    metrics, _ = evaluate(model, View(Pictures()), settings, tmp_path)
+    metrics, _ = evaluate(model, View(ImageList()), settings, tmp_path)
     runner, counts = Runner(model, SPACE.classes, "fp32"), np.zeros((3, 3), np.int64)
     for i in range(3):
-        confusion(Pictures().label(i), full_size(runner, i, settings).argmax(0).to(torch.uint8).numpy(), 3, out=counts)
+        confusion(ImageList().label(i), full_size(runner, i, settings).argmax(0).to(torch.uint8).numpy(), 3, out=counts)
     # Batches of other sizes round otherwise: a pixel or two on an edge may fall to the other side.
     assert np.abs(np.array(metrics["confusion"]) - counts).sum() <= 6
     assert counts.sum() == 3 * 64 * 96
 
 
 def test_one_view_and_its_double_give_the_same_scores(model, tmp_path):
-    once, _ = evaluate(model, View(Pictures()), Evaluate(precision="fp32"), tmp_path / "1")
-    twice, _ = evaluate(model, View(Pictures()), Evaluate(precision="fp32", scales=(1.0, 1.0)), tmp_path / "2")
+    once, _ = evaluate(model, View(ImageList()), Evaluate(precision="fp32"), tmp_path / "1")
+    twice, _ = evaluate(model, View(ImageList()), Evaluate(precision="fp32", scales=(1.0, 1.0)), tmp_path / "2")
     assert np.abs(np.array(once["confusion"]) - twice["confusion"]).sum() <= 6
 
 
 @pytest.mark.parametrize("average", ["logits", "probs"])
 def test_predictions_hold_the_average_at_the_stride(model, tmp_path, average):
     settings = Predict(scales=(0.75, 1.0), flip=True, average=average, precision="fp32")
-    predict(model, SPACE, View(Pictures()), settings, tmp_path)
+    predict(model, SPACE, View(ImageList()), settings, tmp_path)
     runner = Runner(model, SPACE.classes, "fp32")
     with Predictions(tmp_path / "predictions.h5") as predictions:
         assert predictions.size("b") == (64, 96)
-        expected = runner.average_logits([Pictures().image(1)], None, settings)[0].half().numpy()
+        expected = runner.average_logits([ImageList().image(1)], None, settings)[0].half().numpy()
         np.testing.assert_array_equal(predictions.logits("b"), expected)
         if average == "probs":
             np.testing.assert_allclose(np.exp(predictions.logits("b").astype(np.float32)).sum(0), 1, rtol=5e-3)
 
 
-class Deep(Pictures):
+class Deep(ImageList):
     has_depth = True
 
     def depth(self, i):
@@ -113,13 +113,13 @@ def headed(tmp_path_factory):
     return path
 
 
-def test_depth_is_scored_at_full_size_where_there_is_some(model, headed, tmp_path):
+def test_depth_is_evaluated_at_full_size(model, headed, tmp_path):
     settings = Evaluate(precision="fp32", flip=True, batch=2)
     metrics, _ = evaluate(headed, View(Deep()), settings, tmp_path / "1")
     runner = Runner(headed, SPACE.classes, "fp32", heads=("depth",))
     expected = DepthErrors()
     for i in range(3):
-        image = Pictures().image(i)
+        image = ImageList().image(i)
         maps = [runner.infer([np.ascontiguousarray(one)], None).depth for one in (image, image[:, ::-1])]
         full = [interpolate(one, size=(64, 96), mode="bilinear", align_corners=False) for one in maps]
         inverse = ((full[0] + full[1].flip(-1)) / 2)[0, 0].numpy()
@@ -128,11 +128,11 @@ def test_depth_is_scored_at_full_size_where_there_is_some(model, headed, tmp_pat
     assert 0 < found["pixels"] == expected["pixels"] < 3 * 64 * 96
     assert all(found[name] == pytest.approx(expected[name], rel=1e-3) for name in DEPTH_ERRORS)
     assert 5 < found["rms"] < 80
-    assert "depth" not in evaluate(headed, View(Pictures()), settings, tmp_path / "2")[0]
+    assert "depth" not in evaluate(headed, View(ImageList()), settings, tmp_path / "2")[0]
     assert "depth" not in evaluate(model, View(Deep()), settings, tmp_path / "3")[0]
 
 
 def test_heads_are_run_where_they_are_asked_for(headed):
-    image = [Pictures().image(0)]
+    image = [ImageList().image(0)]
     assert Runner(headed, SPACE.classes, "fp32").infer(image, None).depth is None
     assert Runner(headed, SPACE.classes, "fp32", heads=("depth", "density")).infer(image, None).depth is not None

@@ -64,7 +64,7 @@ def test_one_view_is_the_network_itself(runner):
     assert torch.equal(small, runner.infer([image()], (32, 48)).logits)
 
 
-def test_the_mirror_image_has_mirrored_scores(runner):
+def test_the_mirror_image_has_mirrored_logits(runner):
     for average in ("logits", "probs"):
         settings = Predict(flip=True, scales=(0.75, 1.0), average=average)
         scores = runner.average_logits([image()], None, settings)
@@ -75,7 +75,7 @@ def test_the_mirror_image_has_mirrored_scores(runner):
     )
 
 
-def test_scores_are_the_average_on_the_grid_of_the_scale_nearest_to_one(runner):
+def test_the_average_has_the_size_of_the_scale_nearest_to_one(runner):
     settings = Predict(scales=(0.5, 1.2, 0.9, 2.0))
     views = runner.infer_views([image(), image(seed=1)], None, settings)
     assert len(views) == 4
@@ -85,7 +85,7 @@ def test_scores_are_the_average_on_the_grid_of_the_scale_nearest_to_one(runner):
     torch.testing.assert_close(scores, average_views(views, tuple(grid), "logits", runner.model.align_corners))
 
 
-class Pictures:
+class ImageList:
     def __init__(self, *sizes):
         self.sizes = sizes
 
@@ -96,8 +96,8 @@ class Pictures:
         return image(self.sizes[i], seed=i)
 
 
-def test_padded_pictures_are_seen_at_their_own_aspect_without_the_padding(runner):
-    pictures = Pictures((80, 120), (80, 120), (120, 60))
+def test_images_of_a_padded_view_keep_their_aspect_without_padding(runner):
+    pictures = ImageList((80, 120), (80, 120), (120, 60))
     view = View(pictures, (64, 96), pad=True)
     found = [(list(batch.indices), batch.output.logits) for batch in runner.run(view, range(3), 3)]
     assert [indices for indices, _ in found] == [[0], [1], [2]]
@@ -108,7 +108,7 @@ def test_padded_pictures_are_seen_at_their_own_aspect_without_the_padding(runner
 
 
 def test_images_are_read_with_their_labels_at_the_size_of_the_network(runner):
-    pictures, shapes = Pictures(*[(80, 120)] * 5), []
+    pictures, shapes = ImageList(*[(80, 120)] * 5), []
 
     def infer(images, size):
         shapes.extend((image.shape[:2], size) for image in images)
@@ -134,7 +134,7 @@ def test_images_are_read_with_their_labels_at_the_size_of_the_network(runner):
 def test_no_more_is_read_once_the_network_has_failed(runner):
     begun = []
 
-    class Slow(Pictures):
+    class Slow(ImageList):
         def image(self, i):
             begun.append(i)
             return super().image(i)
@@ -155,10 +155,10 @@ def test_scales_are_of_the_size_that_is_asked_for(runner):
     assert [view.shape[-2:] for view in views[2:]] == [runner.infer([image()], (32, 48)).logits.shape[-2:]] * 2
 
 
-def test_statistics_of_batch_norm_are_those_of_the_pictures_and_nothing_else_changes(tmp_path):
+def test_statistics_of_batch_norm_are_those_of_the_images_and_nothing_else_changes(tmp_path):
     torch.manual_seed(0)
     checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
-    runner, pictures, read = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4), []
+    runner, pictures, read = Runner(tmp_path / "model.pt", CLASSES, "fp32"), ImageList(*[(64, 96)] * 4), []
     learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
     runner.adapt_statistics(View(pictures, (32, 48)), 2, progress=lambda done, total: read.append((done, total)))
     assert read == [(2, 4), (4, 4)]
@@ -174,7 +174,7 @@ def test_statistics_of_batch_norm_are_those_of_the_pictures_and_nothing_else_cha
 
 def test_statistics_are_taken_of_frozen_layers_too(tmp_path):
     torch.manual_seed(0)
-    pictures = Pictures(*[(64, 96)] * 4)
+    pictures = ImageList(*[(64, 96)] * 4)
     network, taken = models.construct(SETTINGS, 3), []
     for mode in ("train", "frozen"):
         settings = SETTINGS.model_copy(update={"bn": mode})
@@ -196,7 +196,7 @@ def test_a_layer_that_sees_one_value_in_each_batch_keeps_its_statistics(tmp_path
     kept = {}
     for batch in (1, 2):
         runner = Runner(tmp_path / "model.pt", CLASSES, "fp32")
-        runner.adapt_statistics(View(Pictures(*[(64, 96)] * 4), (32, 48)), batch)
+        runner.adapt_statistics(View(ImageList(*[(64, 96)] * 4), (32, 48)), batch)
         variances = {name: v for name, v in runner.model.state_dict().items() if name.endswith("running_var")}
         kept[batch] = {name.rpartition(".")[0] for name, value in variances.items() if (value == 7).all()}
     assert {"refine16.bn", "refine32.bn"} <= kept[1]
@@ -208,7 +208,7 @@ def test_a_layer_that_sees_one_value_in_each_batch_keeps_its_statistics(tmp_path
 )
 def test_statistics_of_the_stem_are_taken_alone(tmp_path, settings, norms):
     checkpoint.save(tmp_path / "model.pt", models.construct(settings, 3), settings, CLASSES)
-    runner, pictures = Runner(tmp_path / "model.pt", CLASSES, "fp32"), Pictures(*[(64, 96)] * 4)
+    runner, pictures = Runner(tmp_path / "model.pt", CLASSES, "fp32"), ImageList(*[(64, 96)] * 4)
     everywhere = Runner(tmp_path / "model.pt", CLASSES, "fp32")
     learnt = {name: value.clone() for name, value in runner.model.state_dict().items()}
     runner.adapt_statistics(View(pictures, (32, 48)), 2, stem=True)

@@ -53,7 +53,7 @@ def read(metadata: dict) -> dict:
     return {key: json.loads(value) for key, value in metadata.items()}
 
 
-def test_an_onnx_file_labels_pictures_in_another_runtime(model, image, tmp_path):
+def test_an_onnx_file_labels_images_in_another_runtime(model, image, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     found = export.export(model, "onnx", SIZE, tmp_path / "model.onnx", [image])
@@ -68,7 +68,7 @@ def test_an_onnx_file_labels_pictures_in_another_runtime(model, image, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]  # the weights are inside
 
 
-def test_safetensors_hold_the_weights_and_what_the_network_is(model, image, tmp_path):
+def test_safetensors_hold_the_weights_and_all_facts(model, image, tmp_path):
     pytest.importorskip("safetensors")
     from safetensors import safe_open
 
@@ -102,7 +102,7 @@ def test_every_network_can_be_exported(settings, tmp_path):
     assert found.agreeing > 0.999
 
 
-def test_what_computes_something_else_is_not_written(model, tmp_path, monkeypatch):
+def test_an_export_with_other_results_is_not_written(model, tmp_path, monkeypatch):
     monkeypatch.setitem(export._READERS, "torch", lambda path: lambda image: torch.rand(1, 3, 16, 24))
     (tmp_path / "model.pt2").write_bytes(b"before")
     with pytest.raises(UdasegError, match="computes other results than"):
@@ -110,7 +110,7 @@ def test_what_computes_something_else_is_not_written(model, tmp_path, monkeypatc
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"before"]
 
 
-def test_logits_that_are_not_numbers_do_not_pass(model, tmp_path, monkeypatch):
+def test_an_export_with_nan_logits_raises(model, tmp_path, monkeypatch):
     nothing = torch.full((1, 3, 16, 24), float("nan"))
     monkeypatch.setitem(export._READERS, "torch", lambda path: lambda image: nothing)
     with pytest.raises(UdasegError, match="computes other results than"):

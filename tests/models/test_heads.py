@@ -21,7 +21,7 @@ def network(name="fpn", heads=(), seed=0):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_maps_lie_on_the_grid_of_the_features(name):
+def test_maps_have_the_size_of_the_features(name):
     image = torch.randn(2, 3, 48, 72)
     output = network(name, BOTH)(image)
     for estimated in (output.depth, output.density):
@@ -32,7 +32,7 @@ def test_maps_lie_on_the_grid_of_the_features(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_network_is_the_same_beside_its_heads(name):
+def test_heads_do_not_change_the_other_weights(name):
     image = torch.randn(2, 3, 48, 72)
     plain, headed = network(name), network(name, BOTH)
     own = plain.state_dict()
@@ -70,7 +70,7 @@ def test_the_mean_is_not_rounded_to_bfloat16():
     torch.testing.assert_close(estimated, torch.full((1, 1, 2, 2), 130.5), rtol=0, atol=0.1)
 
 
-def test_a_batch_is_parted_with_its_maps():
+def test_splitting_a_batch_splits_its_maps():
     output = network("bisenet", ("depth",))(torch.randn(3, 3, 48, 72))
     first, second = output.split([1, 2])
     assert torch.equal(first.depth, output.depth[:1])
@@ -94,7 +94,7 @@ def test_a_checkpoint_records_the_heads(tmp_path):
         checkpoint.require(meta, model=settings.model_copy(update={"heads": ("depth",)}))
 
 
-def test_a_checkpoint_from_before_there_were_heads_has_none(tmp_path):
+def test_an_old_checkpoint_has_no_heads(tmp_path):
     settings = Model(name="fpn", backbone="resnet18", weights="none")
     path = tmp_path / "model.pt"
     checkpoint.save(path, network(), settings, ("a", "b", "c"))
@@ -106,6 +106,6 @@ def test_a_checkpoint_from_before_there_were_heads_has_none(tmp_path):
 
 
 @pytest.mark.parametrize("heads", [("density",), ("density", "depth"), ("depth", "depth"), ("normals",)])
-def test_heads_that_there_are_not(heads):
+def test_unknown_heads_raise(heads):
     with pytest.raises(ValidationError, match="heads"):
         Model(heads=heads)

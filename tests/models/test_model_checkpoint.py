@@ -69,7 +69,7 @@ def test_equal_networks_give_equal_bytes(network, saved, tmp_path):
     assert other.read_bytes() == saved.read_bytes()
 
 
-def test_a_failed_save_leaves_the_old_file_and_no_litter(network, saved, monkeypatch):
+def test_a_failed_save_keeps_the_old_file_and_leaves_no_other(network, saved, monkeypatch):
     before = saved.read_bytes()
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
@@ -78,14 +78,14 @@ def test_a_failed_save_leaves_the_old_file_and_no_litter(network, saved, monkeyp
     assert [path.name for path in saved.parent.iterdir()] == ["model.pt"]
 
 
-def test_a_missing_file_says_what_to_run(tmp_path):
+def test_a_missing_file_raises_with_a_command(tmp_path):
     with pytest.raises(UdasegError, match="there is no model at") as caught:
         checkpoint.load(tmp_path / "model.pt")
     assert "udaseg warmup" in caught.value.hint
 
 
 @pytest.mark.parametrize("hidden", [KeyboardInterrupt, OSError])
-def test_what_stops_the_writing_comes_out_as_it_is(hidden):
+def test_errors_while_writing_are_raised_unchanged(hidden):
     class Full(io.BytesIO):
         count = 0
 
@@ -99,7 +99,7 @@ def test_what_stops_the_writing_comes_out_as_it_is(hidden):
         tensorfile.write({"a": [torch.ones(9) for _ in range(9)]}, Full())
 
 
-def test_truncated_and_foreign_files_are_refused(saved):
+def test_truncated_and_foreign_files_raise(saved):
     whole = saved.read_bytes()
     for content in (b"", b"PK\x03\x04", b"not a model", whole[:5000], whole[: len(whole) // 2], whole[:-10]):
         saved.write_bytes(content)
@@ -124,7 +124,7 @@ def test_a_flipped_byte_never_ends_in_a_traceback_or_another_network(network, sa
         assert all(torch.equal(value, state[name]) for name, value in loaded.state_dict().items()), place
 
 
-def test_code_is_refused(tmp_path):
+def test_code_raises(tmp_path):
     path = tmp_path / "model.pt"
 
     class Trap:

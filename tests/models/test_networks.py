@@ -73,7 +73,7 @@ def test_deeplab_head_is_the_sum_of_its_branches():
 
 
 @pytest.mark.parametrize(("name", "stride"), [("deeplab", 8), ("fpn", 16)])
-def test_an_auxiliary_classifier_scores_layer_3_in_training_and_changes_nothing_else(name, stride):
+def test_an_auxiliary_classifier_on_layer_3_changes_nothing_else(name, stride):
     torch.manual_seed(0)
     single = models.construct(small(name), 5)
     torch.manual_seed(0)
@@ -125,7 +125,7 @@ def test_bisenet_convolving_before_upsampling_is_the_published_order():
 
 @pytest.mark.parametrize("size", [(33, 47), (64, 96), (70, 122)])
 @pytest.mark.parametrize("name", NAMES)
-def test_trains_on_one_picture_of_any_size(name, size):
+def test_trains_on_one_image_of_any_size(name, size):
     torch.manual_seed(0)
     network = models.construct(small(name, bn="train"), 4)
     output = network(torch.randn(1, 3, *size))

@@ -25,7 +25,7 @@ def test_conventions(color, expected):
     assert torch.equal(normalise(image_N3HW.float(), color), result)
 
 
-def test_the_picture_is_left_as_it_was():
+def test_the_input_is_not_changed():
     image = torch.rand(1, 3, 4, 4)
     before = image.clone()
     normalise(image, "rgb-imagenet")
@@ -33,6 +33,6 @@ def test_the_picture_is_left_as_it_was():
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 5, 1), (1, 1, 4, 5)])
-def test_other_shapes_are_refused(shape):
+def test_other_shapes_raise(shape):
     with pytest.raises(UdasegError, match="expected"):
         normalise(torch.zeros(shape, dtype=torch.uint8), "rgb")

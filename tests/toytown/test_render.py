@@ -52,7 +52,7 @@ def test_depth_is_that_of_a_street(frames):
             assert (np.diff(road) <= 0.02 * road[:-1]).all()
 
 
-def test_sky_is_above_road_and_pictures_are_exposed(frames):
+def test_sky_is_above_road_and_images_are_exposed(frames):
     for f in frames:
         rows = [np.nonzero(f.label == c)[0].mean() for c in (k.SKY, k.ROAD)]
         assert rows[0] < rows[1]
@@ -144,7 +144,7 @@ def test_noise_equals_its_twin():
     assert 0.9 < max(single) < 1.0
 
 
-def test_blur_keeps_flat_pictures_and_spreads_points():
+def test_blur_keeps_flat_images_and_spreads_points():
     flat = np.full((6, 8, 3), 0.3, np.float32)
     np.testing.assert_allclose(blur(flat, 1.0), flat, rtol=1e-5)
     point = np.zeros((21, 21, 1), np.float32)

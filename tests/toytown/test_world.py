@@ -179,7 +179,7 @@ def test_two_worlds_do_not_mix(world, tmp_path):
         ({"workers": 0}, "workers"),
     ],
 )
-def test_settings_out_of_range_are_refused(tmp_path, settings, message):
+def test_settings_out_of_range_raise(tmp_path, settings, message):
     with pytest.raises(UdasegError, match=message):
         make_toytown(tmp_path / "out", **{**COUNTS, **settings})
     assert not (tmp_path / "out").exists()
