@@ -81,7 +81,7 @@ def test_the_commands_work(extended, workspace):
             image = rng.integers(0, 34, shape).astype(np.uint8)
             Image.fromarray(image).save(Path("data/kitti/training", folder, f"{stem}.png"))
     lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    assert len(lines) == 7
+    assert len(lines) == 8
     tiny = ("data", "info")
     commands = [line[7:] + ("" if line.split()[1] in tiny else " --recipe tiny.yaml") for line in lines]
     ended = run(extended, "-c", ALL, *commands, cwd=workspace)

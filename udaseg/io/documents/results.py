@@ -28,7 +28,7 @@ class Thresholds(Document):
     file = "thresholds.json"
     where = "`pseudolabel`"
 
-    policy: Literal["st", "cbst", "cbst-sp", "iast"] = Field(description="st, cbst, cbst-sp or iast")
+    policy: str = Field(description="st, cbst, cbst-sp or iast")
     p: NotNegative | None = Field(description="the share of pixels to label in this round; null for iast")
     classes: ClassNames = Field(description=ORDER)
     threshold: Annotated[list[Share], Shape("C")] = Field(
