@@ -11,9 +11,9 @@ def run(work: Work) -> None:
         reason = f"{source.images.dataset} has no depth"
         work.finish({"skipped": reason}, f"skipped, {reason}")
         return
-    from udaseg.statistics.depth_density import write
-    from udaseg.statistics.gmm import fit
+    from udaseg.statistics.gmm import write
     from udaseg.statistics.gmm_counts import count_for_gmm
+    from udaseg.statistics.gmm_fit import fit
 
     counts = count_for_gmm(source, setting, progress=work.progress("images"))
     if not work.is_first:

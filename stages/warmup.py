@@ -71,9 +71,9 @@ def pretrain_recipe(recipe: Recipe) -> Recipe:
 def run(work: Work) -> None:
     """Train a network on the labelled source; align the target with it where the recipe has an adversary."""
     from udaseg.data.sampling import ClassBalance
+    from udaseg.statistics import gmm
     from udaseg.statistics.class_counts import class_weights, read_pixels, read_shown
     from udaseg.statistics.density_maps import DensityMaps
-    from udaseg.statistics.depth_density import read_gmm_of
     from udaseg.train.adversary import training_warnings
     from udaseg.train.warmup import warmup
 
@@ -87,7 +87,7 @@ def run(work: Work) -> None:
         stems = [record.stem for record in source.images.records]
         balance = ClassBalance(read_shown(work.require_path("class_counts"), classes, stems))
     if has_density(recipe):
-        densities = DensityMaps(read_gmm_of(work.require_path("gmm"), classes))
+        densities = DensityMaps(gmm.read(work.require_path("gmm"), classes))
     pretrained = work.path("pretrain")
     result = warmup(
         source,

@@ -26,7 +26,7 @@ from udaseg.pipeline.manifest import InputDigest, Job, reasons
 from udaseg.pseudo.label_files import read_thresholds
 from udaseg.report.panels import label_palette
 from udaseg.stages import cli
-from udaseg.statistics import class_counts, depth_density, prototypes, spatial_prior
+from udaseg.statistics import class_counts, gmm, prototypes, spatial_prior
 from udaseg.train import adversary, state
 
 from ..data.corpora import label, photo, png16, save
@@ -91,7 +91,7 @@ def _prototypes(place: Path) -> Path:
 
 def _gmm(place: Path) -> Path:
     means, variances = NOISE.random((3, 2, 3)), NOISE.random((3, 2, 3)) + 0.3
-    depth_density.write(place / "gmm.h5", depth_density.Gmm(np.full((3, 2), 0.5), means, variances, CLASSES, (8, 16)))
+    gmm.write(place / "gmm.h5", gmm.Gmm(np.full((3, 2), 0.5), means, variances, CLASSES, (8, 16)))
     return place / "gmm.h5"
 
 
@@ -244,8 +244,8 @@ READ = (
     Kind("predictions.h5, foreign", _old_predictions, _read_predictions, HDF5),
     Kind("prototypes.h5", _prototypes, _read_prototypes, BYTES, exact=True),
     Kind("prototypes.h5, contents", _prototypes, _read_prototypes, (hdf5_contents,)),
-    Kind("gmm.h5", _gmm, lambda path: _values(depth_density.read(path)), BYTES, exact=True),
-    Kind("gmm.h5, contents", _gmm, lambda path: _values(depth_density.read(path)), (hdf5_contents,)),
+    Kind("gmm.h5", _gmm, lambda path: _values(gmm.read(path)), BYTES, exact=True),
+    Kind("gmm.h5, contents", _gmm, lambda path: _values(gmm.read(path)), (hdf5_contents,)),
     Kind("prior.h5", _prior, lambda path: _values(spatial_prior.read(path, CLASSES)), BYTES, exact=True),
     Kind("prior.h5, contents", _prior, lambda path: _values(spatial_prior.read(path, CLASSES)), (hdf5_contents,)),
     Kind("model.pt", _model, _read_model, exact=True),

@@ -11,7 +11,7 @@ from udaseg.metrics import DepthErrors
 from udaseg.report.collect import collect
 from udaseg.report.depths import distances
 from udaseg.report.page import render
-from udaseg.statistics.depth_density import Gmm
+from udaseg.statistics.gmm import Gmm
 
 
 def curves_of(chart):

@@ -12,7 +12,7 @@ from udaseg.pipeline.format import count, duration, number, percent, points, sha
 from udaseg.report import collect, render
 from udaseg.report.curves import curves
 from udaseg.report.depths import mean_distance
-from udaseg.statistics.depth_density import Gmm
+from udaseg.statistics.gmm import Gmm
 
 
 def change(path, **values):

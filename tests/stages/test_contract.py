@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from udaseg.metrics import DepthErrors
-from udaseg.statistics import depth_density
+from udaseg.statistics import gmm
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -146,12 +146,10 @@ def test_thresholds(workspace, udaseg, policy):
     check("thresholds.json", read("runs/tiny/pseudolabel/thresholds.json"), (policy,))
 
 
-def test_mixtures(tmp_path):
+def test_gmm(tmp_path):
     shape = (3, 2)
-    mixtures = depth_density.Gmm(
-        np.full(shape, 0.5), np.ones((*shape, 3)), np.ones((*shape, 3)), ("a", "b", "c"), (4, 8)
-    )
-    depth_density.write(tmp_path / "gmm.h5", mixtures)
+    fitted = gmm.Gmm(np.full(shape, 0.5), np.ones((*shape, 3)), np.ones((*shape, 3)), ("a", "b", "c"), (4, 8))
+    gmm.write(tmp_path / "gmm.h5", fitted)
     check_h5(tmp_path / "gmm.h5")
 
 

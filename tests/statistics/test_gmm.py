@@ -5,8 +5,7 @@ import pytest
 
 from udaseg.data.depth import inverse_depth
 from udaseg.errors import UdasegError
-from udaseg.statistics import depth_density as depth
-from udaseg.statistics import gmm
+from udaseg.statistics import depth_density, gmm_counts, gmm_fit
 
 GRID = (48, 80)
 MEANS = np.array([[20, 30, 57.0], [40, 37, 124.0], [60, 42, 208.0]])
@@ -37,7 +36,7 @@ def images(columns, rows, cm, label=0):
 
 
 def counted(columns, rows, cm, classes=("road",), label=0, **settings):
-    counts = gmm.GmmCounts(classes, GRID, **settings)
+    counts = gmm_counts.GmmCounts(classes, GRID, **settings)
     for labels_HW, cm_HW in zip(*images(columns, rows, cm, label), strict=True):
         counts.add(labels_HW, cm_HW)
     return counts
@@ -62,7 +61,7 @@ def sample():
 
 @pytest.fixture(scope="module")
 def fitted(sample):
-    return gmm.fit(counted(*sample), 3)
+    return gmm_fit.fit(counted(*sample), 3)
 
 
 def test_counts_are_the_pixels(sample):
@@ -95,16 +94,16 @@ def test_finds_an_optimum_as_good_as_scikit_learn(sample):
     reference = pytest.importorskip("sklearn.mixture").GaussianMixture
     data = points(*sample)
     peer = reference(5, covariance_type="diag", random_state=0).fit(data)
-    assert log_likelihood(gmm.fit(counted(*sample), 5), 0, data) > peer.score(data) - 1e-3
+    assert log_likelihood(gmm_fit.fit(counted(*sample), 5), 0, data) > peer.score(data) - 1e-3
 
 
 def test_every_step_raises_the_likelihood(sample):
     counts = counted(*sample)
-    axes = gmm.bin_moments(counts, 0)
+    axes = gmm_fit.bin_moments(counts, 0)
     state = np.full(2, 0.5), np.array([[10.0, 20, 40], [50, 40, 300]]), np.full((2, 3), 500.0)
     last = -np.inf
     for _ in range(12):
-        *state, likelihood = gmm.maximise(counts.counts_CHWB[0], axes, *state, 0.25, 1, 0.0)
+        *state, likelihood = gmm_fit.maximise(counts.counts_CHWB[0], axes, *state, 0.25, 1, 0.0)
         assert likelihood >= last
         last = likelihood
 
@@ -113,10 +112,10 @@ def test_a_step_equals_its_definition_even_where_densities_underflow(sample):
     columns, rows, cm = (part[:3000].copy() for part in sample)
     cm[:7] = 1  # a thousand deviations from either component
     counts = counted(columns, rows, cm)
-    axes = gmm.bin_moments(counts, 0)
+    axes = gmm_fit.bin_moments(counts, 0)
     weights, means, floor = np.array([0.3, 0.7]), np.array([[10.0, 20, 40], [50, 40, 300]]), 0.25
     variances = np.array([[500.0, 90, 30], [200, 300, 0.25]])
-    new_weights, new_means, new_variances, likelihood = gmm.maximise(
+    new_weights, new_means, new_variances, likelihood = gmm_fit.maximise(
         counts.counts_CHWB[0], axes, weights, means, variances, floor, 1, 0.0
     )
     value = np.stack([columns, rows, axes[2][0][counts.bin[cm]]], axis=1)[:, None]
@@ -133,7 +132,7 @@ def test_a_step_equals_its_definition_even_where_densities_underflow(sample):
 
 
 def test_one_component_is_mean_and_variance(sample):
-    fitted = gmm.fit(counted(*sample), 1)
+    fitted = gmm_fit.fit(counted(*sample), 1)
     data = points(*sample)
     np.testing.assert_allclose(fitted.means[0, 0], data.mean(axis=0), rtol=1e-9)
     np.testing.assert_allclose(fitted.variances[0, 0], data.var(axis=0), rtol=1e-9)
@@ -141,7 +140,9 @@ def test_one_component_is_mean_and_variance(sample):
 
 def test_density_integrates_to_one(fitted):
     steps = np.arange(0.5, 400, 2.0, dtype=np.float32)
-    total = sum(2.0 * depth.density(fitted, np.full(GRID, step, np.float32)).sum(dtype=np.float64) for step in steps)
+    total = sum(
+        2.0 * depth_density.density(fitted, np.full(GRID, step, np.float32)).sum(dtype=np.float64) for step in steps
+    )
     assert total == pytest.approx(1, abs=0.02)  # a little of it lies beyond the image
 
 
@@ -149,27 +150,27 @@ def test_order_and_parts_do_not_matter(sample, fitted):
     columns, rows, cm = sample
     left, right = counted(columns[:20_000], rows[:20_000], cm[:20_000]), counted(*(part[20_000:] for part in sample))
     right.merge(left)
-    again = gmm.fit(right, 3)
+    again = gmm_fit.fit(right, 3)
     for name in ("weights", "means", "variances"):
         np.testing.assert_array_equal(getattr(again, name), getattr(fitted, name))
 
 
 def test_absent_class_is_an_absent_mixture(sample):
-    both = gmm.fit(counted(*sample, classes=("wall", "road"), label=1), 3)
+    both = gmm_fit.fit(counted(*sample, classes=("wall", "road"), label=1), 3)
     assert not both.weights[0].any()
     assert (both.variances[0] == 1).all()
-    assert not depth.density(both, np.full(GRID, 57, np.float32))[0].any()
+    assert not depth_density.density(both, np.full(GRID, 57, np.float32))[0].any()
     assert both.weights[1].sum() == pytest.approx(1)
 
 
 def test_class_of_few_places_gets_few_components():
     columns, rows, cm = np.array([3, 70, 3]), np.array([4, 40, 4]), np.array([600, 5000, 600], np.uint16)
-    few = gmm.fit(counted(columns, rows, cm), 5)
+    few = gmm_fit.fit(counted(columns, rows, cm), 5)
     assert (few.weights[0] > 0).sum() == 2
     np.testing.assert_allclose(few.weights[0, :2], [2 / 3, 1 / 3])
     np.testing.assert_allclose(few.means[0, :2, :2], [[3, 4], [70, 40]])
     np.testing.assert_allclose(few.means[0, :2, 2], inverse_depth(cm[:2]))
-    np.testing.assert_array_equal(few.variances[0, :2], gmm.FLOOR)
+    np.testing.assert_array_equal(few.variances[0, :2], gmm_fit.FLOOR)
 
 
 def test_no_depth_is_no_measurement():
@@ -184,23 +185,23 @@ def test_no_depth_is_no_measurement():
 def test_compat_keeps_the_artefact():
     columns, rows, cm = pixels(20_000)
     cm[::50] = 0
-    published = gmm.fit(counted(columns, rows, cm, compat=True), 4)
+    published = gmm_fit.fit(counted(columns, rows, cm, compat=True), 4)
     artefact = np.argmax(published.means[0, :, 2])
     assert published.means[0, artefact, 2] == pytest.approx(65536)
-    assert published.variances[0, artefact, 2] == pytest.approx(gmm.FLOOR_COMPAT)
+    assert published.variances[0, artefact, 2] == pytest.approx(gmm_fit.FLOOR_COMPAT)
     assert published.weights[0, artefact] == pytest.approx(0.02, rel=1e-6)
-    assert gmm.fit(counted(columns, rows, cm), 4).means[0, :, 2].max() < 400
+    assert gmm_fit.fit(counted(columns, rows, cm), 4).means[0, :, 2].max() < 400
 
 
 def test_progress_and_seed(sample):
     counts, calls = counted(*sample, classes=("wall", "road"), label=1), []
-    first = gmm.fit(counts, 4, seed=3, progress=lambda done, total: calls.append((done, total)))
-    second = gmm.fit(counts, 4, seed=3)
+    first = gmm_fit.fit(counts, 4, seed=3, progress=lambda done, total: calls.append((done, total)))
+    second = gmm_fit.fit(counts, 4, seed=3)
     assert calls == [(1, 2), (2, 2)]
     np.testing.assert_array_equal(first.means, second.means)
 
 
 def test_sizes_that_do_not_match():
-    counts = gmm.GmmCounts(("road",), GRID)
+    counts = gmm_counts.GmmCounts(("road",), GRID)
     with pytest.raises(UdasegError, match="depth of"):
         counts.add(np.zeros(GRID, np.uint8), np.zeros((4, 4), np.uint16))

@@ -9,7 +9,7 @@ from udaseg import config
 from udaseg.errors import UdasegError
 from udaseg.labels import class_space
 from udaseg.statistics import spatial_prior
-from udaseg.statistics.spatial_prior import PlaceCounts, Prior
+from udaseg.statistics.spatial_prior import PositionCounts, Prior
 
 CLASSES = ("road", "car", "sky")
 
@@ -35,7 +35,7 @@ def some_labels(count=6, size=(40, 70)):
 
 
 def counted(labels, size=(40, 70), stride=8):
-    counts = PlaceCounts(3, size, stride)
+    counts = PositionCounts(3, size, stride)
     for label in labels:
         counts.add(label)
     return counts
@@ -74,7 +74,7 @@ def test_smoothing_is_a_gaussian_with_reflected_borders(reach):
     maps_CHW = np.random.default_rng(0).random((2, 12, 30))
     sigma = (reach / 3, reach / 4)
     expected = [gaussian_filter(map_HW, sigma, mode="reflect", radius=reach) for map_HW in maps_CHW]
-    smooth_CHW = spatial_prior.smoothed(maps_CHW, (2 * reach, 2 * reach), sigma)
+    smooth_CHW = spatial_prior.smooth(maps_CHW, (2 * reach, 2 * reach), sigma)
     np.testing.assert_allclose(smooth_CHW, expected, rtol=1e-12)
     np.testing.assert_allclose(smooth_CHW.sum((1, 2)), maps_CHW.sum((1, 2)))
 
@@ -82,7 +82,7 @@ def test_smoothing_is_a_gaussian_with_reflected_borders(reach):
 def test_norms():
     maps_CHW = np.stack([np.arange(12.0).reshape(3, 4), np.ones((3, 4)), np.zeros((3, 4))])
     for norm, of in (("sum", np.sum), ("mean", np.mean), ("max", np.max)):
-        result_CHW = spatial_prior.normalised(maps_CHW, norm)
+        result_CHW = spatial_prior.normalise(maps_CHW, norm)
         assert result_CHW.dtype == np.float32
         assert [float(of(map_HW)) for map_HW in result_CHW] == pytest.approx([1, 1, 0])
 

@@ -13,7 +13,7 @@ from udaseg.models import checkpoint
 from udaseg.models.output import Output
 from udaseg.statistics.class_counts import class_weights
 from udaseg.statistics.density_maps import DensityMaps
-from udaseg.statistics.depth_density import Gmm
+from udaseg.statistics.gmm import Gmm
 from udaseg.train.adversary import VIEWS
 from udaseg.train.depth import balance, regression
 from udaseg.train.losses import berhu, cross_entropy, information_map

@@ -17,8 +17,8 @@ from udaseg.report.denoising import Denoising, PseudoPanel, Truth, denoising, ps
 from udaseg.report.panels import Panel, label_palette, panels
 from udaseg.report.priors import PriorMap, prior_maps
 from udaseg.report.results import RESULTS, Result, read_result, rerun_hint
-from udaseg.statistics import depth_density, spatial_prior
-from udaseg.statistics.depth_density import Gmm
+from udaseg.statistics import gmm, spatial_prior
+from udaseg.statistics.gmm import Gmm
 
 # The stages of the flagship chain, by directory, in the order in which they are run.
 CHAIN = (
@@ -138,7 +138,7 @@ def collect(
     stages = pseudo, _refined(data, pseudo)
     labels = [folder / "labels" if (folder := folder_of(stage)) else None for stage in stages]
     classes = next((len(stage.result.classes) for stage in stages if stage), 0)
-    gmm, prior = folder_of(data.last("gmm")), folder_of(data.last("prior"))
+    gmm_folder, prior_folder = folder_of(data.last("gmm")), folder_of(data.last("prior"))
     return replace(
         data,
         missing=missing,
@@ -146,8 +146,8 @@ def collect(
         panels=panels([folder_of(data.evaluation("source")), folder_of(data.evaluation("adapted"))]),
         pseudo_panels=pseudo_panels(*labels, images or {}, truth, _predictions(pseudo)),
         denoising=denoising(*labels, classes, truth),
-        gmm=depth_density.read(gmm / "gmm.h5") if gmm else None,
-        priors=prior_maps(spatial_prior.read(prior / "prior.h5")) if prior else (),
+        gmm=gmm.read(gmm_folder / "gmm.h5") if gmm_folder else None,
+        priors=prior_maps(spatial_prior.read(prior_folder / "prior.h5")) if prior_folder else (),
     )
 
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from udaseg.pipeline.format import number
 from udaseg.report.svg import WIDTH, element, line, svg, text
-from udaseg.statistics.depth_density import Gmm
+from udaseg.statistics.gmm import Gmm
 
 CONFIDENT = "confident"  # the share of the labels made online that were sure
 NOT_LOSSES = ("step", "lr", "seconds", CONFIDENT)

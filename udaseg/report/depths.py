@@ -10,7 +10,7 @@ from markupsafe import Markup
 from udaseg.io.documents.results import Metrics
 from udaseg.metrics import DEPTH_ERRORS
 from udaseg.report.svg import element, line, svg, text
-from udaseg.statistics.depth_density import Gmm
+from udaseg.statistics.gmm import Gmm
 
 DECADES = {1: "1", 10: "10", 100: "100", 1000: "1k"}  # metres; the sky of SYNTHIA is 655 away
 LABELS = dict(zip(DEPTH_ERRORS, ("Rel", "Rel²", "RMS, m", "LRMS", "δ1, %", "δ2, %", "δ3, %"), strict=True))

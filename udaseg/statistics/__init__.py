@@ -1,1 +1,1 @@
-"""What is counted over a dataset and stored: class counts, priors, mixtures, prototypes."""
+"""Statistics of a dataset that are stored: class counts, spatial priors, Gaussian mixtures, prototypes."""

@@ -1,7 +1,7 @@
 """Prototypes: the mean feature of each class, and pseudo-labels rectified by the distance to them.
 
-ProDA (Zhang et al., CVPR 2021), eq. 4 to 6: a class is believed where the feature is near its prototype,
-label = argmax_k w_k p_k with w = softmax(-||f - eta|| / tau); the distance is not squared.
+ProDA (Zhang et al., CVPR 2021), eq. 4 to 6: classes are weighed by the distance of the feature to their prototypes,
+label = argmax_k w_k p_k with w = softmax(-||f - eta|| / tau). The distance is not squared.
 """
 
 import shlex
@@ -26,14 +26,14 @@ from udaseg.parallel.threads import Progress
 
 Part = tuple[View, Callable[[int], np.ndarray]]
 
-_AGAIN = "write it again with `udaseg prototypes --force`"
-FAR = 1e30  # the distance to the prototype of a class never seen, whose weight is 0
-UNSEEN_CLASS_DISTANCE = 1e4  # what a class without a prototype is farther than any other, in temperatures
+_RERUN = "write it again with `udaseg prototypes --force`"
+FAR = 1e30  # the distance to the prototype of an unseen class, whose weight is 0
+UNSEEN_CLASS_DISTANCE = 1e4  # in temperatures: how much farther an unseen class is than any other
 NEAR = 1e-12  # the least square of a distance
 
 
 class Centroids:
-    """Sum features by class; exact counts, sums in float64 [C, D], mergeable."""
+    """The sums of features by class, float64 [C, D], and their counts, int64 [C]; parts add up."""
 
     def __init__(self, classes: int, dimension: int):
         self.sums = np.zeros((classes, dimension))
@@ -42,9 +42,8 @@ class Centroids:
     def add(self, features: Any, labels: np.ndarray) -> None:
         """Add features [..., D], an array or a tensor with the channels last, of the uint8 labels [...].
 
-        Float32 features in memory order are read in place: of an NCHW tensor in channels_last memory format
-        `permute(0, 2, 3, 1)` is such a view. Labels that are no class are left out. Raises UdasegError where
-        the sizes do not match.
+        Contiguous float32 features are not copied: `permute(0, 2, 3, 1)` of an NCHW tensor in channels_last format is
+        such a view. Labels of no class are skipped. Raises UdasegError where the sizes do not match.
         """
         rows_ND, labels_N = _rows(features), np.ascontiguousarray(labels).ravel()
         if rows_ND.shape != (len(labels_N), self.sums.shape[1]):
@@ -62,16 +61,17 @@ class Centroids:
         self.counts += other.counts
 
     def centroids(self) -> np.ndarray:
-        """Give the mean feature of each class, float32 [C, D]; NaN for a class never seen, not the origin."""
+        """Return the mean feature of each class, float32 [C, D]; NaN for an unseen class, not the origin."""
         with np.errstate(invalid="ignore"):
             return (self.sums / self.counts[:, None]).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Prototypes:
-    """Hold centroids float32 [C, D] (NaN for a class never seen), counts int64 [C], and what they stand for.
+    """Centroids float32 [C, D] (NaN for an unseen class), counts int64 [C], and the origin of the features.
 
-    `model` is the digest of the network whose features they are: with another network's they mean nothing.
+    `layer` and `model` (a digest) name the layer and the network that gave the features. With the features of another
+    network they mean nothing.
     """
 
     centroids: np.ndarray
@@ -90,12 +90,12 @@ def gather(
     digest: str,
     progress: Progress | None = None,
 ) -> tuple[Prototypes, dict[str, Any]]:
-    """Average the features of every class in one pass; return the prototypes and the manifest's environment.
+    """Average the features of every class; return the prototypes and the manifest's environment.
 
-    A part is a view of images and the reader of their labels (index to uint8 [H, W]). With `adabn` the network takes
-    batch norm's statistics of each part first.
-    Labels are brought to the features' grid, nearest; ignored pixels count nowhere. `digest` is the model's.
-    `progress` gets (done, total) in passes over an image: one, or with `adabn` two.
+    A part is a view of images and the reader of their labels (index to uint8 [H, W]). With `adabn` batch norm first
+    estimates its statistics on each part. Labels are resized to the grid of the features by the nearest pixel; ignored
+    pixels are skipped. `digest` is that of the model. `progress` gets (done, total) in passes over an image: one, or
+    two with `adabn`.
     """
     from udaseg.inference.runner import Runner
 
@@ -130,8 +130,10 @@ def gather(
 
 
 def write(path: Path, prototypes: Prototypes) -> None:
-    """Write prototypes.h5 in one piece: `centroids`, `counts`, attributes `classes`, `layer`, `model`; the same
-    bytes for the same prototypes."""
+    """Write prototypes.h5 in one piece: `centroids`, `counts` and the attributes `classes`, `layer` and `model`.
+
+    Equal prototypes give equal bytes.
+    """
     with hdf5.written(path) as file:
         hdf5.put_text(file.attrs, "classes", prototypes.classes)
         hdf5.put_text(file.attrs, "layer", prototypes.layer)
@@ -141,8 +143,8 @@ def write(path: Path, prototypes: Prototypes) -> None:
 
 
 def read(path: Path) -> Prototypes:
-    """Read prototypes.h5. Raises UdasegError for a missing file, another format, or shapes that do not fit."""
-    with hdf5.reading(path, "prototypes", _AGAIN), hdf5.opened(path) as file:
+    """Read prototypes.h5. Raises UdasegError for a missing or damaged file."""
+    with hdf5.reading(path, "prototypes", _RERUN), hdf5.opened(path) as file:
         centroids = hdf5.array(file, "centroids").astype(np.float32)
         counts = hdf5.array(file, "counts").astype(np.int64)
         classes = hdf5.names(file.attrs, "classes")
@@ -151,10 +153,10 @@ def read(path: Path) -> Prototypes:
         raise UdasegError(
             f"{path}: centroids {centroids.shape} and counts {counts.shape} do not fit {len(classes)} classes, "
             "expected [C, D] and [C]",
-            _AGAIN,
+            _RERUN,
         )
     if not np.isfinite(centroids[counts > 0]).all() or (counts < 0).any():
-        raise UdasegError(f"{path}: a centroid is not finite, or a count is negative", _AGAIN)
+        raise UdasegError(f"{path}: a centroid is not finite, or a count is negative", _RERUN)
     return Prototypes(centroids, counts, classes, layer, model)
 
 
@@ -171,9 +173,9 @@ def read_prototypes_of(path: Path, model: Path, digest: str) -> Prototypes:
 
 
 def distances(features_NDhw: Tensor, centroids_CD: Tensor) -> Tensor:
-    """Measure ||f - eta_k||_2 from every feature to every prototype: float32 [N, C, h, w] (ProDA, eq. 5).
+    """Return the distances ||f - eta_k||_2 of all features to all prototypes: float32 [N, C, h, w] (ProDA, eq. 5).
 
-    A class without a prototype, a row of NaN, is FAR; where there is no prototype at all, all are equally near: 0.
+    The distance to a class without a prototype (a row of NaN) is FAR; where no class has one, all distances are 0.
     Raises UdasegError for features of another dimension.
     """
     if features_NDhw.shape[1] != centroids_CD.shape[1]:
@@ -181,38 +183,40 @@ def distances(features_NDhw: Tensor, centroids_CD: Tensor) -> Tensor:
             f"features of {features_NDhw.shape[1]} values, prototypes of {centroids_CD.shape[1]}",
             "compute the prototypes with this model (`udaseg prototypes`)",
         )
-    seen_C = centroids_CD.isfinite().all(1)
-    if not seen_C.any():
-        return features_NDhw.new_zeros((len(features_NDhw), len(seen_C), *features_NDhw.shape[2:]), dtype=torch.float32)
-    # |f|^2 - 2 f.eta + |eta|^2 cancels far from the origin, so all of it is taken about the prototypes' mean.
-    origin_D = centroids_CD[seen_C].mean(0)
-    eta_CD = torch.where(seen_C[:, None], centroids_CD - origin_D, 0.0)
+    known_C = centroids_CD.isfinite().all(1)
+    if not known_C.any():
+        return features_NDhw.new_zeros(
+            (len(features_NDhw), len(known_C), *features_NDhw.shape[2:]), dtype=torch.float32
+        )
+    # |f|^2 - 2 f.eta + |eta|^2 cancels far from the origin, so the mean of the prototypes is subtracted first.
+    origin_D = centroids_CD[known_C].mean(0)
+    eta_CD = torch.where(known_C[:, None], centroids_CD - origin_D, 0.0)
     offset_NDhw = features_NDhw.float() - origin_D[:, None, None]
     product_NChw = torch.einsum("ndhw,cd->nchw", offset_NDhw, eta_CD)
     squares_NChw = offset_NDhw.square().sum(1, keepdim=True) - 2 * product_NChw + eta_CD.square().sum(1)[:, None, None]
     # The root has no slope at 0.
-    return torch.where(seen_C[:, None, None], squares_NChw.clamp(min=NEAR).sqrt(), FAR)
+    return torch.where(known_C[:, None, None], squares_NChw.clamp(min=NEAR).sqrt(), FAR)
 
 
 def nearness(distances_NChw: Tensor, temperature: float) -> Tensor:
-    """Give the logits whose softmax is w: -distance / temperature, and OUT_OF_REACH for a class without a prototype."""
-    seen_NChw = distances_NChw < FAR / 2  # interpolated, they are FAR but for the last bits
-    away_NChw = torch.where(seen_NChw, distances_NChw, 0.0) / temperature
-    # Its weight is 0, and it is still a number that others can be added to.
-    return -torch.where(seen_NChw, away_NChw, away_NChw.amax() + UNSEEN_CLASS_DISTANCE)
+    """Return the logits whose softmax is w: -distance / temperature; far below all others for an unseen class."""
+    known_NChw = distances_NChw < FAR / 2  # after interpolation they differ from FAR in the last bits
+    away_NChw = torch.where(known_NChw, distances_NChw, 0.0) / temperature
+    # A finite number, so that logits can be added to it; its weight is 0.
+    return -torch.where(known_NChw, away_NChw, away_NChw.amax() + UNSEEN_CLASS_DISTANCE)
 
 
 def rectified(logits_NChw: Tensor, distances_NChw: Tensor, temperature: float = 1.0) -> Tensor:
-    """Weigh the class probabilities by nearness: logits, float32 [N, C, h, w], whose softmax is w p renormalised.
+    """Return logits, float32 [N, C, h, w], whose softmax is w p, renormalised (ProDA, eq. 4).
 
-    w = softmax(-distance / temperature), and log(w p) is a difference but for what all classes of a pixel share, so
-    nothing underflows; with all classes equally near, p is left (ProDA, eq. 4).
+    w = softmax(-distance / temperature). Logarithms are added, so nothing underflows. Where all classes are equally
+    near, the result is p.
     """
     return logits_NChw.float() + nearness(distances_NChw, temperature)
 
 
 def _rows(features: Any) -> np.ndarray:
-    """View an array or a tensor [..., D] as float32 rows [N, D], in place where memory allows."""
+    """View an array or a tensor [..., D] as float32 rows [N, D], without a copy where possible."""
     if hasattr(features, "detach"):
         features = features.detach().float().cpu().contiguous().numpy()
     return np.ascontiguousarray(features, np.float32).reshape(-1, features.shape[-1])

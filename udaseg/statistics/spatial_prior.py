@@ -1,7 +1,7 @@
-"""Spatial priors: how often each class stands at each place of the source's images (CBST-SP).
+"""Spatial priors: how often each class is at each position of the source's images (CBST-SP).
 
-Counted at the full size of the target's labels and kept on a grid of cells, because the smoothing leaves nothing that
-is finer than a cell. Counts of two halves of the source add up to those of the whole.
+Pixels are counted at the full size of the target's labels, by cells of a grid: after smoothing, no detail is finer than
+a cell. Counts of two parts of the source add up to those of the whole.
 """
 
 import math
@@ -19,19 +19,19 @@ from udaseg.errors import UdasegError
 from udaseg.io import hdf5
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
 
-_AGAIN = "write it again with `udaseg prior --force`"
-_PICTURE = (1024, 2048)  # the size to which kernel and sigma refer
+_RERUN = "write it again with `udaseg prior --force`"
+_REFERENCE_SIZE = (1024, 2048)  # the size to which kernel and sigma refer
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """A map for each class, float32 [C, h, w], not negative; all zero for a class that the source does not have."""
+    """A map for each class, float32 [C, h, w], at least 0; all 0 for a class that the source does not have."""
 
     maps: np.ndarray
     classes: tuple[str, ...]
 
     def relative(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the maps relative to the largest value of each, float32 [C, h, w], and these values, float32 [C]."""
+        """Return each map divided by its largest value, float32 [C, h, w], and these values, float32 [C]."""
         peaks = self.maps.max((1, 2))
         return self.maps / np.where(peaks > 0, peaks, 1)[:, None, None], peaks
 
@@ -45,8 +45,8 @@ def _count(label_HW, stride, counts_CHW):
                 counts[label_HW[y, x], x // stride] += 1
 
 
-class PlaceCounts:
-    """Count the pixels of each class in each cell of the grid: int64 [C, h, w], h = ceil(height / stride).
+class PositionCounts:
+    """The pixel counts of each class in each cell of a grid: int64 [C, h, w] with h = ceil(height / stride).
 
     Counts of different images add up: `a + b` are those of both.
     """
@@ -56,26 +56,26 @@ class PlaceCounts:
         self.counts_CHW = np.zeros((classes, *(-(-side // stride) for side in size)), np.int64)
 
     def add(self, label_HW: np.ndarray) -> None:
-        """Count one label, uint8 [H, W], brought to the size of the target's labels, nearest; 255 is left out."""
+        """Count one label, uint8 [H, W], resized to `size` by the nearest pixel; 255 is skipped."""
         _count(np.ascontiguousarray(resize_label(label_HW, self.size)), self.stride, self.counts_CHW)
 
-    def __add__(self, other: "PlaceCounts") -> "PlaceCounts":
-        both = PlaceCounts(len(self.counts_CHW), self.size, self.stride)
+    def __add__(self, other: "PositionCounts") -> "PositionCounts":
+        both = PositionCounts(len(self.counts_CHW), self.size, self.stride)
         np.add(self.counts_CHW, other.counts_CHW, out=both.counts_CHW)
         return both
 
     def frequencies(self) -> np.ndarray:
-        """Return the counts by pixel of a cell, float64 [C, h, w]: the cells at the edges may hold fewer."""
+        """Return the counts divided by the pixels of each cell, float64 [C, h, w]; edge cells may have fewer pixels."""
         rows, columns = (
             np.minimum(self.stride, side - self.stride * np.arange(-(-side // self.stride))) for side in self.size
         )
         return self.counts_CHW / np.outer(rows, columns)
 
 
-def smoothed(maps_CHW: np.ndarray, kernel: tuple[float, float], sigma: tuple[float, float]) -> np.ndarray:
-    """Blur maps [C, h, w] with a Gaussian that ends half a kernel away, the borders reflected; float64.
+def smooth(maps_CHW: np.ndarray, kernel: tuple[float, float], sigma: tuple[float, float]) -> np.ndarray:
+    """Blur maps [C, h, w] with a Gaussian of a limited kernel; borders are reflected; float64.
 
-    kernel and sigma are (vertical, horizontal), in cells. The sum of a map stays as it is.
+    `kernel` (the full width) and `sigma` are (vertical, horizontal), in cells. The sum of a map does not change.
     """
     maps_CHW = np.asarray(maps_CHW, np.float64)
     for axis, (side, spread) in enumerate(zip(kernel, sigma, strict=True), 1):
@@ -84,40 +84,40 @@ def smoothed(maps_CHW: np.ndarray, kernel: tuple[float, float], sigma: tuple[flo
         margin = [(reach, reach) if i == axis else (0, 0) for i in range(3)]
         padded_CHW = np.moveaxis(np.pad(maps_CHW, margin, mode="symmetric"), axis, 0)
         shifted = (tap * padded_CHW[i : i + maps_CHW.shape[axis]] for i, tap in enumerate(taps / taps.sum()))
-        # One by one and in order: the same bits on every machine.
+        # Added in a fixed order: the same bits on every machine.
         maps_CHW = np.moveaxis(sum(shifted), 0, axis)
     return maps_CHW
 
 
-def normalised(maps_CHW: np.ndarray, norm: str) -> np.ndarray:
+def normalise(maps_CHW: np.ndarray, norm: str) -> np.ndarray:
     """Scale each map so that it sums to 1 (`sum`, as in the paper), averages 1 (`mean`) or peaks at 1 (`max`).
 
-    float32 [C, h, w]; a map of zeros stays one. `sum` and `mean` give the same labels, `max` others: the
-    classes then compete with other weights.
+    Returns float32 [C, h, w]; a map of zeros is unchanged. `sum` and `mean` give the same labels. `max` gives others,
+    because it weighs the classes differently.
     """
     scale = {"sum": maps_CHW.sum((1, 2)), "mean": maps_CHW.mean((1, 2)), "max": maps_CHW.max((1, 2))}[norm]
     return (maps_CHW / np.where(scale > 0, scale, 1)[:, None, None]).astype(np.float32)
 
 
 def spatial_prior(source: LabelledSet, size: HxW, settings: config.Prior, *, progress: Progress | None = None) -> Prior:
-    """Count the labels of the source, smooth and normalise: the prior for images of (height, width) `size`."""
-    counts = PlaceCounts(len(source.space), size, settings.stride)
+    """Return the prior of the source's labels for images of (height, width) `size`: counted, smoothed, normalised."""
+    counts = PositionCounts(len(source.space), size, settings.stride)
 
-    def seen(i: int) -> np.ndarray:
+    def read_resized(i: int) -> np.ndarray:
         return resize_label(source.label(i), counts.size)
 
-    for label_HW in with_progress(map_in_order(seen, range(len(source))), len(source), progress):
+    for label_HW in with_progress(map_in_order(read_resized, range(len(source))), len(source), progress):
         counts.add(label_HW)
-    cells = [side / whole / settings.stride for side, whole in zip(size, _PICTURE, strict=True)]
+    cells = [side / reference / settings.stride for side, reference in zip(size, _REFERENCE_SIZE, strict=True)]
     sigma = settings.kernel / 6 if settings.sigma is None else settings.sigma
-    maps_CHW = smoothed(
+    maps_CHW = smooth(
         counts.frequencies(), tuple(settings.kernel * cell for cell in cells), tuple(sigma * cell for cell in cells)
     )
-    return Prior(normalised(maps_CHW, settings.norm), source.space.classes)
+    return Prior(normalise(maps_CHW, settings.norm), source.space.classes)
 
 
 def write(path: Path, prior: Prior) -> None:
-    """Write prior.h5 in one piece: `prior` and the attribute `classes`; the same bytes for the same prior."""
+    """Write prior.h5 in one piece: `prior` and the attribute `classes`. Equal priors give equal bytes."""
     with hdf5.written(path) as file:
         hdf5.put_text(file.attrs, "classes", prior.classes)
         hdf5.store(file, "prior", prior.maps.astype(np.float32))
@@ -125,16 +125,16 @@ def write(path: Path, prior: Prior) -> None:
 
 def read(path: Path, classes: tuple[str, ...] | None = None) -> Prior:
     """Read prior.h5. Raises UdasegError for a missing or damaged file, and where `classes` are others than its own."""
-    with hdf5.reading(path, "a spatial prior", _AGAIN), hdf5.opened(path) as file:
+    with hdf5.reading(path, "a spatial prior", _RERUN), hdf5.opened(path) as file:
         maps_CHW, names = hdf5.array(file, "prior"), hdf5.names(file.attrs, "classes")
     if classes is not None and names != tuple(classes):
         raise UdasegError(
-            f"{path} is for the classes {', '.join(names)}; the predictions have {', '.join(classes)}", _AGAIN
+            f"{path} is for the classes {', '.join(names)}; the predictions have {', '.join(classes)}", _RERUN
         )
     if maps_CHW.dtype != np.float32 or maps_CHW.ndim != 3 or len(maps_CHW) != len(names) or not maps_CHW.size:
         raise UdasegError(
-            f"{path}: `prior` is {maps_CHW.dtype} {list(maps_CHW.shape)}, expected float32 [{len(names)}, h, w]", _AGAIN
+            f"{path}: `prior` is {maps_CHW.dtype} {list(maps_CHW.shape)}, expected float32 [{len(names)}, h, w]", _RERUN
         )
     if not np.isfinite(maps_CHW).all() or (maps_CHW < 0).any() or math.isclose(maps_CHW.max(), 0):
-        raise UdasegError(f"{path}: a prior is finite, nowhere negative and somewhere above 0", _AGAIN)
+        raise UdasegError(f"{path}: a prior is finite, nowhere negative and somewhere above 0", _RERUN)
     return Prior(maps_CHW, names)

@@ -7,7 +7,8 @@ import numpy as np
 from measure import Call, Row, relative
 from numba import carray, cfunc, types
 
-from udaseg.statistics.depth_density import Gmm, density
+from udaseg.statistics.depth_density import density
+from udaseg.statistics.gmm import Gmm
 
 GRID, CLASSES, COMPONENTS = (96, 161), 16, 5
 

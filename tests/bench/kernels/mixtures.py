@@ -6,8 +6,9 @@ import numpy as np
 from measure import Call, Row
 
 from udaseg.data.depth import inverse_depth
-from udaseg.statistics.depth_density import Gmm
-from udaseg.statistics.gmm import GmmCounts, fit
+from udaseg.statistics.gmm import Gmm
+from udaseg.statistics.gmm_counts import GmmCounts
+from udaseg.statistics.gmm_fit import fit
 
 GRID, COMPONENTS = (96, 161), 5
 
