@@ -39,7 +39,7 @@ def test_counts_are_those_of_scikit_learn(seed, height, width, block):
     np.testing.assert_array_equal(counts, expected)
 
 
-def test_sums_over_pictures_in_any_order_and_layout():
+def test_sums_over_images_in_any_order_and_layout():
     pairs = [(labels(i), labels(i + 50, ignored=0)) for i in range(4)]
     total = np.zeros((19, 19), np.int64)
     for truth, prediction in pairs:
@@ -153,7 +153,7 @@ def test_refuses_sizes_and_ids_that_do_not_fit():
         scores(np.zeros((2, 2), np.int64), ("a", "b", "c"))
 
 
-def test_a_wrong_picture_leaves_the_sum_untouched():
+def test_a_wrong_image_leaves_the_sum_untouched():
     total = np.zeros((2, 2), np.int64)
     with pytest.raises(UdasegError):
         confusion(np.zeros((2, 2), np.uint8), np.full((2, 2), 9, np.uint8), 2, out=total)

@@ -40,7 +40,7 @@ def test_estimates_are_bounded():
     assert errors([[40.0]], [[0.0]])["rms"] == pytest.approx(39.99)
 
 
-def test_pictures_add_up():
+def test_images_add_up():
     rng = np.random.default_rng(1)
     truth, estimate = rng.uniform(1, 100, (2, 3, 7, 5))
     whole, parts = errors(truth, estimate), DepthErrors()

@@ -1,4 +1,4 @@
-"""Exact scores from integer counts: the confusion matrix, intersection over union, and the benchmark's sub-means."""
+"""Exact scores from integer counts: confusion matrix, intersection over union, the means over 16 and 13 classes."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE, SPACES, count_ids
 
 SYNTHIA16, SYNTHIA13 = (SPACES[name].classes for name in ("syn16", "syn13"))
-# Depth is compared in metres; what is truly farther is left out.
+# Metres. Pixels with a true depth beyond FARTHEST are left out.
 NEAREST, FARTHEST = 0.01, 80.0
 DEPTH_RATIO = 1.25
 DEPTH_ERRORS = ("rel", "rel2", "rms", "lrms", "delta1", "delta2", "delta3")
@@ -112,10 +112,11 @@ def count_classes(label: np.ndarray, classes: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one confusion matrix, as shares of 1.
+    """The scores of one confusion matrix, in 0 to 1.
 
-    An absent class (no pixel, neither true nor predicted) has iou None and is in no mean. miou16 and miou13 are the
-    means over the classes of SYNTHIA, None where the space lacks one of them; convention says how they were counted.
+    An absent class, without a true or predicted pixel, has the iou None and is in no mean. miou16 and miou13 are the
+    means over the classes of SYNTHIA, None where the class space lacks one of them. `convention` tells in words how
+    they were counted.
     """
 
     classes: tuple[str, ...]
@@ -128,7 +129,7 @@ class Scores:
     convention: str
 
     def document(self, confusion: np.ndarray, images: int) -> dict[str, Any]:
-        """Return what metrics.json holds: these scores, the confusion matrix [C][C] and the number of images."""
+        """Return the content of metrics.json: these scores, the confusion matrix [C][C] and the number of images."""
         return {
             "classes": list(self.classes),
             "iou": list(self.iou),
@@ -144,7 +145,7 @@ class Scores:
 
 
 def _convention(classes):
-    """Say which of the three ways in use to reach the 16 and 13 classes of SYNTHIA this class space amounts to."""
+    """Return in words how the means over the 16 and 13 classes of SYNTHIA are counted with these classes."""
     missing = [name for name in SYNTHIA16 if name not in classes]
     extra = [name for name in classes if name not in SYNTHIA16]
     if missing:
@@ -163,10 +164,10 @@ def _mean(values):
 
 
 def scores(confusion: np.ndarray, classes: Sequence[str]) -> Scores:
-    """Score an int64 confusion matrix [C, C] (rows: truth) over the named classes; returns Scores.
+    """Return the scores of an int64 confusion matrix [C, C] (rows: truth) over the named classes.
 
-    IoU = n_cc / (row + column - n_cc), from the summed counts of all images, never a mean over images. A class
-    whose union is 0 is absent. Raises UdasegError where the matrix does not fit the names.
+    IoU = n_cc / (row + column - n_cc), from the summed counts of all images, never a mean over images. A class with a
+    union of 0 is absent. Raises UdasegError where the matrix does not fit the names.
     """
     classes = tuple(classes)
     if confusion.shape != (len(classes), len(classes)):
@@ -174,40 +175,41 @@ def scores(confusion: np.ndarray, classes: Sequence[str]) -> Scores:
     right = np.diagonal(confusion)
     union = confusion.sum(1) + confusion.sum(0) - right
     iou = tuple(int(r) / int(u) if u else None for r, u in zip(right, union, strict=True))
-    of = dict(zip(classes, iou, strict=True))
+    iou_of = dict(zip(classes, iou, strict=True))
     pixels = int(confusion.sum())
     return Scores(
         classes=classes,
         iou=iou,
         miou=_mean(iou),
-        miou16=_mean([of[name] for name in SYNTHIA16]) if set(SYNTHIA16) <= set(classes) else None,
-        miou13=_mean([of[name] for name in SYNTHIA13]) if set(SYNTHIA13) <= set(classes) else None,
+        miou16=_mean([iou_of[name] for name in SYNTHIA16]) if set(SYNTHIA16) <= set(classes) else None,
+        miou13=_mean([iou_of[name] for name in SYNTHIA13]) if set(SYNTHIA13) <= set(classes) else None,
         pixel_accuracy=int(right.sum()) / pixels if pixels else None,
-        absent=tuple(name for name in classes if of[name] is None),
+        absent=tuple(name for name in classes if iou_of[name] is None),
         convention=_convention(classes),
     )
 
 
 class DepthErrors:
-    """Sum the errors image by image; the sums of two parts of a data set add up."""
+    """Sums of the errors of depth over images; the sums of two parts of a data set add up."""
 
     def __init__(self):
         self.pixels, self.sums = 0, np.zeros(len(DEPTH_ERRORS))
 
     def add(self, truth: np.ndarray, estimate: np.ndarray) -> None:
-        """Count one image: float metres [H, W] each, the truth 0 or infinite where it is not known."""
-        counted = (truth > 0) & (truth <= FARTHEST)
-        z, found = truth[counted].astype(np.float64), np.clip(estimate[counted].astype(np.float64), NEAREST, FARTHEST)
-        off, logarithm = found - z, np.abs(np.log(found / z))
-        within = [(logarithm < k * np.log(DEPTH_RATIO)).sum() for k in (1, 2, 3)]
+        """Add one image: float metres [H, W] each, the truth 0 or infinite where it is unknown."""
+        is_valid = (truth > 0) & (truth <= FARTHEST)
+        z = truth[is_valid].astype(np.float64)
+        z_estimate = np.clip(estimate[is_valid].astype(np.float64), NEAREST, FARTHEST)
+        e, log_ratio = z_estimate - z, np.abs(np.log(z_estimate / z))
+        within = [(log_ratio < k * np.log(DEPTH_RATIO)).sum() for k in (1, 2, 3)]
         self.pixels += z.size
-        self.sums += [(np.abs(off) / z).sum(), (off**2 / z).sum(), (off**2).sum(), (logarithm**2).sum(), *within]
+        self.sums += [(np.abs(e) / z).sum(), (e**2 / z).sum(), (e**2).sum(), (log_ratio**2).sum(), *within]
 
     def document(self) -> dict[str, Any]:
-        """Return the errors by name, the pixels they are over, and how they were counted; None where none was.
+        """Return the errors by name, the number of pixels, and the convention in words; without a pixel, None for each.
 
-        rel: |e| / z, rel2: e^2 / z, rms: the root of e^2, lrms: that of the squared difference of the natural
-        logarithms, all means; delta1 to delta3: the share of pixels within a factor of 1.25, 1.25^2 and 1.25^3.
+        rel is the mean of |e| / z, rel2 of e^2 / z; rms is the root of the mean of e^2, lrms of the squared difference
+        of the natural logarithms. delta1 to delta3 are the shares of pixels within a factor of 1.25, 1.25^2, 1.25^3.
         """
         means = self.sums / max(self.pixels, 1)
         means[2:4] = np.sqrt(means[2:4])

@@ -188,7 +188,7 @@ def test_takes_any_memory_layout():
         (np.zeros((255, 1, 1), np.float32), "255 classes"),
     ],
 )
-def test_refuses_what_is_no_picture_of_logits(logits_CHW, message):
+def test_refuses_logits_of_another_kind(logits_CHW, message):
     with pytest.raises(UdasegError, match=message):
         label_and_confidence(logits_CHW, 8, 8, True)
 

@@ -121,7 +121,7 @@ def test_p_is_the_decimal_that_was_meant():
     np.testing.assert_allclose(cbst_thresholds(histogram, p)[0], confidence[4], atol=2**-16)
 
 
-def test_stride_takes_every_fourth_pixel_of_a_class_in_each_picture():
+def test_stride_takes_every_fourth_pixel_of_a_class_in_each_image():
     rng = np.random.default_rng(1)
     label = rng.choice(np.array([0, 1, 2, 255], np.uint8), (70, 80))
     confidence = rng.uniform(0.3, 1, (70, 80)).astype(np.float32)
@@ -158,7 +158,7 @@ def test_memory_is_flat():
 
 
 @pytest.mark.parametrize("p", [-0.1, 1.1, float("nan")])
-def test_refuses_a_share_that_is_none(p):
+def test_refuses_a_share_outside_0_to_1(p):
     with pytest.raises(UdasegError, match="expected a share"):
         cbst_thresholds(counted([0], [0.5]), p)
 
@@ -172,7 +172,7 @@ def test_refuses_a_share_that_is_none(p):
         ([0], [np.nan], "not between 0 and 1"),
     ],
 )
-def test_refuses_what_no_softmax_gives(label, confidence, message):
+def test_refuses_other_classes_and_confidences_outside_0_to_1(label, confidence, message):
     with pytest.raises(UdasegError, match=message):
         counted(label, confidence)
 
