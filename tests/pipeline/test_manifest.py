@@ -1,6 +1,7 @@
 """Whether a stage has to run again, and what its manifest says."""
 
 import os
+import shutil
 
 import pytest
 
@@ -83,6 +84,16 @@ def test_touched_but_equal_output_is_no_reason(tmp_path):
     os.utime(out / "labels" / "a.png", ns=(1, 1))
     assert digest(out) == before
     assert reasons(make_job(out)) == []
+
+
+def test_a_copied_stage_is_up_to_date_and_each_of_its_files_is_read_once(tmp_path, monkeypatch):
+    run_job(make_job(tmp_path / "s"))
+    shutil.copytree(tmp_path / "s", tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in (tmp_path / "copy" / "labels").iterdir():
+        os.utime(path, (1_000_000, 1_000_000))
+    assert reasons(make_job(tmp_path / "copy")) == []
+    monkeypatch.setattr("udaseg.io.digests._file_digest", lambda path: pytest.fail(f"{path} is read again"))
+    assert reasons(make_job(tmp_path / "copy")) == []
 
 
 def test_digest_is_of_the_content_not_of_the_place(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from udaseg.pipeline.outputs import MANIFEST, WORK
 from udaseg.pipeline.stage_dir import open_stage
 from udaseg.pipeline.swap import partial_folder, require_finished
 
-from .jobs import contents, make_job, run_job, stop_job
+from .jobs import contents, make_job, run_job, stop_job, write
 
 
 def test_the_earlier_result_is_there_until_the_new_one_is(tmp_path):
@@ -223,6 +224,18 @@ def test_a_directory_that_cannot_be_replaced_is_refused(tmp_path, monkeypatch):
         for out in (tmp_path / "s", Path()):
             with pytest.raises(UdasegError, match=r"is where the command is run.*replaces its directory"):
                 run_job(make_job(out))
+
+
+def test_work_that_is_removed_meanwhile_is_not_finished(tmp_path):
+    out = tmp_path / "s"
+    before = run_job(make_job(out))
+    with (
+        pytest.raises(UdasegError, match=r"partial\.json was removed while the stage worked"),
+        open_stage(make_job(out, p=0.3)) as result,
+    ):
+        shutil.rmtree(result.folder)
+        write(result.folder, {"late.png": "late"})
+    assert read_manifest(out) == before
 
 
 def test_a_link_to_a_directory_stays_a_link(tmp_path):

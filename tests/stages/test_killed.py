@@ -123,17 +123,17 @@ def test_rendering_that_was_killed_goes_on(finished, tmp_path, monkeypatch, udas
 
 def test_two_at_once_are_kept_apart(workspace, udaseg, monkeypatch):
     """The second of two equal commands is told who holds the directory."""
-    from udaseg.pseudo import label
+    from udaseg.pseudo import passes
 
     begun, go_on = threading.Event(), threading.Event()
-    write_label = label.write_label
+    write_label = passes.write_label
 
     def waiting(*arguments):
         begun.set()
         assert go_on.wait(60)
         write_label(*arguments)
 
-    monkeypatch.setattr(label, "write_label", waiting)
+    monkeypatch.setattr(passes, "write_label", waiting)
     from udaseg.stages import cli
 
     codes = []

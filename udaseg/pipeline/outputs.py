@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from udaseg.io.digests import content_digest, signature
+from udaseg.io.digests import content_digest, dataset_digest, signature
 from udaseg.io.documents.read import read_document
 from udaseg.io.documents.run import OutputFiles
 from udaseg.io.files import write_json
@@ -68,12 +68,12 @@ def outputs_digest(folder: Path, recorded: dict[str, Any] | None) -> str:
     """Return the digest of what a stage has written.
 
     The files are not read again where names, sizes, times and inodes are those in the manifest's part on them,
-    `recorded`.
+    `recorded`. Of a copied directory each file is read once.
     """
     files = written_files(folder)
     if recorded is not None and recorded["signature"] == signature(folder, files):
         return recorded["digest"]
-    return content_digest(folder, files)
+    return dataset_digest(files, folder)
 
 
 def damage(folder: Path, recorded: dict[str, Any]) -> list[str]:

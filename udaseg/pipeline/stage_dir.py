@@ -68,10 +68,11 @@ def require_ours(folder: Path) -> None:
     """Raise UdasegError where a stage directory cannot be replaced, or holds files that no stage has written."""
     if folder.exists() and not folder.is_dir():
         raise UdasegError(f"{folder} is a file, and a stage writes a directory", "name another place with --out")
-    if folder.is_dir() and (os.path.ismount(folder) or Path.cwd().is_relative_to(folder.resolve())):
-        place = "is where the command is run" if not os.path.ismount(folder) else "is a mount point"
+    is_mount = os.path.ismount(folder.resolve())
+    if folder.is_dir() and (is_mount or Path.cwd().is_relative_to(folder.resolve())):
+        why = "is a mount point" if is_mount else "is where the command is run"
         raise UdasegError(
-            f"{folder} {place}, and a stage replaces its directory as a whole",
+            f"{folder} {why}, and a stage replaces its directory as a whole",
             f"write into a directory in it, as with --out {folder / 'result'}",
         )
     if read_manifest(folder) is not None:
@@ -145,6 +146,10 @@ def _stop(job: Job, error: BaseException) -> None:
 def _complete(job: Job, command: str, started: float, result: Result) -> None:
     """Write the list of outputs and then the manifest, which makes a partial directory complete."""
     partial, work = result.folder, read_work(job.out)
+    if work is None:
+        raise UdasegError(
+            f"{partial / WORK} was removed while the stage worked, and perhaps more", "run the same command again"
+        )
     for leftover in partial.rglob(PARTIAL + "*"):
         leftover.unlink()
     manifest = {
