@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from udaseg.config import Adversary, Recipe
+from udaseg.config import Recipe
+from udaseg.config.recipe import pretrain_recipe
 from udaseg.errors import UdasegError
 from udaseg.pipeline.datasets import open_dataset
 from udaseg.pipeline.run import Run
@@ -56,16 +57,6 @@ def check(run: Run) -> None:
             "no depth for all of its images",
             "choose a source with depth, such as synthia, or set model.heads=[]",
         )
-
-
-def pretrain_recipe(recipe: Recipe) -> Recipe:
-    """Return the recipe of the phase before the warm-up: the source alone."""
-    if recipe.pretrain is None:
-        raise UdasegError(
-            f"recipe {recipe.name} has no pretrain section: its warm-up starts from model.weights",
-            "udaseg warmup without --pretrain is its first phase",
-        )
-    return recipe.model_copy(update={"warmup": recipe.pretrain, "pretrain": None, "adversary": Adversary()})
 
 
 def run(work: Work) -> None:

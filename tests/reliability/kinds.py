@@ -27,7 +27,7 @@ from udaseg.pseudo.label_files import read_thresholds
 from udaseg.report.panels import label_palette
 from udaseg.stages import cli
 from udaseg.statistics import class_counts, gmm, prototypes, spatial_prior
-from udaseg.train import adversary, state
+from udaseg.train import adversary, state, training_log
 
 from ..data.corpora import label, photo, png16, save
 from .mutations import (
@@ -262,9 +262,10 @@ READ = (
          lambda p: class_counts.read_shown(p, CLASSES, ("a", "b")), JSON),
     Kind("thresholds.json", _text("thresholds.json", json.dumps(THRESHOLDS)),
          lambda p: read_thresholds(p, CLASSES).content(), JSON),
-    Kind("log.jsonl, loss", _text("log.jsonl", LOG), state.last_loss, (*BYTES, json_line, json_line, json_line)),
+    Kind("log.jsonl, loss", _text("log.jsonl", LOG), training_log.last_loss, (*BYTES, json_line, json_line, json_line)),
     Kind("log.jsonl, doubts", _text("log.jsonl", LOG), adversary.training_warnings, (*BYTES, json_line, json_line)),
-    Kind("log.jsonl, resumed", _text("log.jsonl", LOG), lambda p: state.Log(p, 300) and None, (*BYTES, json_line)),
+    Kind("log.jsonl, resumed", _text("log.jsonl", LOG), lambda p: training_log.Log(p, 300) and None,
+         (*BYTES, json_line)),
     Kind("log.jsonl, report", _text("log.jsonl", LOG), lambda p: read_log(p, "again") and None,
          (*BYTES, json_line, json_line)),
     Kind("partial.json", _text("s.partial/partial.json", json.dumps(WORK)), _work_reasons, JSON),

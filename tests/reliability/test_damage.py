@@ -14,7 +14,7 @@ from udaseg.models import tensorfile
 from udaseg.pipeline.manifest import Job, reasons
 from udaseg.pipeline.stage_dir import open_stage
 from udaseg.statistics import class_counts
-from udaseg.train import state
+from udaseg.train import state, training_log
 
 
 def flip_in(path, needle: bytes) -> None:
@@ -71,7 +71,7 @@ def test_a_resumed_log_loses_what_was_cut_off_and_what_comes_again(tmp_path):
     path = tmp_path / "log.jsonl"
     lines = [json.dumps({"step": step, "loss": 0.1 * step, "lr": 0.1}) for step in (1, 2, 3)]
     path.write_text("\n".join(lines) + '\n{"step": 4, "lo')
-    state.Log(path, 2)
+    training_log.Log(path, 2)
     assert path.read_text() == "\n".join(lines[:2]) + "\n"
 
 

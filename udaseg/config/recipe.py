@@ -9,6 +9,7 @@ from udaseg.config.fields import Count, Name, Section, Seed
 from udaseg.config.self_training import Distill, Retrain
 from udaseg.config.stages import Evaluate, Gmm, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize
 from udaseg.config.training import Adversary, Depth, Model, Warmup
+from udaseg.errors import UdasegError
 
 
 class Recipe(Section):
@@ -59,3 +60,13 @@ class Recipe(Section):
                     f"{name} is {without!r}, expected what to change, {{retrain.mine: 0.0}}, or a recipe's name"
                 )
         return ablation
+
+
+def pretrain_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe of the phase before the warm-up: the source alone."""
+    if recipe.pretrain is None:
+        raise UdasegError(
+            f"recipe {recipe.name} has no pretrain section: its warm-up starts from model.weights",
+            "udaseg warmup without --pretrain is its first phase",
+        )
+    return recipe.model_copy(update={"warmup": recipe.pretrain, "pretrain": None, "adversary": Adversary()})

@@ -22,7 +22,8 @@ from udaseg.models import devices
 from udaseg.models.tensorfile import check_finite
 from udaseg.parallel import processes
 from udaseg.train.schedule import poly
-from udaseg.train.state import Log, restore, save
+from udaseg.train.state import restore, save
+from udaseg.train.training_log import Log
 
 Objective = Callable[[int, Batch], dict[str, Tensor]]
 

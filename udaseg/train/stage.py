@@ -54,7 +54,7 @@ def finish_training(work: Work, settings: Training, result: TrainingResult, imag
     """
     if not work.is_first:
         return
-    from udaseg.train.state import last_loss
+    from udaseg.train.training_log import last_loss
 
     work.result.environment = result.environment
     work.result.warnings += result.warnings

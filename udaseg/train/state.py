@@ -1,8 +1,5 @@
 """The state of a training on disk: with it, a stopped training continues to the same numbers."""
 
-import json
-import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from udaseg.errors import UdasegError
-from udaseg.io.documents.lines import read_log
 from udaseg.io.files import atomic
 from udaseg.models import tensorfile
 
@@ -69,32 +65,3 @@ def _match_strides(optimizer: Optimizer) -> None:
         for name, value in values.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
                 values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
-
-
-def last_loss(log: Path) -> dict[str, float]:
-    """Return the last `loss` in a training log as {"loss": value}; an empty dict for a training without steps.
-
-    Raises UdasegError where the last line of the log has no finite loss.
-    """
-    records = read_log(log, AGAIN)
-    if records and not math.isfinite(records[-1].get("loss", math.nan)):
-        raise UdasegError(f"{log}: its last line has no loss", AGAIN)
-    return {"loss": records[-1]["loss"]} if records else {}
-
-
-class Log:
-    """Write log.jsonl: one line every few steps, without times, so that a resumed run writes the same bytes."""
-
-    def __init__(self, path: Path, step: int):
-        """Open the log and keep its lines up to `step`; training writes the later ones again."""
-        self._path = path
-        records = read_log(path, AGAIN, torn=True) if path.exists() else []
-        earlier = [record for record in records if record["step"] <= step]
-        with atomic(path) as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in earlier), encoding="utf-8")
-
-    def write(self, values: dict[str, Any]) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
