@@ -12,18 +12,23 @@ ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
 
 def write(path, array=ARRAY):
-    with hdf5.written(path) as file:
-        hdf5.put_text(file.attrs, "classes", CLASSES)
-        hdf5.put_text(file.attrs, "layer", "Schicht für Züge")
+    with hdf5.create(path) as file:
+        hdf5.write_text(file.attrs, "classes", CLASSES)
+        hdf5.write_text(file.attrs, "layer", "Schicht für Züge")
         file.attrs["grid"] = (3, 4)
-        hdf5.store(file, "maps", array)
+        hdf5.write_array(file, "maps", array)
     return path
 
 
 def read(path):
-    with hdf5.reading(path, "maps", "draw them again"), hdf5.opened(path) as file:
-        found = hdf5.array(file, "maps")
-        return found, hdf5.names(file.attrs, "classes"), hdf5.text(file.attrs, "layer"), tuple(file.attrs["grid"])
+    with hdf5.open_to_read(path, "maps", "draw them again") as file:
+        found = hdf5.read_array(file, "maps")
+        return (
+            found,
+            hdf5.read_names(file.attrs, "classes"),
+            hdf5.read_text(file.attrs, "layer"),
+            tuple(file.attrs["grid"]),
+        )
 
 
 def test_reads_what_was_written(tmp_path):

@@ -50,7 +50,7 @@ class Predictions:
         self.path = path
         self._sizes: dict[str, tuple[int, int]] = {}
         with self._readable():
-            self._file = hdf5.opened(path)
+            self._file = hdf5.open_file(path)
         try:
             with self._readable():
                 self._open()
@@ -62,7 +62,7 @@ class Predictions:
         group, attributes = self._file.get("logits"), self._file.attrs
         if not isinstance(group, h5py.Group) or not {"classes", "align_corners"} <= set(attributes):
             raise self._wrong("expected a group `logits` and the attributes `classes` and `align_corners`")
-        self.classes = hdf5.names(attributes, "classes")
+        self.classes = hdf5.read_names(attributes, "classes")
         align_corners = np.asarray(attributes["align_corners"])
         if len(self.classes) >= IGNORE:
             raise self._wrong(f"`classes` are {len(self.classes)}, expected 1 to {IGNORE - 1} names")
@@ -82,7 +82,7 @@ class Predictions:
         self._file.close()
 
     def _readable(self) -> AbstractContextManager[None]:
-        return hdf5.reading(self.path, "predictions", _AGAIN)
+        return hdf5.user_errors(self.path, "predictions", _AGAIN)
 
     def _wrong(self, what: str) -> UdasegError:
         return UdasegError(f"{self.path} is not a file of predictions: {what}", _AGAIN)
@@ -90,7 +90,7 @@ class Predictions:
     def _dataset(self, stem: str) -> h5py.Dataset:
         if stem not in self._known:
             raise UdasegError(f"{self.path} has no prediction for {stem!r}", "predict the images that are to be used")
-        dataset = hdf5.dataset(self._file["logits"], stem)
+        dataset = hdf5.find_array(self._file["logits"], stem)
         if dataset.dtype != np.float16 or dataset.ndim != 3 or len(dataset) != len(self.classes) or not dataset.size:
             raise self._wrong(
                 f"/logits/{stem} is {dataset.dtype} {list(dataset.shape)}, expected float16 [{len(self.classes)}, h, w]"
@@ -100,7 +100,7 @@ class Predictions:
     def logits(self, stem: str) -> np.ndarray:
         """Return the logits of an image, float16 [C, h, w], all finite. Raises UdasegError where they are not so."""
         with self._readable():
-            logits_CHW = hdf5.values(self._dataset(stem))
+            logits_CHW = hdf5.read_values(self._dataset(stem))
         if not _all_finite(logits_CHW):
             raise self._wrong(f"/logits/{stem} holds NaN or infinite values: the network had diverged")
         return logits_CHW
@@ -196,15 +196,15 @@ class PredictionsWriter:
         written = {part.name.removesuffix(".part") for part in self._parts.glob("[!.]*.part")}
         if not written and self.path.exists():
             return
-        with hdf5.written(self.path) as file:
-            hdf5.put_text(file.attrs, "classes", self._classes)
+        with hdf5.create(self.path) as file:
+            hdf5.write_text(file.attrs, "classes", self._classes)
             file.attrs["align_corners"] = self._align_corners
             group = file.create_group("logits")
             for stem in sorted(written | self._finished):
                 part = self._part(stem) or self._before(stem)
                 if part is None:
                     raise UdasegError(f"{self._parts / stem}.part is damaged", _AGAIN)
-                dataset = hdf5.store(group, stem, part[0])
+                dataset = hdf5.write_array(group, stem, part[0])
                 dataset.attrs["height"], dataset.attrs["width"] = part[1:]
 
     def _before(self, stem: str) -> tuple[np.ndarray, int, int] | None:

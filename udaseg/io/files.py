@@ -1,4 +1,4 @@
-"""Files written in one piece, and JSON and YAML read with care."""
+"""Write files in one piece; read and write JSON and YAML."""
 
 import json
 import math
@@ -18,10 +18,10 @@ PARTIAL = ".partial-"
 
 @contextmanager
 def atomic(path: Path, *, sync: bool = True) -> Iterator[Path]:
-    """Give a temporary name in the same folder; it takes the real name when the block ends well.
+    """Yield a temporary path in the same folder; it is renamed to `path` when the block ends without an error.
 
-    `sync=False` saves the wait for the disk, for files which are cheap to make again: they survive a kill of the
-    process, but not of the machine.
+    `sync=False` does not wait for the disk: the file survives a kill of the process, but not of the machine. Use it for
+    files that are cheap to make again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=PARTIAL, suffix=path.suffix, dir=path.parent)
@@ -40,10 +40,10 @@ def atomic(path: Path, *, sync: bool = True) -> Iterator[Path]:
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write JSON in one piece: readers see the old file or the new one."""
+    """Write JSON so that readers see the old file or the new one, never a part."""
     with atomic(path) as temporary:
         text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        # A file name that is no UTF-8 becomes JSON's own escapes, and is read back as it was.
+        # A file name that is no UTF-8 is escaped, so that reading gives the same name.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
@@ -64,7 +64,7 @@ def read_json(path: Path, hint: str | None = None) -> dict[str, Any] | None:
 
 
 def parse_json(text: str, *, finite: bool = True) -> Any:
-    """Read JSON whose numbers every program can hold; NaN and infinity where not `finite`. Raises ValueError."""
+    """Read JSON with integers of 64 bits; NaN and infinity only where not `finite`. Raises ValueError."""
 
     def integer(digits: str) -> int:
         if not -(2**63) <= (value := int(digits)) < 2**63:
@@ -84,20 +84,20 @@ def parse_json(text: str, *, finite: bool = True) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain data alone, and no mapping that says a thing twice: YAML would take the last without a word."""
+    """A loader of plain data that refuses a mapping with a key twice: YAML would silently take the last one."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
-        seen = set()
+        keys = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (key.tag, key.value) in seen:
+            if (key.tag, key.value) in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add((key.tag, key.value))
+            keys.add((key.tag, key.value))
         return node
 
 
 def parse_yaml(text: str) -> Any:
-    """Read YAML as plain data. Raises ValueError for text that is none, and where a mapping has a key twice."""
+    """Read YAML as plain data. Raises ValueError for other text, and where a mapping has a key twice."""
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:

@@ -36,20 +36,20 @@ def write(path: Path, gmm: Gmm) -> None:
 
     Equal mixtures give equal bytes.
     """
-    with hdf5.written(path) as file:
-        hdf5.put_text(file.attrs, "classes", gmm.classes)
+    with hdf5.create(path) as file:
+        hdf5.write_text(file.attrs, "classes", gmm.classes)
         file.attrs["grid"] = gmm.grid
         for name in ("weights", "means", "variances"):
-            hdf5.store(file, name, getattr(gmm, name).astype(np.float64))
+            hdf5.write_array(file, name, getattr(gmm, name).astype(np.float64))
 
 
 def read(path: Path, classes: Sequence[str] | None = None) -> Gmm:
     """Read gmm.h5. Raises UdasegError for a missing or damaged file, and where `classes` are others than its own."""
-    with hdf5.reading(path, "Gaussian mixtures", _RERUN), hdf5.opened(path) as file:
+    with hdf5.open_to_read(path, "Gaussian mixtures", _RERUN) as file:
         weights, means, variances = (
-            hdf5.array(file, name).astype(np.float64) for name in ("weights", "means", "variances")
+            hdf5.read_array(file, name).astype(np.float64) for name in ("weights", "means", "variances")
         )
-        names = hdf5.names(file.attrs, "classes")
+        names = hdf5.read_names(file.attrs, "classes")
         rows, columns = (int(side) for side in file.attrs["grid"])
     expected = (len(names), *weights.shape[1:2], 3)
     if weights.ndim != 2 or means.shape != expected or variances.shape != expected:

@@ -134,21 +134,21 @@ def write(path: Path, prototypes: Prototypes) -> None:
 
     Equal prototypes give equal bytes.
     """
-    with hdf5.written(path) as file:
-        hdf5.put_text(file.attrs, "classes", prototypes.classes)
-        hdf5.put_text(file.attrs, "layer", prototypes.layer)
-        hdf5.put_text(file.attrs, "model", prototypes.model)
-        hdf5.store(file, "centroids", prototypes.centroids.astype(np.float32))
-        hdf5.store(file, "counts", prototypes.counts.astype(np.int64))
+    with hdf5.create(path) as file:
+        hdf5.write_text(file.attrs, "classes", prototypes.classes)
+        hdf5.write_text(file.attrs, "layer", prototypes.layer)
+        hdf5.write_text(file.attrs, "model", prototypes.model)
+        hdf5.write_array(file, "centroids", prototypes.centroids.astype(np.float32))
+        hdf5.write_array(file, "counts", prototypes.counts.astype(np.int64))
 
 
 def read(path: Path) -> Prototypes:
     """Read prototypes.h5. Raises UdasegError for a missing or damaged file."""
-    with hdf5.reading(path, "prototypes", _RERUN), hdf5.opened(path) as file:
-        centroids = hdf5.array(file, "centroids").astype(np.float32)
-        counts = hdf5.array(file, "counts").astype(np.int64)
-        classes = hdf5.names(file.attrs, "classes")
-        layer, model = hdf5.text(file.attrs, "layer"), hdf5.text(file.attrs, "model")
+    with hdf5.open_to_read(path, "prototypes", _RERUN) as file:
+        centroids = hdf5.read_array(file, "centroids").astype(np.float32)
+        counts = hdf5.read_array(file, "counts").astype(np.int64)
+        classes = hdf5.read_names(file.attrs, "classes")
+        layer, model = hdf5.read_text(file.attrs, "layer"), hdf5.read_text(file.attrs, "model")
     if centroids.ndim != 2 or len(centroids) != len(classes) or counts.shape != (len(classes),):
         raise UdasegError(
             f"{path}: centroids {centroids.shape} and counts {counts.shape} do not fit {len(classes)} classes, "

@@ -118,15 +118,15 @@ def spatial_prior(source: LabelledSet, size: HxW, settings: config.Prior, *, pro
 
 def write(path: Path, prior: Prior) -> None:
     """Write prior.h5 in one piece: `prior` and the attribute `classes`. Equal priors give equal bytes."""
-    with hdf5.written(path) as file:
-        hdf5.put_text(file.attrs, "classes", prior.classes)
-        hdf5.store(file, "prior", prior.maps.astype(np.float32))
+    with hdf5.create(path) as file:
+        hdf5.write_text(file.attrs, "classes", prior.classes)
+        hdf5.write_array(file, "prior", prior.maps.astype(np.float32))
 
 
 def read(path: Path, classes: tuple[str, ...] | None = None) -> Prior:
     """Read prior.h5. Raises UdasegError for a missing or damaged file, and where `classes` are others than its own."""
-    with hdf5.reading(path, "a spatial prior", _RERUN), hdf5.opened(path) as file:
-        maps_CHW, names = hdf5.array(file, "prior"), hdf5.names(file.attrs, "classes")
+    with hdf5.open_to_read(path, "a spatial prior", _RERUN) as file:
+        maps_CHW, names = hdf5.read_array(file, "prior"), hdf5.read_names(file.attrs, "classes")
     if classes is not None and names != tuple(classes):
         raise UdasegError(
             f"{path} is for the classes {', '.join(names)}; the predictions have {', '.join(classes)}", _RERUN
