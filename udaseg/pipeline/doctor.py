@@ -118,7 +118,7 @@ def datasets(root: Path) -> list[dict[str, Any]]:
 def weights(backbone: str) -> Finding | None:
     """Say where the ImageNet weights of a backbone come from, unless they are in PyTorch's cache."""
     from udaseg.models.encoders import imagenet_url
-    from udaseg.models.weights import imagenet_path
+    from udaseg.models.weights.torchvision import imagenet_path
 
     path = imagenet_path(backbone)
     if path.is_file():

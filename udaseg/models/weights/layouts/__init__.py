@@ -1,0 +1,18 @@
+"""The layouts of weights files: how each family of published networks names its tensors, one file each family."""
+
+from udaseg.models.weights.layouts import deeplab, plain
+from udaseg.models.weights.layouts.layout import Layout, Renamed, Tensors
+
+__all__ = ["LAYOUTS", "Layout", "Renamed", "Tensors", "find_layout"]
+
+# The first layout that matches is taken. The last one matches everything.
+LAYOUTS: tuple[Layout, ...] = (
+    deeplab.CAFFE,
+    plain.TORCHVISION,
+    plain.PLAIN,
+)
+
+
+def find_layout(tensors: Tensors) -> Layout:
+    """Return the layout of a file's tensors, whose names have no prefixes of wrappers."""
+    return next(layout for layout in LAYOUTS if layout.matches(tensors))
