@@ -39,6 +39,7 @@ lint: .venv/ready
 docs: .venv/ready
 	.venv/bin/python docs/contract.py
 	.venv/bin/python docs/recipes.py
+	.venv/bin/python docs/stages.py
 
 # What the world does to files and processes, thousands of times; the tests hold a short form.
 reliability: .venv/ready

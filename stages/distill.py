@@ -53,5 +53,6 @@ stage = Stage(
     flags=FLAGS,
     seeded=True,
     trains=True,
+    writes="as `warmup`: a new student of that model",
     example="udaseg distill --model runs/demo/retrain/model.pt --set model.name=bisenet",
 )

@@ -36,5 +36,6 @@ stage = Stage(
     flags=["components", "compat"],
     shared=True,
     seeded=True,
+    writes="`gmm.h5`: the position in the image and the depth of each class",
     example="udaseg gmm --recipe synthia2city --components 5",
 )

@@ -34,5 +34,6 @@ stage = Stage(
     flags=["scales", "flip", "average", "adabn"],
     each_round=True,
     shared=True,
+    writes="`predictions.h5`: the logits of each image",
     example="udaseg predict --model runs/demo/warmup/model.pt",
 )

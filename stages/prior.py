@@ -39,5 +39,6 @@ stage = Stage(
     datasets=[Dataset("source", "selection")],
     flags=["kernel", "sigma", "norm"],
     job=job,
+    writes="`prior.h5`: the position of each class in the image, for `--policy cbst-sp`",
     example="udaseg prior --recipe cbst-gta2city --kernel 70",
 )

@@ -71,5 +71,6 @@ stage = Stage(
     flags=["domain"],
     each_round=True,
     shared=True,
+    writes="`prototypes.h5`: the mean feature of each class",
     example="udaseg prototypes --domain source",
 )

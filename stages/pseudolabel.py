@@ -68,5 +68,6 @@ stage = Stage(
     flags=["policy", "p", "p_step", "p_max", "stride"],
     each_round=True,
     shared=True,
+    writes="`labels/<stem>.png`, `thresholds.json`",
     example="udaseg pseudolabel --policy cbst --p 0.2",
 )

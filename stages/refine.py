@@ -110,5 +110,6 @@ stage = Stage(
     each_round=True,
     shared=True,
     command="refine --spatial-prior",
+    writes="`labels/<stem>.png`, `refine.json`",
     example="udaseg refine --spatial-prior --confidence 0.9",
 )  # fmt: skip

@@ -123,5 +123,6 @@ stage = Stage(
     shared=can_be_shared,
     seeded=True,
     trains=True,
+    writes="as `warmup`",
     example="udaseg retrain --labels runs/demo/refine/labels",
 )

@@ -24,5 +24,6 @@ stage = Stage(
     settings=["space"],
     datasets=[Dataset("source", "selection")],
     command="data stats",
+    writes="`stats.json`: pixels and images of each class",
     example="udaseg data stats --recipe gta2city --data /datasets",
 )

@@ -21,5 +21,6 @@ stage = Stage(
     datasets=[Dataset("source"), Dataset("target", "selection")],
     flags=["beta", "window"],
     seeded=True,
+    writes="the source in the style of the target (FDA), `pairs.jsonl`",
     example="udaseg stylize --beta 0.05",
 )

@@ -149,6 +149,7 @@ declared = Stage(
     seeded=True,
     trains=True,
     check=check,
+    writes="`model.pt`, `state.pt`, `log.jsonl`",
     example="udaseg warmup --recipe gta2city --steps 20000",
 )
 

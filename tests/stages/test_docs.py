@@ -118,6 +118,11 @@ def test_the_list_of_recipes_is_up_to_date():
     assert set(writer["METHODS"].values()) <= set(papers)
 
 
+def test_the_rows_of_stages_are_up_to_date():
+    writer = runpy.run_path(str(ROOT / "docs" / "stages.py"))
+    assert writer["replace_rows"](TEXTS["README.md"]) == TEXTS["README.md"], "run `make docs`"
+
+
 def test_what_recipes_md_says_of_base_and_toy(place):
     """A file lies over its base, whose toy block included; its own toy block over both."""
     mine = yaml.safe_load(next(block for kind, block in BLOCKS["recipes.md"] if kind == "yaml"))

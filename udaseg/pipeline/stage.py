@@ -94,6 +94,7 @@ class Stage:
     inputs: Sequence[Input] = ()
     datasets: Sequence[Dataset] = ()
     flags: Sequence[str | tuple[str, str]] = ()  # fields of `section`, or (field, flag)
+    writes: str = ""  # its files beside manifest.json, for README's table
     section: str = ""  # of the recipe that the flags change; the stage's name when absent
     example: str = ""
     each_round: bool = False  # run in every round of self-training
@@ -115,6 +116,14 @@ class Stage:
     def command_line(self) -> str:
         """Return the command that runs the stage."""
         return f"udaseg {self.command or self.name}"
+
+    def describe_inputs(self) -> str:
+        """Return what the stage reads; in brackets what it reads with some recipes only."""
+        names = {"source": "source", "target": "target images", "val": "labelled images"}
+        reads = [(one.name.replace("_", " "), one.when is None and one.required) for one in self.inputs if one.help]
+        reads += [(names[one.name], one.when is None) for one in self.datasets]
+        always, sometimes = ([name for name, is_always in reads if is_always is wanted] for wanted in (True, False))
+        return " ".join(filter(None, [", ".join(always), f"({', '.join(sometimes)})" if sometimes else ""]))
 
     def resolve_settings(self, recipe: Recipe, round: int) -> dict[str, Any]:
         """Return the settings that the result depends on, beside those of its datasets."""
