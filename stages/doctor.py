@@ -1,4 +1,4 @@
-"""udaseg doctor: what is installed, what computes, which data are here, and what each recipe still lacks."""
+"""udaseg doctor: look at packages, devices, disks and data, and at what each recipe still needs."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], "list[Finding]"]:
-    """Say of each recipe what it lacks, by the numbers of the findings, from 0; one finding for one way to mend it."""
+    """Return a row for each recipe, with the numbers of its findings from 0, and the findings, one for each fix."""
     from udaseg.pipeline.doctor import Finding, weights
 
     known: dict[tuple, dict[str, UdasegError]] = {}
