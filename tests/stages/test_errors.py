@@ -299,12 +299,12 @@ def test_threads_leave_the_core_while_they_wait_unless_told_otherwise(monkeypatc
 
 
 def test_a_stage_that_is_interrupted_ends_with_130(workspace, udaseg, monkeypatch):
-    from udaseg.pseudo import label
+    from udaseg.pseudo import passes
 
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(label, "write_label", interrupted)
+    monkeypatch.setattr(passes, "write_label", interrupted)
     outcome = udaseg("pseudolabel --force")
     assert outcome.code == 130
     assert "pseudolabel: interrupted; the same command continues" in outcome.err
