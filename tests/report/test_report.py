@@ -65,7 +65,7 @@ def test_an_absent_class_is_a_dash_and_named_not_a_zero(fake_run):
     run.evaluate("evaluate", [0.6, 0.7, None])
     text = plain(render(collect(run.root)))
     assert "train 0.0 – – –" in text
-    assert "not part of any mean: train." in text
+    assert "absent from both the true labels and the predictions: train." in text
 
 
 def test_the_chart_sorts_classes_by_their_adapted_score(demo):

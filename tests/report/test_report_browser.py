@@ -74,7 +74,7 @@ def page(fake_run, tmp_path):
         collect(odd.root),
     ]
     out = save(data, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "What refinement changed" in out
+    assert "Changes by refinement" in out
     return out
 
 

@@ -1,4 +1,4 @@
-"""What refinement changed, counted by hand: flipped and taken out, rightly and wrongly."""
+"""The changes by refinement, counted by hand: flipped and removed labels, right and wrong."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ ROAD, CAR, SKY, NONE = 0, 1, 2, 255
 TRUTH = np.array([[ROAD, ROAD, ROAD, ROAD, CAR, CAR, SKY, NONE]], np.uint8)
 BEFORE = np.array([[ROAD, CAR, CAR, ROAD, CAR, CAR, NONE, SKY]], np.uint8)
 AFTER = np.array([[ROAD, ROAD, NONE, NONE, CAR, SKY, NONE, CAR]], np.uint8)
-# kept, flipped rightly, taken out rightly, taken out wrongly, kept, flipped wrongly, never labelled, flipped to no
+# kept, flipped rightly, removed rightly, removed wrongly, kept, flipped wrongly, never labelled, flipped to no
 # one knows what
 
 
@@ -60,8 +60,8 @@ def test_flips_and_losses_are_told_right_from_wrong(run):
         "kept": 2,
         "flipped, right now": 1,
         "flipped, wrong now": 1,
-        "taken out, was wrong": 1,
-        "taken out, was right": 1,
+        "removed, was wrong": 1,
+        "removed, was right": 1,
         "flipped": 1,  # where the truth has no label
     }
     assert done.labels.tolist() == [[2, 4, 0], [2, 1, 1]]
@@ -72,7 +72,7 @@ def test_the_page_says_what_was_gained(run):
     text = plain(render(collect(run.root, truth=read)))
     assert "gave another class to 42.9 % of the labelled pixels, 50 % of them to the true one" in text
     assert "it took the label from 28.6 % of the labelled pixels, 50 % of them rightly" in text
-    assert "right on 75.0 % of its pixels, before it was 66.7 %" in text
+    assert "right on 75.0 % of their pixels; before refinement it was 66.7 %" in text
     assert "road 100.0 100.0 0.0 33.3 50.0" in text
     assert "car 50.0 100.0 +50.0 66.7 25.0" in text
     assert "sky – 0.0 – 0.0 25.0" in text
@@ -81,17 +81,17 @@ def test_the_page_says_what_was_gained(run):
 def test_without_the_truth_the_change_is_shown_and_not_judged(run):
     data = collect(run.root)
     kinds = {name: count for name, count in data.denoising.kinds.items() if count}
-    assert kinds == {"unlabelled": 1, "kept": 2, "flipped": 3, "taken out": 2}
+    assert kinds == {"unlabelled": 1, "kept": 2, "flipped": 3, "removed": 2}
     text = plain(render(data))
     assert "gave another class to 42.9 % of the labelled pixels; it took the label from 28.6 %" in text
-    assert "right" not in text.partition("What refinement changed")[2].partition("Training")[0].split("black")[0]
+    assert "right" not in text.partition("Changes by refinement")[2].partition("Training")[0].split("black")[0]
 
 
 def test_the_picture_of_the_changes_has_the_colours_of_its_legend(run):
     (panel,) = collect(run.root, truth=read).pseudo_panels
     colours = shown(panel.changes)[0]
     html = render(collect(run.root, truth=read))
-    for place, words in ((1, "flipped, right now"), (5, "flipped, wrong now"), (3, "taken out, was right")):
+    for place, words in ((1, "flipped, right now"), (5, "flipped, wrong now"), (3, "removed, was right")):
         assert f'style="background:#{bytes(colours[place].tolist()).hex()}"></span>{words}' in html
     assert panel.changed == 5 / 8
     assert shown(panel.truth)[0, 4].tolist() == run.palette[CAR].tolist()
@@ -107,7 +107,7 @@ def test_pseudo_labels_without_a_refinement_are_scored_too(run):
 
 def test_the_truth_of_another_size_is_no_truth(run):
     done = collect(run.root, truth=lambda stem: np.zeros((2, 2), np.uint8)).denoising
-    assert not done.known
+    assert not done.has_truth
     assert done.kinds["flipped"] == 3
 
 
@@ -139,7 +139,7 @@ def test_labels_where_there_were_none_are_no_flips(run):
     assert collect(run.root).denoising.kinds["new"] == 1
     text = plain(render(collect(run.root, truth=read)))
     assert "gave another class to 42.9 % of the labelled pixels, 50 % of them to the true one" in text
-    assert "it gave a first one to as many as 14.3 % of the labelled pixels, 100 % of them the true one" in text
+    assert "it added new labels, as many as 14.3 % of the labelled pixels, 100 % of them the true one" in text
 
 
 def test_the_confidence_is_drawn_from_the_scores_that_chose_the_labels(run, tmp_path):

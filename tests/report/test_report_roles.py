@@ -55,7 +55,7 @@ def test_a_start_that_was_aligned_already_is_said(fake, tmp_path):
     fake.evaluate("evaluate", HIGH)
     assert roles(fake.root)["source"] == "evaluate-warmup"
     page = " ".join(write(fake.root, tmp_path / "page.html").read_text().split())
-    assert "the warm-up looked at target images too, so it already holds what that brings" in page
+    assert "the warm-up used target images too, so it already has that gain" in page
 
 
 def test_the_accuracy_of_each_discriminator_has_a_chart_of_its_own(fake, tmp_path):
@@ -66,5 +66,5 @@ def test_the_accuracy_of_each_discriminator_has_a_chart_of_its_own(fake, tmp_pat
     page = write(fake.root, tmp_path / "page.html").read_text()
     assert "discriminator_accuracy, last 1<" in page
     assert "discriminator_accuracy_aux1, last 0.75<" in page
-    assert page.count("told the domains apart") == 1
+    assert page.count("was right about the domain") == 1
     assert page.count('class="curve s1"') == 1

@@ -86,7 +86,7 @@ def test_the_prior_shows_where_each_class_stands_and_how_much_more_often_than_on
     html = render(collect(run.root))
     assert "road peak 2.0 × mean sky peak 16 × mean" in plain(html)
     assert "The source has no train." in plain(html)
-    shown = dict(re.findall(r'src="data:image/png;base64,([^"]+)" alt="where (\w+) stands', html))
+    shown = dict(re.findall(r'src="data:image/png;base64,([^"]+)" alt="where (\w+) is', html))
     images = {name: Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA") for data, name in shown.items()}
     assert {name: image.size for name, image in images.items()} == {"road": (16, 8), "sky": (16, 8)}
     assert np.array_equal(np.asarray(images["road"])[..., 3], np.where(maps_CHW[0], 255, 0))

@@ -49,7 +49,7 @@ def test_what_the_share_of_the_gap_lacks_is_said(workspace, udaseg):
 
 def test_a_run_of_a_recipe_that_is_always_small_is_marked_beside_what_was_published(workspace, udaseg):
     assert "runs at toy scale" not in udaseg("compare runs/tiny", tiny=False).out
-    assert "runs at toy scale are of small networks" in udaseg("compare runs/tiny --published gta2city", tiny=False).out
+    assert "runs at toy scale use small networks" in udaseg("compare runs/tiny --published gta2city", tiny=False).out
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_a_report_needs_no_data_and_says_what_it_leaves_out(workspace, udaseg):
 
 def test_the_page_of_a_run_scores_its_pseudo_labels_by_the_truth(workspace, udaseg):
     page = Path("runs/tiny/report.html").read_text()
-    assert "What refinement changed" in page
-    assert "Their truth is read by this page alone" in page
+    assert "Changes by refinement" in page
+    assert "Only this page reads their true labels" in page

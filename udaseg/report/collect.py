@@ -172,10 +172,10 @@ def last_evaluation(path: Path) -> tuple[RunData, Stage]:
 
     Raises UdasegError where there is no finished evaluation.
     """
-    named = path.name if (path / "metrics.json").is_file() else None
-    folder = path.parent if named else path
+    name = path.name if (path / Metrics.file).is_file() else None
+    folder = path.parent if name else path
     stages = read_stages(folder)
-    stage = stages.last(named) if named else stages.evaluation("adapted") or stages.evaluation("source")
+    stage = stages.last(name) if name else stages.evaluation("adapted") or stages.evaluation("source")
     if stage is None or not isinstance(stage.result, Metrics):
         raise UdasegError(f"{path} has no finished evaluation", f"run first: udaseg evaluate --run {folder}")
     return stages, stage

@@ -1,4 +1,4 @@
-"""Runs side by side: means and spreads over seeds, what a change brings, and what was printed of it."""
+"""Compare runs: means and spreads over seeds, gains over the first row, and published numbers."""
 
 import json
 import statistics
@@ -17,7 +17,7 @@ from udaseg.report.scores import lineage, seed, without_paths
 
 
 class Spread(NamedTuple):
-    """The mean of a number over seeds and its standard deviation, that of a sample; None of a single one."""
+    """The mean of a number over seeds and its standard deviation, that of a sample; None for one seed."""
 
     mean: float
     deviation: float | None
@@ -25,7 +25,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """What a run came to: its recipe, its seed, the settings that make the experiment, and its last scores."""
+    """The result of a run: its recipe, seed, settings that make the experiment, and last scores."""
 
     path: Path
     recipe: str
@@ -33,27 +33,27 @@ class Run:
     seed: int | None
     settings: dict[str, Any]  # by dotted key
     metrics: Metrics
-    miou: float  # the one the run is read by
+    miou: float  # the mean that the comparison uses
     scale: str | None = None  # full or toy
 
 
 @dataclass(frozen=True)
 class Row:
-    """Runs that differ in nothing but their seed. Scores are fractions; gains are over the first row."""
+    """Runs that differ in their seed alone. Scores are fractions; gains are over the first row."""
 
     label: str
     recipe: str
     runs: tuple[Run, ...]
     miou: Spread
-    iou: tuple[Spread | None, ...]  # of each class; None of one that is absent from a run
-    miou13: Spread | None = None  # None in a class space without the 13
+    iou: tuple[Spread | None, ...]  # by class; None for a class that a run lacks
+    miou13: Spread | None = None  # None in a class space without these 13
     delta: Spread | None = None
     gap_closed: Spread | None = None
     printed: PublishedRow | None = None
 
 
 def read_run(path: Path) -> Run:
-    """Read a run directory, or one evaluation in it. Raises UdasegError where nothing is evaluated there."""
+    """Read a run directory, or one evaluation in it. Raises UdasegError where there is no finished evaluation."""
     stages, stage = last_evaluation(path)
     folder = stages.path
     if stage.result.miou is None:
@@ -82,14 +82,14 @@ def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def compare(runs: Sequence[Run], oracle: Sequence[Run] = (), table: Published | None = None) -> list[Row]:
-    """Lay runs out in rows, in the order of their first ones, the oracle last; the first row is what gains are over.
+    """Group runs into rows, in the order of their first runs, the oracle last; gains are over the first row.
 
-    The share of the gap closed is (row - first) / (oracle - first). Gains and shares are taken a seed at a time where
-    the rows have the same seeds. Beside a table whose means are over fewer classes, runs are read by their mean over
-    those. Raises UdasegError where runs score different classes.
+    The share of the closed gap is (row - first) / (oracle - first). Gains and shares are computed seed by seed where
+    the rows have the same seeds. Beside a table whose means are over 16 or 13 classes, runs are compared by their mean
+    over these. Raises UdasegError where runs score different classes.
     """
     if table is not None:
-        runs, oracle = ([_read_by(run, table) for run in some] for some in (runs, oracle))
+        runs, oracle = ([_with_mean_of(run, table) for run in group] for group in (runs, oracle))
     everything = [*runs, *oracle]
     for run in everything[1:]:
         if run.metrics.classes != everything[0].metrics.classes:
@@ -108,11 +108,11 @@ def compare(runs: Sequence[Run], oracle: Sequence[Run] = (), table: Published | 
     measured = [_gains(row, rows[0], bound) for row in rows]
     if bound is not None:
         measured.append(_gains(bound, rows[0], None))
-    return measured if table is None else _beside(measured, table)
+    return measured if table is None else _with_published(measured, table)
 
 
-def _read_by(run: Run, table: Published) -> Run:
-    """Read a run by its mean over 16 or 13 classes where it scores more than the table's means are over."""
+def _with_mean_of(run: Run, table: Published) -> Run:
+    """Return a run with its mean over the 16 or 13 classes of the table, where it scores more classes."""
     miou = getattr(run.metrics, f"miou{table.mean_of}", None) if len(run.metrics.classes) > table.mean_of else None
     return run if miou is None else replace(run, miou=miou)
 
@@ -121,7 +121,7 @@ def _rows(runs: Sequence[Run]) -> list[Row]:
     groups: dict[tuple[str, str, int], list[Run]] = {}
     for run in runs:
         key = run.recipe, json.dumps(run.settings, sort_keys=True)
-        # A second run at the same seed is no further seed: it gets a row of its own.
+        # A second run with the same seed is no further seed: it gets another row.
         again = 0
         while run.seed in [other.seed for other in groups.get((*key, again), ())]:
             again += 1
@@ -129,7 +129,7 @@ def _rows(runs: Sequence[Run]) -> list[Row]:
     rows = []
     for (recipe, _, again), group in groups.items():
         others = [one[0] for key, one in groups.items() if key[0] == recipe and one is not group]
-        label = recipe if not others else _told_apart(group[0], next(iter(groups.values()))[0], others, again)
+        label = recipe if not others else _label(group[0], next(iter(groups.values()))[0], others, again)
         ious = zip(*(run.metrics.iou for run in group), strict=True)
         iou = tuple(None if None in values else _spread(values) for values in ious)
         of_13 = [run.metrics.miou13 for run in group]
@@ -138,9 +138,11 @@ def _rows(runs: Sequence[Run]) -> list[Row]:
     return rows
 
 
-def _told_apart(run: Run, first: Run, others: Sequence[Run], again: int) -> str:
-    """Name a run by its evaluation where others are of another, else by what it is set to where another of its recipe
-    is not; by its path where nothing differs."""
+def _label(run: Run, first: Run, others: Sequence[Run], again: int) -> str:
+    """Return a label that distinguishes a run from others of its recipe.
+
+    It is the evaluation where that differs from all others, else the settings that differ, else the path.
+    """
     if all(one.evaluation != run.evaluation for one in others):
         return f"{run.recipe}, {run.evaluation}"
     differing = [
@@ -150,14 +152,14 @@ def _told_apart(run: Run, first: Run, others: Sequence[Run], again: int) -> str:
     keys = sorted({key for some in differing for key in some})
     if not keys or again:
         return str(run.path)
-    # Those that tell it from every other, and where there is room the first of the rest.
+    # The settings that distinguish it from every other run, and up to three settings in all.
     needed: list[str] = []
     for some in differing:
         if some and not set(some) & set(needed):
             needed.append(some[0])
-    shown = sorted([*needed, *[key for key in keys if key not in needed][: max(0, 3 - len(needed))]])
-    told = ", ".join(f"{key}={json.dumps(run.settings.get(key))}" for key in shown)
-    return f"{run.recipe} ({told}{', ...' if len(keys) > len(shown) else ''})"
+    listed = sorted([*needed, *[key for key in keys if key not in needed][: max(0, 3 - len(needed))]])
+    values = ", ".join(f"{key}={json.dumps(run.settings.get(key))}" for key in listed)
+    return f"{run.recipe} ({values}{', ...' if len(keys) > len(listed) else ''})"
 
 
 def _spread(values: Sequence[float]) -> Spread:
@@ -167,17 +169,17 @@ def _spread(values: Sequence[float]) -> Spread:
 def _gains(row: Row, first: Row, bound: Row | None) -> Row:
     if row is first:
         return row
-    delta = _together(lambda own, base: own - base, row, first)
+    delta = _seed_by_seed(lambda score, base: score - base, row, first)
     gap = None
     if bound is not None:
-        gap = _together(
-            lambda own, base, best: (own - base) / (best - base) if best > base else None, row, first, bound
+        gap = _seed_by_seed(
+            lambda score, base, best: (score - base) / (best - base) if best > base else None, row, first, bound
         )
     return replace(row, delta=delta, gap_closed=gap)
 
 
-def _together(number: Callable[..., float | None], *rows: Row) -> Spread | None:
-    """Work a number out a seed at a time where all rows have the same seeds, else once, from their means."""
+def _seed_by_seed(number: Callable[..., float | None], *rows: Row) -> Spread | None:
+    """Compute a number for each seed where all rows have the same seeds, else once, from their means."""
     scores = [{run.seed: run.miou for run in row.runs} for row in rows]
     if all(one.keys() == scores[0].keys() for one in scores):
         values = [number(*(one[key] for one in scores)) for key in scores[0]]
@@ -186,38 +188,38 @@ def _together(number: Callable[..., float | None], *rows: Row) -> Spread | None:
     return None if value is None else Spread(value, None)
 
 
-def _beside(rows: list[Row], table: Published) -> list[Row]:
-    """Put what was printed beside the rows of the same recipe; such a row goes by its printed name."""
+def _with_published(rows: list[Row], table: Published) -> list[Row]:
+    """Add published rows to the rows of the same recipe, which take their printed names."""
     printed = {row.recipe: row for row in table.rows if row.recipe is not None}
-    named = []
+    result = []
     for row in rows:
-        found = printed.get(row.recipe)
-        label = row.label.replace(row.recipe, found.method, 1) if found else row.label
-        named.append(replace(row, label=label, printed=found))
-    return named
+        match = printed.get(row.recipe)
+        label = row.label.replace(row.recipe, match.method, 1) if match else row.label
+        result.append(replace(row, label=label, printed=match))
+    return result
 
 
 def comparison_warnings(rows: Sequence[Row], table: Published | None = None) -> list[str]:
     """Return a warning for each reason why the rows cannot be compared number by number."""
-    found = []
+    warnings = []
     runs = [run for row in rows for run in row.runs]
-    for key, what in (("images", "numbers of images"), ("convention", "conventions")):
+    for key, words in (("images", "numbers of images"), ("convention", "conventions")):
         values = dict.fromkeys(str(getattr(run.metrics, key)) for run in runs)
         if len(values) > 1:
-            found.append(f"the runs are scored on different {what}: {'; '.join(values)}")
+            warnings.append(f"the runs are scored on different {words}: {'; '.join(values)}")
     seeds = dict.fromkeys(tuple(sorted(str(run.seed) for run in row.runs)) for row in rows)
     if len(seeds) > 1:
-        found.append(
-            "not all rows have the same seeds: between those that have not, gains are differences of means, without a "
+        warnings.append(
+            "not all rows have the same seeds: between those that do not, gains are differences of means, without a "
             "deviation"
         )
     if table is None or not runs:
-        return found
+        return warnings
     count = len(runs[0].metrics.classes)
     if any(run.miou != run.metrics.miou for run in runs):
-        found.append(f"the runs score {count} classes; their mIoU here is that of the {table.mean_of} of the table")
+        warnings.append(f"the runs score {count} classes; their mIoU here is that of the {table.mean_of} of the table")
     elif count != table.mean_of:
-        found.append(f"the runs score {count} classes, the published means are over {table.mean_of}")
+        warnings.append(f"the runs score {count} classes, the published means are over {table.mean_of}")
     if any(run.scale == "toy" for run in runs):
-        found.append("runs at toy scale are of small networks and few small images, what is published is not")
-    return found
+        warnings.append("runs at toy scale use small networks and few small images; published results do not")
+    return warnings

@@ -45,7 +45,7 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
         "conventions": list(dict.fromkeys(one["convention"] for one in evaluations)),
         "stylised_baseline": is_warmup_baseline and _uses_stylised(run.last("warmup")),
         "aligned_baseline": is_warmup_baseline and run.is_warmup_aligned,
-        "warned": {name for part in labelling for name, _ in part["warnings"]},  # those shown beside their labels
+        "warned": {name for part in labelling for name, _ in part["warnings"]},  # listed beside their labels
         "labelling": labelling,
         "rounds": across(labelling),
         "denoising": run.denoising and summary(run.denoising, names),
@@ -72,14 +72,14 @@ def _scores(metrics: dict[str, Metrics]) -> dict[str, Any]:
     best = "adapted" if "adapted" in metrics else next(iter(metrics))
     present = [row for row in classes if getattr(row, best) is not None]
     present.sort(key=lambda row: -getattr(row, best))
-    shown = [role for role in ("source", "adapted") if role in metrics] or [best]
+    drawn = [role for role in ("source", "adapted") if role in metrics] or [best]
     named = {"source": "source-only", "adapted": "adapted", "oracle": "oracle"}
     chart = Markup("")
     if present:
         chart = bars(
-            [(row.name, [getattr(row, role) for role in shown]) for row in present],
-            shown,
-            [row.oracle if shown != ["oracle"] else None for row in present],
+            [(row.name, [getattr(row, role) for role in drawn]) for row in present],
+            drawn,
+            [row.oracle if drawn != ["oracle"] else None for row in present],
             "IoU of every class, best class first",
         )
     head = means[0]
@@ -131,8 +131,8 @@ def _labelling(run: RunData, number: int) -> dict[str, Any] | None:
     kept = [(name, [_part(part, total) for part in parts]) for name, total, *parts in base]
     used = [i for i, stage in enumerate((pseudo, refine)) if stage]
     series = ["kept", "refined"]
-    dotted = [(0, "ring"), (1, "kept"), (2, "refined")]
-    dotted = [(i, style) for i, style in dotted if any(row.shares[i] is not None for row in rows)]
+    dot_styles = [(0, "ring"), (1, "kept"), (2, "refined")]
+    dot_styles = [(i, style) for i, style in dot_styles if any(row.shares[i] is not None for row in rows)]
     total = sum(row.predicted or 0 for row in rows)
     return {
         "round": number,
@@ -152,8 +152,8 @@ def _labelling(run: RunData, number: int) -> dict[str, Any] | None:
         if total
         else Markup(""),
         "dots": dots(
-            [(row.name, [row.shares[i] for i, _ in dotted]) for row in rows],
-            [style for _, style in dotted],
+            [(row.name, [row.shares[i] for i, _ in dot_styles]) for row in rows],
+            [style for _, style in dot_styles],
             "share of each class among predicted, pseudo-labelled and refined pixels",
         ),
     }
@@ -237,7 +237,7 @@ def _colours(run: RunData, names: list[str]) -> dict[str, str]:
         try:
             palette = class_space(names).palette
         except UdasegError:
-            return {}  # names that cannot be a class space still have their numbers shown
+            return {}  # names that cannot be a class space have no colours
     return {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in zip(names, palette or (), strict=False)}
 
 

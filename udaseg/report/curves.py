@@ -11,37 +11,37 @@ from udaseg.pipeline.format import number
 from udaseg.report.svg import WIDTH, element, line, svg, text
 from udaseg.statistics.gmm import Gmm
 
-CONFIDENT = "confident"  # the share of the labels made online that were sure
+CONFIDENT = "confident"  # the share of confident labels among those made online
 NOT_LOSSES = ("step", "lr", "seconds", CONFIDENT)
-ACCURACY = "discriminator_accuracy"  # begins the names of what the log says of the discriminators
+ACCURACY = "discriminator_accuracy"  # the first part of the names of discriminators' accuracies in a log
 POINTS = 200  # points a curve; longer logs are averaged over equal stretches
 
 
 def terms(log: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what a training log follows besides step, learning rate and time: the loss first.
+    """Return the names of the losses in a training log, the whole loss first.
 
-    A loss of a single term is that term, which is left out.
+    Where the loss has a single term, the term is left out: it equals the loss.
     """
     names = dict.fromkeys(key for record in log for key, value in record.items() if isinstance(value, int | float))
     losses = (name for name in names if name not in NOT_LOSSES and not name.startswith(ACCURACY))
-    found = sorted(losses, key=lambda name: name != "loss")
-    return found[:1] if len(found) == 2 and all(_same(record, *found) for record in log) else found
+    ordered = sorted(losses, key=lambda name: name != "loss")
+    return ordered[:1] if len(ordered) == 2 and all(_are_equal(record, *ordered) for record in log) else ordered
 
 
 def accuracies(log: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names under which a training log has the accuracies of discriminators."""
+    """Return the names of the discriminators' accuracies in a training log."""
     return list(dict.fromkeys(name for record in log for name in record if name.startswith(ACCURACY)))
 
 
 def confident(log: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the name under which a training log has the share of online labels that were sure, if it has one."""
+    """Return the name of the share of confident online labels, in a list; an empty list where the log has none."""
     return [CONFIDENT] if any(CONFIDENT in record for record in log) else []
 
 
 def curves(log: Sequence[Mapping[str, Any]], names: Sequence[str], label: str, *, shares: bool = False) -> Markup:
-    """Draw the named entries of a log over the steps; the axis is logarithmic where values span a decade or more.
+    """Draw entries of a log over the steps; the vertical axis is logarithmic where values span a decade or more.
 
-    With `shares` it goes from 0 to 1. Values that are not finite leave a gap in their curve.
+    With `shares` the axis goes from 0 to 1. Values that are not finite leave a gap in their curve.
     """
     paths = [_path(log, name) for name in names]
     values = np.concatenate([y[np.isfinite(y)] for _, y in paths])
@@ -83,7 +83,7 @@ def curves(log: Sequence[Mapping[str, Any]], names: Sequence[str], label: str, *
 def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | None]]], label: str) -> Markup:
     """Draw fractions over the rounds as a small chart from 0 to 1; a value above 1 lies on its upper edge.
 
-    `series` are pairs of a style class and a value a round, None where there is none.
+    `series` are pairs of a style class and one value a round, or None.
     """
     left, top, width, height = 3, 4, 94, 40
     across = [left + width * i / max(len(numbers) - 1, 1) for i in range(len(numbers))]
@@ -93,15 +93,15 @@ def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | 
         for x, number, anchor in ((across[0], numbers[0], "start"), (across[-1], numbers[-1], "end"))
     ]
     for style, values in series:
-        places = [(x, top + height * (1 - min(y, 1.0))) for x, y in zip(across, values, strict=True) if y is not None]
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        spots = [(x, top + height * (1 - min(y, 1.0))) for x, y in zip(across, values, strict=True) if y is not None]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
         shapes.append(element("polyline", points=points, class_=f"curve {style}"))
-        shapes += [element("circle", cx=x, cy=y, r=2, class_=f"spot {style}") for x, y in places]
+        shapes += [element("circle", cx=x, cy=y, r=2, class_=f"spot {style}") for x, y in spots]
     return svg(100, top + height + 14, label, *shapes)
 
 
 def ellipses(gmm: Gmm, c: int) -> Markup:
-    """Draw the Gaussians of class c over the image plane: one standard deviation, stronger with more weight."""
+    """Draw the Gaussians of class c in the image plane at one standard deviation; more weight is a stronger colour."""
     height, width = gmm.grid
     scale = 100 / max(width, 1)
     shapes = []
@@ -116,7 +116,7 @@ def ellipses(gmm: Gmm, c: int) -> Markup:
     return svg(100, height * scale, f"where {gmm.classes[c]} lies in the image", *shapes, frame)
 
 
-def _same(record: Mapping[str, Any], one: str, other: str) -> bool:
+def _are_equal(record: Mapping[str, Any], one: str, other: str) -> bool:
     return record.get(one) == record.get(other)
 
 

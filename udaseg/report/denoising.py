@@ -1,4 +1,4 @@
-"""What refinement did to the pseudo-labels: the pixels that changed, and where the truth is known, whether rightly."""
+"""The effect of refinement on the pseudo-labels: which pixels changed, and how many changes are right."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,12 @@ from PIL import Image
 
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE, count_ids
-from udaseg.report.panels import LONGEST, evenly, open_label, open_picture, uri
+from udaseg.report.panels import LONGEST, open_image, open_label, sample_evenly, uri
 
-SAMPLED = 100  # images that are counted, at even distances
-SHOWN = 4
-# What became of a pixel, and the colour that says so: blue is right, orange is wrong, as in all of the page. A label
-# that became another class is strong, one where there was none lighter, one that was taken out pale; without the truth
-# all are green.
+MAX_COUNTED = 100  # images, at even distances
+MAX_PANELS = 4
+# The change of a pixel and its colour: blue is right and orange is wrong, as on the whole page. Flipped labels are
+# strong, new ones lighter, and removed ones pale. Without the true labels all are green.
 KINDS = {
     "unlabelled": (0, 0, 0),
     "kept": (110, 112, 115),
@@ -24,20 +23,20 @@ KINDS = {
     "flipped, wrong now": (226, 110, 40),
     "new, right": (110, 168, 225),
     "new, wrong": (238, 160, 105),
-    "taken out, was wrong": (178, 210, 240),
-    "taken out, was right": (250, 205, 170),
+    "removed, was wrong": (178, 210, 240),
+    "removed, was right": (250, 205, 170),
     "flipped": (60, 170, 120),
     "new": (120, 200, 160),
-    "taken out": (185, 228, 205),
+    "removed": (185, 228, 205),
 }
 _NAMES = list(KINDS)
 
-Truth = Callable[[str], np.ndarray | None]  # from a stem to train ids [H, W], 255 where there is none
+Truth = Callable[[str], np.ndarray | None]  # from a stem to train ids [H, W]; 255 is no label
 
 
 @dataclass(frozen=True)
 class PseudoPanel:
-    """One target training image: data URIs of it, its truth, the network's confidence, and its labels."""
+    """A target training image: data URIs of the image, its true labels, the confidence and the pseudo-labels."""
 
     stem: str
     image: str | None
@@ -52,9 +51,10 @@ class PseudoPanel:
 
 @dataclass(frozen=True)
 class Denoising:
-    """What became of the labels of a sample of images, in pixels; the counts per class are of labels of known truth.
+    """Counts of pixels over a sample of images: their changes, and the right labels where the truth is known.
 
-    `kinds` counts what KINDS names. `labels` and `right` are [2, C]: before and after refinement.
+    `kinds` counts the changes by the names of KINDS. `labels` and `right` are int64 [2, C], before and after
+    refinement; they count pixels with a known truth.
     """
 
     images: int
@@ -64,18 +64,18 @@ class Denoising:
     right: np.ndarray
 
     @property
-    def known(self) -> bool:
+    def has_truth(self) -> bool:
         return bool(self.labels.any())
 
 
 def denoising(pseudo: Path | None, refined: Path | None, classes: int, truth: Truth | None) -> Denoising | None:
-    """Count what refinement changed, on images at even distances; None where nothing was refined and no truth is."""
+    """Count the changes by refinement on a sample of images; None without both a refinement and true labels."""
     folders = [folder for folder in (pseudo, refined) if folder is not None]
     if not folders or (len(folders) < 2 and truth is None):
         return None
     stems = _stems(folders)
     kinds, labels, right = np.zeros(len(KINDS), np.int64), *np.zeros((2, 2, classes), np.int64)
-    sample = evenly(stems, SAMPLED)
+    sample = sample_evenly(stems, MAX_COUNTED)
     for stem in sample:
         pair = [_ids(folder / f"{stem}.png") for folder in folders]
         true_HW = _true(truth, stem, pair[0])
@@ -96,28 +96,28 @@ def pseudo_panels(
     truth: Truth | None = None,
     predictions: Path | None = None,
 ) -> tuple[PseudoPanel, ...]:
-    """Take the pseudo-labels that refinement changed most, of a sample; where nothing was refined, at even distances.
+    """Return the pseudo-labels that refinement changed most, of a sample; without refinement, some at even distances.
 
-    predictions: the file of the scores that the labels were chosen by; without it there is no map of confidence.
+    `predictions` is the predictions.h5 of the labels; without it there is no map of confidence.
     """
     folders = [folder for folder in (pseudo, refined) if folder]
     stems = _stems(folders)
-    chosen = evenly(stems, SHOWN)
+    selection = sample_evenly(stems, MAX_PANELS)
     if len(folders) == 2:
-        changed = {stem: _changed(pseudo, refined, stem) for stem in evenly(stems, SAMPLED)}
-        chosen = sorted(changed, key=lambda stem: (-(changed[stem] or 0.0), stem))[:SHOWN]
-    shown = []
-    for stem in chosen:
+        changed = {stem: _changed(pseudo, refined, stem) for stem in sample_evenly(stems, MAX_COUNTED)}
+        selection = sorted(changed, key=lambda stem: (-(changed[stem] or 0.0), stem))[:MAX_PANELS]
+    panels = []
+    for stem in selection:
         pair = [open_label(folder / f"{stem}.png") if folder else None for folder in (pseudo, refined)]
         ids = [np.asarray(label) if label else None for label in pair]
-        image = open_picture(Path(images[stem])) if stem in images else None
+        image = open_image(Path(images[stem])) if stem in images else None
         labelled = tuple(float((label_HW != IGNORE).mean()) if label_HW is not None else None for label_HW in ids)
         true_HW = _true(truth, stem, next(label_HW for label_HW in ids if label_HW is not None))
         changes, part = None, None
         if ids[0] is not None and ids[1] is not None:
             changes = uri(_painted(_kinds(*ids, true_HW)))
             part = float((ids[0] != ids[1]).mean())
-        shown.append(
+        panels.append(
             PseudoPanel(
                 stem,
                 uri(image, photo=True),
@@ -130,35 +130,35 @@ def pseudo_panels(
                 part,
             )
         )
-    return tuple(shown)
+    return tuple(panels)
 
 
 def legend(done: Denoising | None) -> dict[str, tuple[int, int, int]]:
-    """Give the colours of what became of pixels, those that occur."""
+    """Return the colour of each change that occurs."""
     return {name: colour for name, colour in KINDS.items() if done and done.kinds[name]}
 
 
 def summary(done: Denoising, names: Sequence[str]) -> dict[str, Any]:
-    """Lay out the shares of the labels that changed, and how right labels are before and after, over all and by class.
+    """Return the shares of changed labels, and the shares of right labels before and after, over all and by class.
 
-    `changes` are (what was done, its share of the labels, what is right about it, the share of that or None).
+    `changes` are (action, its share of the labels, words for a right one, the share of right ones or None).
     """
     kinds = done.kinds
     parts = {
         "gave another class to": ("flipped", "to the true one", "flipped, right now", "flipped, wrong now"),
-        "gave a first one to as many as": ("new", "the true one", "new, right", "new, wrong"),
-        "took the label from": ("taken out", "rightly", "taken out, was wrong", "taken out, was right"),
+        "added new labels, as many as": ("new", "the true one", "new, right", "new, wrong"),
+        "took the label from": ("removed", "rightly", "removed, was wrong", "removed, was right"),
     }
     before = sum(count for name, count in kinds.items() if name != "unlabelled" and not name.startswith("new"))
     changes = []
-    for what, (unknown, rightly, right, wrong) in parts.items():
+    for action, (unknown, rightly, right, wrong) in parts.items():
         known = kinds[right] + kinds[wrong]
         if unknown == "new" and not known + kinds[unknown]:
-            continue  # few refinements label what was not labelled
-        changes.append((what, _part(known + kinds[unknown], before), rightly, _part(kinds[right], known)))
+            continue  # few refinements label unlabelled pixels
+        changes.append((action, _part(known + kinds[unknown], before), rightly, _part(kinds[right], known)))
     rights, totals = (counts.sum(1).tolist() for counts in (done.right, done.labels))
     rows = []
-    for c, name in enumerate(names if done.known else ()):
+    for c, name in enumerate(names if done.has_truth else ()):
         right = [_part(*pair) for pair in zip(done.right[:, c].tolist(), done.labels[:, c].tolist(), strict=True)]
         share = [_part(*pair) for pair in zip(done.labels[:, c].tolist(), totals, strict=True)]
         delta = None if None in right else right[1] - right[0]
@@ -187,7 +187,7 @@ def _ids(path: Path) -> np.ndarray | None:
 
 
 def _true(truth: Truth | None, stem: str, label_HW: np.ndarray | None) -> np.ndarray | None:
-    """Read the truth of an image; None where there is none at the size of its label."""
+    """Read the true labels of an image; None where there are none of the size of its pseudo-label."""
     if truth is None or label_HW is None:
         return None
     true_HW = truth(stem)
@@ -207,19 +207,19 @@ def _changed(pseudo: Path, refined: Path, stem: str) -> float | None:
 
 
 def _kinds(before_HW: np.ndarray, after_HW: np.ndarray, true_HW: np.ndarray | None) -> np.ndarray:
-    """Name what became of every pixel, by its place in KINDS: uint8 [H, W]."""
+    """Return the change of every pixel as its index in KINDS: uint8 [H, W]."""
     out, bare = after_HW == IGNORE, before_HW == IGNORE
     kept = (before_HW == after_HW) & ~out
-    named = [(out & bare, "unlabelled"), (kept, "kept")]
+    cases = [(out & bare, "unlabelled"), (kept, "kept")]
     if true_HW is not None:
         known = true_HW != IGNORE
         was, now = known & (before_HW == true_HW), known & (after_HW == true_HW)
-        named += [(out & was, "taken out, was right"), (out & known, "taken out, was wrong")]
-        named += [(bare & now, "new, right"), (bare & known, "new, wrong")]
-        named += [(now, "flipped, right now"), (known, "flipped, wrong now")]
-    named += [(out, "taken out"), (bare, "new")]
+        cases += [(out & was, "removed, was right"), (out & known, "removed, was wrong")]
+        cases += [(bare & now, "new, right"), (bare & known, "new, wrong")]
+        cases += [(now, "flipped, right now"), (known, "flipped, wrong now")]
+    cases += [(out, "removed"), (bare, "new")]
     return np.select(
-        [where for where, _ in named], [_NAMES.index(name) for _, name in named], _NAMES.index("flipped")
+        [mask_HW for mask_HW, _ in cases], [_NAMES.index(name) for _, name in cases], _NAMES.index("flipped")
     ).astype(np.uint8)
 
 
@@ -238,7 +238,7 @@ def _as(label: Image.Image, ids_HW: np.ndarray | None) -> Image.Image | None:
 
 
 def _confidence(predictions: Path | None, stem: str) -> Image.Image | None:
-    """Draw how sure the network was of each pixel, at the report's size."""
+    """Draw the network's confidence in each pixel, at the size of the report."""
     if predictions is None or not predictions.is_file():
         return None
     from udaseg.inference.confidence import label_and_confidence

@@ -50,8 +50,8 @@ def distances(gmm: Gmm, c: int) -> Markup:
     shapes = [line(x, top, x, top + height, "grid") for x in at]
     shapes.append(line(left, top + height, left + width, top + height, "axis-line"))
     anchors = ("start", "middle", "middle", "end")
-    named = zip(at, DECADES.values(), anchors, strict=True)
-    shapes += [text(x, top + height + 10, name, how, "axis") for x, name, how in named]
+    ticks = zip(at, DECADES.values(), anchors, strict=True)
+    shapes += [text(x, top + height + 10, name, anchor, "axis") for x, name, anchor in ticks]
     across = left + width * np.log10(metres) / 3
     for values, style in (*((part, "curve s1") for part in parts), (total, "curve s0")):
         up = top + height * (1 - values / high)

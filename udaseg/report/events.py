@@ -1,4 +1,4 @@
-"""A run as TensorBoard shows it: event files made from log.jsonl and the scores, which stay the one record."""
+"""Write TensorBoard event files of a run from its logs and scores."""
 
 import importlib.util
 import warnings
@@ -9,7 +9,7 @@ from typing import Any
 from udaseg.errors import UdasegError
 from udaseg.report.collect import Stage, read_stages
 
-SUFFIX = ".udaseg"  # of the event files that are ours
+SUFFIX = ".udaseg"  # of the event files that udaseg writes
 
 
 def require() -> None:
@@ -19,20 +19,20 @@ def require() -> None:
 
 
 class Events:
-    """Writes the event files of a run: `out/<stage>/events.out.tfevents.*.udaseg`, a folder a stage.
+    """The event files of a run: `out/<stage>/events.out.tfevents.*.udaseg`, a folder for each stage.
 
-    `update` brings them up to date, so that a training can be watched. A training that was stopped and goes on from
-    an earlier step takes its later points back, as its log does.
+    `update` adds new numbers, so that a running training can be followed. Where a resumed training goes back to an
+    earlier step, the event file of its stage is written again.
     """
 
     def __init__(self, run: Path, out: Path):
         require()
         self._run, self._out = run, out
         self._writers: dict[str, Any] = {}
-        self._last: dict[tuple[str, str], float] = {}  # the last step that was written of a number of a stage
+        self._last: dict[tuple[str, str], float] = {}  # the last written step by stage and name
 
     def update(self) -> int:
-        """Write what is new, and return how many numbers that is. Raises UdasegError as `collect` does."""
+        """Write new numbers and return their count. Raises UdasegError as `collect` does."""
         written = 0
         for stage in read_stages(self._run).stages:
             numbers = sorted(_numbers(stage), key=lambda number: number[1])
@@ -71,7 +71,7 @@ class Events:
 
 
 def _numbers(stage: Stage) -> Iterator[tuple[str, int, float]]:
-    """Give the numbers of a stage as (name, step, value): its log, or its scores, whose step is the round."""
+    """Yield the numbers of a stage as (name, step, value): its log, or its scores, whose step is the round."""
     for record in stage.log:
         for name, value in record.items():
             if name != "step" and isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""Set the page: numbers, charts and images of one run, or of several side by side, in one HTML file."""
+"""Write the report page: numbers, charts and images of one run, or of several side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,16 +17,15 @@ from udaseg.report.context import SERIES, view
 from udaseg.report.panels import Panel, panels
 from udaseg.report.svg import spreads
 
-SHOWN = 8  # runs whose predictions stand side by side
+MAX_RUNS = 8  # whose predictions are shown side by side
 
 
 def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = ()) -> str:
-    """Write the page of one run, or of several side by side, as a self-contained HTML document.
+    """Return the page of one run, or of several side by side, as a self-contained HTML document.
 
-    `shared_panels` are images that all of the runs were scored on, with what each says of them.
-
-    Every text from the run is escaped; there are no scripts and no addresses outside the page.
-    Raises UdasegError where the evaluations of a run do not score the same classes.
+    `shared_panels` are images that all runs were scored on, with the prediction of each run. Texts from the runs are
+    escaped; the page has no scripts and no external links. Raises UdasegError where the evaluations of a run score
+    different classes.
     """
     runs = [data] if isinstance(data, RunData) else list(data)
     environment = Environment(
@@ -73,31 +72,31 @@ def write(
 
 
 def save(data: Sequence[RunData], out: Path) -> Path:
-    """Write the report of what was collected to `out` in one piece, and return that path."""
-    # A run may be called by the same name as another in a different place.
+    """Write the report of collected runs to `out` in one piece, and return that path."""
     names = [one.name for one in data]
-    html = render([_told_apart(one, names) for one in data], _shared_panels(data))
+    html = render([_with_distinct_name(one, names) for one in data], _shared_panels(data))
     with atomic(Path(out)) as temporary:
         temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
     return Path(out)
 
 
-def _told_apart(run: RunData, names: Sequence[str]) -> RunData:
+def _with_distinct_name(run: RunData, names: Sequence[str]) -> RunData:
+    """Return a run, named by its path where another run has the same name."""
     return replace(run, name=str(run.path)) if names.count(run.name) > 1 else run
 
 
 def _shared_panels(data: Sequence[RunData]) -> tuple[Panel, ...]:
-    """Pick the images that all runs were scored on and that they see most differently."""
+    """Return the images, scored by all runs, on which the runs differ most."""
     stages = [one.evaluation("adapted") or one.evaluation("source") for one in data]
-    if len(data) < 2 or len(data) > SHOWN or None in stages:
+    if len(data) < 2 or len(data) > MAX_RUNS or None in stages:
         return ()
     return panels([stage.folder for stage in stages], common=True)
 
 
 def _by_class(runs: Sequence[RunData]) -> dict[str, Any] | None:
-    """Draw the IoU of every class in every experiment, with the spread over its seeds; best class of the first on top.
+    """Draw the IoU of every class in every experiment with its spread over seeds, the best class first.
 
-    None where the runs do not score the same classes, or where the chart would have more rows than can be told apart.
+    None where the runs score different classes, or where the experiments are more than the colours of the page.
     """
     groups = scores.experiments(runs)
     values = [scores.classes_over_seeds(group) for group in groups]

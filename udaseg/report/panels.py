@@ -1,4 +1,4 @@
-"""The images of the report: chosen, made small, and embedded as data URIs."""
+"""The images of the report: selected, scaled down, and embedded as data URIs."""
 
 import base64
 import io
@@ -12,62 +12,62 @@ from PIL import Image
 from udaseg.errors import UdasegError
 
 LONGEST = 512  # pixels of the longer side: twice the width at which a panel is shown
-SHOWN = 6
+MAX_PANELS = 6
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One evaluated image: data URIs of the image, its truth and what each model says of it."""
+    """An evaluated image: data URIs of the image, its true labels and the prediction of each model."""
 
     stem: str
     image: str | None
     truth: str | None
     predictions: tuple[str | None, ...]  # in the order of the models
-    changed: float | None  # share of pixels on which not all models agree
+    changed: float | None  # share of pixels on which the models differ
 
 
 def panels(evaluations: Sequence[Path | None], *, common: bool = False) -> tuple[Panel, ...]:
-    """Pick the evaluated images on which the models differ most, of those that their evaluations have images of.
+    """Return the evaluated images on which the models differ most.
 
-    `evaluations` are evaluate stages with `panels/<stem>-{image,truth,prediction}.png` (RGB), or None. With `common`
-    only images that all of them have.
+    `evaluations` are directories of evaluate stages with `panels/<stem>-{image,truth,prediction}.png` (RGB), or None.
+    With `common`, images that an evaluation lacks are left out.
     """
     folders = [folder / "panels" for folder in evaluations if folder]
     each = [{path.name.removesuffix("-prediction.png") for path in f.glob("*-prediction.png")} for f in folders]
     stems = (set.intersection if common else set.union)(*each) if each else set()
-    found = []
+    candidates = []
     for stem in sorted(stems):
-        said = [
-            open_picture(folder / "panels" / f"{stem}-prediction.png") if folder else None for folder in evaluations
+        predictions = [
+            open_image(folder / "panels" / f"{stem}-prediction.png") if folder else None for folder in evaluations
         ]
-        found.append((_disagreement(said), stem, said))
-    found.sort(key=lambda entry: (-(entry[0] or 0.0), entry[1]))
+        candidates.append((_disagreement(predictions), stem, predictions))
+    candidates.sort(key=lambda entry: (-(entry[0] or 0.0), entry[1]))
     return tuple(
         Panel(
             stem,
             uri(_first(folders[::-1], f"{stem}-image.png"), photo=True),
             uri(_first(folders[::-1], f"{stem}-truth.png")),
-            tuple(uri(one) for one in said),
+            tuple(uri(prediction) for prediction in predictions),
             changed,
         )
-        for changed, stem, said in found[:SHOWN]
+        for changed, stem, predictions in candidates[:MAX_PANELS]
     )
 
 
 def _disagreement(images: Sequence[Image.Image | None]) -> float | None:
-    """Give the share of pixels that not all images have in one colour; None where they cannot be compared."""
+    """Return the share of pixels whose colour differs between images; None where they cannot be compared."""
     if len(images) < 2 or None in images or len({image.size for image in images}) > 1:
         return None
     first, *others = (np.asarray(image) for image in images)
     return float(np.any([(first != other).any(axis=-1) for other in others], axis=0).mean())
 
 
-def evenly(stems: Sequence[str], count: int) -> list[str]:
-    """Take names at even distances through a sorted list, so that nobody has chosen them."""
-    places = (
+def sample_evenly(stems: Sequence[str], count: int) -> list[str]:
+    """Return `count` names at even distances in a sorted list: a sample without a choice."""
+    indices = (
         [(2 * i + 1) * len(stems) // (2 * count) for i in range(count)] if len(stems) > count else range(len(stems))
     )
-    return [stems[i] for i in places]
+    return [stems[i] for i in indices]
 
 
 def label_palette(folders: Sequence[Path | None]) -> tuple[tuple[int, int, int], ...] | None:
@@ -80,10 +80,10 @@ def label_palette(folders: Sequence[Path | None]) -> tuple[tuple[int, int, int],
 
 
 def _first(folders: Sequence[Path], name: str) -> Image.Image | None:
-    return next((image for folder in folders if (image := open_picture(folder / name))), None)
+    return next((image for folder in folders if (image := open_image(folder / name))), None)
 
 
-def open_picture(path: Path) -> Image.Image | None:
+def open_image(path: Path) -> Image.Image | None:
     if not path.exists():
         return None
     try:
@@ -125,7 +125,7 @@ def uri(image: Image.Image | None, *, photo: bool = False) -> str | None:
 
 
 def data_uri(image: bytes, kind: str) -> str:
-    """Write an encoded image as an address that holds it."""
+    """Return the data URI of an encoded image."""
     return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
 
 

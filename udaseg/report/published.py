@@ -1,4 +1,4 @@
-"""Tables of results as they were printed, with their source, and whether they add up."""
+"""Published tables of results, with their source, and a check of their means."""
 
 from dataclasses import dataclass
 from importlib import resources
@@ -8,12 +8,12 @@ from udaseg.errors import UdasegError, did_you_mean
 from udaseg.io.files import parse_yaml
 from udaseg.metrics import SYNTHIA13
 
-TOLERANCE = 0.0006  # printed to a tenth of a percent, a mean and the mean of its classes may differ by so much
+TOLERANCE = 0.0006  # of means: tables print tenths of a percent
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One printed row, as fractions of 1; None where nothing is printed. `recipe` is the one that stands for it."""
+    """A row of a published table, as fractions of 1; None where nothing is printed. `recipe` reproduces the row."""
 
     method: str
     recipe: str | None
@@ -24,7 +24,7 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class Published:
-    """A printed table. `mean_of` is the number of classes that its means are over, of which it may print fewer."""
+    """A published table. `mean_of` is the number of classes of its means; it may print fewer classes."""
 
     name: str
     title: str
@@ -34,7 +34,7 @@ class Published:
     rows: tuple[PublishedRow, ...]
 
     def wrong_means(self, row: PublishedRow) -> dict[str, tuple[float, float]]:
-        """Give what is printed as a mean and is not the mean of its printed classes: {field: (printed, mean)}."""
+        """Return the printed means that are not the mean of their classes: {field: (printed, mean)}."""
         of_class = dict(zip(self.classes, row.iou, strict=False))
         means = {"miou": (row.miou, self.classes if self.mean_of == len(self.classes) else ())}
         means["miou13"] = (row.miou13, SYNTHIA13)
@@ -57,12 +57,12 @@ def tables() -> dict[str, Path]:
 
 def published(name: str) -> Published:
     """Read a table by its name; the percentages in the file become fractions. Raises UdasegError for another name."""
-    known = tables()
-    if name not in known:
+    files = tables()
+    if name not in files:
         raise UdasegError(
-            f"there is no published table {name!r}", f"{did_you_mean(name, known)}known: {', '.join(known)}"
+            f"there is no published table {name!r}", f"{did_you_mean(name, files)}known: {', '.join(files)}"
         )
-    values = parse_yaml(known[name].read_text(encoding="utf-8"))
+    values = parse_yaml(files[name].read_text(encoding="utf-8"))
     classes = tuple(values["classes"])
     rows = tuple(
         PublishedRow(

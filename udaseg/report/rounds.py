@@ -1,4 +1,4 @@
-"""Self-training over its rounds: what became of each class's threshold and of the share that was kept."""
+"""Self-training over its rounds: the threshold and the share of kept pixels of each class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +8,9 @@ from udaseg.report.scores import LabelRow
 
 
 def across(labelling: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Set thresholds and kept shares side by side, a row a class, a column a round.
+    """Return thresholds and kept shares by class and round.
 
-    `labelling` holds `round` and `rows` of each round. None where fewer than two rounds chose labels, or where their
-    classes differ.
+    `labelling` has `round` and `rows` of each round. None for fewer than two rounds, or where their classes differ.
     """
     parts = [part for part in labelling if part["pseudo"]]
     names = [[row.name for row in part["rows"]] for part in parts]

@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Colours and fonts come from the page's style sheet, so that they follow light and dark."""
+"""Charts as inline SVG. Colours and fonts are those of the page's style sheet, for light and dark mode."""
 
 import math
 from collections.abc import Sequence
@@ -8,22 +8,24 @@ from markupsafe import Markup, escape
 
 from udaseg.pipeline.format import percent, share
 
-WIDTH = 440  # user units; at this size a chart is legible on a phone, and not too large on paper
-RADII = {"ring": 5.2, "kept": 3.8, "refined": 2.2}  # dots of one share lie inside each other
-LETTER = 5.6  # mean width of a letter at the charts' font size, on the generous side
+WIDTH = 440  # user units: legible on a phone and not too large on paper
+RADII = {"ring": 5.2, "kept": 3.8, "refined": 2.2}  # so that dots of equal shares are visible inside each other
+LETTER = 5.6  # width of a letter at the font size of the charts, an upper estimate
 
 
 def element(tag: str, *children: Any, **attributes: Any) -> Markup:
-    """Write one element. Attributes lose a trailing underscore (`class_`) and take hyphens for underscores."""
+    """Return an element. Attribute names lose a trailing underscore (`class_`); other underscores become hyphens."""
     named = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
-    written = "".join(f' {key}="{escape(_short(value))}"' for key, value in named.items())
-    return Markup(f"<{tag}{written}>") + Markup("").join(escape(child) for child in children) + Markup(f"</{tag}>")
+    attributes_text = "".join(f' {key}="{escape(_short(value))}"' for key, value in named.items())
+    return (
+        Markup(f"<{tag}{attributes_text}>") + Markup("").join(escape(child) for child in children) + Markup(f"</{tag}>")
+    )
 
 
 def svg(width: float, height: float, label: str, *children: Any, zoom: tuple[float, float] | None = None) -> Markup:
-    """Wrap a drawing. `label` says in a sentence what it shows, for those who do not see it.
+    """Return a drawing as an SVG element; `label` describes it for screen readers.
 
-    `zoom` bounds the pixels a unit may take; without it the page's bounds hold.
+    `zoom` is the least and the largest number of pixels for a unit; without it the bounds of the page apply.
     """
     box = f"0 0 {_short(width)} {_short(height)}"
     bounds = zoom and f"min-width:{zoom[0] * width:.0f}px;max-width:{zoom[1] * width:.0f}px"
@@ -39,21 +41,22 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
 
 
 def margin(names: Sequence[str]) -> float:
-    """Return the room that the longest of the names needs beside a chart."""
+    """Return the width that the longest name needs beside a chart."""
     return 10 + LETTER * max(len(clip(name)) for name in names)
 
 
 def clip(name: str) -> str:
-    """Shorten a class name that would leave a chart no room."""
+    """Shorten a class name that is too long for a chart."""
     return name if len(name) <= 20 else name[:19] + "…"
 
 
 def bars(
     rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[str], tick: Sequence[float | None], label: str
 ) -> Markup:
-    """Draw a group of horizontal bars a row, from 0 to 1, the last one with its value.
+    """Draw a group of horizontal bars for each row, from 0 to 1; the last bar of a group has its value as text.
 
-    `series` are style classes, one a bar; `tick` marks one more value a row (the oracle) with a stroke.
+    `series` are style classes, one for each bar of a group. `tick` has one more value a row (the oracle), drawn as a
+    stroke.
     """
     left, thick, gap = margin([name for name, _ in rows]), 6.5, 7.0
     pitch = thick * len(series) + gap
@@ -75,7 +78,7 @@ def bars(
                 shapes.append(element("rect", title, class_=style, **shape))
         end = max([min(v, 1.0) for v in values if v is not None], default=0.0)
         if tick[r] is not None and end < tick[r] + 0.02 and tick[r] < end + 34 / width:
-            end = max(end, tick[r])  # the number goes behind the stroke rather than under it
+            end = max(end, tick[r])  # the text starts after the stroke, not under it
         shapes.append(text(left + width * end + 5, top + thick * len(series) / 2 + 3.6, percent(values[-1])))
         if tick[r] is not None:
             x = left + width * tick[r]
@@ -84,7 +87,7 @@ def bars(
 
 
 def interval(source: float, adapted: float, oracle: float | None) -> Markup:
-    """Draw the scores on one axis from 0 to 100: where adaptation started, got to, and could have got to."""
+    """Draw the scores of source-only, adapted and oracle on one axis from 0 to 100."""
     left, width, y = 8, WIDTH - 16, 34
 
     def at(value: float) -> float:
@@ -99,7 +102,7 @@ def interval(source: float, adapted: float, oracle: float | None) -> Markup:
     shapes.append(line(at(source), y, at(adapted), y, "gain"))
     shapes.append(element("circle", cx=at(source), cy=y, r=5, class_="source"))
     shapes.append(element("circle", cx=at(adapted), cy=y, r=5, class_="adapted"))
-    # Labels in two rows, and in the lower one to either side: neighbours on the axis never write over each other.
+    # Labels are in two rows, the lower one on both sides, so that close values do not overlap.
     lower = max(at(min(source, adapted)) - 3, left + 26)
     upper = max(at(max(source, adapted)) + 3, lower + 6)
     rises = adapted >= source
@@ -111,7 +114,7 @@ def interval(source: float, adapted: float, oracle: float | None) -> Markup:
 
 
 def heat(names: Sequence[str], rows: Sequence[Sequence[float | None]], label: str) -> Markup:
-    """Draw a square matrix of shares: rows are the truth, columns the prediction, numbers in per cent."""
+    """Draw a square matrix of shares in per cent: a row is a true class, a column a prediction."""
     left, cell = margin(names), 23.0
     top, span = left * 0.8, cell * len(names)
     shapes = [text(left - 5, top + cell * (r + 0.5) + 3.6, clip(name), "end") for r, name in enumerate(names)]
@@ -135,12 +138,12 @@ def heat(names: Sequence[str], rows: Sequence[Sequence[float | None]], label: st
                     dark = "in strong-cell" if value > 0.55 else "in"
                     shapes.append(text(x + cell / 2 - 0.5, y + cell / 2 + 2.8, f"{100 * value:.0f}", "middle", dark))
     shapes.append(element("rect", x=left - 0.5, y=top - 0.5, width=span, height=span, class_="frame"))
-    # Its numbers cannot be made smaller: on a phone it scrolls in its box.
+    # Its numbers cannot be smaller, so on a phone the box scrolls.
     return svg(left + span + left * 0.55, top + span + 4, label, *shapes, zoom=(0.95, 1.2))
 
 
 def dots(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[str], label: str) -> Markup:
-    """Draw shares as dots on a logarithmic axis from 0.01 to 100 per cent; a share below it sits on the left edge."""
+    """Draw shares as dots on a logarithmic axis from 0.01 to 100 per cent; smaller shares are on the left edge."""
     left, pitch = margin([name for name, _ in rows]), 17.0
     width, bottom = WIDTH - left - 14, 4 + pitch * len(rows)
 
@@ -152,10 +155,10 @@ def dots(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[st
     shapes += [text(at(d), bottom + 13, f"{100 * d:g}", "middle", "axis") for d in decades]
     for r, (name, values) in enumerate(rows):
         y = 4 + pitch * (r + 0.5)
-        known = [at(value) for value in values if value is not None]
+        positions = [at(value) for value in values if value is not None]
         shapes.append(text(left - 6, y + 3.6, clip(name), "end"))
-        if known:
-            shapes.append(line(min(known), y, max(known), y, "link"))
+        if positions:
+            shapes.append(line(min(positions), y, max(positions), y, "link"))
         for value, style in zip(values, series, strict=True):
             if value is not None:
                 title = element("title", f"{name}: {share(value)} %")
@@ -166,9 +169,9 @@ def dots(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[st
 def spreads(
     rows: Sequence[tuple[str, Sequence[tuple[float, float] | None]]], series: Sequence[str], label: str
 ) -> Markup:
-    """Draw means as dots on an axis from 0 to 1, each with a stroke from one deviation below to one above.
+    """Draw means as dots on an axis from 0 to 1, with a stroke of one standard deviation to each side.
 
-    A row has a mean and a deviation for each of the `series`, which are style classes, one below the other.
+    A row has (mean, deviation) or None for each of the `series`, which are style classes, one below the other.
     """
     left, pitch, gap = margin([name for name, _ in rows]), 8.0, 7.0
     height = pitch * len(series) + gap

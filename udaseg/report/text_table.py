@@ -10,7 +10,7 @@ from udaseg.pipeline.format import DASH, percent, points
 from udaseg.report.compare import Row, Spread
 from udaseg.report.published import Published, PublishedRow
 
-MARK = "*"  # on a printed mean that is not the mean of its printed classes
+MARK = "*"  # on a published mean that is not the mean of its classes
 MEANS = {"miou": "mIoU", "miou13": "mIoU of 13"}
 LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "$": r"\$", "{": r"\{", "}": r"\}",
@@ -19,8 +19,8 @@ LATEX = {
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table of text: the first column is left-aligned, the others right-aligned; notes stand below."""
+class TextTable:
+    """A table of text: the first column is left-aligned, the others right-aligned; notes are below."""
 
     title: str
     header: tuple[str, ...]
@@ -28,13 +28,13 @@ class Sheet:
     notes: tuple[str, ...]
 
 
-def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> Sheet:
-    """Lay out the means of all rows, beside what was printed where there is a table of that; rows nobody ran last."""
-    marked = _Marks(table)
+def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> TextTable:
+    """Return the means of all rows, beside published ones where there is a table; rows without runs are last."""
+    marks = _Marks(table)
     printed = table.rows if table else ()
-    base = rows[0].printed if rows else None  # what published gains are over: the same row as the measured ones
+    base = rows[0].printed if rows else None  # published gains are over the same row as the measured ones
     of_13 = any(one.miou13 is not None for one in printed)
-    shown = {
+    columns = {
         "seeds": any(len(row.runs) > 1 for row in rows),
         "mIoU": bool(rows),
         "mIoU of 13": of_13 and any(row.miou13 for row in rows),
@@ -45,47 +45,46 @@ def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) 
         "published, of 13": of_13,
     }
 
-    def of_print(row: PublishedRow | None) -> tuple[str, ...]:
-        known = row is not None and row is not base and shown["published Δ"] and row.miou is not None
-        gain = points(row.miou - base.miou) if known else DASH
-        return marked.mean(row, "miou"), gain, marked.mean(row, "miou13")
+    def published_cells(row: PublishedRow | None) -> tuple[str, ...]:
+        has_gain = row is not None and row is not base and columns["published Δ"] and row.miou is not None
+        gain = points(row.miou - base.miou) if has_gain else DASH
+        return marks.mean(row, "miou"), gain, marks.mean(row, "miou13")
 
     lines = []
     for row in rows:
         means = spread(row.miou), spread(row.miou13)
         cells = (str(len(row.runs)), *means, spread(row.delta, points), spread(row.gap_closed))
-        lines.append((row.label, *cells, *of_print(row.printed)))
+        lines.append((row.label, *cells, *published_cells(row.printed)))
     run = {id(row.printed) for row in rows}
-    lines += [(one.method, *[DASH] * 5, *of_print(one)) for one in printed if id(one) not in run]
-    kept = [True, *shown.values()]
-    cut = tuple(tuple(cell for cell, there in zip(line, kept, strict=True) if there) for line in lines)
-    header = ("method", *(name for name, there in shown.items() if there))
+    lines += [(one.method, *[DASH] * 5, *published_cells(one)) for one in printed if id(one) not in run]
+    is_used = [True, *columns.values()]
+    cells = tuple(tuple(cell for cell, use in zip(line, is_used, strict=True) if use) for line in lines)
+    header = ("method", *(name for name, use in columns.items() if use))
     source = [f"published: {table.title}. {table.source}"] if table else []
-    return Sheet("mIoU in %", header, cut, (*source, *notes, *marked.notes))
+    return TextTable("mIoU in %", header, cells, (*source, *notes, *marks.notes))
 
 
-def by_class(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> Sheet:
-    """Lay out the IoU of every class, a column for each row, what was printed of it beside it; all of that alone
-    without rows."""
-    marked = _Marks(table)
+def by_class(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> TextTable:
+    """Return the IoU of every class, a column for each row and its published row; without rows, the published table."""
+    marks = _Marks(table)
     classes = rows[0].runs[0].metrics.classes if rows else table.classes
 
-    def of_print(row: PublishedRow) -> list[str]:
+    def published_cells(row: PublishedRow) -> list[str]:
         iou = dict(zip(table.classes, row.iou, strict=False))
-        return [*(percent(iou.get(name)) for name in classes), marked.mean(row, "miou")]
+        return [*(percent(iou.get(name)) for name in classes), marks.mean(row, "miou")]
 
-    columns = [] if rows else [(row.method, of_print(row)) for row in table.rows]
+    columns = [] if rows else [(row.method, published_cells(row)) for row in table.rows]
     for row in rows:
         columns.append((row.label, [*map(spread, row.iou), spread(row.miou)]))
         if row.printed is not None:
-            columns.append((f"{row.label}, published", of_print(row.printed)))
+            columns.append((f"{row.label}, published", published_cells(row.printed)))
     lines = zip(*(cells for _, cells in columns), strict=True)
-    named = tuple((name, *line) for name, line in zip((*classes, "mean"), lines, strict=True))
-    return Sheet("IoU in %", ("class", *(heading for heading, _ in columns)), named, (*notes, *marked.notes))
+    lines = tuple((name, *line) for name, line in zip((*classes, "mean"), lines, strict=True))
+    return TextTable("IoU in %", ("class", *(heading for heading, _ in columns)), lines, (*notes, *marks.notes))
 
 
 class _Marks:
-    """Prints published means, and notes those that are not the mean of their classes."""
+    """Format published means, and collect notes on those that are not the mean of their classes."""
 
     def __init__(self, table: Published | None):
         self._table, self.notes = table, []
@@ -104,34 +103,34 @@ class _Marks:
 
 
 def spread(value: Spread | None, number=percent) -> str:
-    """Print a mean with its deviation."""
+    """Format a mean with its deviation."""
     if value is None:
         return DASH
     return number(value.mean) + (f" ± {percent(value.deviation)}" if value.deviation is not None else "")
 
 
-def markdown(sheet: Sheet) -> str:
-    """Write a sheet as a Markdown table with its notes below."""
-    lines = [sheet.header, ("---", *["---:"] * (len(sheet.header) - 1)), *sheet.rows]
-    table = ["| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines]
-    notes = [f"\n{note.replace(MARK, chr(92) + MARK)}" for note in sheet.notes]
-    return "\n".join([*table, *notes])
+def markdown(table: TextTable) -> str:
+    """Return a table as Markdown, with its notes below."""
+    rows = [table.header, ("---", *["---:"] * (len(table.header) - 1)), *table.rows]
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    notes = [f"\n{note.replace(MARK, chr(92) + MARK)}" for note in table.notes]
+    return "\n".join([*lines, *notes])
 
 
-def latex(sheet: Sheet) -> str:
-    """Write a sheet as a LaTeX tabular with booktabs' rules; notes are comments."""
-    lines = [" & ".join(_escaped(cell) for cell in line) + r" \\" for line in (sheet.header, *sheet.rows)]
-    begin = [rf"\begin{{tabular}}{{l{'r' * (len(sheet.header) - 1)}}}", r"\toprule", lines[0], r"\midrule"]
-    notes = [f"% {note}" for note in (sheet.title, *sheet.notes)]
+def latex(table: TextTable) -> str:
+    """Return a table as a LaTeX tabular with the rules of booktabs; notes are comments."""
+    lines = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in (table.header, *table.rows)]
+    begin = [rf"\begin{{tabular}}{{l{'r' * (len(table.header) - 1)}}}", r"\toprule", lines[0], r"\midrule"]
+    notes = [f"% {note}" for note in (table.title, *table.notes)]
     return "\n".join([*notes, *begin, *lines[1:], r"\bottomrule", r"\end{tabular}"])
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in text)
 
 
 def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
-    """Write all numbers in percent, a line for each row, with the classes as columns; fields nobody has are empty."""
+    """Return all numbers in percent as CSV, a line for each row, with a column for each class."""
     classes = rows[0].runs[0].metrics.classes if rows else table.classes
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -146,17 +145,17 @@ def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
         numbers = [number for value in spreads for number in value or (None, None)]
         seeds = " ".join(str(run.seed) for run in row.runs)
         ious = [None if one is None else one.mean for one in row.iou]
-        fields = [*numbers, *_printed(row.printed, table), *ious]
+        fields = [*numbers, *_published(row.printed, table), *ious]
         writer.writerow([row.label, row.recipe, seeds, *map(_figure, fields)])
     for one in table.rows if table else ():
         if one.method not in printed:
             ious = [None] * len(classes) if rows or not one.iou else one.iou
-            fields = [*[None] * 8, *_printed(one, table), *ious]
+            fields = [*[None] * 8, *_published(one, table), *ious]
             writer.writerow([one.method, one.recipe or "", "", *map(_figure, fields)])
     return out.getvalue().rstrip("\n")
 
 
-def _printed(row: PublishedRow | None, table: Published | None) -> list[float | None]:
+def _published(row: PublishedRow | None, table: Published | None) -> list[float | None]:
     if row is None:
         return [None] * 4
     wrong = table.wrong_means(row)
@@ -168,7 +167,7 @@ def _figure(value: float | None) -> str:
 
 
 def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) -> dict[str, Any]:
-    """Give everything as plain values, fractions of 1, for JSON."""
+    """Return everything as plain values for JSON, scores as fractions of 1."""
     measured = [
         {
             "method": row.label,
@@ -183,7 +182,7 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
         }
         for row in rows
     ]
-    said: dict[str, Any] = {"classes": rows[0].runs[0].metrics.classes if rows else None, "rows": measured}
+    result: dict[str, Any] = {"classes": rows[0].runs[0].metrics.classes if rows else None, "rows": measured}
     if table is not None:
         printed = [
             {
@@ -199,5 +198,5 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
             for row in table.rows
         ]
         about = {"name": table.name, "title": table.title, "source": table.source, "mean_of": table.mean_of}
-        said["published"] = {**about, "classes": list(table.classes), "rows": printed}
-    return said | {"notes": list(notes)}
+        result["published"] = {**about, "classes": list(table.classes), "rows": printed}
+    return result | {"notes": list(notes)}
