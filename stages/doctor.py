@@ -31,7 +31,8 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
             lacks = [
                 (error.hint or "", what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()
             ]
-        if recipe.model.weights == "imagenet" and (absent := weights(recipe.model.backbone)):
+        model = recipe.model
+        if model.weights == "imagenet" and model.encoder is None and (absent := weights(model.backbone)):
             lacks.append((absent.fix, absent.what))
         for fix, what in lacks:
             before = findings.get(fix, Finding("", fix))

@@ -103,4 +103,6 @@ def check(
 
 def _network(run: Run) -> str:
     model = run.recipe.model
-    return f"{model.name} on {model.backbone} from {'scratch' if model.weights == 'none' else model.weights}"
+    return (
+        f"{model.architecture} on {model.encoder_name} from {'scratch' if model.weights == 'none' else model.weights}"
+    )

@@ -7,7 +7,7 @@ from torch import nn
 from udaseg import config, models
 from udaseg.config.networks import ENCODERS, NETWORKS
 from udaseg.models.batchnorm import BatchNorm
-from udaseg.models.bisenet import BiSeNet
+from udaseg.models.decoders.bisenet import BiSeNet
 from udaseg.models.encoders import build_encoder
 from udaseg.train.losses import cross_entropy, upsample
 
@@ -97,7 +97,7 @@ def test_an_auxiliary_classifier_on_layer_3_changes_nothing_else(name, stride):
 
 def test_bisenet_has_the_published_parameter_counts():
     with torch.device("meta"):
-        network = BiSeNet("resnet18", 19)
+        network = BiSeNet(build_encoder("resnet18", taps=(3, 4)), 19)
 
     def count(*parts: nn.Module) -> int:
         return sum(value.numel() for part in parts for value in part.parameters())
@@ -110,7 +110,7 @@ def test_bisenet_has_the_published_parameter_counts():
     assert count(network.backbone) == 11_176_512
     assert count(network) == 12_068_672
     with torch.device("meta"):
-        assert BiSeNet("resnet101", 19).feature_channels == 3328
+        assert BiSeNet(build_encoder("resnet101", taps=(3, 4)), 19).feature_channels == 3328
 
 
 def test_bisenet_convolving_before_upsampling_is_the_published_order():

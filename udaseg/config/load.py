@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from udaseg.config.presets import PRESETS
 from udaseg.config.recipe import Recipe
+from udaseg.config.training import BY_ENCODER, BY_NAME
 from udaseg.errors import UdasegError, did_you_mean
 from udaseg.io.files import parse_yaml
 
@@ -40,9 +41,9 @@ def load_recipe(name: str, *, scale: str | None = None, changes: dict[str, Any] 
         )
     values: dict[str, Any] = {}
     for layer in layers:
-        values = overlay(values, {key: value for key, value in layer.items() if key != "toy"})
+        values = _overlay_layer(values, {key: value for key, value in layer.items() if key != "toy"})
         if scale == "toy":
-            values = overlay(values, layer.get("toy") or {})
+            values = _overlay_layer(values, layer.get("toy") or {})
     values |= {"name": layers[-1]["name"], "scale": scale}
     values = overlay(_preset(values.pop("geometry", None), origin), values)
     return _check(values, changes or {}, origin)
@@ -139,13 +140,29 @@ def _recipes_with_toy_scale() -> list[str]:
     return [name for name, path in shipped_recipes().items() if "\ntoy:" in path.read_text(encoding="utf-8")]
 
 
+def _overlay_layer(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
+    """Lay a layer of settings over others; an encoder replaces a network's name there, and a name an encoder."""
+    over, under = layer.get("model"), values.get("model")
+    if isinstance(over, dict) and isinstance(under, dict):
+        other: tuple[str, ...] = ()
+        if over.get("encoder") is not None and under.get("encoder") is None:
+            other = (*BY_NAME, "color")  # an encoder has colours of its own
+        elif "encoder" not in over and any(name in over for name in BY_NAME):
+            other = (*BY_ENCODER, "color") if under.get("encoder") is not None else ()
+        values = values | {"model": {name: value for name, value in under.items() if name not in other}}
+    return overlay(values, layer)
+
+
 def _check(values: dict[str, Any], changes: dict[str, Any], origin: str) -> Recipe:
     for key, value in changes.items():
         if inner := [other for other in changes if other.startswith(f"{key}.") and not isinstance(value, dict)]:
             raise UdasegError(
                 f"recipe {origin}: {key} is set to {value!r}, and {inner[0]} too", "leave one of them out"
             )
-        values = overlay(values, _nest(key, value))
+    layer: dict[str, Any] = {}
+    for key, value in changes.items():
+        layer = overlay(layer, _nest(key, value))
+    values = _overlay_layer(values, layer)
     try:
         return Recipe(**values)
     except ValidationError as error:

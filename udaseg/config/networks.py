@@ -1,14 +1,16 @@
-"""The networks and encoders that a recipe may name, and the module in udaseg.models that builds each.
+"""The networks, encoders and decoders that a recipe may name, and the modules in udaseg.models that build them.
 
 The tables hold names of modules, so that a recipe is checked without an import of PyTorch.
 """
 
-# model.name -> module in udaseg/models/ with build(settings: Model, classes: int) -> Network
-NETWORKS = {
+# model.name or model.decoder -> module in udaseg/models/decoders/ with build(settings: Model, classes: int) -> Network
+DECODERS = {
     "deeplab": "deeplab",
     "bisenet": "bisenet",
     "fpn": "fpn",
 }
+# model.name: the decoders that also stand for a published network, on an encoder of the table below
+NETWORKS = ("deeplab", "bisenet", "fpn")
 
 # model.backbone -> module in udaseg/models/encoders/ with build(name, **options) -> Encoder, and IMAGENET
 ENCODERS = {
@@ -16,3 +18,5 @@ ENCODERS = {
     "resnet50": "resnet",
     "resnet101": "resnet",
 }
+# model.encoder: the module for all names that are not in the table
+ANY_ENCODER = "timm"

@@ -16,6 +16,7 @@ from udaseg.data.image_sets import View
 from udaseg.inference.averaging import average_views
 from udaseg.inference.confidence import argmax_label
 from udaseg.models import batchnorm, checkpoint, devices
+from udaseg.models.encoders import require_batch_norm
 from udaseg.models.heads import Heads
 from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
@@ -94,8 +95,9 @@ class Runner:
         """Replace the batch norm statistics by the mean statistics over batches of all images of a view.
 
         Nothing else changes in the network (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
-        Adaptation). With `stem` only the first batch norm layer changes.
+        Adaptation). With `stem` only the first batch norm layer changes. Raises UdasegError where the encoder has none.
         """
+        require_batch_norm(self.model.backbone, "adabn")
         count = len(view.images)
 
         def inputs() -> Iterator[Tensor]:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from udaseg import config
-from udaseg.config.networks import NETWORKS
+from udaseg.config.networks import DECODERS
 from udaseg.models import weights
+from udaseg.models.encoders import resolve_color
 from udaseg.models.network import Network, pad_narrow_maps, set_bn_mode
 from udaseg.models.output import Output
 
-__all__ = ["Network", "Output", "build", "construct", "set_bn_mode"]
+__all__ = ["Network", "Output", "build", "construct", "resolve_color", "set_bn_mode"]
 
 
 def construct(settings: config.Model, classes: int) -> Network:
@@ -17,7 +18,7 @@ def construct(settings: config.Model, classes: int) -> Network:
 
     The weights are drawn from PyTorch's global random generator.
     """
-    network = import_module(f"udaseg.models.{NETWORKS[settings.name]}").build(settings, classes)
+    network = import_module(f"udaseg.models.decoders.{DECODERS[settings.architecture]}").build(settings, classes)
     network.heads.add(settings.heads, network.feature_channels)
     set_bn_mode(network, settings.bn)
     pad_narrow_maps(network)

@@ -17,7 +17,7 @@ from udaseg.models import construct
 from udaseg.models.network import Network
 from udaseg.models.tensorfile import facts, read, write
 
-ARCHITECTURE = ("name", "backbone", "aspp", "color", "heads")
+ARCHITECTURE = ("name", "backbone", "encoder", "decoder", "stride", "width", "aspp", "color", "heads")
 
 
 def save(
@@ -103,11 +103,12 @@ def require(
     if model is not None:
         expected = model.model_dump(mode="json")
         for key in ARCHITECTURE:
-            if expected[key] != meta["model"][key] and (key != "aspp" or model.name == "deeplab"):
-                differences.append(f"model.{key}: expected {expected[key]}, found {meta['model'][key]}")
+            one, other = expected.get(key), meta["model"].get(key)
+            if one != other and (key != "aspp" or model.architecture == "deeplab"):
+                differences.append(f"model.{key}: expected {one}, found {other}")
         # The weight of the auxiliary loss may differ, the presence of the classifier may not.
         weights = [settings["auxiliary"] for settings in (expected, meta["model"])]
-        if model.name != "bisenet" and (weights[0] is None) != (weights[1] is None):
+        if model.architecture != "bisenet" and (weights[0] is None) != (weights[1] is None):
             differences.append(f"model.auxiliary: expected {weights[0]}, found {weights[1]}")
     if differences:
         raise UdasegError(

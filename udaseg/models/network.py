@@ -1,19 +1,34 @@
 """The base class of all segmentation networks, and functions that prepare a network for training."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import resnet
 
 from udaseg.config import BnMode
 from udaseg.models.batchnorm import BatchNorm
-from udaseg.models.encoders import Encoder
+from udaseg.models.encoders import Encoder, require_batch_norm
 from udaseg.models.heads import Heads
+from udaseg.models.output import Output
+
+
+class Decoded(NamedTuple):
+    """What a decoder computes: class logits, the features below them, and in training the logits of inner layers."""
+
+    logits: Tensor  # [N, C, h, w]
+    features: Tensor  # [N, D, h', w']
+    aux: tuple[Tensor, ...] = ()  # each [N, C, h', w']
 
 
 class Network(nn.Module):
-    """An encoder (`backbone`), a classifier and heads; maps an image float [N, 3, H, W] to an `Output`."""
+    """An encoder (`backbone`), a decoder and heads; maps an image float [N, 3, H, W] to an `Output`.
+
+    A decoder is a subclass with the method `decode`. Where the encoder needs an image whose sides are multiples of a
+    number, the image is padded with zeros on the right and below, and all maps are cut to the image.
+    """
 
     backbone: Encoder
     align_corners: bool  # of the bilinear interpolation that enlarges the logits to an image's size
@@ -25,6 +40,22 @@ class Network(nn.Module):
         super().__init__()
         self.heads = Heads()
 
+    def decode(self, image_N3HW: Tensor, maps: tuple[Tensor, ...]) -> Decoded:
+        """Compute the class logits from the encoder's maps of an image."""
+        raise NotImplementedError
+
+    def forward(self, image_N3HW: Tensor) -> Output:
+        size, multiple = image_N3HW.shape[-2:], self.backbone.multiple
+        below, right = (-side % multiple for side in size)
+        if below or right:
+            image_N3HW = functional.pad(image_N3HW, (0, right, 0, below))
+        maps = self.backbone(image_N3HW)
+        logits_NChw, features_NDhw, aux = self.decode(image_N3HW, maps)
+        output = Output(logits_NChw, features_NDhw, aux, **self.heads(features_NDhw), deep=maps[-1])
+        if below or right:
+            return output.map(lambda map_NDhw: cut(map_NDhw, size, image_N3HW.shape[-2:]))
+        return output
+
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Iterate over the parameters of the encoder, which may be pre-trained."""
         return self.backbone.parameters()
@@ -35,7 +66,7 @@ class Network(nn.Module):
 
     def stem(self) -> nn.Module:
         """Return the first layer of the network: convolution and batch norm."""
-        return nn.Sequential(self.backbone.conv1, self.backbone.bn1).train(self.training)
+        return nn.Sequential(*self.backbone.first_layers()).train(self.training)
 
     def move_strides(self) -> None:
         """Move the stride of each bottleneck to its first 1x1 convolution, as weights converted from Caffe expect.
@@ -47,6 +78,23 @@ class Network(nn.Module):
             if isinstance(block, resnet.Bottleneck) and block.conv2.stride != (1, 1):
                 block.conv1.stride, block.conv2.stride = block.conv2.stride, (1, 1)
         self.stride_first = True
+
+
+def cut(map_NDhw: Tensor, size: tuple[int, int], padded: tuple[int, int]) -> Tensor:
+    """Sample a map of a padded image so that it covers the image alone, with as many rows and columns as before.
+
+    `size` and `padded` are the (height, width) of the image without and with its padding, which is on the right and
+    below. The sampling is bilinear. Enlarged to `size`, the result is the map enlarged to `padded` and cut, but for
+    the interpolation being done twice.
+    """
+    rows, columns = (
+        (torch.arange(count, device=map_NDhw.device) * 2 + 1) / count * (side / whole) - 1  # grid_sample's -1 to 1
+        for count, side, whole in zip(map_NDhw.shape[-2:], size, padded, strict=True)
+    )
+    grid_hw2 = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), dim=-1)
+    grid_Nhw2 = grid_hw2.expand(len(map_NDhw), -1, -1, -1)
+    sampled_NDhw = functional.grid_sample(map_NDhw.float(), grid_Nhw2, padding_mode="border", align_corners=False)
+    return sampled_NDhw.to(map_NDhw.dtype)
 
 
 def pad_narrow_maps(model: nn.Module) -> None:
@@ -62,7 +110,8 @@ def pad_narrow_maps(model: nn.Module) -> None:
         return (functional.pad(x_NChw, (0, 1)),) if is_narrow else None
 
     for conv in model.modules():
-        if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1):
+        # Convolutions without padding of their own, such as those of patches, would compute something else.
+        if isinstance(conv, nn.Conv2d) and conv.kernel_size != (1, 1) and conv.padding != (0, 0):
             conv.register_forward_pre_hook(pad)
 
 
@@ -71,11 +120,15 @@ def set_bn_mode(model: Network, mode: BnMode) -> None:
 
     `train`: all. `affine-frozen`: the running statistics, but not scale and shift (AdaptSegNet, ADVENT, FDA).
     `frozen`: nothing; the running statistics are used, also after `model.train()` (CRST, FADA). Batch norm outside
-    the encoder is always trained: it has no pre-trained statistics to protect.
+    the encoder is always trained: it has no pre-trained statistics to protect. Raises UdasegError for `frozen` where
+    the encoder has no batch norm.
     """
+    if mode == "frozen":
+        require_batch_norm(model.backbone, "bn=frozen")
     for module in model.backbone.modules():
         if isinstance(module, BatchNorm):
             module.frozen = mode == "frozen"
             module.train(model.training)
-            module.weight.requires_grad_(mode == "train")
-            module.bias.requires_grad_(mode == "train")
+            if module.affine:
+                module.weight.requires_grad_(mode == "train")
+                module.bias.requires_grad_(mode == "train")

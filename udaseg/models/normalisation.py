@@ -18,10 +18,14 @@ class Convention(NamedTuple):
 
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
+CLIP_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
+CLIP_STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
 CONVENTIONS = {
     "rgb-imagenet": Convention((0, 1, 2), IMAGENET_MEAN, IMAGENET_STD),  # torchvision, CRST, FADA, BiSeNet
     "bgr-mean": Convention((2, 1, 0), (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0)),  # Caffe's ResNet
     "rgb": Convention((0, 1, 2), (0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),  # ProDA
+    "rgb-half": Convention((0, 1, 2), (127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),  # TensorFlow's EfficientNet-Lite
+    "rgb-clip": Convention((0, 1, 2), CLIP_MEAN, CLIP_STD),  # CLIP, EVA02
 }
 
 

@@ -1,6 +1,6 @@
 """The output of every network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
@@ -14,10 +14,17 @@ class Output(NamedTuple):
     aux: tuple[Tensor, ...] = ()  # logits of classifiers on inner layers, [N, C, h', w']; empty outside training
     depth: Tensor | None = None  # inverse depth, float32 [N, 1, h', w']; with that head
     density: Tensor | None = None  # density of the depth distribution, 0 to 255, float32 [N, 1, h', w']; with that head
+    deep: Tensor | None = None  # the last map of the encoder, [N, D', h", w"]
 
     def split(self, counts: Sequence[int]) -> list["Output"]:
         """Split a batch into consecutive batches with `counts` images each."""
         logits, features = self.logits.split(counts), self.features.split(counts)
         aux = zip(*(tensor.split(counts) for tensor in self.aux), strict=True) if self.aux else [()] * len(counts)
-        maps = [[None] * len(counts) if one is None else one.split(counts) for one in (self.depth, self.density)]
+        optional = (self.depth, self.density, self.deep)
+        maps = [[None] * len(counts) if one is None else one.split(counts) for one in optional]
         return [Output(*parts) for parts in zip(logits, features, aux, *maps, strict=True)]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Output":
+        """Return the output with every tensor changed."""
+        parts = [None if one is None else change(one) for one in (self.depth, self.density, self.deep)]
+        return Output(change(self.logits), change(self.features), tuple(map(change, self.aux)), *parts)

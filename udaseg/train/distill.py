@@ -9,7 +9,7 @@ from torch import Tensor
 from udaseg.config import Distill, Model, Online
 from udaseg.data.batches import Stream, labelled, unlabelled
 from udaseg.data.image_sets import View
-from udaseg.models import checkpoint, devices
+from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.train import setup
 from udaseg.train.ingredients import Networks, batch_teacher
 from udaseg.train.ingredients.online import CONFIDENT, label_batch
@@ -40,8 +40,10 @@ def distill(
     device = devices.choose()
     if settings.weights is not None:
         network = network.model_copy(update={"weights": settings.weights})
+    network = resolve_color(network)
     warnings: list[str] = []
     student = setup.network(network, classes, seed, device, warnings.append)
+    setup.require_adaptable(student, settings)
     teacher_model, meta = checkpoint.load(teacher, map_location="cpu")
     checkpoint.require(meta, classes=classes, source=str(teacher))
     autocast, environment = setup.number_format(settings, device)

@@ -15,7 +15,7 @@ from udaseg.data.sampling import Mining, mine_rare_classes
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.io.documents.results import Thresholds
-from udaseg.models import checkpoint, devices
+from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
@@ -75,12 +75,14 @@ def retrain(
     grows from round to round. Raises UdasegError where the initial model has other classes or another architecture.
     """
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
+    network = resolve_color(network)
     warnings: list[str] = []
     start = None
     if initial is not None:
         start = _load_initial(initial, target, classes, network, settings)
         network = network.model_copy(update={"weights": "none"})
     model = setup.network(network, classes, seed, device, warnings.append)
+    setup.require_adaptable(model, settings)
     if start is not None:
         if start.stride_first:
             model.move_strides()

@@ -11,7 +11,8 @@ from torch.optim import SGD, AdamW, Optimizer
 from udaseg.config import Model, Training
 from udaseg.data.batches import Stream
 from udaseg.errors import UdasegError
-from udaseg.models import build, devices, set_bn_mode
+from udaseg.models import Network, build, devices, set_bn_mode
+from udaseg.models.encoders import require_batch_norm
 from udaseg.train.objectives import Autocast
 
 
@@ -38,6 +39,14 @@ def network(
 def frozen(model: nn.Module, device: torch.device) -> nn.Module:
     """Move a trained network to the device, in evaluation mode and without gradients."""
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def require_adaptable(model: Network, settings: Training) -> None:
+    """Raise UdasegError where a training adapts batch norm, and the encoder has none, or none in its first layers."""
+    if settings.adabn:
+        require_batch_norm(model.backbone, f"adabn={str(settings.adabn).lower()}")
+    if settings.adabn == "stem":
+        model.stem()
 
 
 def optimizer(model: nn.Module, settings: Training) -> Optimizer:

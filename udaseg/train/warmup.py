@@ -10,7 +10,7 @@ from udaseg.data.batches import Stream, labelled, unlabelled, with_depth
 from udaseg.data.image_sets import View
 from udaseg.data.sampling import ClassBalance
 from udaseg.data.style.dataset import random_restyle
-from udaseg.models import checkpoint, devices
+from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.parallel import processes
 from udaseg.statistics.density_maps import DensityMaps
 from udaseg.train import adversary as adversaries
@@ -41,8 +41,10 @@ def warmup(
     also needs `densities`, those of the source. `class_weights`, float [C], weigh the cross-entropy.
     """
     device, classes = devices.choose(), source.images.space.classes
+    network = resolve_color(network)
     warnings: list[str] = []
     model = setup.network(network, classes, seed, device, warnings.append)
+    setup.require_adaptable(model, settings)
     autocast, environment = setup.number_format(settings, device)
     trainables = {"model": Trainable(model, setup.optimizer(model, settings))}
     depth = depth or Depth()

@@ -44,7 +44,7 @@ def _whole_images(stage: str) -> tuple[Requirement, ...]:
 
 def _lacks_inner_classifier(recipe: Recipe) -> bool:
     aligns_inner_level = recipe.adversary.auxiliary is not None and recipe.adversary.align not in ("none", FINE)
-    return aligns_inner_level and recipe.model.name != "bisenet" and recipe.model.auxiliary is None
+    return aligns_inner_level and recipe.model.architecture != "bisenet" and recipe.model.auxiliary is None
 
 
 REQUIREMENTS = (
@@ -113,8 +113,8 @@ READERS = (
     ),
     Reader(
         ("model.aspp",),
-        lambda recipe: recipe.model.name == "deeplab",
+        lambda recipe: recipe.model.architecture == "deeplab",
         "only deeplab has an ASPP",
-        "set model.name=deeplab",
+        "set model.name=deeplab, or model.decoder=deeplab with an encoder",
     ),
 )

@@ -2,17 +2,33 @@
 
 from torch import nn
 
+from udaseg.errors import UdasegError
 from udaseg.models.batchnorm import BatchNorm
 
 
 class Encoder(nn.Module):
     """Compute feature maps of an image: float [N, 3, H, W] to a tuple of float [N, D, h, w], the finest map first.
 
-    `channels` holds the D of each returned map. `conv1` and `bn1` are the first convolution and its normalisation:
-    colour conventions and the setting `adabn: stem` change these two. Every normalisation layer must be a BatchNorm
-    of udaseg.models.batchnorm.
+    `channels` holds the D of each returned map. `conv1` and `bn1` are the first convolution and its normalisation,
+    unless `first_layers` returns others: colour conventions and the setting `adabn: stem` change these two. Every
+    normalisation layer with running statistics must be a BatchNorm of udaseg.models.batchnorm.
     """
 
     channels: tuple[int, ...]
+    multiple: int = 1  # height and width of an image must be multiples of it; a network pads other images
+    is_plain: bool = False  # all maps have the same stride, as those of a plain vision transformer
     conv1: nn.Conv2d
     bn1: BatchNorm
+
+    def first_layers(self) -> tuple[nn.Conv2d, BatchNorm]:
+        """Return the first convolution and its batch norm; raise UdasegError where there is no such pair."""
+        return self.conv1, self.bn1
+
+
+def require_batch_norm(encoder: nn.Module, setting: str) -> None:
+    """Raise UdasegError where an encoder has no batch norm, which a setting changes."""
+    if not any(isinstance(module, BatchNorm) for module in encoder.modules()):
+        raise UdasegError(
+            f"{setting} changes batch norm, and the encoder of this network has none",
+            f"leave out {setting}, or choose an encoder with batch norm",
+        )

@@ -6,9 +6,8 @@ from torch.nn import functional
 
 from udaseg.config import Model
 from udaseg.models.batchnorm import BatchNorm
-from udaseg.models.encoders import build_encoder
-from udaseg.models.network import Network
-from udaseg.models.output import Output
+from udaseg.models.encoders import Encoder, select_encoder
+from udaseg.models.network import Decoded, Network
 
 
 def resize(x_NChw: Tensor, size: torch.Size) -> Tensor:
@@ -67,9 +66,9 @@ class BiSeNet(Network):
     align_corners = False
     inner_classifiers = 2
 
-    def __init__(self, backbone: str, classes: int):
+    def __init__(self, encoder: Encoder, classes: int):
         super().__init__()
-        self.backbone = build_encoder(backbone, taps=(3, 4))
+        self.backbone = encoder
         mid, deep = self.backbone.channels
         self.spatial = nn.Sequential(halve(3, 64), halve(64, 128), halve(128, 256))
         self.refine16, self.refine32 = AttentionRefinement(mid), AttentionRefinement(deep)
@@ -82,10 +81,10 @@ class BiSeNet(Network):
         """Return the first layer of both paths: convolution and batch norm."""
         return Parallel([super().stem(), self.spatial[0][:2]]).train(self.training)
 
-    def forward(self, image_N3HW: Tensor) -> Output:
+    def decode(self, image_N3HW: Tensor, maps: tuple[Tensor, ...]) -> Decoded:
         spatial = self.spatial(image_N3HW)
         size = spatial.shape[-2:]
-        mid, deep = self.backbone(image_N3HW)
+        mid, deep = maps
         mid = self.refine16(mid)
         deep = self.refine32(deep) * deep.mean((2, 3), keepdim=True)
         features = torch.cat([spatial, resize(mid, size), resize(deep, size)], dim=1)
@@ -93,11 +92,11 @@ class BiSeNet(Network):
         # other over pixels with weights that sum to one, so they commute: here the small map is convolved.
         logits = self.classifier(self.fusion(features))
         if not self.training:
-            return Output(logits, features, **self.heads(features))
+            return Decoded(logits, features)
         aux = (resize(self.supervise16(mid), size), resize(self.supervise32(deep), size))
-        return Output(logits, features, aux, **self.heads(features))
+        return Decoded(logits, features, aux)
 
 
 def build(settings: Model, classes: int) -> BiSeNet:
     """Build a BiSeNet from the `model` section of a recipe."""
-    return BiSeNet(settings.backbone, classes)
+    return BiSeNet(select_encoder(settings, (3, 4)), classes)
