@@ -7,11 +7,12 @@ from typing import Any
 
 from udaseg.config.load import load_recipe, resolve_recipe_name
 from udaseg.errors import UdasegError
-from udaseg.io.files import read_json, write_json
+from udaseg.io.documents.read import read_document
+from udaseg.io.documents.run import RunFile
+from udaseg.io.files import write_json
 from udaseg.pipeline.swap import stage_folders
 
-RUN_FILE = "run.json"
-KINDS = {"recipe": str, "scale": str, "data": str, "seed": int}
+RUN_FILE = RunFile.file
 
 
 def read(run: Path) -> dict[str, Any]:
@@ -21,16 +22,12 @@ def read(run: Path) -> dict[str, Any]:
     """
     path = run / RUN_FILE
     hint = f"name its recipe, which writes the file again: --run {shlex.quote(str(run))} --recipe NAME"
-    remembered = read_json(path, hint)
-    if remembered is None:
+    run_file = read_document(path, RunFile, hint)
+    if run_file is None:
         if stage_folders(run):
             raise UdasegError(f"{run} holds stages and no {RUN_FILE}, which says of what recipe they are", hint)
         return {}
-    wrong = [key for key, kind in KINDS.items() if not isinstance(remembered.get(key), kind)]
-    if wrong or remembered["scale"] not in ("full", "toy"):
-        key = (wrong or ["scale"])[0]
-        raise UdasegError(f"{path}: {key} is {remembered.get(key)!r}, which is no {key}", hint)
-    return remembered
+    return run_file.content()
 
 
 def find(run: Path | None, recipe: str | None, scale: str | None, called: str | None) -> tuple[Path, dict[str, Any]]:

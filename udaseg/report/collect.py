@@ -26,7 +26,7 @@ CHAIN = (
     *("evaluate-warmup", "evaluate"),
 )
 TRAINING = ("pretrain", "warmup", "retrain", "distill")
-KINDS = tuple(dict.fromkeys(name.split("-")[0] for name in (*CHAIN, *TRAINING)))
+STAGE_KINDS = tuple(dict.fromkeys(name.split("-")[0] for name in (*CHAIN, *TRAINING)))
 ROLES = ("source", "adapted", "oracle")
 
 
@@ -202,7 +202,7 @@ def _stage_folders(run: Path) -> list[Path]:
     names = {child.with_name(child.name.removesuffix(WORKING).removesuffix(REPLACED)) for child in children}
     # The page does not report on itself.
     folders = [folder for folder in sorted(names) if folder.name != "report"]
-    return [f for f in folders if f.name.split("-")[0] in KINDS or (settle(f) / "manifest.json").is_file()]
+    return [f for f in folders if f.name.split("-")[0] in STAGE_KINDS or (settle(f) / "manifest.json").is_file()]
 
 
 def _round(name: str) -> int:
