@@ -117,7 +117,9 @@ class Distill(Training):
         "source", description="The source images to train on: source, as they are, stylize, or none."
     )
     weights: str | None = Field(
-        None, description="The weights the student starts from: imagenet, none, or a file; default: model.weights."
+        None,
+        description="The weights the student starts from: imagenet, none, pip:PACKAGE, or a file; "
+        "default: model.weights.",
     )
     confidence: Fraction = Field(0.95, description="The confidence from which a pixel gets the teacher's label.")
     flip: bool = Field(True, description="Average the teacher's output with that of the mirrored image.")

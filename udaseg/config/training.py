@@ -39,7 +39,7 @@ class Model(Section):
     stride: Literal[8, 16, 32] = Field(32, description="The stride of the encoder's last map: 8, 16 or 32.")
     width: Count | None = Field(None, description="The channels inside the decoder; default: the decoder's own.")
     drop_path: Decay = Field(0.0, description="The probability of skipping a block of the encoder in training.")
-    weights: str = Field("imagenet", description="The weights to start from: imagenet, none, or a file.")
+    weights: str = Field("imagenet", description="The weights to start from: imagenet, none, pip:PACKAGE, or a file.")
     bn: BnMode = Field(
         "affine-frozen", description="Batch norm of the backbone in training: train, affine-frozen or frozen."
     )

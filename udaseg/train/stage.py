@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udaseg.errors import UdasegError
+from udaseg.io.weights_file import find_weights_file
 from udaseg.pipeline.datasets import training_source
 from udaseg.pipeline.stage import Input
 from udaseg.pipeline.work import Work
@@ -30,11 +30,7 @@ def stylized_source(section: str) -> Input:
 
 def weights_file(setting: str) -> Path | None:
     """Return the file that `model.weights` names, None for imagenet and none; raise UdasegError where it is missing."""
-    if setting in ("imagenet", "none"):
-        return None
-    if not Path(setting).is_file():
-        raise UdasegError(f"there is no weights file {setting}", "give imagenet, none, or the path of a file")
-    return Path(setting)
+    return None if setting in ("imagenet", "none") else find_weights_file(setting)
 
 
 def source_view(work: Work, setting: str) -> View | None:

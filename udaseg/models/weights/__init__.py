@@ -1,62 +1,69 @@
-"""Load the initial weights of a network: from ImageNet, or from a file."""
+"""Load the initial weights of a network: from ImageNet, from an installed package, or from a file."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from udaseg import config
-from udaseg.errors import UdasegError
+from udaseg.io.weights_file import PACKAGE, find_weights_file
 from udaseg.models import tensorfile
 from udaseg.models.network import Network
 from udaseg.models.weights.apply import LoadResult, copy_tensors
 from udaseg.models.weights.colors import convert_colors
-from udaseg.models.weights.layouts import Tensors, find_layout
+from udaseg.models.weights.layouts import find_layout
 from udaseg.models.weights.model_file import load_model_file
-from udaseg.models.weights.read import unwrap
+from udaseg.models.weights.read import Unwrapped, read_content, unwrap
 from udaseg.models.weights.torchvision import download_imagenet
 
 __all__ = ["LoadResult", "load"]
+
+# Layers of ImageNet's 1,000 classes, by the names of torchvision and timm. That a network lacks them is no news.
+IMAGENET_LAYERS = (
+    "fc.", "classifier.", "head.", "head_dist.", "conv_head.", "norm_head.", "fc_norm.", "norm.", "bn2.",
+)  # fmt: skip
 
 
 def load(network: Network, settings: config.Model, classes: Sequence[str] | None = None) -> LoadResult | None:
     """Load the weights that `settings.weights` names into a network; return None for `none`.
 
-    `imagenet`: torchvision's weights, converted to the colour convention of the settings. A path: a `model.pt`, or a
-    file of one of the LAYOUTS. Heads that do not fit keep their values and are reported; so do the heads of a
-    `model.pt` whose classes are not `classes`. Raises UdasegError where the encoder does not fit, or the file is
-    missing, damaged or of another kind.
+    `imagenet`: torchvision's weights, converted to the colour convention of the settings. `pip:PACKAGE`: the file of
+    weights in an installed package. A path: a `model.pt`, or a file of one of the LAYOUTS. Heads that do not fit keep
+    their values and are reported; so do the heads of a `model.pt` whose classes are not `classes`. Raises UdasegError
+    where the encoder does not fit, or the file is missing, damaged or of another kind.
     """
     if settings.weights == "none":
         return None
     if settings.weights == "imagenet":
         path = download_imagenet(settings.backbone)
-        result = load_tensors(
-            network, settings, unwrap(tensorfile.read(path), path), f"ImageNet weights of {settings.backbone}"
-        )
+        unwrapped = unwrap(read_content(path), path)
+        result = load_tensors(network, settings, unwrapped, f"ImageNet weights of {settings.backbone}")
         convert_colors(network.backbone, settings.color)
         return result._replace(caution=None)
-    path = Path(settings.weights)
-    if not path.is_file():
-        raise UdasegError(
-            f"there is no weights file {path}", "set model.weights to imagenet, none, or the path of a file"
-        )
-    content = tensorfile.read(path)
+    path = find_weights_file(settings.weights)
+    content = read_content(path)
     if tensorfile.is_ours(content):
         return load_model_file(network, settings, path, *tensorfile.facts(path, content), classes)
+    if settings.weights.startswith(PACKAGE):
+        result = load_tensors(network, settings, unwrap(content, path), settings.weights)
+        return result._replace(missing=())  # a package holds an encoder: that the decoder is missing is no news
     return load_tensors(network, settings, unwrap(content, path), str(path))
 
 
-def load_tensors(network: Network, settings: config.Model, tensors: Tensors, source: str) -> LoadResult:
+def load_tensors(network: Network, settings: config.Model, unwrapped: Unwrapped, source: str) -> LoadResult:
     """Rename the tensors of a foreign file and copy them into a network.
 
     `source` names the weights in messages. Raises UdasegError where the encoder does not fit.
     """
-    layout = find_layout(tensors)
-    renamed = layout.rename(tensors, settings)
+    layout = find_layout(unwrapped.tensors)
+    renamed = layout.rename(unwrapped.tensors, settings)
     if layout.stride_first:
         network.move_strides()
-    state = {f"backbone.{name}": value for name, value in renamed.encoder.items()} | renamed.heads
-    result = copy_tensors(network, state, source)
-    cautions = [renamed.caution] if renamed.caution else []
+    encoder = network.backbone.state_dict().keys()
+    state = {
+        f"backbone.{name}": value
+        for name, value in renamed.encoder.items()
+        if name in encoder or not name.startswith(IMAGENET_LAYERS)
+    }
+    result = copy_tensors(network, state | renamed.heads, source)
+    cautions = [text for text in (unwrapped.remark, renamed.caution) if text]
     if layout.color not in (None, settings.color):
         cautions.insert(0, f"{layout.title} have model.color={layout.color}, this one {settings.color}")
     return result._replace(caution="; ".join(cautions) or None)

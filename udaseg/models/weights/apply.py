@@ -51,7 +51,7 @@ def copy_tensors(network: Network, state: dict[str, Tensor], source: str) -> Loa
         raise UdasegError(
             f"{source} does not fit the backbone: {len(unfit)} tensors are missing or have another shape "
             f"({join_names(unfit)})",
-            "set the model.backbone and model.name that the file was trained with, or model.weights=none",
+            "set the encoder and the network that the file was trained with, or model.weights=none",
         )
     fitting = {name: state[name] for name in expected if name in shared and name not in reshaped}
     check_finite(source, fitting)

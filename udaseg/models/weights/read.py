@@ -1,30 +1,82 @@
 """Read the tensors of a weights file, and take the wrappers of training programs off."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from udaseg.errors import UdasegError
+from udaseg.models import tensorfile
 from udaseg.models.weights.layouts import Tensors
 
+# Where training programs keep the weights in their checkpoints: the student before averages of it.
+STUDENTS = ("state_dict", "model", "model_state_dict", "model_state", "student")
+AVERAGES = ("teacher", "model_ema", "state_dict_ema", "ema_state_dict", "ema")
+# Prefix of the student in a checkpoint that holds several networks -> prefixes of the others
+BRANCHES = {
+    "model.": ("ema_model.", "imnet_model.", "teacher_model."),  # DAFormer, HRDA, MIC
+    "network.": ("network_ema.", "network_feature_extractor."),  # VFM-UDA
+}
 WRAPPERS = ("module.", "Scale.")  # of DataParallel, and of DeepLabs from Caffe
+COMMON = ("model.", "network.", "teacher.", "student.", "ema_model.")  # prefixes that all names may share
+ENCODERS = ("segformer.encoder.", "backbone.model.", "backbone.", "encoder.model.", "encoder.")
 
 
-def unwrap(content: Any, path: Path) -> Tensors:
+class Unwrapped(NamedTuple):
+    """The tensors of a file by name, without the prefixes of wrappers, and a remark where there was a choice."""
+
+    tensors: Tensors
+    remark: str | None = None
+
+
+def read_content(path: Path) -> Any:
+    """Read a PyTorch file of tensors and plain values, or a safetensors file.
+
+    Raises UdasegError for a file that is missing or damaged, or could run code.
+    """
+    if path.suffix != ".safetensors":
+        return tensorfile.read(path)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError):
+        raise UdasegError(f"{path} is truncated, damaged, or not a safetensors file", "copy it again") from None
+
+
+def unwrap(content: Any, path: Path) -> Unwrapped:
     """Return the tensors of a foreign file by name, without the prefixes of wrappers.
 
-    Raises UdasegError where the content is no dictionary of dense, real tensors.
+    Of a checkpoint with several networks, the student is taken; the remark says so. Raises UdasegError where the
+    content is no dictionary of dense, real tensors.
     """
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    state, remark = _take_state(content)
     if not (
         isinstance(state, dict) and state and all(isinstance(k, str) and _is_dense_real(v) for k, v in state.items())
     ):
         raise UdasegError(
             f"{path} is not a dictionary of dense, real tensors by name", "save model.state_dict() with torch.save"
         )
-    return {strip_wrappers(name): value for name, value in state.items()}
+    names = {name: strip_wrappers(name) for name in state}
+    for student, others in BRANCHES.items():
+        left = [prefix for prefix in others if any(name.startswith(prefix) for name in names.values())]
+        if left and any(name.startswith(student) for name in names.values()):
+            names = {old: name for old, name in names.items() if name.startswith(student)}
+            remark = f"took the student ({student}), left {', '.join(left)}"
+    while prefix := next((one for one in COMMON if all(name.startswith(one) for name in names.values())), None):
+        if prefix in ("teacher.", "ema_model."):
+            remark = f"took {prefix}, an average of the student's weights"
+        names = {old: name.removeprefix(prefix) for old, name in names.items()}
+    if prefix := next((one for one in ENCODERS if any(name.startswith(one) for name in names.values())), None):
+        names = {old: name.removeprefix(prefix) for old, name in names.items()}
+    if len(set(names.values())) < len(names):
+        raise UdasegError(
+            f"{path} holds several networks whose tensors have the same names",
+            "save the state_dict() of one network with torch.save",
+        )
+    return Unwrapped({name: state[old] for old, name in names.items()}, remark)
 
 
 def strip_wrappers(name: str) -> str:
@@ -32,6 +84,27 @@ def strip_wrappers(name: str) -> str:
     for prefix in WRAPPERS:
         name = name.removeprefix(prefix)
     return name
+
+
+def _take_state(content: Any, remark: str | None = None) -> tuple[Any, str | None]:
+    """Return the dictionary of tensors inside the content of a checkpoint, and a remark where there was a choice."""
+    if not isinstance(content, dict) or any(isinstance(value, Tensor) for value in content.values()):
+        return content, remark
+    parts = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, dict)}
+    if {"feature_extractor", "classifier"} <= parts.keys():  # FADA saves its two parts
+        heads = {f"classifier.{strip_wrappers(name)}": value for name, value in parts["classifier"].items()}
+        return {strip_wrappers(name): value for name, value in parts["feature_extractor"].items()} | heads, remark
+    averages = [key for key in AVERAGES if key in parts]
+    if students := [key for key in STUDENTS if key in parts]:
+        taken = f"took the student ({students[0]}), left {', '.join(averages)}" if averages else remark
+        return _take_state(parts[students[0]], taken)
+    if averages:
+        return _take_state(parts[averages[0]], f"took {averages[0]}, an average of the student's weights")
+    # ProDA saves each network under the name of its class; the segmentation network is the first.
+    if networks := [key for key, part in parts.items() if isinstance(part.get("model_state"), dict)]:
+        left = f", left {', '.join(networks[1:])}" if networks[1:] else ""
+        return _take_state(parts[networks[0]], f"took {networks[0]}{left}" if left else remark)
+    return content, remark
 
 
 def _is_dense_real(value: Any) -> bool:

@@ -1,12 +1,13 @@
 """The layouts of weights files: how each family of published networks names its tensors, one file each family."""
 
-from udaseg.models.weights.layouts import deeplab, plain
+from udaseg.models.weights.layouts import deeplab, efficientnet_lite, plain
 from udaseg.models.weights.layouts.layout import Layout, Renamed, Tensors
 
 __all__ = ["LAYOUTS", "Layout", "Renamed", "Tensors", "find_layout"]
 
 # The first layout that matches is taken. The last one matches everything.
 LAYOUTS: tuple[Layout, ...] = (
+    efficientnet_lite.LITE,
     deeplab.CAFFE,
     plain.TORCHVISION,
     plain.PLAIN,

@@ -1,10 +1,10 @@
-"""Files whose encoder has the same names here: torchvision, timm, and encoders of one's own."""
+"""Files whose encoder has the same names here: torchvision, timm, smp, and encoders of one's own."""
 
 from udaseg import config
 from udaseg.models.weights.layouts.layout import Layout, Renamed, Tensors
 
 RESNET_LAYERS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-IMAGENET_CLASSIFIERS = ("fc.",)  # the classifiers of 1,000 classes, which no segmentation network has
+DECODERS = ("decoder.", "segmentation_head.", "decode_head.", "auxiliary_head.")  # of smp and mmseg
 
 
 def is_resnet(tensors: Tensors) -> bool:
@@ -13,15 +13,15 @@ def is_resnet(tensors: Tensors) -> bool:
 
 
 def keep_names(tensors: Tensors, _settings: config.Model) -> Renamed:
-    """Take all tensors for the encoder's, without the ImageNet classifier."""
-    return Renamed({name: value for name, value in tensors.items() if not name.startswith(IMAGENET_CLASSIFIERS)}, {})
+    """Take all tensors for the encoder's, but for those of decoders."""
+    heads = {name: value for name, value in tensors.items() if name.startswith(DECODERS)}
+    return Renamed({name: tensors[name] for name in tensors if name not in heads}, heads)
 
 
 def rename_resnet(tensors: Tensors, _settings: config.Model) -> Renamed:
-    """Separate the layers of a ResNet from other layers, without the ImageNet classifier."""
-    encoder = {name: value for name, value in tensors.items() if name.partition(".")[0] in RESNET_LAYERS}
-    heads = {name: tensors[name] for name in tensors.keys() - encoder.keys() if not name.startswith("fc.")}
-    return Renamed(encoder, heads)
+    """Separate the layers of a ResNet from all others."""
+    encoder = {name: value for name, value in tensors.items() if name.partition(".")[0] in (*RESNET_LAYERS, "fc")}
+    return Renamed(encoder, {name: tensors[name] for name in tensors if name not in encoder})
 
 
 TORCHVISION = Layout("torchvision's ResNets", is_resnet, rename_resnet, "rgb-imagenet")

