@@ -32,7 +32,7 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
                 (error.hint or "", what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()
             ]
         model = recipe.model
-        if model.weights == "imagenet" and model.encoder is None and (absent := weights(model.backbone)):
+        if model.weights == "imagenet" and (absent := weights(model.encoder_name)):
             lacks.append((absent.fix, absent.what))
         for fix, what in lacks:
             before = findings.get(fix, Finding("", fix))

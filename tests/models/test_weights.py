@@ -192,6 +192,24 @@ def test_a_model_file_initialises_another_network(tmp_path):
     assert torch.equal(backbone.conv1.weight, first.backbone.conv1.weight)
 
 
+def test_a_model_file_of_an_encoder_of_timm_initialises_another_network(tmp_path):
+    network = models.resolve_color(config.Model(encoder="test_efficientnet", decoder="deeplab", weights="none"))
+    first = models.construct(network, 3)
+    checkpoint.save(tmp_path / "model.pt", first, network, NAMES[:3])
+    changed = network.model_copy(update={"weights": str(tmp_path / "model.pt")})
+    second = models.build(changed, NAMES[:3], pytest.fail)
+    assert torch.equal(second.backbone.conv_stem.weight, first.backbone.conv_stem.weight)
+    with pytest.raises(UdasegError, match="trained with aspp"):
+        models.build(changed.model_copy(update={"aspp": (6, 12)}), NAMES[:3])
+
+
+def test_a_caffe_resnet_is_refused_by_an_encoder_of_timm(tmp_path):
+    torch.save(caffe_deeplab(19), tmp_path / "published.pth")
+    network = config.Model(encoder="resnet18.tv_in1k", decoder="deeplab", weights=str(tmp_path / "published.pth"))
+    with pytest.raises(UdasegError, match="a ResNet with strides in other layers than resnet18"):
+        models.build(models.resolve_color(network), NAMES)
+
+
 def test_weights_files_that_do_not_fit_or_exist_raise(tmp_path):
     with pytest.raises(UdasegError, match="there is no weights file imagnet"):
         models.build(settings(weights="imagnet"), NAMES)

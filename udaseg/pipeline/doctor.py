@@ -115,17 +115,19 @@ def datasets(root: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def weights(backbone: str) -> Finding | None:
-    """Return a finding where the ImageNet weights of a backbone are not in PyTorch's cache."""
-    from udaseg.models.encoders import imagenet_url
-    from udaseg.models.weights.torchvision import imagenet_path
+def weights(encoder: str) -> Finding | None:
+    """Return a finding where the ImageNet weights of an encoder are not on this machine."""
+    from udaseg.models.weights.imagenet import find_imagenet
 
-    path = imagenet_path(backbone)
-    if path.is_file():
+    try:
+        url, path, is_here = find_imagenet(encoder)
+    except UdasegError as error:
+        return Finding(error.message, error.hint or "")
+    if is_here:
         return None
     return Finding(
-        f"the ImageNet weights of {backbone} are not here yet",
-        f"the first warm-up downloads them; without a network, put {imagenet_url(backbone)} at {path}",
+        f"the ImageNet weights of {encoder} are not here yet",
+        f"the first warm-up downloads them; without a network, put {url} at {path}",
     )
 
 

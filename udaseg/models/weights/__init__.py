@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 
 from udaseg import config
+from udaseg.config.networks import ENCODERS
+from udaseg.errors import UdasegError
 from udaseg.io.weights_file import PACKAGE, find_weights_file
 from udaseg.models import tensorfile
+from udaseg.models.encoders import resolve_color
 from udaseg.models.network import Network
 from udaseg.models.weights.apply import LoadResult, copy_tensors
+from udaseg.models.weights.by_timm import convert_by_timm
 from udaseg.models.weights.colors import convert_colors
+from udaseg.models.weights.imagenet import download_imagenet
 from udaseg.models.weights.layouts import find_layout
 from udaseg.models.weights.model_file import load_model_file
 from udaseg.models.weights.read import Unwrapped, read_content, unwrap
-from udaseg.models.weights.torchvision import download_imagenet
 
 __all__ = ["LoadResult", "load"]
 
@@ -24,18 +28,19 @@ IMAGENET_LAYERS = (
 def load(network: Network, settings: config.Model, classes: Sequence[str] | None = None) -> LoadResult | None:
     """Load the weights that `settings.weights` names into a network; return None for `none`.
 
-    `imagenet`: torchvision's weights, converted to the colour convention of the settings. `pip:PACKAGE`: the file of
-    weights in an installed package. A path: a `model.pt`, or a file of one of the LAYOUTS. Heads that do not fit keep
-    their values and are reported; so do the heads of a `model.pt` whose classes are not `classes`. Raises UdasegError
-    where the encoder does not fit, or the file is missing, damaged or of another kind.
+    `imagenet`: the weights of torchvision or timm, converted to the colour convention of the settings.
+    `pip:PACKAGE`: the file of weights in an installed package. A path: a `model.pt`, or a file of one of the LAYOUTS.
+    Heads that do not fit keep their values and are reported; so do the heads of a `model.pt` whose classes are not
+    `classes`. Raises UdasegError where the encoder does not fit, or the file is missing, damaged or of another kind.
     """
     if settings.weights == "none":
         return None
     if settings.weights == "imagenet":
-        path = download_imagenet(settings.backbone)
-        unwrapped = unwrap(read_content(path), path)
-        result = load_tensors(network, settings, unwrapped, f"ImageNet weights of {settings.backbone}")
-        convert_colors(network.backbone, settings.color)
+        name = settings.encoder_name
+        path = download_imagenet(name)
+        result = load_tensors(network, settings, unwrap(read_content(path), path), f"ImageNet weights of {name}")
+        trained = resolve_color(settings.model_copy(update={"color": "auto"})).color
+        convert_colors(network.backbone, trained, settings.color)
         return result._replace(caution=None)
     path = find_weights_file(settings.weights)
     content = read_content(path)
@@ -55,11 +60,19 @@ def load_tensors(network: Network, settings: config.Model, unwrapped: Unwrapped,
     layout = find_layout(unwrapped.tensors)
     renamed = layout.rename(unwrapped.tensors, settings)
     if layout.stride_first:
+        if settings.encoder_name not in ENCODERS:
+            raise UdasegError(
+                f"{source} is a ResNet with strides in other layers than {settings.encoder_name}",
+                f"set model.encoder to one of {', '.join(ENCODERS)}, or model.weights=none",
+            )
         network.move_strides()
-    encoder = network.backbone.state_dict().keys()
+    encoder = network.backbone.state_dict()
+    tensors = renamed.encoder
+    if settings.encoder_name not in ENCODERS:
+        tensors = convert_by_timm(tensors, network.backbone)
     state = {
         f"backbone.{name}": value
-        for name, value in renamed.encoder.items()
+        for name, value in tensors.items()
         if name in encoder or not name.startswith(IMAGENET_LAYERS)
     }
     result = copy_tensors(network, state | renamed.heads, source)

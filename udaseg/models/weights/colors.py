@@ -2,28 +2,35 @@
 
 import torch
 
+from udaseg.errors import UdasegError
 from udaseg.models.encoders import Encoder
 from udaseg.models.normalisation import CONVENTIONS
 
 
 @torch.no_grad()
-def convert_colors(backbone: Encoder, color: str) -> None:
-    """Convert an encoder's weights from the colour convention `rgb-imagenet` to another one, in place.
+def convert_colors(backbone: Encoder, trained: str, color: str) -> None:
+    """Convert an encoder's weights from the colour convention `trained` to the convention `color`, in place.
 
     Let z be the new input and x the old one: x = (z std + mean - MEAN) / STD for each channel. The first convolution
     takes over the factor, its normalisation the constant. The output stays the same, except at the zero-padded
     border. The running statistics take over the scale, so that the weights keep their magnitude: a convolution 57
-    times smaller would learn 3,000 times faster.
+    times smaller would learn 3,000 times faster. Raises UdasegError where the first layers are not a convolution and
+    its batch norm.
     """
-    if color == "rgb-imagenet":
+    if color == trained:
         return
-    order, mean, std = CONVENTIONS[color]
-    trained = CONVENTIONS["rgb-imagenet"]
-    channels = list(order)
-    old_mean, old_std = torch.tensor(trained.mean)[channels], torch.tensor(trained.std)[channels]
+    try:
+        conv, bn = backbone.first_layers()
+    except UdasegError:
+        raise UdasegError(
+            f"the weights of this encoder read colours as {trained}, and cannot be converted to {color}",
+            f"set model.color={trained}",
+        ) from None
+    (order, mean, std), old = CONVENTIONS[color], CONVENTIONS[trained]
+    channels = [old.order.index(channel) for channel in order]
+    old_mean, old_std = torch.tensor(old.mean)[channels], torch.tensor(old.std)[channels]
     gain, offset = torch.tensor(std) / old_std, (torch.tensor(mean) - old_mean) / old_std
     scale = max(1.0, float(1 / gain.mean()))
-    conv, bn = backbone.conv1, backbone.bn1
     weight = conv.weight[:, channels]
     bn.running_mean.sub_((weight * offset.view(1, 3, 1, 1)).sum((1, 2, 3))).mul_(scale)
     bn.running_var.copy_((bn.running_var + bn.eps) * scale**2 - bn.eps)

@@ -26,9 +26,10 @@ def load_model_file(
     """
     expected = settings.model_dump(mode="json")
     has_same_classes = classes is None or list(classes) == meta["classes"]
+    architectures = {config.Model(**meta["model"], weights="none").architecture, settings.architecture}
     for key in ("color", "aspp"):
         value = meta["model"][key]
-        matters = key != "aspp" or (has_same_classes and meta["model"]["name"] == settings.name == "deeplab")
+        matters = key != "aspp" or (has_same_classes and architectures == {"deeplab"})
         if value != expected[key] and matters:
             raise UdasegError(
                 f"{path} was trained with {key} {value}, the recipe has {expected[key]}", f"set model.{key}={value}"
