@@ -8,6 +8,10 @@ DECODERS = {
     "deeplab": "deeplab",
     "bisenet": "bisenet",
     "fpn": "fpn",
+    "segformer": "segformer",
+    "daformer": "daformer",
+    "linear": "linear",
+    "upscale": "upscale",
 }
 # model.name: the decoders that also stand for a published network, on an encoder of the table below
 NETWORKS = ("deeplab", "bisenet", "fpn")

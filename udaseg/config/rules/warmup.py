@@ -112,6 +112,18 @@ READERS = (
         "set model.heads=[depth,density]",
     ),
     Reader(
+        ("model.width",),
+        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer"),
+        "this decoder has no width of its own",
+        "set model.decoder=fpn, segformer or daformer",
+    ),
+    Reader(
+        ("model.auxiliary",),
+        lambda recipe: recipe.model.architecture in ("deeplab", "fpn", "bisenet"),
+        "this decoder has no classifiers on inner layers",
+        "set model.decoder=fpn, deeplab or bisenet",
+    ),
+    Reader(
         ("model.aspp",),
         lambda recipe: recipe.model.architecture == "deeplab",
         "only deeplab has an ASPP",

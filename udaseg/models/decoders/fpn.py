@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from udaseg.config import Model
 from udaseg.models.batchnorm import BatchNorm
+from udaseg.models.decoders.neck import build_neck
 from udaseg.models.encoders import Encoder, select_encoder
 from udaseg.models.network import Decoded, Network
 
@@ -22,6 +23,7 @@ class FPN(Network):
     def __init__(self, encoder: Encoder, classes: int, width: int, *, auxiliary: bool = False):
         super().__init__()
         self.backbone = encoder
+        self.neck = build_neck(encoder)
         self.feature_channels = width
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in self.backbone.channels)
         self.smooth = nn.Sequential(
@@ -33,7 +35,7 @@ class FPN(Network):
 
     def decode(self, image_N3HW: Tensor, maps: tuple[Tensor, ...]) -> Decoded:
         aux = (self.auxiliary(maps[2]),) if self.auxiliary is not None and self.training else ()
-        levels = [lateral(level) for lateral, level in zip(self.laterals, maps, strict=True)]
+        levels = [lateral(level) for lateral, level in zip(self.laterals, self.neck(maps), strict=True)]
         merged = levels.pop()
         while levels:
             finer = levels.pop()
