@@ -199,10 +199,6 @@ def test_status_says_which_stages_a_setting_makes_stale(workspace, udaseg):
     told = udaseg("status", "--set", "stylize.beta=0.05").out
     assert "stylize to run: stylize.beta: 0.01 -> 0.05" in told
     assert max(map(len, told.splitlines())) <= 80
-    lines = udaseg("status --make", "--set", "stylize.beta=0.05").out.splitlines()
-    assert "stale:runs/tiny/stylize/manifest.json" in lines
-    assert "stale:runs/tiny/gmm/manifest.json" not in lines
-    assert next(line for line in lines if not line.startswith("stale:")) == "runs/tiny/warmup/manifest.json"
 
 
 def test_another_world_than_the_recipes_is_used_and_said(workspace, udaseg):

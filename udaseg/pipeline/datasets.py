@@ -14,6 +14,7 @@ from udaseg.config import Recipe, Source, Target
 from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError
 from udaseg.io.digests import dataset_digest
+from udaseg.parallel import processes
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, read_manifest
 from udaseg.pipeline.run import Run
@@ -105,15 +106,22 @@ def target_image_size(run: Run) -> tuple[int, int]:
     return image_size(open_dataset(run, "target").records[0].image)
 
 
-def input_of(run: Run, images: ImageSet | LabelledSet) -> InputDigest:
-    """Name a dataset as an input: the content of its files, and the meaning of the ids in them."""
-    parts = ("image", "label", "depth")
-    files = [getattr(record, part, None) for part in parts for record in images.records]
-    table = getattr(images, "table", None)  # an ImageSet has no labels, and so no table of their ids
-    meaning = b"" if table is None else table.tobytes()
-    paths = [path for path in files if path is not None]
-    with run.show_progress(f"digest of {images.root}", "files") as show:
-        return InputDigest(str(images.root), dataset_digest(paths, images.root, meaning, show))
+def input_of(run: Run, name: str) -> InputDigest:
+    """Name a dataset as an input: the content of its files, and the meaning of the ids in them.
+
+    A command reads it once; of several processes the first reads it.
+    """
+    images = open_dataset(run, name)
+    if name not in run.digests:
+        parts = ("image", "label", "depth")
+        files = [getattr(record, part, None) for part in parts for record in images.records]
+        table = getattr(images, "table", None)  # an ImageSet has no labels, and so no table of their ids
+        meaning = b"" if table is None else table.tobytes()
+        paths = [path for path in files if path is not None]
+        with run.show_progress(f"digest of {images.root}", "files") as show:
+            digest = processes.broadcast(lambda: dataset_digest(paths, images.root, meaning, show))
+        run.digests[name] = InputDigest(str(images.root), digest)
+    return run.digests[name]
 
 
 def uses_toytown(run: Run) -> bool:

@@ -80,7 +80,7 @@ def plan_declared(run: Run, stage: Stage) -> Job:
             digests[declared.name] = inputs.digest_input(path)
     for dataset in stage.datasets:
         if dataset.is_read(run.recipe):
-            digests[dataset.name] = datasets.input_of(run, datasets.open_dataset(run, dataset.name))
+            digests[dataset.name] = datasets.input_of(run, dataset.name)
             if dataset.settings is not None:
                 choose = datasets.image_settings if dataset.settings == "images" else datasets.selection_settings
                 settings[dataset.name] = choose(datasets.side(run.recipe, dataset.name))

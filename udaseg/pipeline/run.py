@@ -50,6 +50,7 @@ class Run:
     round_given: bool = False  # by a flag
     is_dependency: bool = False  # for a stage that another stage needs first
     datasets: dict[str, Any] = field(default_factory=dict)  # opened once
+    digests: dict[str, Any] = field(default_factory=dict)  # of the datasets, read once
     sample: Sample | None = None  # the part of the work that an estimate runs
     full_run: Run | None = None  # the run that this one is a sample of
 
@@ -77,7 +78,12 @@ class Run:
 
     def for_sample(self, sample: Sample) -> Run:
         """Return the run that does a sample of the work; what it needs first is planned and not made."""
-        changes: dict[str, Any] = {"recipe": sample.shorten(self.recipe), "out": sample.folder / "out", "datasets": {}}
+        changes: dict[str, Any] = {
+            "recipe": sample.shorten(self.recipe),
+            "out": sample.folder / "out",
+            "datasets": {},
+            "digests": {},
+        }
         return replace(self, **changes, sample=sample, full_run=replace(self, dry_run=True), dry_run=False)
 
 
