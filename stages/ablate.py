@@ -70,6 +70,7 @@ def _run_of_variant(run: Run, folder: Path, recipe_name: str, recipe: Recipe, se
         recipe=recipe.model_copy(update={"seed": seed}),
         folder=folder,
         datasets={},
+        digests={},
         force=run.force,
         remembered=run.remembered | {"recipe": recipe_name, "seed": seed},
     )

@@ -96,7 +96,7 @@ def command(
         folder = first.folder.with_name(f"{first.folder.name}-{seed}")
         run = open_run({**changes, "seed": seed}, run=folder, **options)
         log(f"run: seed {seed} in {folder}")
-        (plan_chain if run.dry_run else run_chain)(replace(run, datasets=first.datasets), until)
+        (plan_chain if run.dry_run else run_chain)(replace(run, datasets=first.datasets, digests=first.digests), until)
         folders.append(folder)
     if not first.dry_run and any(step.name.startswith("evaluate") for step in _steps_until(first, until)):
         _compare(folders)
