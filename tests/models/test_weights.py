@@ -203,6 +203,35 @@ def test_a_model_file_of_an_encoder_of_timm_initialises_another_network(tmp_path
         models.build(changed.model_copy(update={"aspp": (6, 12)}), NAMES[:3])
 
 
+def test_the_two_parts_of_a_fada_file_are_loaded(tmp_path):
+    network = models.construct(settings(weights="none"), 19).state_dict()
+    encoder = {f"module.{name}": value for name, value in network.items() if name.startswith("backbone.")}
+    classifier = {
+        name.replace("classifier.", "module.conv2d_list."): value + 1
+        for name, value in network.items()
+        if "class" in name
+    }
+    torch.save({"iteration": 7, "feature_extractor": encoder, "classifier": classifier}, tmp_path / "fada.pth")
+    notes = []
+    loaded = models.build(settings(weights=str(tmp_path / "fada.pth")), NAMES, notes.append)
+    assert torch.equal(loaded.classifier[2].bias, network["classifier.2.bias"] + 1)
+    assert not loaded.stride_first
+    assert "FADA's first blocks of layers 3 and 4 have the dilations 1 and 2" in notes[0]
+
+
+def test_the_encoder_of_a_proda_file_is_loaded_and_its_classifier_reported(tmp_path):
+    encoder = {name.removeprefix("Scale."): value for name, value in caffe_deeplab(19).items() if "layer5" not in name}
+    head = {"layer5.conv2d_list.1.0.weight": torch.ones(1), "layer5.bottleneck.1.weight": torch.ones(1)}
+    state = {"ResNet101": {"model_state": {**encoder, **head}, "optimizer_state": {}}, "iter": 3}
+    torch.save({**state, "FCDiscriminator": {"model_state": {"a": torch.ones(1)}}}, tmp_path / "proda.pkl")
+    notes = []
+    loaded = models.build(settings(weights=str(tmp_path / "proda.pkl"), color="rgb"), NAMES, notes.append)
+    assert torch.equal(loaded.backbone.conv1.weight, encoder["conv1.weight"])
+    assert loaded.stride_first
+    assert "2 unexpected (layer5.bottleneck.1.weight, layer5.conv2d_list.1.0.weight)" in notes[0]
+    assert "took the student (ResNet101), left FCDiscriminator; ProDA's classifier has other layers" in notes[0]
+
+
 def test_a_caffe_resnet_is_refused_by_an_encoder_of_timm(tmp_path):
     torch.save(caffe_deeplab(19), tmp_path / "published.pth")
     network = config.Model(encoder="resnet18.tv_in1k", decoder="deeplab", weights=str(tmp_path / "published.pth"))

@@ -86,24 +86,28 @@ def strip_wrappers(name: str) -> str:
     return name
 
 
-def _take_state(content: Any, remark: str | None = None) -> tuple[Any, str | None]:
-    """Return the dictionary of tensors inside the content of a checkpoint, and a remark where there was a choice."""
-    if not isinstance(content, dict) or any(isinstance(value, Tensor) for value in content.values()):
+def _take_state(content: Any, remark: str | None = None, depth: int = 4) -> tuple[Any, str | None]:
+    """Return the dictionary of tensors inside the content of a checkpoint, and a remark where there was a choice.
+
+    It is looked for in `depth` levels of dictionaries.
+    """
+    if not (isinstance(content, dict) and depth) or any(isinstance(value, Tensor) for value in content.values()):
         return content, remark
     parts = {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, dict)}
     if {"feature_extractor", "classifier"} <= parts.keys():  # FADA saves its two parts
-        heads = {f"classifier.{strip_wrappers(name)}": value for name, value in parts["classifier"].items()}
-        return {strip_wrappers(name): value for name, value in parts["feature_extractor"].items()} | heads, remark
+        heads = {f"classifier.{strip_wrappers(str(name))}": value for name, value in parts["classifier"].items()}
+        return {strip_wrappers(str(name)): value for name, value in parts["feature_extractor"].items()} | heads, remark
     averages = [key for key in AVERAGES if key in parts]
-    if students := [key for key in STUDENTS if key in parts]:
-        taken = f"took the student ({students[0]}), left {', '.join(averages)}" if averages else remark
-        return _take_state(parts[students[0]], taken)
-    if averages:
-        return _take_state(parts[averages[0]], f"took {averages[0]}, an average of the student's weights")
+    students = [key for key in STUDENTS if key in parts]
     # ProDA saves each network under the name of its class; the segmentation network is the first.
-    if networks := [key for key, part in parts.items() if isinstance(part.get("model_state"), dict)]:
-        left = f", left {', '.join(networks[1:])}" if networks[1:] else ""
-        return _take_state(parts[networks[0]], f"took {networks[0]}{left}" if left else remark)
+    networks = [key for key, part in parts.items() if isinstance(part.get("model_state"), dict)]
+    if taken := [*students[:1], *networks[:1], *averages[:1]][:1]:
+        left = [key for key in (*averages, *networks) if key not in taken]
+        if taken[0] in averages:
+            remark = f"took {taken[0]}, an average of the student's weights"
+        elif left:
+            remark = f"took the student ({taken[0]}), left {', '.join(left)}"
+        return _take_state(parts[taken[0]], remark, depth - 1)
     return content, remark
 
 

@@ -1,6 +1,6 @@
 """The layouts of weights files: how each family of published networks names its tensors, one file each family."""
 
-from udaseg.models.weights.layouts import deeplab, efficientnet_lite, plain
+from udaseg.models.weights.layouts import deeplab, dinov2, efficientnet_lite, mit, plain
 from udaseg.models.weights.layouts.layout import Layout, Renamed, Tensors
 
 __all__ = ["LAYOUTS", "Layout", "Renamed", "Tensors", "find_layout"]
@@ -8,6 +8,11 @@ __all__ = ["LAYOUTS", "Layout", "Renamed", "Tensors", "find_layout"]
 # The first layout that matches is taken. The last one matches everything.
 LAYOUTS: tuple[Layout, ...] = (
     efficientnet_lite.LITE,
+    mit.MIT,
+    mit.HUGGING_FACE,
+    dinov2.DINOV2,
+    deeplab.PRODA,
+    deeplab.FADA,
     deeplab.CAFFE,
     plain.TORCHVISION,
     plain.PLAIN,
