@@ -162,6 +162,55 @@ def test_the_student_of_vfm_uda_is_taken_and_an_adapter_is_refused():
         rename({"state_dict": {**student, "network.encoder.interactions.0.weight": torch.ones(1)}})
 
 
+def test_a_whole_segformer_of_hugging_face_is_loaded(tmp_path):
+    """Give a network of udaseg the names of a published file; the network that reads it is the same."""
+    settings = models.resolve_color(config.Model(encoder="mit_b0", decoder="segformer", weights="none"))
+    state = models.construct(settings, 19).state_dict()
+    encoder = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+    content = hugging_face(encoder)
+    for name, value in state.items():
+        match name.split("."):
+            case ["laterals", level, part]:
+                content[f"decode_head.linear_c.{level}.proj.{part}"] = (
+                    value.squeeze((2, 3)) if value.ndim == 4 else value
+                )
+            case ["fuse", "0", part]:
+                content[f"decode_head.linear_fuse.{part}"] = value
+            case ["fuse", "1", part]:
+                content[f"decode_head.batch_norm.{part}"] = value
+            case ["classifier", part]:
+                content[f"decode_head.classifier.{part}"] = value
+    torch.save(content, tmp_path / "segformer.bin")
+    reader = settings.model_copy(update={"weights": str(tmp_path / "segformer.bin")})
+    loaded = models.build(reader, [str(i) for i in range(19)], pytest.fail).state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in state.items())
+
+
+def test_a_whole_daformer_checkpoint_is_loaded(tmp_path):
+    settings = models.resolve_color(config.Model(encoder="mit_b0", decoder="daformer", weights="none"))
+    shapes = models.construct(settings, 19).state_dict()
+    torch.manual_seed(1)
+    names = [f"backbone.{name}" for name in mit_names(DEPTHS[0])] + list(daformer_names("decode_head."))
+    tensors = {name: torch.zeros(1) for name in names}
+    layout = find_layout(unwrap(tensors, "").tensors)
+    content = {}
+    for name in names:  # with the shapes of the network, and values that tell the tensors apart
+        renamed = layout.rename({name.removeprefix("backbone."): torch.zeros(1)}, SETTINGS)
+        (own,) = [*(f"backbone.{key}" for key in renamed.encoder), *renamed.heads]
+        value = torch.rand(shapes[own].shape) + 0.5
+        content[f"model.{name}"] = value.squeeze((2, 3)) if own.startswith("laterals.") and value.ndim == 4 else value
+    content |= {name.replace("model.", "ema_model.", 1): value + 1 for name, value in content.items()}
+    torch.save({"meta": {}, "state_dict": content}, tmp_path / "latest.pth")
+    notes = []
+    reader = settings.model_copy(update={"weights": str(tmp_path / "latest.pth")})
+    network = models.build(reader, [str(i) for i in range(19)], notes.append)
+    assert len(notes) == 1
+    assert notes[0].endswith(f"{len(names)} tensors; took the student (model.), left ema_model.")
+    assert torch.equal(network.classifier.weight, content["model.decode_head.conv_seg.weight"])
+    kv = "block1.0.attn.kv.weight"
+    assert torch.equal(network.backbone.stages[0].blocks[0].attn.kv.weight, content[f"model.backbone.{kv}"])
+
+
 def test_position_embeddings_of_another_size_are_resampled(tmp_path):
     state = timm.create_model("test_vit", num_classes=0, img_size=96).state_dict()
     torch.save(state, tmp_path / "vit.pth")
