@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,54 +15,77 @@ from .terminal.options import parse_size
 if TYPE_CHECKING:
     from torch import nn
 
+    from udaseg.config import Model
+
 RULES = {
-    "MAC": "multiply-accumulates of the convolutions",
+    "MAC": "multiply-accumulates of convolutions, linear layers and attention",
     "MAC+bias": "and the additions of their biases",
     "2*MAC": "multiplications and additions, each counted",
 }
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="deeplab, bisenet, fpn; full, light (discriminators); or a model.pt.")],
+    name: Annotated[
+        str, typer.Argument(help="A network or decoder, an encoder, full or light (discriminators), or a model.pt.")
+    ],
     size: Annotated[str, typer.Option(help="Height and width of the input.")] = "1024x2048",
     classes: Annotated[int | None, typer.Option(min=1, max=254, help="Default: 19, or those of the model.pt.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="resnet18, resnet50 or resnet101.")] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", "--encoder", help="The encoder of a decoder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Count the parameters of a network or a discriminator, and its operations by each rule in use.
 
-    Example: udaseg info light --size 1024x2048 --classes 19
+    Example: udaseg info daformer --encoder mit_b5 --size 512x1024
     """
     from udaseg.models.complexity import complexity
+    from udaseg.models.encoders import weights_license
 
     height, width = parse_size(size)
-    module, channels, classes = _module(name, classes, backbone)
+    subject = _subject(name, classes, backbone)
     if min(height, width) < 32:
         raise UdasegError(f"--size {size}: the networks need 32x32 or more", "for example --size 512x1024")
-    cost = complexity(module, (height, width), channels)
+    cost = complexity(subject.module, (height, width), subject.channels)
     operations = {rule: cost.operations(rule) for rule in RULES}
+    facts: dict[str, Any] = {}
+    if subject.encoder is not None:
+        facts["encoder"] = subject.encoder
+        facts["stride"] = _stride(subject.module, height, width)
+        facts["weights_license"] = weights_license(subject.encoder)
     if as_json:
-        said = {"name": name, "input": [channels, height, width], "classes": classes, "parameters": cost.parameters}
-        print(json.dumps({**said, "operations": operations}, indent=1))
+        result = {"name": name, "input": [subject.channels, height, width], "classes": subject.classes}
+        print(json.dumps({**result, "parameters": cost.parameters, **facts, "operations": operations}, indent=1))
         return
     from rich.table import Table
 
     from .terminal.tables import console
 
-    title = f"{name}, {classes} classes, input {channels}x{height}x{width}: {cost.parameters:,} parameters"
+    shape = f"{subject.channels}x{height}x{width}"
+    title = f"{name}, {subject.classes} classes, input {shape}: {cost.parameters:,} parameters"
     table = Table("rule", "operations", "what is counted", title=title, title_justify="left")
     table.columns[1].justify = "right"
     for rule, count in operations.items():
         table.add_row(rule, f"{count / 1e9:.3f} G", RULES[rule])
     console().print(table)
+    if facts:
+        license_ = facts["weights_license"] or "unknown"
+        print(f"encoder {facts['encoder']}, logits at stride {facts['stride']}, licence of its weights: {license_}")
 
 
-def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Module, int, int]:
-    """Make what is meant by a name; give it, the channels of its input, and its classes."""
+class Subject(NamedTuple):
+    """A network or a discriminator, the channels of its input, its classes, and the encoder of a network."""
+
+    module: nn.Module
+    channels: int
+    classes: int
+    encoder: str | None = None
+
+
+def _subject(name: str, classes: int | None, backbone: str | None) -> Subject:
+    """Build what a name stands for."""
     import torch
 
     from udaseg import config
-    from udaseg.config.networks import ENCODERS, NETWORKS
+    from udaseg.config.networks import DECODERS
     from udaseg.models import checkpoint, construct
     from udaseg.models.discriminators import PATCH
 
@@ -71,19 +94,50 @@ def _module(name: str, classes: int | None, backbone: str | None) -> tuple[nn.Mo
             raise UdasegError(f"the discriminator {name} has no backbone", "leave out --backbone")
         classes = classes or 19
         with torch.device("meta"):
-            return PATCH[name](classes), classes, classes
-    if name in NETWORKS:
-        classes, backbone = classes or 19, backbone or ("resnet101" if name == "deeplab" else "resnet18")
-        if backbone not in ENCODERS:
-            raise UdasegError(f"there is no backbone {backbone!r}", f"known: {', '.join(ENCODERS)}")
-        with torch.device("meta"):
-            return construct(config.Model(name=name, backbone=backbone, weights="none"), classes), 3, classes
+            return Subject(PATCH[name](classes), classes, classes)
     path = Path(name) / "model.pt" if Path(name).is_dir() else Path(name)
-    if not path.is_file():
+    if name not in DECODERS and path.is_file():
+        if classes or backbone:
+            raise UdasegError(f"{name} has its classes and its backbone", "leave out --classes and --backbone")
+        model, meta = checkpoint.load(path)
+        return Subject(model, 3, len(meta["classes"]), config.Model(**meta["model"]).encoder_name)
+    if name not in DECODERS and (backbone or Path(name).is_dir() or not _is_encoder(name)):
         raise UdasegError(
-            f"there is no network, discriminator or file {str(path)!r}", f"known: {', '.join([*NETWORKS, *PATCH])}"
+            f"there is no network, decoder, encoder, discriminator or file {str(path)!r}",
+            f"known: {', '.join([*DECODERS, *PATCH])}, and the encoders of timm.list_models()",
         )
-    if classes or backbone:
-        raise UdasegError(f"{name} has its classes and its backbone", "leave out --classes and --backbone")
-    model, meta = checkpoint.load(path)
-    return model, 3, len(meta["classes"])
+    settings = _settings(name, backbone) if name in DECODERS else config.Model(encoder=name, weights="none")
+    with torch.device("meta"):
+        return Subject(construct(settings, classes or 19), 3, classes or 19, settings.encoder_name)
+
+
+def _settings(name: str, backbone: str | None) -> Model:
+    """Return the settings of a published network, or of a decoder on any encoder."""
+    from udaseg.config import Model
+    from udaseg.config.networks import ENCODERS, NETWORKS
+
+    backbone = backbone or ("resnet101" if name == "deeplab" else "resnet18")
+    if name in NETWORKS and backbone in ENCODERS:
+        return Model(name=name, backbone=backbone, weights="none")
+    return Model(encoder=backbone, decoder=name, weights="none")
+
+
+def _is_encoder(name: str) -> bool:
+    from udaseg.config.networks import ENCODERS
+    from udaseg.models.encoders.names import timm_name
+
+    if name not in ENCODERS:
+        try:
+            timm_name(name)
+        except UdasegError:
+            return False
+    return True
+
+
+def _stride(network: nn.Module, height: int, width: int) -> int:
+    """Return the rows of an image for each row of the logits, rounded."""
+    import torch
+
+    with torch.no_grad():
+        output = network.to("meta").eval()(torch.empty(1, 3, height, width, device="meta"))
+    return round(height / output.logits.shape[-2])

@@ -191,3 +191,18 @@ def test_a_checkpoint_holds_the_encoder(name, tmp_path):
     checkpoint.require(meta, model=of_network)
     with pytest.raises(UdasegError, match=f"model.encoder: expected mit_b0, found {name}"):
         checkpoint.require(meta, model=settings("mit_b0"))
+
+
+def test_a_checkpoint_of_another_timm_names_the_difference(tmp_path):
+    path = tmp_path / "model.pt"
+    checkpoint.save(path, construct("test_efficientnet"), settings("test_efficientnet"), list("abcde"))
+    content = torch.load(path, weights_only=True)
+    content["meta"]["timm"] = "0.9.1"
+    content["model"]["backbone.stem.weight"] = content["model"].pop("backbone.conv_stem.weight")
+    torch.save(content, path)
+    with pytest.raises(UdasegError) as caught:
+        checkpoint.load(path)
+    assert "1 tensors are missing (backbone.conv_stem.weight)" in caught.value.message
+    assert "1 tensors are unexpected (backbone.stem.weight)" in caught.value.message
+    assert "written with timm 0.9.1" in caught.value.message
+    assert caught.value.hint == "pip install timm==0.9.1"

@@ -181,6 +181,24 @@ def test_info_counts_parameters_and_operations(udaseg, name, parameters, rule, g
     assert said["operations"]["2*MAC"] == 2 * said["operations"]["MAC"]
 
 
+@pytest.mark.parametrize(
+    ("words", "parameters", "macs", "stride", "license_"),
+    [
+        ("daformer --encoder mit_b5", 85.16, 126.3, 4, "NVIDIA's, non-commercial"),
+        ("segformer --encoder mit_b0", 3.72, 7.8, 4, "NVIDIA's, non-commercial"),
+        ("fpn", 11.28, None, 4, "BSD-3-Clause"),
+        ("tf_efficientnet_lite0", None, None, 4, "apache-2.0"),
+    ],
+)
+def test_info_knows_encoders_and_decoders(udaseg, words, parameters, macs, stride, license_):
+    result = udaseg(f"info {words} --size 512x512 --json", tiny=False).json
+    assert (result["stride"], result["weights_license"]) == (stride, license_)
+    if parameters is not None:
+        assert result["parameters"] / 1e6 == pytest.approx(parameters, abs=0.005)
+    if macs is not None:
+        assert result["operations"]["MAC"] / 1e9 == pytest.approx(macs, abs=0.05)
+
+
 def test_info_names_the_rules(udaseg):
     out = udaseg("info full", tiny=False).out
     assert "2,781,121 parameters" in out
@@ -200,10 +218,10 @@ def test_info_reads_a_model(finished, udaseg, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("nothing", "known: deeplab, bisenet, fpn, full, light"),
+        ("nothing", "known: deeplab, bisenet, fpn, segformer, daformer, linear, upscale, full, light"),
         ("full --size big", "expected HEIGHTxWIDTH"),
         ("light --size 16x64", "32x32 or more"),
-        ("fpn --backbone vgg", "known: resnet18, resnet50, resnet101"),
+        ("fpn --backbone vgg", "there is no encoder 'vgg'"),
         ("light --backbone resnet18", "the discriminator light has no backbone"),
         ("docs", "file 'docs/model.pt'"),
     ],

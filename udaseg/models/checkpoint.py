@@ -4,14 +4,17 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import udaseg
 from udaseg import config
-from udaseg.errors import UdasegError
+from udaseg.config.networks import ENCODERS
+from udaseg.errors import UdasegError, join_names
 from udaseg.io.documents.tables import MODEL_SCHEMA
 from udaseg.models import construct
 from udaseg.models.network import Network
@@ -38,6 +41,7 @@ def save(
         "classes": list(classes),
         "model": settings.model_dump(mode="json", exclude={"weights"}),
         "stride_first": model.stride_first,
+        **({} if settings.encoder in (None, *ENCODERS) else {"timm": version("timm")}),
         "extra": json.loads(json.dumps(extra or {}, allow_nan=False)),
     }
     # Cloned into the plain layout: a view would drag its whole storage along, channels_last its strides.
@@ -63,8 +67,8 @@ def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network,
     """Read a network and its facts from a `model.pt`; the network is in evaluation mode on the device `map_location`.
 
     The facts are a dictionary: schema, udaseg (the version), classes, model (the section of the recipe, without
-    weights), stride_first, extra. Raises UdasegError for a file that is missing, truncated, of another schema or
-    architecture, contains code, or has weights that are not finite.
+    weights), stride_first, extra, and timm (the version) with an encoder of timm. Raises UdasegError for a file that is
+    missing, truncated, of another schema or architecture, contains code, or has weights that are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -78,9 +82,8 @@ def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network,
         model.move_strides()
     try:
         model.load_state_dict(tensors, assign=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UdasegError(f"{path} does not hold the network it names: {reason}", "train it again") from None
+    except RuntimeError:
+        raise _other_network(path, meta, model.state_dict(), tensors) from None
     return model.to(map_location).eval(), meta
 
 
@@ -115,6 +118,23 @@ def require(
             f"{source} does not fit the recipe: " + "; ".join(differences),
             "use the recipe it was trained with, or train it again with this one",
         )
+
+
+def _other_network(
+    path: Path, meta: dict[str, Any], expected: dict[str, Tensor], tensors: dict[str, Tensor]
+) -> UdasegError:
+    """Return the error that names the tensors in which a file differs from the network that it names."""
+    differences = {
+        "missing": [name for name in expected if name not in tensors],
+        "unexpected": [name for name in tensors if name not in expected],
+        "of another shape": [n for n in expected if n in tensors and expected[n].shape != tensors[n].shape],
+    }
+    parts = [f"{len(names)} tensors are {kind} ({join_names(names)})" for kind, names in differences.items() if names]
+    hint = "train it again"
+    if "timm" in meta and meta["timm"] != version("timm"):
+        parts.append(f"it was written with timm {meta['timm']}, and timm {version('timm')} is installed")
+        hint = f"pip install timm=={meta['timm']}"
+    return UdasegError(f"{path} does not hold the network it names: {'; '.join(parts)}", hint)
 
 
 def _describe_classes(expected: list[str], found: list[str]) -> str:

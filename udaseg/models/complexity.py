@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 Rule = Literal["MAC", "MAC+bias", "2*MAC"]
 
@@ -12,7 +13,7 @@ class Complexity(NamedTuple):
     """The cost of one forward pass."""
 
     parameters: int
-    macs: int  # multiply-accumulates of convolutions and linear layers
+    macs: int  # multiply-accumulates of convolutions, linear layers and attention
     biases: int  # additions of a bias
 
     def operations(self, rule: Rule) -> int:
@@ -26,25 +27,24 @@ def complexity(module: nn.Module, size: tuple[int, int], channels: int = 3) -> C
     `size` is (height, width). Only shapes are computed (PyTorch's meta device), so any size takes milliseconds and no
     memory. Operations are those of inference: classifiers that only training uses are left out.
     """
-    macs = biases = 0
+    biases = 0
 
     def count(layer: nn.Module, _inputs: tuple, output: Tensor) -> None:
-        nonlocal macs, biases
-        outputs = layer.weight.shape[0]
-        macs += output.numel() * (layer.weight.numel() // outputs)
+        nonlocal biases
         biases += output.numel() if layer.bias is not None else 0
 
-    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     training = [part for part in module.modules() if part.training]
     state = {name: value.to("meta") for name, value in (*module.named_parameters(), *module.named_buffers())}
     try:
         module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), FlopCounterMode(display=False) as operations:
             torch.func.functional_call(module, state, torch.empty(1, channels, *size, device="meta"))
     finally:
         for hook in hooks:
             hook.remove()
         for part in training:
             part.training = True
+    macs = operations.get_total_flops() // 2  # PyTorch counts a multiplication and an addition each
     return Complexity(sum(value.numel() for value in module.parameters()), macs, biases)

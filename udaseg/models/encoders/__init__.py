@@ -8,7 +8,10 @@ from udaseg.config.networks import ANY_ENCODER, ENCODERS
 from udaseg.errors import UdasegError
 from udaseg.models.encoders.encoder import Encoder, require_batch_norm
 
-__all__ = ["Encoder", "build_encoder", "imagenet_url", "require_batch_norm", "resolve_color", "select_encoder"]
+__all__ = [
+    "Encoder", "build_encoder", "imagenet_url", "require_batch_norm", "resolve_color", "select_encoder",
+    "weights_license",
+]  # fmt: skip
 
 
 def build_encoder(name: str, **options: Any) -> Encoder:
@@ -41,6 +44,13 @@ def resolve_color(settings: config.Model) -> config.Model:
     if settings.encoder_name not in ENCODERS:
         color = import_module("udaseg.models.encoders.names").trained_colors(settings.encoder_name)
     return settings.model_copy(update={"color": color})
+
+
+def weights_license(name: str) -> str | None:
+    """Return the licence of the ImageNet weights of an encoder, None where it is unknown."""
+    if name in ENCODERS:
+        return "BSD-3-Clause" if _module(name).IMAGENET else None
+    return import_module("udaseg.models.encoders.names").weights_license(name)
 
 
 def imagenet_url(name: str) -> str:

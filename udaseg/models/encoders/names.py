@@ -7,6 +7,7 @@ from udaseg.models.normalisation import CONVENTIONS
 
 # MiT (SegFormer) has the layers of timm's PVTv2, with these ratios of the hidden layers in all four stages.
 MIT = {f"mit_b{n}": (f"pvt_v2_b{n}", {"mlp_ratios": (4, 4, 4, 4)}) for n in range(6)}
+MIT_LICENSE = "NVIDIA's, non-commercial"  # of the published weights; the layers here are timm's
 TOLERANCE = 0.5  # of a colour value from 0 to 255, between a convention and the numbers of timm
 
 
@@ -53,3 +54,11 @@ def trained_colors(name: str) -> str:
         f"{name} was trained on colours with mean {mean} and deviation {std}, which no convention has",
         f"choose another encoder, or train it anew with one of: {', '.join(CONVENTIONS)} (model.color)",
     )
+
+
+def weights_license(name: str) -> str | None:
+    """Return the licence of the ImageNet weights of an encoder of timm, None where timm does not know it."""
+    if name in MIT:
+        return MIT_LICENSE
+    settings = timm.get_pretrained_cfg(timm_name(name)[0], allow_unregistered=True)
+    return None if settings is None else settings.license
