@@ -78,7 +78,7 @@ def test_distillation_is_a_stage_of_the_chain_and_what_it_makes_is_evaluated(wor
     page = udaseg("report", *CHAIN, *DISTILL)
     assert page.code == 0, page.err
     html = Path("runs/tiny/report.html").read_text()
-    assert "distill: the share of the labels that the teacher makes at every step of which it is sure" in html
+    assert "distill: the share of confident labels among those that the teacher makes at every step" in html
     assert "up to date (runs/tiny/evaluate-retrain)" in udaseg("evaluate --round 1", *CHAIN, *DISTILL).err
 
 

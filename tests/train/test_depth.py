@@ -45,7 +45,7 @@ def domain_output(size=(16, 24), **parts):
     torch.manual_seed(1)
     features = torch.zeros(2, 4, 4, 6)
     output = Output(torch.randn(2, 3, 4, 6), features, (), torch.rand(2, 1, 4, 6) * 200, torch.rand(2, 1, 4, 6) * 255)
-    for one in output[3:]:
+    for one in (output.depth, output.density):
         one.requires_grad_()
     return DomainOutput(output, torch.zeros(2, 3, *size), **parts)
 
