@@ -13,6 +13,12 @@ DECODERS = {
     "linear": "linear",
     "upscale": "upscale",
 }
+# model.decoder=smp/NAME -> module for the decoders of segmentation_models_pytorch, an extra
+SMP = "smp/"
+SMP_NAMES = (
+    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
+    "segformer",
+)  # fmt: skip
 # model.name: the decoders that also stand for a published network, on an encoder of the table below
 NETWORKS = ("deeplab", "bisenet", "fpn")
 
@@ -24,3 +30,8 @@ ENCODERS = {
 }
 # model.encoder: the module for all names that are not in the table
 ANY_ENCODER = "timm"
+
+
+def decoder_module(decoder: str) -> str:
+    """Return the module in udaseg/models/decoders/ that builds a decoder."""
+    return "smp" if decoder.startswith(SMP) else DECODERS[decoder]

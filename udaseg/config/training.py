@@ -17,7 +17,7 @@ from udaseg.config.fields import (
     Precision,
     Section,
 )
-from udaseg.config.networks import DECODERS, ENCODERS, NETWORKS
+from udaseg.config.networks import DECODERS, ENCODERS, NETWORKS, SMP, SMP_NAMES
 from udaseg.errors import did_you_mean
 
 # Two ways to choose a network: a published one by its name, or any encoder and decoder.
@@ -35,7 +35,7 @@ class Model(Section):
     encoder: str | None = Field(
         None, description="Any encoder of timm by its name, mit_b0 to mit_b5, or a backbone; instead of name, backbone."
     )
-    decoder: str = Field("fpn", description=f"The decoder of the encoder: {', '.join(DECODERS)}.")
+    decoder: str = Field("fpn", description=f"The decoder of the encoder: {', '.join(DECODERS)}, or smp/NAME.")
     stride: Literal[8, 16, 32] = Field(32, description="The stride of the encoder's last map: 8, 16 or 32.")
     width: Count | None = Field(None, description="The channels inside the decoder; default: the decoder's own.")
     drop_path: Decay = Field(0.0, description="The probability of skipping a block of the encoder in training.")
@@ -92,8 +92,11 @@ class Model(Section):
     @field_validator("decoder")
     @classmethod
     def _require_known_decoder(cls, decoder: str) -> str:
-        if decoder not in DECODERS:
-            raise ValueError(f"{did_you_mean(decoder, DECODERS)}known: {', '.join(DECODERS)} (found {decoder!r})")
+        known = [*DECODERS, *(SMP + name for name in SMP_NAMES)]
+        if decoder not in known:
+            raise ValueError(
+                f"there is no decoder {decoder!r}; {did_you_mean(decoder, known)}known: {', '.join(known)}"
+            )
         return decoder
 
     @field_validator("heads")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from udaseg import config
-from udaseg.config.networks import DECODERS
+from udaseg.config.networks import decoder_module
 from udaseg.models import weights
 from udaseg.models.encoders import resolve_color
 from udaseg.models.network import Network, pad_narrow_maps, set_bn_mode
@@ -18,7 +18,7 @@ def construct(settings: config.Model, classes: int) -> Network:
 
     The weights are drawn from PyTorch's global random generator.
     """
-    network = import_module(f"udaseg.models.decoders.{DECODERS[settings.architecture]}").build(settings, classes)
+    network = import_module(f"udaseg.models.decoders.{decoder_module(settings.architecture)}").build(settings, classes)
     network.heads.add(settings.heads, network.feature_channels)
     set_bn_mode(network, settings.bn)
     pad_narrow_maps(network)

@@ -85,7 +85,7 @@ MODEL = Table(
         Entry("meta.udaseg", "text", "the version that wrote it"),
         Entry("meta.classes", "list of texts [C]", "the class names, in the order of the logits"),
         Entry("meta.model", "object", "the recipe's section `model`, without the weights it began with"),
-        Entry("meta.timm", "text", "the version of timm that built the encoder; absent with another encoder"),
+        Entry("meta.timm", "text", "the version of timm that built the encoder", "with an encoder of timm"),
         Entry("meta.stride_first", "true or false", "whether the first convolution of a ResNet's block has the stride"),
         Entry("meta.extra", "object", "further values"),
         Entry("model.<name>", "tensor", "the network's state"),
