@@ -133,7 +133,7 @@ def test_features_are_of_the_statistics_that_predictions_are_made_with(workspace
         ),
         (
             "retrain --set retrain.teacher=0.9 --set retrain.online={} --labels none",
-            "--labels: nothing would read it: retrain.online labels all pixels anew",
+            "--labels: nothing would read it: retrain.labels is none, or retrain.online labels all pixels anew",
             "retrain.online.pixels=unlabelled",
         ),
         ("prototypes --domain source --labels none", "--labels: nothing would read it: the source has", "--domain tar"),
