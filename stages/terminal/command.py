@@ -14,9 +14,9 @@ from udaseg.config.rules import require_read
 from udaseg.errors import UdasegError
 from udaseg.parallel import processes
 from udaseg.pipeline.engine import PlannedError, run_stage
+from udaseg.pipeline.estimate import Sample
 from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run, open_run
-from udaseg.pipeline.sample import Sample
 from udaseg.pipeline.stage import Stage
 
 from .options import SHARED, SWITCHES, parse_list, setting_option

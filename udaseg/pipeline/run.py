@@ -16,7 +16,7 @@ from udaseg.pipeline import run_file
 from udaseg.pipeline.log import log
 
 if TYPE_CHECKING:
-    from udaseg.pipeline.sample import Sample
+    from udaseg.pipeline.estimate import Sample
     from udaseg.pipeline.stage import Stage
 
 Show = Callable[[int, int], None]  # (done, total)
