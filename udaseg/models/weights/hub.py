@@ -71,7 +71,7 @@ def download_from_hub(encoder: str) -> Path:
         _require_answer(file.url)
         return Path(huggingface_hub.hf_hub_download(file.repository, file.name, revision=file.revision))
     except Exception as error:  # the hub's client lets the errors of its own transport through, of several libraries
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(getattr(error, "reason", error)).strip().partition("\n")[0] or type(error).__name__
         raise UdasegError(
             f"cannot download the ImageNet weights of {encoder}: {reason}",
             f"download {file.url} elsewhere and copy it to {file.path}, "

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from udaseg.config.networks import ENCODERS
-from udaseg.models.weights import hub, torchvision
+from udaseg.models.weights import torchvision
 
 
 def find_imagenet(encoder: str) -> tuple[str, Path, bool]:
@@ -14,6 +14,8 @@ def find_imagenet(encoder: str) -> tuple[str, Path, bool]:
     if encoder in ENCODERS:
         path = torchvision.imagenet_path(encoder)
         return torchvision.imagenet_url(encoder), path, path.is_file()
+    from udaseg.models.weights import hub  # imports timm
+
     file = hub.find_hub_file(encoder)
     return file.url, file.path, hub.cached_path(file) is not None
 
@@ -23,4 +25,8 @@ def download_imagenet(encoder: str) -> Path:
 
     Raises UdasegError where there are none, and where the download fails.
     """
-    return torchvision.download_imagenet(encoder) if encoder in ENCODERS else hub.download_from_hub(encoder)
+    if encoder in ENCODERS:
+        return torchvision.download_imagenet(encoder)
+    from udaseg.models.weights import hub  # imports timm
+
+    return hub.download_from_hub(encoder)
