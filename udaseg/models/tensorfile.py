@@ -23,7 +23,9 @@ def read(path: Path, device: str | torch.device = "cpu") -> Any:
         # PyTorch writes checksums and does not check them. Files of PyTorch before 1.6 are no archives and have none.
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                if archive.testzip() is not None:
+                # PyTorch takes an entry with this bit for a folder, and returns a tensor that it never read.
+                is_folder = any(entry.external_attr & 0x10 for entry in archive.infolist())
+                if is_folder or archive.testzip() is not None:
                     raise damaged(path)
         return torch.load(path, map_location=device, weights_only=True)
     except OSError as error:
