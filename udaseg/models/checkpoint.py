@@ -78,6 +78,9 @@ def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network,
     meta["model"] = settings.model_dump(mode="json", exclude={"weights"})  # adds settings that older files lack
     with torch.device("meta"):
         model = construct(settings, len(meta["classes"]))
+    if _computed_buffers(model):
+        with torch.random.fork_rng(devices=[]):
+            model = construct(settings, len(meta["classes"]))
     if meta["stride_first"]:
         model.move_strides()
     try:
@@ -118,6 +121,12 @@ def require(
             f"{source} does not fit the recipe: " + "; ".join(differences),
             "use the recipe it was trained with, or train it again with this one",
         )
+
+
+def _computed_buffers(model: Network) -> list[Tensor]:
+    """Return the buffers that no file holds, because the encoder computes them when it is built."""
+    stored = model.state_dict().keys()
+    return [value for name, value in model.named_buffers() if name not in stored]
 
 
 def _other_network(
