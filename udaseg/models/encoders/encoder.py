@@ -30,5 +30,5 @@ def require_batch_norm(encoder: nn.Module, setting: str) -> None:
     if not any(isinstance(module, BatchNorm) for module in encoder.modules()):
         raise UdasegError(
             f"{setting} changes batch norm, and the encoder of this network has none",
-            f"leave out {setting}, or choose an encoder with batch norm",
+            f"leave out {setting}, or set it to false; or choose an encoder with batch norm",
         )
