@@ -2,10 +2,11 @@
 
 from udaseg.config.domains import Side, Source, Target, Toytown
 from udaseg.config.fields import LONGEST, AdaBN, BnMode, HxW, Section
+from udaseg.config.model import Model
 from udaseg.config.recipe import Recipe
 from udaseg.config.self_training import Distill, Online, Retrain, Strong
 from udaseg.config.stages import Evaluate, Gmm, Iast, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize, Views
-from udaseg.config.training import Adversary, Augment, Depth, Model, Training, Warmup
+from udaseg.config.training import Adversary, Augment, Depth, Training, Warmup
 
 __all__ = [
     "LONGEST",

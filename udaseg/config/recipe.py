@@ -6,9 +6,10 @@ from pydantic import Field, field_validator
 
 from udaseg.config.domains import Source, Target, Toytown
 from udaseg.config.fields import Count, Name, Section, Seed
+from udaseg.config.model import Model
 from udaseg.config.self_training import Distill, Retrain
 from udaseg.config.stages import Evaluate, Gmm, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize
-from udaseg.config.training import Adversary, Depth, Model, Warmup
+from udaseg.config.training import Adversary, Depth, Warmup
 from udaseg.errors import UdasegError
 
 
