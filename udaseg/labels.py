@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from udaseg.errors import UdasegError, did_you_mean
 
@@ -268,9 +267,3 @@ def _colours(names: tuple[str, ...]) -> tuple[RGB, ...]:
         used.add(colour)
         colours.append(colour)
     return tuple(colours)
-
-
-def count_ids(values: np.ndarray) -> np.ndarray:
-    """Count how often each value occurs in a uint8 array of any shape: int64 [256]."""
-    # Pillow counts bytes as they are. NumPy's bincount converts to int64 first and takes three times as long.
-    return np.array(Image.fromarray(values).histogram(), np.int64)

@@ -14,7 +14,8 @@ from udaseg.data.datasets.registry import DATASETS, detect
 from udaseg.data.findings import Finding, Report, Severity, Split
 from udaseg.data.images.read import read_depth, read_image, read_label_ids
 from udaseg.errors import UdasegError
-from udaseg.labels import SPACES, Coding, class_space, count_ids, train_ids
+from udaseg.labels import SPACES, Coding, class_space, train_ids
+from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order
 
 PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from udaseg.labels import count_ids
+from udaseg.metrics import count_ids
 
 SPAN = 3000  # draws after which the counts of class-balanced sampling start again
 RAREST = 3  # classes that mining uses where no class is rare

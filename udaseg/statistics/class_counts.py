@@ -9,7 +9,7 @@ from udaseg.data.image_sets import LabelledSet
 from udaseg.errors import UdasegError
 from udaseg.io.documents.read import read_document
 from udaseg.io.documents.results import ClassStatistics
-from udaseg.labels import count_ids
+from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from udaseg.data.images import read
 from udaseg.errors import UdasegError, join_names
-from udaseg.labels import Coding, count_ids, find_coding
+from udaseg.labels import Coding, find_coding
 
 IMAGES = (".png", ".jpg", ".jpeg")
 
@@ -114,6 +114,8 @@ def choose_split(split: str, names: Mapping[str, str], dataset: str) -> str:
 
 def sample_ids(files: Mapping[str, Path], coding: str, is_enough: Callable[[set[int]], bool]) -> set[int]:
     """Collect the ids in up to 20 label files, evenly spread over the split; stop once `is_enough(ids)` is true."""
+    from udaseg.metrics import count_ids  # brings numba, which most datasets never need
+
     paths = list(files.values())
     ids: set[int] = set()
     for i in np.unique(np.linspace(0, len(paths) - 1, 20).astype(int)) if paths else ():
