@@ -50,6 +50,8 @@ def load() -> None:
     """Import all that any stage imports."""
     import udaseg
 
+    torch.set_num_threads(1)  # a forked process cannot rely on the threads of its parent
+
     for path in sorted(Path(udaseg.__file__).parent.rglob("*.py")):
         name = ".".join(["udaseg", *path.relative_to(Path(udaseg.__file__).parent).with_suffix("").parts])
         if not name.endswith(("__main__", "__init__")):
@@ -145,7 +147,7 @@ class Trial:
         if code not in (0, -number, *([] if number == signal.SIGKILL else [130])):
             return f"exit code {code} after {moment:.2f} s: {(work / 'said.txt').read_text()[-500:]}", took
         settle(out)  # as any command does that reads the stage
-        if again and not (out / MANIFEST).exists():
+        if again and before and not (out / MANIFEST).exists():
             return f"the earlier result is lost after {moment:.2f} s", took
         if (out / MANIFEST).exists() and contents(out) not in (self.whole, *([before] if again else [])):
             return f"a manifest of something else after {moment:.2f} s", took
