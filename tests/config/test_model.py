@@ -47,6 +47,12 @@ def test_contradictions_are_errors(changes, message):
         load_recipe("oracle-gta2city", changes=changes)
 
 
+def test_an_encoder_of_timm_given_as_backbone_is_told_where_it_goes():
+    with pytest.raises(UdasegError, match=r"model\.backbone") as caught:
+        load_recipe("oracle-gta2city", changes={"model.backbone": "tf_efficientnet_lite0"})
+    assert caught.value.hint.endswith("--set model.encoder=tf_efficientnet_lite0")
+
+
 def test_every_decoder_is_a_module():
     from importlib.util import find_spec
 

@@ -194,6 +194,8 @@ def _explain_one(detail: Any) -> tuple[str, str]:
     if detail["type"] == "string_pattern_mismatch":
         return f"{key}: expected the name of a directory, without / and without a dot in front", "give it another name"
     if detail["type"] == "literal_error":
+        if key == "model.backbone":
+            hint = f"any encoder of timm is chosen with --set model.encoder={value}"
         hint = did_you_mean(str(value), re.findall(r"'([^']*)'", detail["ctx"]["expected"])) + hint
     return f"{key}: {detail['msg']} (found {value!r})", hint
 
