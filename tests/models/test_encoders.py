@@ -88,6 +88,15 @@ def test_adabn_changes_the_statistics_of_every_batch_norm():
     assert all("running" in key or "tracked" in key for key in changed)
 
 
+def test_adabn_computes_without_dropped_blocks():
+    network = construct("tf_efficientnet_lite0", drop_path=0.5)
+    image = torch.randn(2, 3, 64, 64)
+    estimate_statistics(network, [image])
+    first = {key: value.clone() for key, value in network.state_dict().items()}
+    estimate_statistics(network, [image])
+    assert all(torch.equal(value, first[key]) for key, value in network.state_dict().items())
+
+
 @pytest.mark.parametrize("name", ["test_efficientnet_ln", "test_vit", "test_convnext"])
 def test_encoders_without_batch_norm_refuse_settings_of_batch_norm(name):
     network = construct(name)

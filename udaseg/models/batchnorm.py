@@ -81,6 +81,9 @@ def estimate_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     network.train()
+    for module in network.modules():
+        if not any(module.children()):
+            module.eval()  # dropout and drop path would make the statistics random
     for norm in norms:
         nn.Module.train(norm)  # BatchNorm.train does nothing where the layer is frozen
         norm.momentum = None  # averages over all batches; the first one replaces the old statistics
