@@ -16,7 +16,7 @@ from udaseg.errors import UdasegError, join_names
 from udaseg.io.documents.read import read_document
 from udaseg.io.documents.results import Ablation
 from udaseg.io.files import write_json
-from udaseg.pipeline import chain, run_file
+from udaseg.pipeline import chain, chain_status, run_file
 from udaseg.pipeline.engine import plan_job
 from udaseg.pipeline.log import log
 from udaseg.pipeline.reuse import reuse
@@ -77,7 +77,7 @@ def _run_of_variant(run: Run, folder: Path, recipe_name: str, recipe: Recipe, se
 
 
 def _log_plan(name: str, seed: int, variant: Run) -> None:
-    stages = [row["stage"] for row in chain.states(variant) if row["state"] != "up to date" or variant.force]
+    stages = [row["stage"] for row in chain_status.states(variant) if row["state"] != "up to date" or variant.force]
     plan = f"would run {', '.join(stages)}" if stages else "up to date"
     log(f"ablate: {name}, seed {seed}, in {variant.folder}: {plan}")
 

@@ -14,8 +14,8 @@ from udaseg.pipeline.engine import open_work
 from udaseg.pipeline.inputs import digest_input
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, Job, conflicts
-from udaseg.pipeline.models import find_model, trained_size
 from udaseg.pipeline.run import Run
+from udaseg.pipeline.trained_model import find_model, trained_size
 
 from .terminal.command import open_plain_run
 from .terminal.options import AverageOption, FlipOption, ScalesOption, parse_size, view_changes

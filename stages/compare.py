@@ -40,7 +40,7 @@ def command(
         raise UdasegError("there is nothing to compare", "udaseg compare RUN RUN, or --published realtime-gta2city")
     if oracle and not runs:
         raise UdasegError("--oracle is the upper bound of other runs, and there are none", "udaseg compare RUN ...")
-    from udaseg.report import text_table
+    from udaseg.report import comparison_table
     from udaseg.report.compare import compare, comparison_warnings, read_run
     from udaseg.report.published import published as read_published
 
@@ -54,14 +54,14 @@ def command(
             f"before it, as in {read[0].path / 'evaluate-warmup'}"
         )
     if as_json:
-        print(json.dumps(text_table.document(rows, table, notes), indent=1, ensure_ascii=False))
+        print(json.dumps(comparison_table.document(rows, table, notes), indent=1, ensure_ascii=False))
         return
     if as_csv:
-        print(text_table.comma_separated(rows, table))
+        print(comparison_table.comma_separated(rows, table))
         return
-    laid_out = (text_table.by_class if classes else text_table.summary)(rows, table, notes)
+    laid_out = (comparison_table.by_class if classes else comparison_table.summary)(rows, table, notes)
     if as_markdown or as_latex:
-        print((text_table.markdown if as_markdown else text_table.latex)(laid_out))
+        print((comparison_table.markdown if as_markdown else comparison_table.latex)(laid_out))
         return
     from .terminal.tables import console, sheet_table
 

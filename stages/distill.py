@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from udaseg.config import Recipe
-from udaseg.pipeline.places import MODEL_HELP
+from udaseg.pipeline.common_inputs import MODEL_HELP
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
 from udaseg.pipeline.work import Work
 from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file

@@ -8,7 +8,7 @@ import typer
 
 from udaseg.errors import UdasegError
 from udaseg.pipeline.log import log
-from udaseg.pipeline.models import find_model, trained_size
+from udaseg.pipeline.trained_model import find_model, trained_size
 
 from .terminal.options import parse_size
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_of_round
-from udaseg.pipeline.places import MODEL_HELP, latest_model
+from udaseg.pipeline.common_inputs import MODEL_HELP, latest_model
 from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_identity, prediction_of_round
-from udaseg.pipeline.places import LABELS_HELP, latest_model, prototypes_input
+from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input
 from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
 

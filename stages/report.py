@@ -58,7 +58,7 @@ def _plan(runs: Sequence[Run], out: Path, bounds: dict[str, list[Path]]) -> Job:
 
 def _evaluation(path: Path) -> Path:
     """Return the last evaluation of a run, or the one that a path names."""
-    from udaseg.report.collect import last_evaluation
+    from udaseg.report.run_data import last_evaluation
 
     return last_evaluation(path)[1].folder
 
@@ -85,9 +85,9 @@ def _collect(run: Run, bounds: dict[str, Path]) -> "RunData":
 
 def _bounds_of(run: Run, bounds: dict[str, list[Path]]) -> dict[str, Path]:
     """Choose, of the bounds that were given for several seeds, those of the run's seed."""
-    from udaseg.report.collect import read_stages
     from udaseg.report.compare import read_run
-    from udaseg.report.scores import seed
+    from udaseg.report.run_data import read_stages
+    from udaseg.report.seeds import seed
 
     chosen, run_seed = {}, seed(read_stages(run.folder))
     for role, paths in bounds.items():

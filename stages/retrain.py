@@ -5,7 +5,7 @@ from typing import Any
 
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_identity, prediction_of_round, training_of_round
-from udaseg.pipeline.places import LABELS_HELP, latest_model, prototypes_input, training_labels
+from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input, training_labels
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
 from udaseg.pipeline.work import Work
 from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file

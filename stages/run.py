@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.pipeline import chain
+from udaseg.pipeline import chain, chain_status
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run
@@ -31,7 +31,7 @@ def run_chain(run: Run, until: str | None) -> None:
 
 def plan_chain(run: Run, until: str | None) -> None:
     """Print what a run of the chain would do, stage by stage."""
-    steps, states, changed = _steps_until(run, until), chain.states(run), set()
+    steps, states, changed = _steps_until(run, until), chain_status.states(run), set()
     for number, (step, row) in enumerate(zip(steps, states, strict=False), 1):
         reasons = ["--force was given"] if run.force else row["why"]
         earlier = sorted(chain.stages_read(step) & changed)
@@ -62,11 +62,11 @@ def _steps_until(run: Run, until: str | None) -> list[chain.Step]:
 
 def _compare(folders: list[Path]) -> None:
     """Print the scores of the runs side by side: their mean and spread."""
-    from udaseg.report import text_table
+    from udaseg.report import comparison_table
     from udaseg.report.compare import compare, read_run
 
     rows = compare([read_run(folder) for folder in folders], [], None)
-    console().print(sheet_table(text_table.summary(rows, None, [])))
+    console().print(sheet_table(comparison_table.summary(rows, None, [])))
 
 
 @run_command(without=("estimate", "round_", "out", "as_json"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from udaseg.errors import UdasegError
-from udaseg.pipeline import chain
+from udaseg.pipeline import chain_status
 from udaseg.pipeline.run_file import RUN_FILE
 
 from .terminal.command import print_result, run_command
@@ -29,7 +29,7 @@ def command(
     if folder is not None and not (folder / RUN_FILE).is_file():
         raise UdasegError(f"{folder} is no run: it has no {RUN_FILE}", "udaseg status --recipe NAME plans a new one")
     run = open_run() if folder is None else open_run(run=folder)
-    stages = chain.states(run)
+    stages = chain_status.states(run)
     from rich.table import Table
     from rich.text import Text
 

@@ -28,7 +28,7 @@ def command(
         raise UdasegError(
             "two of the runs have the same name, and would share a folder", "write each with its own --out"
         )
-    from udaseg.report.events import Events
+    from udaseg.report.tensorboard import Events
 
     out = out or runs[0].parent / "tensorboard"
     every = [Events(run, out / name) for run, name in zip(runs, names, strict=True)]

@@ -62,7 +62,7 @@ def read_metrics(stage: Path) -> dict[str, Any] | None:
     """Read the metrics of an evaluate stage; None where it has none. Raises UdasegError for damaged ones."""
     if not (stage / "metrics.json").exists():
         return None
-    from udaseg.report.results import read_result
+    from udaseg.report.stage_results import read_result
 
     return read_result(stage, "evaluate").content()
 

@@ -24,7 +24,7 @@ from udaseg.labels import SPACES
 from udaseg.models import checkpoint, construct, weights
 from udaseg.pipeline.manifest import InputDigest, Job, reasons
 from udaseg.pseudo.label_files import read_thresholds
-from udaseg.report.panels import label_palette
+from udaseg.report.image_panels import label_palette
 from udaseg.stages import cli
 from udaseg.statistics import class_counts, gmm, prototypes, spatial_prior
 from udaseg.train import adversary, state, training_log

@@ -9,7 +9,7 @@ import pytest
 from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES
-from udaseg.report import text_table
+from udaseg.report import comparison_table
 from udaseg.report.compare import compare, comparison_warnings, read_run
 from udaseg.report.published import published, tables
 
@@ -85,9 +85,9 @@ def test_no_two_rows_have_one_name(write):
         "light (warmup.a=1, warmup.b=1, warmup.d=2, ...)",
         "light (warmup.a=2, warmup.b=2, warmup.c=2, ...)",
     ]
-    assert text_table.by_class(found, None, ()).header == ("class", *(row.label for row in found))
+    assert comparison_table.by_class(found, None, ()).header == ("class", *(row.label for row in found))
     twice = rows(runs[0], runs[0])
-    assert text_table.by_class(twice, None, ()).header == ("class", str(runs[0]), str(runs[0]))
+    assert comparison_table.by_class(twice, None, ()).header == ("class", str(runs[0]), str(runs[0]))
 
 
 def test_the_same_seed_twice_is_no_further_seed(write):
@@ -144,7 +144,7 @@ def test_published_numbers_stand_beside_the_runs_of_their_recipe(write):
     ]
     found = rows(*runs, table=table)
     assert [row.label for row in found] == ["no domain adaptation", "light discriminator", "mine"]
-    laid_out = text_table.summary(found, table, comparison_warnings(found, table))
+    laid_out = comparison_table.summary(found, table, comparison_warnings(found, table))
     assert laid_out.header == ("method", "mIoU", "Δ", "published", "published Δ")
     assert laid_out.rows[1] == ("light discriminator", "30.0", "+20.0", "24.4", "+11.0")
     assert laid_out.rows[2] == ("mine", "20.0", "+10.0", "–", "–")
@@ -161,7 +161,7 @@ def test_a_network_of_19_classes_beside_a_table_of_16_is_read_by_its_16(write):
     found = rows(folder, table=table)
     assert found[0].miou.mean == 0.41
     assert any("that of the 16" in said for said in comparison_warnings(found, table))
-    laid_out = text_table.summary(found, table, ())
+    laid_out = comparison_table.summary(found, table, ())
     assert laid_out.header == ("method", "mIoU", "mIoU of 13", "published", "published, of 13")
     assert laid_out.rows[0] == ("depth distribution", "41.0", "52.0", "48.2*", "55.5")
 
@@ -201,7 +201,7 @@ def test_printed_means_that_do_not_add_up_are_marked(name, method, mean, printed
     found = table.wrong_means(row)[mean]
     assert 100 * found[0] == pytest.approx(printed)
     assert 100 * found[1] == pytest.approx(recomputed, abs=0.05)
-    laid_out = text_table.summary([], table, ())
+    laid_out = comparison_table.summary([], table, ())
     assert any(note.startswith(f"* {method}: printed") for note in laid_out.notes)
     assert any(line[0] == method and "*" in "".join(line) for line in laid_out.rows)
 
@@ -223,11 +223,11 @@ def test_another_table_is_not_known():
 
 def test_markdown_and_latex_hold_the_same_cells(write):
     found = rows(write("a", [0.25, 0.25], recipe="a_b"), write("b", [0.2, 0.2], recipe="c|d"))
-    laid_out = text_table.summary(found, None, ["50 % & more"])
-    assert text_table.markdown(laid_out) == (
+    laid_out = comparison_table.summary(found, None, ["50 % & more"])
+    assert comparison_table.markdown(laid_out) == (
         "| method | mIoU | Δ |\n| --- | ---: | ---: |\n| a_b | 25.0 | – |\n| c\\|d | 20.0 | −5.0 |\n\n50 % & more"
     )
-    assert text_table.latex(laid_out) == (
+    assert comparison_table.latex(laid_out) == (
         "% mIoU in %\n% 50 % & more\n\\begin{tabular}{lrr}\n\\toprule\nmethod & mIoU & $\\Delta$ \\\\\n\\midrule\n"
         "a\\_b & 25.0 & -- \\\\\nc|d & 20.0 & $-$5.0 \\\\\n\\bottomrule\n\\end{tabular}"
     )
@@ -236,7 +236,7 @@ def test_markdown_and_latex_hold_the_same_cells(write):
 def test_csv_has_every_number_and_class(write):
     table = published("synthia2city-7")
     found = rows(write("a", [0.5] * 7, recipe="synthia2city-7", classes=table.classes), table=table)
-    lines = list(csv.DictReader(io.StringIO(text_table.comma_separated(found, table))))
+    lines = list(csv.DictReader(io.StringIO(comparison_table.comma_separated(found, table))))
     assert [line["method"] for line in lines] == ["depth distribution", "ADVENT", "DADA", "CTRL"]
     assert (lines[0]["miou"], lines[0]["published"], lines[0]["sky"], lines[0]["seeds"]) == (
         "50.00",
@@ -250,15 +250,15 @@ def test_csv_has_every_number_and_class(write):
 
 def test_by_class_has_a_column_for_each_row(write):
     runs = [write(f"a-{s}", [0.1 + s / 10, None], s) for s in (0, 1)]
-    laid_out = text_table.by_class(rows(*runs), None, ())
+    laid_out = comparison_table.by_class(rows(*runs), None, ())
     assert laid_out.header == ("class", "light")
     assert laid_out.rows == (("road", "15.0 ± 7.1"), ("car", "–"), ("mean", "15.0 ± 7.1"))
-    printed = text_table.by_class([], published("gta2city"), ())
+    printed = comparison_table.by_class([], published("gta2city"), ())
     assert printed.rows[-1][1 + [row.method for row in published("gta2city").rows].index("DACS")] == "52.1*"
 
 
 def test_json_has_what_the_tables_round(write):
     found = rows(write("a", [0.123456, 0.2]))
-    said = json.loads(json.dumps(text_table.document(found, published("synthia2city-7"), [])))
+    said = json.loads(json.dumps(comparison_table.document(found, published("synthia2city-7"), [])))
     assert said["rows"][0]["iou"][0]["mean"] == 0.123456
     assert said["published"]["rows"][1]["wrong_means"]["miou"]["printed"] == pytest.approx(0.704)

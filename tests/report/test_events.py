@@ -6,8 +6,8 @@ import warnings
 import pytest
 
 from udaseg.errors import UdasegError
-from udaseg.report import events
-from udaseg.report.events import Events
+from udaseg.report import tensorboard
+from udaseg.report.tensorboard import Events
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -74,7 +74,7 @@ def test_writing_again_leaves_one_curve_and_files_of_others_alone(run, tmp_path)
 
 
 def test_a_missing_tensorboard_is_named_with_the_way_to_get_it(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(events.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(tensorboard.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UdasegError, match="tensorboard is not installed") as caught:
         Events(run.root, tmp_path)
     assert caught.value.hint == "pip install 'udaseg[tensorboard]'"

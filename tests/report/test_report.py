@@ -12,8 +12,8 @@ from PIL import Image
 
 from udaseg.errors import UdasegError
 from udaseg.report import collect, render, write
-from udaseg.report.curves import terms
 from udaseg.report.denoising import KINDS
+from udaseg.report.training_curves import terms
 
 
 def plain(html: str) -> str:

@@ -8,9 +8,9 @@ import pytest
 
 from udaseg.errors import UdasegError
 from udaseg.metrics import DepthErrors
-from udaseg.report.collect import collect
-from udaseg.report.depths import distances
+from udaseg.report.depth_charts import distances
 from udaseg.report.page import render
+from udaseg.report.run_data import collect
 from udaseg.statistics.gmm import Gmm
 
 

@@ -10,8 +10,8 @@ import pytest
 from udaseg.errors import UdasegError
 from udaseg.pipeline.format import count, duration, number, percent, points, share, size
 from udaseg.report import collect, render
-from udaseg.report.curves import curves
-from udaseg.report.depths import mean_distance
+from udaseg.report.depth_charts import mean_distance
+from udaseg.report.training_curves import curves
 from udaseg.statistics.gmm import Gmm
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from udaseg.report import write
-from udaseg.report.collect import ROLES, collect
+from udaseg.report.run_data import ROLES, collect
 
 LOW, MIDDLE, HIGH = ([value] * 19 for value in (0.2, 0.3, 0.5))
 

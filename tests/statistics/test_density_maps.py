@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from udaseg.statistics import depth_density, gmm_counts
+from udaseg.statistics import depth_density, depth_grid
 from udaseg.statistics.density_maps import DensityMaps, centres, nearest, squashed
 
 from .test_depth_density import definition, table
@@ -63,7 +63,7 @@ def test_a_finer_grid_sees_the_same_picture():
 def test_nearest_is_that_of_the_numpy_version():
     image = torch.arange(2 * 76 * 128).reshape(2, 76, 128)
     for grid in ((10, 17), (76, 128), (96, 161)):
-        expected = np.stack([gmm_counts.to_grid(one.numpy(), grid) for one in image])
+        expected = np.stack([depth_grid.to_grid(one.numpy(), grid) for one in image])
         assert np.array_equal(nearest(image, grid).numpy(), expected)
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from udaseg.errors import UdasegError
-from udaseg.statistics import depth_density, gmm, gmm_counts
+from udaseg.statistics import depth_density, depth_grid, gmm
 
 
 def table(seed=0, classes=4, components=5, grid=(24, 41)):
@@ -36,23 +36,23 @@ def definition(fitted, inverse_depth_HW):
     [((760, 1280), (96, 161)), ((320, 640), (41, 81)), ((512, 1024), (65, 129)), ((1024, 2048), (129, 257))],
 )
 def test_grid_size(size, grid):
-    assert gmm_counts.grid_size(*size) == grid
+    assert depth_grid.grid_size(*size) == grid
 
 
 def test_grid_takes_the_nearest_pixel():
     labels = np.arange(760 * 1280, dtype=np.uint32).reshape(760, 1280)
-    small = gmm_counts.to_grid(labels, (96, 161))
+    small = depth_grid.to_grid(labels, (96, 161))
     rows = np.floor((np.arange(96) + 0.5) * 760 / 96).astype(int)
     columns = np.floor((np.arange(161) + 0.5) * 1280 / 161).astype(int)
     np.testing.assert_array_equal(small, labels[np.ix_(rows, columns)])
-    np.testing.assert_array_equal(gmm_counts.to_grid(labels[:8, :9], (8, 9)), labels[:8, :9])
+    np.testing.assert_array_equal(depth_grid.to_grid(labels[:8, :9], (8, 9)), labels[:8, :9])
 
 
 def test_grid_agrees_with_pillow():
     image = pytest.importorskip("PIL.Image")
     labels = np.random.default_rng(0).integers(0, 255, (76, 128), dtype=np.uint8)
     expected = np.asarray(image.fromarray(labels).resize((17, 10), image.Resampling.NEAREST))
-    np.testing.assert_array_equal(gmm_counts.to_grid(labels, (10, 17)), expected)
+    np.testing.assert_array_equal(depth_grid.to_grid(labels, (10, 17)), expected)
 
 
 def test_density_equals_the_definition():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from udaseg.errors import UdasegError
-from udaseg.statistics import prototypes
+from udaseg.statistics import prototype_distances, prototypes
 
 
 def centroids_of(rows_ND, labels_N, classes):
@@ -76,28 +76,28 @@ def test_class_never_seen_has_no_prototype_and_no_weight():
     running.add(np.array([[5, 5], [9, 9]], np.float32), np.array([0, 2], np.uint8))
     eta = running.centroids()
     assert np.isnan(eta[1]).all()
-    distances = prototypes.distances(torch.zeros(1, 2, 1, 4), torch.from_numpy(eta))
+    distances = prototype_distances.distances(torch.zeros(1, 2, 1, 4), torch.from_numpy(eta))
     weights = weights_of(distances)
     assert (weights[:, 1] == 0).all()
     torch.testing.assert_close(weights.sum(1), torch.ones(1, 1, 4))
     logits = torch.randn(1, 3, 1, 4)
-    assert prototypes.rectified(logits, distances).isfinite().all()
-    none = prototypes.distances(torch.zeros(1, 2, 1, 4), torch.full((3, 2), torch.nan))
-    assert torch.equal(prototypes.rectified(logits, none), logits)
+    assert prototype_distances.rectified(logits, distances).isfinite().all()
+    none = prototype_distances.distances(torch.zeros(1, 2, 1, 4), torch.full((3, 2), torch.nan))
+    assert torch.equal(prototype_distances.rectified(logits, none), logits)
 
 
 def weights_of(distances: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """Give ProDA's w: what is left of the scores of a network that knows nothing."""
-    return prototypes.rectified(torch.zeros_like(distances), distances, temperature).softmax(1)
+    return prototype_distances.rectified(torch.zeros_like(distances), distances, temperature).softmax(1)
 
 
 def test_worked_example():
     eta = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
-    distances = prototypes.distances(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1), eta)
+    distances = prototype_distances.distances(torch.tensor([1.0, 0.0]).view(1, 2, 1, 1), eta)
     assert distances.flatten().tolist() == [1, 3]
     assert weights_of(distances).flatten().tolist() == pytest.approx([0.8808, 0.1192], abs=1e-4)
     p = torch.tensor([0.4, 0.6]).view(1, 2, 1, 1)
-    decided = prototypes.rectified(p.log(), distances).softmax(1).flatten()
+    decided = prototype_distances.rectified(p.log(), distances).softmax(1).flatten()
     assert decided.tolist() == pytest.approx([0.3523 / 0.4238, 0.0715 / 0.4238], abs=2e-4)
     assert decided.argmax() == 0 != p.flatten().argmax()
 
@@ -109,40 +109,40 @@ def features(seed, *shape, centre=0.0):
 def test_equals_the_definition_far_from_the_origin():
     features_NDhw, eta = features(1, 2, 32, 7, 11, centre=100), features(2, 6, 32, centre=100)
     expected = (features_NDhw[:, None].double() - eta[None, :, :, None, None].double()).norm(dim=2)
-    found = prototypes.distances(features_NDhw, eta)
+    found = prototype_distances.distances(features_NDhw, eta)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
-    half = prototypes.distances(features_NDhw.bfloat16(), eta)
-    torch.testing.assert_close(half, prototypes.distances(features_NDhw.bfloat16().float(), eta))
+    half = prototype_distances.distances(features_NDhw.bfloat16(), eta)
+    torch.testing.assert_close(half, prototype_distances.distances(features_NDhw.bfloat16().float(), eta))
 
 
 def test_limits_of_the_temperature():
     features_NDhw, eta, logits = features(3, 1, 8, 20, 10), features(4, 4, 8), features(5, 1, 4, 20, 10)
-    distances = prototypes.distances(features_NDhw, eta)
-    assert torch.equal(prototypes.rectified(logits, distances, 1e-5).argmax(1), distances.argmin(1))
-    assert torch.equal(prototypes.rectified(logits, distances, 1e9).argmax(1), logits.argmax(1))
-    same = prototypes.distances(features_NDhw, eta[:1].expand(4, 8))
-    assert torch.equal(prototypes.rectified(logits, same).argmax(1), logits.argmax(1))
+    distances = prototype_distances.distances(features_NDhw, eta)
+    assert torch.equal(prototype_distances.rectified(logits, distances, 1e-5).argmax(1), distances.argmin(1))
+    assert torch.equal(prototype_distances.rectified(logits, distances, 1e9).argmax(1), logits.argmax(1))
+    same = prototype_distances.distances(features_NDhw, eta[:1].expand(4, 8))
+    assert torch.equal(prototype_distances.rectified(logits, same).argmax(1), logits.argmax(1))
 
 
 def test_no_temperature_makes_a_class_without_a_prototype_more_than_a_number():
     centroids = torch.tensor([[0.0, 0.0], [3.0, 4.0], [float("nan")] * 2])
-    away = prototypes.distances(torch.tensor([[1.0, 1.0]]).reshape(1, 2, 1, 1), centroids)
+    away = prototype_distances.distances(torch.tensor([[1.0, 1.0]]).reshape(1, 2, 1, 1), centroids)
     for temperature in (1e-9, 1.0, 1e9):
-        logits = prototypes.rectified(torch.zeros(1, 3, 1, 1), away, temperature)
+        logits = prototype_distances.rectified(torch.zeros(1, 3, 1, 1), away, temperature)
         assert logits.isfinite().all()
         assert logits.softmax(1)[0, 2, 0, 0] == 0
         assert logits.abs().max() < 2e4 + 5 / temperature
 
 
 def test_distant_features_do_not_underflow():
-    distances = prototypes.distances(torch.full((1, 2, 1, 1), 1e6), torch.eye(2))
+    distances = prototype_distances.distances(torch.full((1, 2, 1, 1), 1e6), torch.eye(2))
     assert weights_of(distances).flatten().tolist() == [0.5, 0.5]
 
 
 def test_a_feature_on_its_prototype_has_a_gradient():
     features_NDhw = torch.ones(1, 2, 1, 1, requires_grad=True)
-    prototypes.distances(features_NDhw, torch.ones(1, 2)).sum().backward()
+    prototype_distances.distances(features_NDhw, torch.ones(1, 2)).sum().backward()
     assert features_NDhw.grad.isfinite().all()
 
 
@@ -190,4 +190,4 @@ def test_sizes_that_do_not_match():
     with pytest.raises(UdasegError, match="20 features of 4 values for 19 labels"):
         running.add(np.zeros((4, 5, 4), np.float32), np.zeros(19, np.uint8))
     with pytest.raises(UdasegError, match="features of 5 values, prototypes of 4"):
-        prototypes.distances(torch.zeros(1, 5, 2, 2), torch.zeros(3, 4))
+        prototype_distances.distances(torch.zeros(1, 5, 2, 2), torch.zeros(3, 4))

@@ -1,16 +1,14 @@
-"""The chain of a recipe: its stages in order, round by round, their states, and the gaps between them."""
+"""The chain of a recipe: its stages in order, round by round, and the gaps between them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from udaseg.errors import UdasegError, did_you_mean
-from udaseg.pipeline import datasets
 from udaseg.pipeline.engine import plan_job, run_stage
-from udaseg.pipeline.manifest import Job, read_manifest
-from udaseg.pipeline.manifest import reasons as find_reasons
+from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Stage, StageFile
 
@@ -65,35 +63,6 @@ def steps(run: Run) -> list[Step]:
     after = [name for name in chain[last:] if name not in repeated]
     in_rounds = [_step(run.in_round(number), name) for number in range(1, rounds + 1) for name in repeated]
     return [*(_step(run, name) for name in before), *in_rounds, *(_step(run, name) for name in after)]
-
-
-def states(run: Run) -> list[dict[str, Any]]:
-    """Look at every stage of the chain without running any: it is up to date, has to run, or waits for another."""
-    run = replace(run, dry_run=True)
-    rendered = not datasets.needs_rendering(run)
-    if rendered:
-        datasets.require_datasets(run)
-    rows = []
-    for step in steps(run):
-        folder = step.run.stage_folder(step.name)
-        manifest = read_manifest(folder)
-        try:
-            reasons = find_reasons(step.job()) if rendered else ["toytown is not rendered yet"]
-            state = "to run" if reasons else "up to date"
-        except UdasegError as error:
-            state, reasons = "waiting", [error.message]
-        rows.append(
-            {
-                "stage": step.label,
-                "state": state,
-                "why": reasons,
-                "finished": manifest and manifest["started"],
-                "seconds": manifest and manifest["seconds"],
-                "metrics": manifest and manifest["metrics"],
-                "path": str(folder),
-            }
-        )
-    return rows
 
 
 def stages_read(step: Step) -> set[str]:

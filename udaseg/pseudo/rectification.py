@@ -14,7 +14,8 @@ from udaseg.errors import UdasegError
 from udaseg.inference.predictions import Predictions
 from udaseg.inference.runner import Runner
 from udaseg.parallel.threads import Progress
-from udaseg.statistics.prototypes import Prototypes, distances, rectified
+from udaseg.statistics.prototype_distances import distances, rectified
+from udaseg.statistics.prototypes import Prototypes
 
 # From stems to (stem, logits float32 [C, h, w] whose softmax is w p), image by image.
 Rectify = Callable[[Sequence[str]], Iterator[tuple[str, np.ndarray]]]

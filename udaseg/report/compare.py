@@ -11,9 +11,9 @@ from udaseg.errors import UdasegError
 from udaseg.io.documents.read import read_document
 from udaseg.io.documents.results import Metrics
 from udaseg.io.documents.run import RunFile
-from udaseg.report.collect import Stage, last_evaluation
 from udaseg.report.published import Published, PublishedRow
-from udaseg.report.scores import lineage, seed, without_paths
+from udaseg.report.run_data import Stage, last_evaluation
+from udaseg.report.seeds import lineage, seed, without_paths
 
 
 class Spread(NamedTuple):

@@ -11,7 +11,7 @@ from PIL import Image
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
 from udaseg.metrics import count_ids
-from udaseg.report.panels import LONGEST, open_image, open_label, sample_evenly, uri
+from udaseg.report.image_panels import LONGEST, open_image, open_label, sample_evenly, uri
 
 MAX_COUNTED = 100  # images, at even distances
 MAX_PANELS = 4

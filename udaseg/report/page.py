@@ -11,10 +11,11 @@ from markupsafe import Markup
 
 from udaseg.io.files import atomic
 from udaseg.pipeline import format
-from udaseg.report import scores
-from udaseg.report.collect import RunData, collect
-from udaseg.report.context import SERIES, view
-from udaseg.report.panels import Panel, panels
+from udaseg.report import seeds
+from udaseg.report.image_panels import Panel, panels
+from udaseg.report.page_values import SERIES, view
+from udaseg.report.run_data import RunData, collect
+from udaseg.report.scores import evaluations
 from udaseg.report.svg import spreads
 
 MAX_RUNS = 8  # whose predictions are shown side by side
@@ -50,7 +51,7 @@ def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = (
     return environment.get_template("report.html").render(
         runs=views,
         style=Markup(style),
-        spread=scores.spread(runs) if len(runs) > 1 else [],
+        spread=seeds.spread(runs) if len(runs) > 1 else [],
         shared=_shared_classes(views),
         by_class=_by_class(runs) if len(runs) > 1 else None,
         shared_panels=shared_panels,
@@ -98,9 +99,9 @@ def _by_class(runs: Sequence[RunData]) -> dict[str, Any] | None:
 
     None where the runs score different classes, or where the experiments are more than the colours of the page.
     """
-    groups = scores.experiments(runs)
-    values = [scores.classes_over_seeds(group) for group in groups]
-    classes = {tuple(next(iter(scores.evaluations(run).values())).classes) for run in runs if scores.evaluations(run)}
+    groups = seeds.experiments(runs)
+    values = [seeds.classes_over_seeds(group) for group in groups]
+    classes = {tuple(next(iter(evaluations(run).values())).classes) for run in runs if evaluations(run)}
     if len(groups) > SERIES or None in values or len(classes) > 1:
         return None
     rows = [(name, list(row)) for name, row in zip(classes.pop(), zip(*values, strict=True), strict=True)]

@@ -84,7 +84,7 @@ def centres(side: int, cells: int) -> np.ndarray:
 
 
 def nearest(image_NHW: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Resample labels or depth to an (h, w) grid by the nearest pixel centre, as `gmm_counts.to_grid` does."""
+    """Resample labels or depth to an (h, w) grid by the nearest pixel centre, as `depth_grid.to_grid` does."""
     rows, columns = (
         (2 * torch.arange(cells, device=image_NHW.device) + 1) * side // (2 * cells)
         for side, cells in zip(image_NHW.shape[-2:], grid, strict=True)

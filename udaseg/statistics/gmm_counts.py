@@ -15,6 +15,7 @@ from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.parallel import processes
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
+from udaseg.statistics.depth_grid import grid_size, to_grid
 
 
 class GmmCounts:
@@ -74,25 +75,6 @@ def count_for_gmm(view: View, settings: config.Gmm, *, progress: Progress | None
         counts.add(labels_HW, cm_HW)
     counts.counts_CHWB, counts.raw = processes.sum_of_all(counts.counts_CHWB), processes.sum_of_all(counts.raw)
     return counts
-
-
-def grid_size(height: int, width: int) -> tuple[int, int]:
-    """Return the size (height, width) of the grid of a stride-8 network for an image of a size in pixels.
-
-    The network has a strided stem, a pooling in ceil mode and a stride: 760x1280 pixels give 96x161, 320x640 give
-    41x81.
-    """
-    stem = (height - 1) // 2 + 1, (width - 1) // 2 + 1
-    rows, columns = (side // 2 // 2 + 1 for side in stem)
-    return rows, columns
-
-
-def to_grid(image_HW: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Resample labels or depth to the grid by the nearest pixel centre: same dtype, [h, w]."""
-    rows, columns = (
-        ((2 * np.arange(cells) + 1) * side // (2 * cells)) for side, cells in zip(image_HW.shape, grid, strict=True)
-    )
-    return image_HW[rows[:, None], columns]
 
 
 @njit(cache=True, nogil=True)

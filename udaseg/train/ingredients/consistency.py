@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from udaseg.statistics.prototypes import distances, nearness
+from udaseg.statistics.prototype_distances import distances, nearness
 from udaseg.train.ingredients.step import Step
 from udaseg.train.losses import kl_consistency, mask_at_grid
 from udaseg.train.objectives import DomainOutput, LossTerm

@@ -7,7 +7,7 @@ from torch.nn.functional import interpolate
 from udaseg.config import Online
 from udaseg.data.batches import Batch
 from udaseg.labels import IGNORE
-from udaseg.statistics.prototypes import rectified
+from udaseg.statistics.prototype_distances import rectified
 from udaseg.train.ingredients.step import Step
 from udaseg.train.losses import upsample
 

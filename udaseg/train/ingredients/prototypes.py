@@ -6,7 +6,7 @@ from torch.nn.functional import interpolate
 
 from udaseg.labels import IGNORE
 from udaseg.models.output import Output
-from udaseg.statistics.prototypes import distances
+from udaseg.statistics.prototype_distances import distances
 from udaseg.train.ingredients.step import Step
 from udaseg.train.losses import mask_at_grid
 

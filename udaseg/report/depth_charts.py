@@ -60,6 +60,22 @@ def distances(gmm: Gmm, c: int) -> Markup:
     return svg(100, top + height + 13, f"how far away {gmm.classes[c]} is, in metres", *shapes)
 
 
+def ellipses(gmm: Gmm, c: int) -> Markup:
+    """Draw the Gaussians of class c in the image plane at one standard deviation; more weight is a stronger colour."""
+    height, width = gmm.grid
+    scale = 100 / max(width, 1)
+    shapes = []
+    for k in np.argsort(gmm.weights[c]):
+        weight = float(gmm.weights[c, k])
+        x, y = (float(v) * scale for v in gmm.means[c, k, :2])
+        rx, ry = (max(0.6, math.sqrt(max(float(v), 0.0)) * scale) for v in gmm.variances[c, k, :2])
+        title = element("title", f"weight {weight:.2f}")
+        opacity = round(0.1 + 0.75 * min(weight, 1.0), 3)
+        shapes.append(element("ellipse", title, cx=x, cy=y, rx=rx, ry=ry, fill_opacity=opacity, class_="gauss"))
+    frame = element("rect", x=0.5, y=0.5, width=99, height=height * scale - 1, class_="frame")
+    return svg(100, height * scale, f"where {gmm.classes[c]} lies in the image", *shapes, frame)
+
+
 def depth_errors(evaluations: Mapping[str, Metrics]) -> dict[str, Any] | None:
     """Return a table of the depth errors, with a column for each role that was scored on depth; None without any."""
     scored = {role: result.depth for role, result in evaluations.items() if result.depth}

@@ -10,13 +10,14 @@ from markupsafe import Markup
 from udaseg.errors import UdasegError
 from udaseg.io.documents.results import Metrics
 from udaseg.labels import class_space
-from udaseg.report import scores
-from udaseg.report.collect import ROLES, TRAINING, RunData, Stage
-from udaseg.report.curves import accuracies, confident, curves, ellipses, terms
+from udaseg.report import scores, seeds
 from udaseg.report.denoising import legend, summary
-from udaseg.report.depths import depth_errors, distances, has_mixture, mean_distance
-from udaseg.report.rounds import across
+from udaseg.report.depth_charts import depth_errors, distances, ellipses, has_mixture, mean_distance
+from udaseg.report.label_counts import label_rows
+from udaseg.report.round_charts import across
+from udaseg.report.run_data import ROLES, TRAINING, RunData, Stage
 from udaseg.report.svg import bars, dots, heat, interval
+from udaseg.report.training_curves import accuracies, confident, curves, terms
 
 KEY_NUMBERS = 6  # metrics of a stage shown in the lineage's table; its details list them all
 SERIES = 8  # curves that the style sheet can tell apart
@@ -31,7 +32,7 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
     return {
         "run": run,
         "prefix": prefix,
-        "seed": scores.seed(run),
+        "seed": seeds.seed(run),
         "seconds": sum(stage.manifest.seconds for stage in run.stages if stage.manifest),
         "unfinished": [stage.name for stage in run.stages if not stage.manifest],
         "skipped": [stage for stage in run.stages if stage.skipped],
@@ -124,7 +125,7 @@ def _evaluations(run: RunData) -> list[dict[str, Any]]:
 def _labelling(run: RunData, number: int) -> dict[str, Any] | None:
     stages = {s.kind: s for s in run.stages if s.round == number and s.result and s.kind in ("pseudolabel", "refine")}
     pseudo, refine = stages.get("pseudolabel"), stages.get("refine")
-    rows = scores.label_rows(pseudo, refine)
+    rows = label_rows(pseudo, refine)
     if not rows:
         return None
     base = [(row.name, row.predicted or 0, row.kept, row.refined) for row in rows]

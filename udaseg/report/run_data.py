@@ -14,9 +14,9 @@ from udaseg.io.documents.run import Manifest
 from udaseg.pipeline.manifest import digest
 from udaseg.pipeline.swap import REPLACED, WORKING, partial_folder, settle
 from udaseg.report.denoising import Denoising, PseudoPanel, Truth, denoising, pseudo_panels
-from udaseg.report.panels import Panel, label_palette, panels
-from udaseg.report.priors import PriorMap, prior_maps
-from udaseg.report.results import RESULTS, Result, read_result, rerun_hint
+from udaseg.report.image_panels import Panel, label_palette, panels
+from udaseg.report.prior_maps import PriorMap, prior_maps
+from udaseg.report.stage_results import RESULTS, Result, read_result, rerun_hint
 from udaseg.statistics import gmm, spatial_prior
 from udaseg.statistics.gmm import Gmm
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.errors import UdasegError
-from udaseg.report.collect import Stage, read_stages
+from udaseg.report.run_data import Stage, read_stages
 
 SUFFIX = ".udaseg"  # of the event files that udaseg writes
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from udaseg.report.panels import data_uri
+from udaseg.report.image_panels import data_uri
 from udaseg.statistics.spatial_prior import Prior
 
 LONGEST = 192  # pixels of the longer side; the maps are smooth

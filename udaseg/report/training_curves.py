@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from udaseg.pipeline.format import number
 from udaseg.report.svg import WIDTH, element, line, svg, text
-from udaseg.statistics.gmm import Gmm
 
 CONFIDENT = "confident"  # the share of confident labels among those made online
 NOT_LOSSES = ("step", "lr", "seconds", CONFIDENT)
@@ -78,42 +77,6 @@ def curves(log: Sequence[Mapping[str, Any]], names: Sequence[str], label: str, *
         text(left + width, top + height + 27, "steps" + (", loss on a logarithmic axis" * logarithmic), "end", "axis")
     )
     return svg(WIDTH, top + height + 32, label, *shapes)
-
-
-def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | None]]], label: str) -> Markup:
-    """Draw fractions over the rounds as a small chart from 0 to 1; a value above 1 lies on its upper edge.
-
-    `series` are pairs of a style class and one value a round, or None.
-    """
-    left, top, width, height = 3, 4, 94, 40
-    across = [left + width * i / max(len(numbers) - 1, 1) for i in range(len(numbers))]
-    shapes = [line(left, top + height * part, left + width, top + height * part, "grid") for part in (0, 0.5, 1)]
-    shapes += [
-        text(x, top + height + 11, number, anchor, "axis")
-        for x, number, anchor in ((across[0], numbers[0], "start"), (across[-1], numbers[-1], "end"))
-    ]
-    for style, values in series:
-        spots = [(x, top + height * (1 - min(y, 1.0))) for x, y in zip(across, values, strict=True) if y is not None]
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
-        shapes.append(element("polyline", points=points, class_=f"curve {style}"))
-        shapes += [element("circle", cx=x, cy=y, r=2, class_=f"spot {style}") for x, y in spots]
-    return svg(100, top + height + 14, label, *shapes)
-
-
-def ellipses(gmm: Gmm, c: int) -> Markup:
-    """Draw the Gaussians of class c in the image plane at one standard deviation; more weight is a stronger colour."""
-    height, width = gmm.grid
-    scale = 100 / max(width, 1)
-    shapes = []
-    for k in np.argsort(gmm.weights[c]):
-        weight = float(gmm.weights[c, k])
-        x, y = (float(v) * scale for v in gmm.means[c, k, :2])
-        rx, ry = (max(0.6, math.sqrt(max(float(v), 0.0)) * scale) for v in gmm.variances[c, k, :2])
-        title = element("title", f"weight {weight:.2f}")
-        opacity = round(0.1 + 0.75 * min(weight, 1.0), 3)
-        shapes.append(element("ellipse", title, cx=x, cy=y, rx=rx, ry=ry, fill_opacity=opacity, class_="gauss"))
-    frame = element("rect", x=0.5, y=0.5, width=99, height=height * scale - 1, class_="frame")
-    return svg(100, height * scale, f"where {gmm.classes[c]} lies in the image", *shapes, frame)
 
 
 def _are_equal(record: Mapping[str, Any], one: str, other: str) -> bool:
