@@ -8,9 +8,18 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from udaseg.io.documents import lines, results, run, tables
+from udaseg.io.documents import other_files
+from udaseg.io.documents.ablation import Ablation
+from udaseg.io.documents.class_statistics import ClassStatistics
+from udaseg.io.documents.log_lines import LogLine, PairLine
+from udaseg.io.documents.manifest import Manifest
+from udaseg.io.documents.metrics import Metrics
+from udaseg.io.documents.other_files import Entry, Table
+from udaseg.io.documents.outputs import OutputFiles
 from udaseg.io.documents.read import Document, Shape
-from udaseg.io.documents.tables import Entry, Table
+from udaseg.io.documents.refinement import Refinement
+from udaseg.io.documents.run_file import RunFile
+from udaseg.io.documents.thresholds import Thresholds
 
 DOCUMENT = Path(__file__).with_suffix(".md")
 
@@ -89,16 +98,16 @@ def _without_null(annotation: Any) -> Any:
 def table(model: type[Document]) -> Table:
     """Return the table of a kind of JSON file."""
     listed = list(entries(model))
-    if model is lines.LogLine:
+    if model is LogLine:
         listed.append(Entry("<term>", "number", "the terms of the loss, and other numbers of the method"))
     return Table(model.file, model.where, inspect.cleandoc(model.__doc__ or ""), tuple(listed))
 
 
 FILES = (
-    table(run.RunFile), table(run.Manifest), table(run.OutputFiles), tables.MODEL, tables.STATE, table(lines.LogLine),
-    table(lines.PairLine), tables.PREDICTIONS, tables.LABELS, table(results.Thresholds), table(results.Refinement),
-    tables.PROTOTYPES, tables.PRIOR, tables.GMM, table(results.ClassStatistics), table(results.Metrics),
-    table(results.Ablation), tables.CLASSES_YAML,
+    table(RunFile), table(Manifest), table(OutputFiles), other_files.MODEL, other_files.STATE, table(LogLine),
+    table(PairLine), other_files.PREDICTIONS, other_files.LABELS, table(Thresholds), table(Refinement),
+    other_files.PROTOTYPES, other_files.PRIOR, other_files.GMM, table(ClassStatistics), table(Metrics),
+    table(Ablation), other_files.CLASSES_YAML,
 )  # fmt: skip
 
 

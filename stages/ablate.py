@@ -13,8 +13,8 @@ from udaseg.config import Recipe
 from udaseg.config.load import change_recipe, load_recipe, resolve_recipe_name
 from udaseg.config.rules import require_read
 from udaseg.errors import UdasegError, join_names
+from udaseg.io.documents.ablation import Ablation
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.results import Ablation
 from udaseg.io.files import write_json
 from udaseg.pipeline import chain, chain_status, run_file
 from udaseg.pipeline.engine import plan_job
@@ -22,8 +22,9 @@ from udaseg.pipeline.log import log
 from udaseg.pipeline.reuse import reuse
 from udaseg.pipeline.run import Run
 
-from .terminal.command import print_result, run_command
+from .terminal.command import run_command
 from .terminal.options import parse_seeds
+from .terminal.result import print_result
 from .terminal.tables import ablation_table, read_metrics
 
 FIGURES = "ablation.json"

@@ -87,7 +87,7 @@ def check(
     """
     from udaseg.data.check import check as check_dataset
 
-    from .terminal.tables import check_table, console, print_findings, shares_table
+    from .terminal.tables import check_table, console, shares_table
 
     with show_progress("data check", "images") as show:
         report = check_dataset(folder, dataset, coding=coding, progress=show)
@@ -101,3 +101,16 @@ def check(
         print_findings(report)
     if not report.ok:
         raise typer.Exit(1)
+
+
+def print_findings(report) -> None:
+    """Print the findings of a check, the worst first."""
+    order = ("error", "warning", "note")
+    for finding in sorted(report.findings, key=lambda finding: order.index(finding.severity)):
+        files = (
+            f": {', '.join(finding.files[:5])}" + (", ..." if len(finding.files) > 5 else "") if finding.files else ""
+        )
+        print(f"{finding.severity}: {finding.split}: {finding.message}{files}")
+        if finding.hint:
+            print(f"  hint: {finding.hint}")
+    print(f"{'usable' if report.ok else 'not usable'}; {report.free_bytes / 1e9:.0f} GB free on this disk")

@@ -16,8 +16,9 @@ from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Input, Stage, StageFile
 from udaseg.pipeline.work import Work
 
-from .terminal.command import print_result, run_command
+from .terminal.command import run_command
 from .terminal.options import AverageOption, FlipOption, ModelOption, ScalesOption, view_changes
+from .terminal.result import print_result
 from .terminal.tables import depth_table, percent, read_metrics, scores_table
 
 # The evaluations whose scores are shown beside those of a stage, the first that is there.

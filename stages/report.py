@@ -20,7 +20,8 @@ from udaseg.pipeline.stage import Stage
 from udaseg.pipeline.swap import stage_folders
 from udaseg.pipeline.work import Work
 
-from .terminal.command import print_result, run_command
+from .terminal.command import run_command
+from .terminal.result import print_result
 from .terminal.tables import percent, read_metrics, scores_table
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from udaseg.errors import UdasegError
 from udaseg.pipeline import chain_status
 from udaseg.pipeline.run_file import RUN_FILE
 
-from .terminal.command import print_result, run_command
+from .terminal.command import run_command
+from .terminal.result import print_result
 
 REASONS = 3  # that are printed of a stage that runs again
 

@@ -1,7 +1,6 @@
 """Commands made from what stages declare, and the way a command opens a run."""
 
 import inspect
-import json
 import os
 from collections.abc import Callable, Collection, Mapping
 from functools import partial, wraps
@@ -12,33 +11,18 @@ import typer
 
 from udaseg.config.rules import require_read
 from udaseg.errors import UdasegError
-from udaseg.parallel import processes
 from udaseg.pipeline.engine import PlannedError, run_stage
 from udaseg.pipeline.estimate import Sample
 from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run, open_run
 from udaseg.pipeline.stage import Stage
 
+from .estimate import print_estimate
 from .options import SHARED, SWITCHES, parse_list, setting_option
 from .progress import show_progress
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 STAGES: dict[str, Stage] = {}  # all there are, by name; `cli` fills it
-
-
-def print_result(run: Run, values: Mapping[str, Any], *tables: Any) -> None:
-    """Print a result on stdout: as JSON with --json, else as Rich tables or texts, without those that are None.
-
-    Nothing is printed of a stage that another one needs first, and of all but the last stage of a chain.
-    """
-    if not run.prints or not processes.is_first():
-        return
-    if run.json:
-        print(json.dumps(values, indent=1, ensure_ascii=False))
-    else:
-        from .tables import console
-
-        console().print(*(table for table in tables if table is not None))
 
 
 def open_plain_run(recipe_name: str | None = None, **options: Any) -> Run:
@@ -71,7 +55,7 @@ def run_command(function: Callable[..., None] | None = None, *, without: Collect
         def work() -> None:
             if wants_estimate:
                 estimated = (name, False, open_this())
-                _print_estimate(*estimated, lambda sample: function(partial(open_this, sample=sample), **arguments))
+                print_estimate(*estimated, lambda sample: function(partial(open_this, sample=sample), **arguments))
             else:
                 function(open_this, **arguments)
 
@@ -115,7 +99,7 @@ def stage_command(stage: Stage) -> Callable[..., None]:
 
         def work() -> None:
             if wants_estimate:
-                _print_estimate(phase.name, phase.trains, start(), lambda sample: run_stage(start(sample), phase))
+                print_estimate(phase.name, phase.trains, start(), lambda sample: run_stage(start(sample), phase))
             else:
                 run_stage(start(), phase)
 
@@ -170,18 +154,6 @@ def _until_planned(name: str, work: Callable[[], None]) -> None:
         work()
     except PlannedError:
         log(f"{name}: would run after that")
-
-
-def _print_estimate(name: str, trains: bool, run: Run, run_sample: Callable[[Sample], Any]) -> None:
-    from rich.text import Text
-
-    from udaseg.pipeline.estimate import estimate
-    from udaseg.pipeline.format import size
-
-    cost = estimate(name, trains, run.out or run.folder, run_sample)
-    print_result(run, cost.document(), Text(cost.text()))
-    if cost.disk_bytes > cost.free_disk_bytes:
-        log(f"{name}: warning: only {size(cost.free_disk_bytes)} are free where it would write")
 
 
 def _with_signature(

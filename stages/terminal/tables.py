@@ -111,19 +111,6 @@ def shares_table(report) -> Table:
     return table
 
 
-def print_findings(report) -> None:
-    """Print the findings of a check, the worst first."""
-    order = ("error", "warning", "note")
-    for finding in sorted(report.findings, key=lambda finding: order.index(finding.severity)):
-        files = (
-            f": {', '.join(finding.files[:5])}" + (", ..." if len(finding.files) > 5 else "") if finding.files else ""
-        )
-        print(f"{finding.severity}: {finding.split}: {finding.message}{files}")
-        if finding.hint:
-            print(f"  hint: {finding.hint}")
-    print(f"{'usable' if report.ok else 'not usable'}; {report.free_bytes / 1e9:.0f} GB free on this disk")
-
-
 def ablation_table(document: dict[str, Any]) -> Table:
     """Lay out what a recipe scores without each of its ingredients: means over the seeds, and every seed."""
     seeds = document["seeds"]

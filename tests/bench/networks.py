@@ -20,9 +20,9 @@ from udaseg import config
 from udaseg.inference.runner import Runner
 from udaseg.labels import SPACES
 from udaseg.models import checkpoint, construct
+from udaseg.models.colors import normalise
 from udaseg.models.complexity import complexity
 from udaseg.models.devices import bfloat16
-from udaseg.models.normalisation import normalise
 
 SPACE = SPACES["cs19"]
 BISENET = config.Model(name="bisenet", backbone="resnet18", weights="none")

@@ -5,10 +5,11 @@ import json
 import pytest
 
 from udaseg.errors import UdasegError
-from udaseg.io.documents.lines import read_log
+from udaseg.io.documents.log_lines import read_log
+from udaseg.io.documents.manifest import Manifest
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.results import Refinement
-from udaseg.io.documents.run import Manifest, RunFile
+from udaseg.io.documents.refinement import Refinement
+from udaseg.io.documents.run_file import RunFile
 
 REFINEMENT = {
     "classes": ["road", "car"], "order": ["prototypes"], "confidence": 0.5, "minimum": [None, 7],

@@ -7,7 +7,7 @@ from torchvision.models import resnet18
 from udaseg import config, models
 from udaseg.errors import UdasegError
 from udaseg.models import checkpoint, weights
-from udaseg.models.normalisation import normalise
+from udaseg.models.colors import normalise
 
 NAMES = [str(i) for i in range(19)]
 

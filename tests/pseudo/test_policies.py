@@ -10,7 +10,7 @@ from udaseg.data.images.read import read_train_ids
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import label_and_confidence
 from udaseg.inference.predictions import Predictions, PredictionsWriter
-from udaseg.io.documents.results import Thresholds
+from udaseg.io.documents.thresholds import Thresholds
 from udaseg.labels import class_space
 from udaseg.pseudo.collapse import collapse_warnings
 from udaseg.pseudo.label import pseudolabel

@@ -19,7 +19,7 @@ from udaseg.config.load import load_recipe
 from udaseg.data.datasets import cityscapes, folder, lists
 from udaseg.data.images import loose, read
 from udaseg.inference.predictions import Predictions, PredictionsWriter
-from udaseg.io.documents.lines import read_log
+from udaseg.io.documents.log_lines import read_log
 from udaseg.labels import SPACES
 from udaseg.models import checkpoint, construct, weights
 from udaseg.pipeline.manifest import InputDigest, Job, reasons

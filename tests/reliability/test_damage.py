@@ -8,7 +8,7 @@ import torch
 from udaseg.data.datasets import folder
 from udaseg.data.images import loose
 from udaseg.errors import UdasegError
-from udaseg.io.documents.lines import read_log
+from udaseg.io.documents.log_lines import read_log
 from udaseg.io.files import read_json
 from udaseg.models import tensorfile
 from udaseg.pipeline.manifest import Job, reasons

@@ -9,8 +9,8 @@ from torch import nn
 
 from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
-from udaseg.io.documents.results import Thresholds
-from udaseg.models.normalisation import normalise
+from udaseg.io.documents.thresholds import Thresholds
+from udaseg.models.colors import normalise
 from udaseg.models.output import Output
 from udaseg.train import losses
 from udaseg.train.objectives import self_training

@@ -14,7 +14,7 @@ from udaseg.data.batches import subset
 from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.inference import adabn
-from udaseg.io.documents.results import Thresholds
+from udaseg.io.documents.thresholds import Thresholds
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
 from udaseg.train.retrain import InitialModel, PseudoLabels, retrain

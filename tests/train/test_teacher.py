@@ -12,7 +12,7 @@ from udaseg.config import Augment, Online, Retrain
 from udaseg.data.batches import Batch
 from udaseg.data.image_sets import View
 from udaseg.models.batchnorm import BatchNorm
-from udaseg.models.normalisation import normalise
+from udaseg.models.colors import normalise
 from udaseg.models.output import Output
 from udaseg.train import losses
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients

@@ -1,12 +1,26 @@
 """The recipe and its sections: what an experiment is, as frozen, checked settings."""
 
-from udaseg.config.domains import Side, Source, Target, Toytown
 from udaseg.config.fields import LONGEST, AdaBN, BnMode, HxW, Section
-from udaseg.config.model import Model
 from udaseg.config.recipe import Recipe
-from udaseg.config.self_training import Distill, Online, Retrain, Strong
-from udaseg.config.stages import Evaluate, Gmm, Iast, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize, Views
-from udaseg.config.training import Adversary, Augment, Depth, Training, Warmup
+from udaseg.config.sections.adversary import Adversary
+from udaseg.config.sections.depth import Depth
+from udaseg.config.sections.distill import Distill
+from udaseg.config.sections.domains import Side, Source, Target, Toytown
+from udaseg.config.sections.evaluate import Evaluate
+from udaseg.config.sections.gmm import Gmm
+from udaseg.config.sections.model import Model
+from udaseg.config.sections.online import Online
+from udaseg.config.sections.predict import Predict
+from udaseg.config.sections.prior import Prior
+from udaseg.config.sections.prototypes import Prototypes
+from udaseg.config.sections.pseudolabel import Iast, Pseudolabel
+from udaseg.config.sections.refine import Refine
+from udaseg.config.sections.retrain import Retrain
+from udaseg.config.sections.strong import Strong
+from udaseg.config.sections.stylize import Stylize
+from udaseg.config.sections.training import Augment, Training
+from udaseg.config.sections.views import Views
+from udaseg.config.sections.warmup import Warmup
 
 __all__ = [
     "LONGEST",

@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from udaseg.config.model import BY_ENCODER, BY_NAME
 from udaseg.config.presets import PRESETS
 from udaseg.config.recipe import Recipe
+from udaseg.config.sections.model import BY_ENCODER, BY_NAME
 from udaseg.errors import UdasegError, did_you_mean
 from udaseg.io.files import parse_yaml
 

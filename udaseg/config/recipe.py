@@ -4,12 +4,22 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from udaseg.config.domains import Source, Target, Toytown
 from udaseg.config.fields import Count, Name, Section, Seed
-from udaseg.config.model import Model
-from udaseg.config.self_training import Distill, Retrain
-from udaseg.config.stages import Evaluate, Gmm, Predict, Prior, Prototypes, Pseudolabel, Refine, Stylize
-from udaseg.config.training import Adversary, Depth, Warmup
+from udaseg.config.sections.adversary import Adversary
+from udaseg.config.sections.depth import Depth
+from udaseg.config.sections.distill import Distill
+from udaseg.config.sections.domains import Source, Target, Toytown
+from udaseg.config.sections.evaluate import Evaluate
+from udaseg.config.sections.gmm import Gmm
+from udaseg.config.sections.model import Model
+from udaseg.config.sections.predict import Predict
+from udaseg.config.sections.prior import Prior
+from udaseg.config.sections.prototypes import Prototypes
+from udaseg.config.sections.pseudolabel import Pseudolabel
+from udaseg.config.sections.refine import Refine
+from udaseg.config.sections.retrain import Retrain
+from udaseg.config.sections.stylize import Stylize
+from udaseg.config.sections.warmup import Warmup
 from udaseg.errors import UdasegError
 
 

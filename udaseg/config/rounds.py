@@ -3,8 +3,9 @@
 from fractions import Fraction
 from typing import Any
 
-from udaseg.config.self_training import Retrain
-from udaseg.config.stages import Predict, Pseudolabel
+from udaseg.config.sections.predict import Predict
+from udaseg.config.sections.pseudolabel import Pseudolabel
+from udaseg.config.sections.retrain import Retrain
 from udaseg.errors import UdasegError
 
 

@@ -16,9 +16,9 @@ from udaseg.data.image_sets import View
 from udaseg.inference.averaging import average_views
 from udaseg.inference.confidence import argmax_label
 from udaseg.models import batchnorm, checkpoint, devices
+from udaseg.models.colors import normalise
 from udaseg.models.encoders import require_batch_norm
 from udaseg.models.heads import Heads
-from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
 from udaseg.parallel.threads import Progress, map_in_order
 

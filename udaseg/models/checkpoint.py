@@ -1,8 +1,6 @@
 """Save, load and check `model.pt`: the tensors of a network, and the facts needed to use it, without code."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +13,8 @@ import udaseg
 from udaseg import config
 from udaseg.config.networks import ENCODERS
 from udaseg.errors import UdasegError, join_names
-from udaseg.io.documents.tables import MODEL_SCHEMA
+from udaseg.io.documents.other_files import MODEL_SCHEMA
+from udaseg.io.files import atomic
 from udaseg.models import construct
 from udaseg.models.network import Network
 from udaseg.models.tensorfile import facts, read, write
@@ -49,18 +48,8 @@ def save(
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
     }
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write({"meta": meta, "model": tensors}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic(Path(path)) as temporary, temporary.open("wb") as file:
+        write({"meta": meta, "model": tensors}, file)
 
 
 def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network, dict[str, Any]]:

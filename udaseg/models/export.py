@@ -21,7 +21,7 @@ from udaseg.data.augment import resize
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
 from udaseg.models import Network, checkpoint, construct
-from udaseg.models.normalisation import CONVENTIONS, normalise
+from udaseg.models.colors import CONVENTIONS, normalise
 
 SCHEMA = "udaseg.models.export/1"
 FACTS = "udaseg.json"  # the metadata's name in a torch.export file

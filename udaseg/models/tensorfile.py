@@ -11,7 +11,7 @@ from torch import Tensor
 
 from udaseg import config
 from udaseg.errors import UdasegError
-from udaseg.io.documents.tables import MODEL_SCHEMA
+from udaseg.io.documents.other_files import MODEL_SCHEMA
 
 
 def read(path: Path, device: str | torch.device = "cpu") -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.io.digests import content_digest
+from udaseg.io.documents.manifest import Manifest
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.run import Manifest
 from udaseg.pipeline.outputs import MANIFEST, damage, outputs_digest, work_files
 from udaseg.pipeline.swap import partial_folder, read_work, settle
 

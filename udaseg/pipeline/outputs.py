@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.io.digests import content_digest, dataset_digest, signature
+from udaseg.io.documents.outputs import OutputFiles
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.run import OutputFiles
 from udaseg.io.files import write_json
 
 MANIFEST = "manifest.json"  # written last: a directory that has it is complete

@@ -8,7 +8,7 @@ from typing import Any
 from udaseg.config.load import load_recipe, resolve_recipe_name
 from udaseg.errors import UdasegError
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.run import RunFile
+from udaseg.io.documents.run_file import RunFile
 from udaseg.io.files import write_json
 from udaseg.pipeline.swap import stage_folders
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from udaseg.errors import UdasegError
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.run import WorkRecord
+from udaseg.io.documents.work_record import WorkRecord
 from udaseg.io.files import PARTIAL, write_json
 from udaseg.io.locks import LockedError, locked
 from udaseg.pipeline.outputs import EARLIER, MANIFEST, OUTPUTS, STATE, WORK, written_files

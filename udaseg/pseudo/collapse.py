@@ -1,6 +1,6 @@
 """Warn of a collapse of self-training: errors in the labels of a round grow in the next."""
 
-from udaseg.io.documents.results import Thresholds
+from udaseg.io.documents.thresholds import Thresholds
 
 
 def collapse_warnings(thresholds: Thresholds, previous: Thresholds | None = None) -> list[str]:

@@ -8,7 +8,7 @@ from udaseg.config.policies import POLICIES
 from udaseg.config.rounds import share_of_round
 from udaseg.errors import UdasegError
 from udaseg.inference.predictions import Predictions
-from udaseg.io.documents.results import Thresholds
+from udaseg.io.documents.thresholds import Thresholds
 from udaseg.io.files import write_json
 from udaseg.labels import ClassSpace
 from udaseg.parallel import processes

@@ -9,7 +9,8 @@ from udaseg.data.images.read import read_train_ids
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import thresholded_label
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.results import Refinement, Thresholds
+from udaseg.io.documents.refinement import Refinement
+from udaseg.io.documents.thresholds import Thresholds
 from udaseg.labels import IGNORE, ClassSpace
 
 

@@ -11,7 +11,7 @@ from udaseg.data.images.read import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import argmax_label, thresholded_label
 from udaseg.inference.predictions import Predictions
-from udaseg.io.documents.results import Refinement
+from udaseg.io.documents.refinement import Refinement
 from udaseg.io.files import write_json
 from udaseg.labels import IGNORE, ClassSpace, flat_palette
 from udaseg.metrics import count_pairs

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from udaseg.errors import UdasegError
+from udaseg.io.documents.metrics import Metrics
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.results import Metrics
-from udaseg.io.documents.run import RunFile
+from udaseg.io.documents.run_file import RunFile
 from udaseg.report.published import Published, PublishedRow
 from udaseg.report.run_data import Stage, last_evaluation
 from udaseg.report.seeds import lineage, seed, without_paths

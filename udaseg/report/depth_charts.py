@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from udaseg.io.documents.results import Metrics
+from udaseg.io.documents.metrics import Metrics
 from udaseg.metrics import DEPTH_ERRORS
 from udaseg.report.svg import element, line, svg, text
 from udaseg.statistics.gmm import Gmm

@@ -8,13 +8,13 @@ from typing import Any
 from markupsafe import Markup
 
 from udaseg.errors import UdasegError
-from udaseg.io.documents.results import Metrics
+from udaseg.io.documents.metrics import Metrics
 from udaseg.labels import class_space
 from udaseg.report import scores, seeds
 from udaseg.report.denoising import legend, summary
 from udaseg.report.depth_charts import depth_errors, distances, ellipses, has_mixture, mean_distance
 from udaseg.report.label_counts import label_rows
-from udaseg.report.round_charts import across
+from udaseg.report.rounds import across
 from udaseg.report.run_data import ROLES, TRAINING, RunData, Stage
 from udaseg.report.svg import bars, dots, heat, interval
 from udaseg.report.training_curves import accuracies, confident, curves, terms

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.errors import UdasegError
-from udaseg.io.documents.lines import read_log
+from udaseg.io.documents.log_lines import read_log
+from udaseg.io.documents.manifest import Manifest
+from udaseg.io.documents.metrics import Metrics
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.results import Metrics
-from udaseg.io.documents.run import Manifest
 from udaseg.pipeline.manifest import digest
 from udaseg.pipeline.swap import REPLACED, WORKING, partial_folder, settle
 from udaseg.report.denoising import Denoising, PseudoPanel, Truth, denoising, pseudo_panels

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from udaseg.errors import UdasegError
-from udaseg.io.documents.results import Metrics
+from udaseg.io.documents.metrics import Metrics
 from udaseg.report.run_data import ROLES, RunData
 
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from udaseg.errors import UdasegError
+from udaseg.io.documents.metrics import Metrics
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.results import Metrics, Refinement, Thresholds
+from udaseg.io.documents.refinement import Refinement
+from udaseg.io.documents.thresholds import Thresholds
 
 RESULTS = {"evaluate": Metrics, "pseudolabel": Thresholds, "refine": Refinement}  # by the kind of stage
 Result = Metrics | Thresholds | Refinement

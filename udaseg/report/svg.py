@@ -166,6 +166,26 @@ def dots(rows: Sequence[tuple[str, Sequence[float | None]]], series: Sequence[st
     return svg(WIDTH, bottom + 18, label, *shapes)
 
 
+def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | None]]], label: str) -> Markup:
+    """Draw fractions over the rounds as a small chart from 0 to 1; a value above 1 lies on its upper edge.
+
+    `series` are pairs of a style class and one value a round, or None.
+    """
+    left, top, width, height = 3, 4, 94, 40
+    across = [left + width * i / max(len(numbers) - 1, 1) for i in range(len(numbers))]
+    shapes = [line(left, top + height * part, left + width, top + height * part, "grid") for part in (0, 0.5, 1)]
+    shapes += [
+        text(x, top + height + 11, number, anchor, "axis")
+        for x, number, anchor in ((across[0], numbers[0], "start"), (across[-1], numbers[-1], "end"))
+    ]
+    for style, values in series:
+        spots = [(x, top + height * (1 - min(y, 1.0))) for x, y in zip(across, values, strict=True) if y is not None]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
+        shapes.append(element("polyline", points=points, class_=f"curve {style}"))
+        shapes += [element("circle", cx=x, cy=y, r=2, class_=f"spot {style}") for x, y in spots]
+    return svg(100, top + height + 14, label, *shapes)
+
+
 def spreads(
     rows: Sequence[tuple[str, Sequence[tuple[float, float] | None]]], series: Sequence[str], label: str
 ) -> Markup:

@@ -7,8 +7,8 @@ import numpy as np
 
 from udaseg.data.image_sets import LabelledSet
 from udaseg.errors import UdasegError
+from udaseg.io.documents.class_statistics import ClassStatistics
 from udaseg.io.documents.read import read_document
-from udaseg.io.documents.results import ClassStatistics
 from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
 

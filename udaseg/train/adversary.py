@@ -16,7 +16,7 @@ from torch.optim import Adam
 from udaseg.config import Adversary
 from udaseg.data.batches import DOMAINS
 from udaseg.errors import UdasegError
-from udaseg.io.documents.lines import read_log
+from udaseg.io.documents.log_lines import read_log
 from udaseg.models.discriminators import PATCH, PixelDiscriminator
 from udaseg.models.network import Network
 from udaseg.train.loop import Trainable

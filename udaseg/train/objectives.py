@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from udaseg.config import AdaBN, Model
 from udaseg.data.batches import DOMAINS, Batch
 from udaseg.models.batchnorm import BatchNorm, by_domain, frozen_statistics
+from udaseg.models.colors import normalise
 from udaseg.models.devices import layout
-from udaseg.models.normalisation import normalise
 from udaseg.models.output import Output
 from udaseg.parallel import processes
 from udaseg.train.loop import Objective

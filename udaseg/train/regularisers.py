@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
-from udaseg.io.documents.results import Thresholds
-from udaseg.models.normalisation import normalise
+from udaseg.io.documents.thresholds import Thresholds
+from udaseg.models.colors import normalise
 from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, soften_labels, symmetric_cross_entropy, upsample
 from udaseg.train.objectives import Autocast, TargetTerms
 from udaseg.train.setup import frozen

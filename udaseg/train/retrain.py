@@ -14,7 +14,7 @@ from udaseg.data.image_sets import View
 from udaseg.data.sampling import Mining, mine_rare_classes
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
-from udaseg.io.documents.results import Thresholds
+from udaseg.io.documents.thresholds import Thresholds
 from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.models.network import Network
 from udaseg.parallel import processes

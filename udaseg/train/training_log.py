@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.errors import UdasegError
-from udaseg.io.documents.lines import read_log
+from udaseg.io.documents.log_lines import read_log
 from udaseg.io.files import atomic
 from udaseg.train.state import AGAIN
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from udaseg.config.recipe import Recipe
 from udaseg.config.rules.table import Condition, Reader, Requirement
-from udaseg.config.training import Training
+from udaseg.config.sections.training import Training
 
 TRAININGS = ("pretrain", "warmup", "retrain", "distill")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from udaseg.config.recipe import Recipe
 from udaseg.config.rules.table import Reader, Requirement
 from udaseg.config.rules.training import holds_of
-from udaseg.config.training import Training
+from udaseg.config.sections.training import Training
 
 PHASES = ("pretrain", "warmup")
 FINE = "fine-grained"

@@ -12,6 +12,9 @@ from udaseg.io.files import read_json
 LONGEST_VALUE = 60  # characters of a wrong value that a message shows
 
 
+CLASS_ORDER = "the class names, in the order of every other [C]"
+
+
 class Shape(tuple[str, ...]):
     """The lengths of nested lists by letter: C is the number of classes; one letter has one length in a document."""
 

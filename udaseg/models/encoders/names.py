@@ -3,7 +3,7 @@
 import timm
 
 from udaseg.errors import UdasegError, did_you_mean
-from udaseg.models.normalisation import CONVENTIONS
+from udaseg.models.colors import CONVENTIONS
 
 # MiT (SegFormer) has the layers of timm's PVTv2, with these ratios of the hidden layers in all four stages.
 MIT = {f"mit_b{n}": (f"pvt_v2_b{n}", {"mlp_ratios": (4, 4, 4, 4)}) for n in range(6)}

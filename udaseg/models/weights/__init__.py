@@ -11,11 +11,11 @@ from udaseg.models.encoders import resolve_color
 from udaseg.models.network import Network
 from udaseg.models.weights.apply import LoadResult, copy_tensors
 from udaseg.models.weights.by_timm import convert_by_timm
-from udaseg.models.weights.colors import convert_colors
 from udaseg.models.weights.imagenet import download_imagenet
 from udaseg.models.weights.layouts import find_layout
 from udaseg.models.weights.model_file import load_model_file
 from udaseg.models.weights.read import Unwrapped, read_content, unwrap
+from udaseg.models.weights.recolor import convert_colors
 
 __all__ = ["LoadResult", "load"]
 

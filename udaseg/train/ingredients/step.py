@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from udaseg.config import Distill, Retrain
 from udaseg.data.batches import Batch
-from udaseg.models.normalisation import normalise
+from udaseg.models.colors import normalise
 from udaseg.models.output import Output
 from udaseg.train.moving_prototypes import MovingPrototypes
 from udaseg.train.objectives import Autocast, LossTerm

@@ -1,7 +1,7 @@
-"""The JSON files that describe a run and its stages: run.json and manifest.json."""
+"""manifest.json: what a stage has read and written, with which settings."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -18,18 +18,6 @@ def _check_time(text: str) -> str:
 
 
 Time = Annotated[str, AfterValidator(_check_time)]
-
-
-class RunFile(Document):
-    """The recipe of a run, for later commands that name the run alone."""
-
-    file = "run.json"
-    where = "the run"
-
-    recipe: str = Field(description="the name of a shipped recipe, or the path of a recipe file")
-    scale: Literal["full", "toy"] = Field(description="full or toy")
-    data: str = Field(description="the directory that holds the datasets")
-    seed: int = Field(description="the seed of everything random")
 
 
 class InputRecord(Part):
@@ -75,37 +63,3 @@ class Manifest(Document):
     )
     started: Time = Field(description="when the work, or its last part, began; UTC, ISO 8601")
     seconds: NotNegative = Field(description="how long the work took; all parts together, if it was stopped")
-
-
-class OutputFiles(Document):
-    """The names of the files that the stage has written."""
-
-    file = "outputs.json"
-    where = "every stage directory"
-
-    files: list[str] = Field(description="paths in the directory")
-
-
-class Owner(Part):
-    """The process that works on a stage."""
-
-    pid: int = Field(description="the process")
-    host: str = Field(description="the machine on which it runs")
-    since: Time = Field(description="when it began; UTC, ISO 8601")
-    command: str = Field(description="the command line")
-
-
-class WorkRecord(Document):
-    """The work that is under way in `<stage>.partial`, or was stopped there; the same command continues it."""
-
-    file = "partial.json"
-    where = "`<stage>.partial`"
-
-    stage: str = Field(description="the name of the stage")
-    settings: dict[str, Any] = Field(description="as in the manifest to come")
-    seed: int = Field(description="as in the manifest to come")
-    inputs: dict[str, InputRecord]
-    owner: Owner
-    seconds: NotNegative = Field(description="how long the work took before this process began")
-    forced: bool = Field(description="whether --force began it: it is then continued although a result is up to date")
-    clearing: bool = Field(description="whether files of other work are still removed: nothing is continued then")

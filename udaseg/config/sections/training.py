@@ -1,13 +1,12 @@
-"""The sections of the stages that train."""
+"""What all trainings share: steps, optimizer, learning rate, random changes of the images."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from udaseg.config.fields import (
     AdaBN,
     Count,
-    Decay,
     Fraction,
     HxW,
     NonNegative,
@@ -64,54 +63,3 @@ class Training(Section):
     def domain_specific_bn(self) -> AdaBN:
         """The layers in which each domain has statistics of its own during training."""
         return False if self.adabn == "after" else self.adabn
-
-
-class Warmup(Training):
-    """The first training, on the labelled source."""
-
-    source: Literal["source", "stylize"] = Field(
-        "source", description="The source images to train on: source, as they are, or stylize."
-    )
-    fda: Annotated[float, Field(gt=0.0, lt=0.5)] | None = Field(
-        None, description="Give each drawn source image a random target style, with this FDA beta; default: none."
-    )
-    entropy_weight: Positive | None = Field(
-        None, description="The weight of FDA's robust entropy penalty on the target; default: no penalty."
-    )
-    # The weight is 1 / (C f) for a class with the share f of the pixels.
-    class_weights: bool = Field(False, description="Weight the source's cross-entropy by the inverse class frequency.")
-    class_balanced: bool = Field(
-        False, description="Draw source images class by class, rare classes as often as others (FADA)."
-    )
-
-
-class Adversary(Section):
-    """The discriminator between the domains, and what it looks at while `warmup` trains."""
-
-    align: Literal["none", "output", "entropy", "fine-grained", "fused"] = Field(
-        "none",
-        description="What a discriminator compares between the domains: none, output, entropy, fine-grained or fused.",
-    )
-    loss: Literal["vanilla", "least-squares"] = Field(
-        "vanilla", description="The adversarial loss: vanilla or least-squares."
-    )
-    discriminator: Literal["full", "light"] = Field(
-        "full", description="The discriminator of maps: full or light; fine-grained alignment has its own."
-    )
-    weight: Positive = Field(0.001, description="The weight of the adversarial loss in the network's loss.")
-    # AdaptSegNet, multi-level: 0.0002.
-    auxiliary: Positive | None = Field(
-        None, description="The weight of a second adversarial loss, on the first inner classifier; default: none."
-    )
-    lr: Positive = Field(1e-4, description="The learning rate of the discriminator, which Adam trains.")
-    betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="The two betas of the discriminator's Adam.")
-
-
-class Depth(Section):
-    """The losses of the heads for depth and density while `warmup` trains (depth distribution)."""
-
-    regression: Positive = Field(0.005, description="The weight of the loss on the source's depth.")
-    balance: Positive = Field(0.01, description="The weight of the loss on the source's density.")
-    target_balance: Positive = Field(0.05, description="The weight of the loss on the target's density.")
-    # The published loss counts invalid depth as 65536.
-    mask_invalid: bool = Field(True, description="Leave pixels without a valid depth out of the loss.")

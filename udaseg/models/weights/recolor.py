@@ -3,8 +3,8 @@
 import torch
 
 from udaseg.errors import UdasegError
+from udaseg.models.colors import CONVENTIONS
 from udaseg.models.encoders import Encoder
-from udaseg.models.normalisation import CONVENTIONS
 
 
 @torch.no_grad()

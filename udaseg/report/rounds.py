@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from udaseg.report.label_counts import LabelRow
-from udaseg.report.svg import element, line, svg, text
+from udaseg.report.svg import course
 
 
 def across(labelling: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
@@ -34,23 +32,3 @@ def _course(numbers: Sequence[int], rows: Sequence[LabelRow]) -> dict[str, Any]:
         "without": [number for number, row in zip(numbers, rows, strict=True) if row.kept == 0],
         "chart": course(numbers, [("s0", thresholds), ("s1", kept)], label),
     }
-
-
-def course(numbers: Sequence[int], series: Sequence[tuple[str, Sequence[float | None]]], label: str) -> Markup:
-    """Draw fractions over the rounds as a small chart from 0 to 1; a value above 1 lies on its upper edge.
-
-    `series` are pairs of a style class and one value a round, or None.
-    """
-    left, top, width, height = 3, 4, 94, 40
-    across = [left + width * i / max(len(numbers) - 1, 1) for i in range(len(numbers))]
-    shapes = [line(left, top + height * part, left + width, top + height * part, "grid") for part in (0, 0.5, 1)]
-    shapes += [
-        text(x, top + height + 11, number, anchor, "axis")
-        for x, number, anchor in ((across[0], numbers[0], "start"), (across[-1], numbers[-1], "end"))
-    ]
-    for style, values in series:
-        spots = [(x, top + height * (1 - min(y, 1.0))) for x, y in zip(across, values, strict=True) if y is not None]
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
-        shapes.append(element("polyline", points=points, class_=f"curve {style}"))
-        shapes += [element("circle", cx=x, cy=y, r=2, class_=f"spot {style}") for x, y in spots]
-    return svg(100, top + height + 14, label, *shapes)

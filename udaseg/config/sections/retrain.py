@@ -1,35 +1,19 @@
-"""The sections of the trainings that learn labels of the target: retrain and distill."""
+"""The section `retrain`: the training on pseudo-labels."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from udaseg.config.fields import BnMode, Decay, Fraction, NonNegative, Positive, Section, Share
-from udaseg.config.training import Training
-
-
-class Strong(Section):
-    """How the student's view of the target differs from the teacher's."""
-
-    jitter: Fraction = Field(0.2, description="The strength of the colour changes in the student's view of the target.")
-    blur: Fraction = Field(0.5, description="The probability of a blur in the student's view of the target.")
-
-
-class Online(Section):
-    """Target labels that are made anew at every step, from the teacher's view."""
-
-    scores: Literal["teacher", "initial"] = Field(
-        "teacher", description="The model that labels online: the teacher, or the initial model of retraining (ProDA)."
-    )
-    rectify: bool = Field(False, description="Weight online labels by the distance to moving prototypes (ProDA).")
-    pixels: Literal["all", "labelled", "unlabelled"] = Field(
-        "all", description="The pixels to label online, by their stored labels: all, labelled or unlabelled."
-    )
-    confidence: Fraction = Field(0.968, description="The confidence from which an online label is sure.")
-    # weigh: the labels of an image count by its share of sure ones (DACS).
-    unsure: Literal["weigh", "ignore"] = Field(
-        "weigh", description="Unsure online labels: weigh all by the image's share of sure ones, or ignore them."
-    )
+from udaseg.config.fields import (
+    BnMode,
+    Decay,
+    Fraction,
+    Positive,
+    Share,
+)
+from udaseg.config.sections.online import Online
+from udaseg.config.sections.strong import Strong
+from udaseg.config.sections.training import Training
 
 
 class Retrain(Training):
@@ -108,23 +92,3 @@ class Retrain(Training):
     def moves_prototypes(self) -> bool:
         """Whether there are prototypes that move with a teacher."""
         return self.consistency is not None or (self.online is not None and self.online.rectify)
-
-
-class Distill(Training):
-    """How a fresh student learns from the source and from the finished model (ProDA)."""
-
-    source: Literal["source", "stylize", "none"] = Field(
-        "source", description="The source images to train on: source, as they are, stylize, or none."
-    )
-    weights: str | None = Field(
-        None,
-        description="The weights the student starts from: imagenet, none, pip:PACKAGE, or a file; "
-        "default: model.weights.",
-    )
-    confidence: Fraction = Field(0.95, description="The confidence from which a pixel gets the teacher's label.")
-    flip: bool = Field(True, description="Average the teacher's output with that of the mirrored image.")
-    target_weight: Positive = Field(1.0, description="The weight of the loss on the teacher's labels.")
-    soft_weight: NonNegative = Field(
-        1.0, description="The weight of the divergence from the teacher's probabilities, over all pixels."
-    )
-    strong: Strong | None = Field(None, description="Stronger random changes for the student's view of the target.")

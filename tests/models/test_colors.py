@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from udaseg.errors import UdasegError
-from udaseg.models.normalisation import normalise
+from udaseg.models.colors import normalise
 
 
 @pytest.mark.parametrize(

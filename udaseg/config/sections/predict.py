@@ -1,0 +1,23 @@
+"""The section `predict`: the logits of the target images."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from udaseg.config.fields import (
+    AdaBN,
+)
+from udaseg.config.sections.views import Views
+
+
+class Predict(Views):
+    """How `predict` stores the logits of every target image."""
+
+    # adabn: which statistics batch norm uses
+    #   false  those of the model; after training with bn=train they are mainly the source's
+    #   true   those of the target images, in every layer
+    #   stem   those of the target images, in the first normalisation layer only
+    #   first  as true in round 1, as false after it: later models were trained on the target too
+    adabn: AdaBN | Literal["first"] = Field(
+        False, description="Estimate batch norm's statistics on the target images first: false, true, stem or first."
+    )

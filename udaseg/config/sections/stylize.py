@@ -1,0 +1,20 @@
+"""The section `stylize`: source images in the style of the target (FDA)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from udaseg.config.fields import (
+    Section,
+)
+
+
+class Stylize(Section):
+    """How `stylize` gives source images the style of target images (FDA)."""
+
+    beta: Annotated[float, Field(ge=0.0, lt=0.5)] = Field(
+        0.01, description="Half the width of the swapped frequency window, as a fraction of the shorter image side."
+    )
+    window: Literal["square", "rect"] = Field(
+        "square", description="The shape of the frequency window: square, as in the published code, or rect."
+    )
