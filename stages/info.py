@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from udaseg.config import Model
+    from udaseg.models.complexity import TrainingMemory
 
 RULES = {
     "MAC": "multiply-accumulates of convolutions, linear layers and attention",
@@ -31,6 +32,7 @@ def command(
     size: Annotated[str, typer.Option(help="Height and width of the input.")] = "1024x2048",
     classes: Annotated[int | None, typer.Option(min=1, max=254, help="Default: 19, or those of the model.pt.")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", "--encoder", help="The encoder of a decoder.")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Estimate the memory that training takes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Count the parameters of a network or a discriminator, and its operations by each rule in use.
@@ -51,11 +53,16 @@ def command(
         facts["encoder"] = subject.encoder
         facts["stride"] = _stride(subject.module, height, width)
         facts["weights_license"] = weights_license(subject.encoder)
+    memory = _training_memory(subject, name, (height, width)) if train else {}
     if as_json:
+        if memory:
+            facts["training_memory_bytes"] = {precision: dict(part._asdict()) for precision, part in memory.items()}
         result = {"name": name, "input": [subject.channels, height, width], "classes": subject.classes}
         print(json.dumps({**result, "parameters": cost.parameters, **facts, "operations": operations}, indent=1))
         return
     from rich.table import Table
+
+    from udaseg.pipeline.format import size as size_text
 
     from .terminal.tables import console
 
@@ -69,6 +76,21 @@ def command(
     if facts:
         license_ = facts["weights_license"] or "unknown"
         print(f"encoder {facts['encoder']}, logits at stride {facts['stride']}, licence of its weights: {license_}")
+    for precision, part in memory.items():
+        print(
+            f"training in {precision}: {size_text(part.activations)} for each image in a step; weights, gradients and "
+            f"optimizer {size_text(part.weights + part.sgd)} with sgd, {size_text(part.weights + part.adamw)} "
+            "with adamw"
+        )
+
+
+def _training_memory(subject: Subject, name: str, size: tuple[int, int]) -> dict[str, TrainingMemory]:
+    """Estimate the memory of training by number format."""
+    from udaseg.models.complexity import training_memory
+
+    if subject.encoder is None:
+        raise UdasegError(f"--train is for networks, and {name} is a discriminator", "leave out --train")
+    return {"fp32": training_memory(subject.module, size), "bf16": training_memory(subject.module, size, bf16=True)}
 
 
 class Subject(NamedTuple):
@@ -85,7 +107,7 @@ def _subject(name: str, classes: int | None, backbone: str | None) -> Subject:
     import torch
 
     from udaseg import config
-    from udaseg.config.networks import DECODERS
+    from udaseg.config.networks import DECODERS, SMP, SMP_NAMES
     from udaseg.models import checkpoint, construct
     from udaseg.models.discriminators import PATCH
 
@@ -96,17 +118,18 @@ def _subject(name: str, classes: int | None, backbone: str | None) -> Subject:
         with torch.device("meta"):
             return Subject(PATCH[name](classes), classes, classes)
     path = Path(name) / "model.pt" if Path(name).is_dir() else Path(name)
-    if name not in DECODERS and path.is_file():
+    is_decoder = name in (*DECODERS, *(SMP + decoder for decoder in SMP_NAMES))
+    if not is_decoder and path.is_file():
         if classes or backbone:
             raise UdasegError(f"{name} has its classes and its backbone", "leave out --classes and --backbone")
         model, meta = checkpoint.load(path)
         return Subject(model, 3, len(meta["classes"]), config.Model(**meta["model"]).encoder_name)
-    if name not in DECODERS and (backbone or Path(name).is_dir() or not _is_encoder(name)):
+    if not is_decoder and (backbone or Path(name).is_dir() or not _is_encoder(name)):
         raise UdasegError(
             f"there is no network, decoder, encoder, discriminator or file {str(path)!r}",
-            f"known: {', '.join([*DECODERS, *PATCH])}, and the encoders of timm.list_models()",
+            f"known: {', '.join([*DECODERS, *PATCH])}, smp/NAME, and the encoders of timm.list_models()",
         )
-    settings = _settings(name, backbone) if name in DECODERS else config.Model(encoder=name, weights="none")
+    settings = _settings(name, backbone) if is_decoder else config.Model(encoder=name, weights="none")
     with torch.device("meta"):
         return Subject(construct(settings, classes or 19), 3, classes or 19, settings.encoder_name)
 

@@ -61,7 +61,9 @@ def write_dataset(root: Path, size: tuple[int, int]) -> LabelledSet:
 
 def plain_step(settings: config.Model, stream: Stream) -> Callable[[], Any]:
     """Return a textbook's step: float32, the default memory layout, no autocast. The batches are udaseg's."""
-    model = setup.network(settings, SPACE.classes, 0, DEVICE, print).to(memory_format=torch.contiguous_format)
+    model = setup.network(settings, config.Warmup(), SPACE.classes, 0, DEVICE, print).to(
+        memory_format=torch.contiguous_format
+    )
     parameters = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=2.5e-4, momentum=0.9, weight_decay=5e-4)
     loader = batches([stream], 0, range(10**6), devices.workers(DEVICE))
@@ -95,7 +97,7 @@ def time_steps(
     GPU, in bytes.
     """
     training = config.Warmup(steps=10**6, save_every=10**6, batch=BATCH)
-    model = setup.network(settings, SPACE.classes, 0, DEVICE, print)
+    model = setup.network(settings, config.Warmup(), SPACE.classes, 0, DEVICE, print)
     autocast, environment = setup.number_format(training, DEVICE)
     trainables, terms, streams = {"model": Trainable(model, setup.optimizer(model, training))}, [], [stream]
     ours, calls = f"udaseg, {environment['precision']}", {}

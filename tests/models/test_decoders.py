@@ -3,6 +3,8 @@
 import pytest
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional
 
 from udaseg import config, models
 from udaseg.config.networks import DECODERS
@@ -80,3 +82,25 @@ def test_every_decoder_can_be_exported(decoder, tmp_path):
     checkpoint.save(tmp_path / "model.pt", models.construct(model, 3), model, list("abc"))
     for kind, name in (("torch", "model.pt2"), ("safetensors", "model.safetensors")):
         assert export.export(tmp_path / "model.pt", kind, (64, 90), tmp_path / name).agreeing > 0.999
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_memory_of_training_is_what_a_step_keeps(bf16):
+    network_settings = models.resolve_color(config.Model(name="bisenet", backbone="resnet18", weights="none"))
+    network, kept = models.construct(network_settings, 5).train(), {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    told = complexity.training_memory(network, (64, 96), bf16=bf16)
+    parameters = 4 * sum(value.numel() for value in network.parameters())
+    weights = {value.untyped_storage().data_ptr() for value in (*network.parameters(), *network.buffers())}
+    with saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        output = network(torch.randn(4, 3, 64, 96))
+        for logits in (output.logits, *output.aux):
+            full = functional.interpolate(logits.float(), size=(64, 96), mode="bilinear")
+            functional.cross_entropy(full, torch.zeros(4, 64, 96, dtype=torch.int64))
+    saved = sum(size for place, size in kept.items() if place not in weights)
+    assert 4 * told.activations + told.weights - 2 * parameters == pytest.approx(saved, rel=0.02)
+    assert (told.sgd, told.adamw) == (parameters, 2 * parameters)

@@ -199,6 +199,15 @@ def test_info_knows_encoders_and_decoders(udaseg, words, parameters, macs, strid
         assert result["operations"]["MAC"] / 1e9 == pytest.approx(macs, abs=0.05)
 
 
+def test_info_tells_the_memory_of_training(udaseg):
+    memory = udaseg("info fpn --size 64x128 --train --json", tiny=False).json["training_memory_bytes"]
+    assert memory["fp32"]["adamw"] == 2 * memory["fp32"]["sgd"]
+    assert memory["bf16"]["activations"] < memory["fp32"]["activations"]
+    assert "for each image in a step; weights, gradients and" in udaseg("info fpn --train", tiny=False).out
+    outcome = udaseg("info full --train", tiny=False)
+    assert (outcome.code, "full is a discriminator" in outcome.err) == (1, True)
+
+
 def test_info_names_the_rules(udaseg):
     out = udaseg("info full", tiny=False).out
     assert "2,781,121 parameters" in out

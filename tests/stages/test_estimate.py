@@ -2,8 +2,10 @@
 
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from udaseg.pipeline import estimate
 
@@ -72,3 +74,25 @@ def test_a_stage_that_another_one_needs_is_planned(workspace, udaseg, hurried):
     assert (outcome.code, outcome.out) == (0, "")
     assert "stylize: would run into runs/tiny/stylize: stylize.beta: " in outcome.err
     assert outcome.err.endswith("retrain: would run after that\n")
+
+
+def test_the_memory_of_a_gpu_has_the_context_in_it(monkeypatch, tmp_path):
+    told = tmp_path / "nvidia-smi"
+    told.write_text("#!/bin/sh\necho 'GPU-a, 1000'\necho 'GPU-b, 3500'\n")
+    told.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert estimate._memory_in_use_of_gpus() == {"GPU-a": 1000 << 20, "GPU-b": 3500 << 20}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="b"))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 2000 << 20)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 2400 << 20)
+    _, tensors, context = estimate._peak_memory({"GPU-a": 1000 << 20, "GPU-b": 1100 << 20})
+    assert (tensors, context) == (2400 << 20, 400 << 20)
+    told.write_text("#!/bin/sh\nexit 9\n")
+    assert estimate._peak_memory({"GPU-a": 0, "GPU-b": 0})[1:] == (2400 << 20, None)
+
+
+def test_a_context_of_unknown_size_is_named():
+    cost = estimate.Estimate("warmup", {"steps": 5}, {}, 1.0, 10, 100, 10**9, 2 * 10**9, False)
+    assert cost.text().endswith("2.0 GB on the GPU and that of the CUDA context, which nvidia-smi does not tell")

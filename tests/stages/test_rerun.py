@@ -46,6 +46,13 @@ def test_a_changed_setting_runs_the_stage_and_what_follows_and_is_named(workspac
     assert "stylize: up to date" in udaseg("stylize", *change).err
 
 
+def test_settings_that_only_save_memory_change_no_result_and_run_nothing_again(workspace, udaseg, manifest):
+    assert "accumulate" not in manifest("runs/tiny/warmup")["settings"]["warmup"]  # as in results from before it
+    for stage in ("warmup", "retrain"):
+        assert "up to date" in udaseg(stage, "--set", f"{stage}.activation_checkpointing=true").err
+        assert f"{stage}.accumulate: (not set) -> 2" in udaseg(f"{stage} --dry-run --set {stage}.accumulate=2").err
+
+
 @pytest.mark.parametrize(
     ("command", "change"),
     [

@@ -1,6 +1,6 @@
 """The kinds of values that the sections of a recipe hold."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,3 +26,10 @@ class Section(BaseModel):
     """A frozen part of a recipe: unknown keys, infinity and NaN are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    later: ClassVar[frozenset[str]] = frozenset()  # settings that older results do not know, whose default changes none
+    without_effect: ClassVar[frozenset[str]] = frozenset()  # settings that no result depends on
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that a result depends on; a result from before a later setting stays up to date."""
+        defaults = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(exclude=defaults | self.without_effect)

@@ -71,6 +71,17 @@ def frozen_statistics(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
             norm.momentum = momentum
 
 
+@contextmanager
+def recomputation(network: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of a network unchanged inside this block, where forward passes are repeated."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    counts = [norm.num_batches_tracked.clone() for norm in norms]
+    with frozen_statistics(norms):
+        yield
+    for norm, count in zip(norms, counts, strict=True):
+        norm.num_batches_tracked.copy_(count)
+
+
 @torch.no_grad()
 def estimate_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Replace the running statistics by the mean statistics of these batches, also in frozen layers.

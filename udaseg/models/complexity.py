@@ -1,10 +1,15 @@
-"""Count the parameters and the operations of a network, by a named rule."""
+"""Count the parameters and the operations of a network, by a named rule, and the memory that training takes."""
 
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
+
+from udaseg.models.network import Network
 
 Rule = Literal["MAC", "MAC+bias", "2*MAC"]
 
@@ -48,3 +53,53 @@ def complexity(module: nn.Module, size: tuple[int, int], channels: int = 3) -> C
             part.training = True
     macs = operations.get_total_flops() // 2  # PyTorch counts a multiplication and an addition each
     return Complexity(sum(value.numel() for value in module.parameters()), macs, biases)
+
+
+class TrainingMemory(NamedTuple):
+    """What a training keeps in memory, in bytes, without the images and what PyTorch itself takes."""
+
+    weights: int  # float32 weights, their gradients, and copies of them in bf16
+    sgd: int  # the state of the optimizer: sgd with momentum
+    adamw: int
+    activations: int  # of each image in a step, kept for the backward pass
+
+
+def training_memory(network: Network, size: tuple[int, int], *, bf16: bool = False) -> TrainingMemory:
+    """Count what a training step keeps: encoder, decoder, upsampling to the image [3, height, width], cross-entropy.
+
+    `size` is (height, width). Counted are the tensors that PyTorch saves for the backward pass, each storage once, on
+    tensors without data. `bf16` counts those of mixed precision.
+    """
+    training = [part for part in network.modules() if part.training]
+    try:
+        one, two = (_saved_bytes(network.train(), (count, 3, *size), bf16) for count in (1, 2))
+    finally:
+        network.eval()
+        for part in training:
+            part.training = True
+    parameters = 4 * sum(value.numel() for value in network.parameters())
+    return TrainingMemory(2 * parameters + max(0, 2 * one - two), parameters, 2 * parameters, two - one)
+
+
+def _saved_bytes(network: Network, shape: tuple[int, int, int, int], bf16: bool) -> int:
+    """Return the bytes that a step with images of a shape saves for its backward pass, without the weights."""
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        saved[storage._cdata] = storage
+        return tensor
+
+    with FakeTensorMode(), saved_tensors_hooks(keep, lambda tensor: tensor):
+        state = {
+            name: torch.empty(value.shape, dtype=value.dtype, requires_grad=value.requires_grad)
+            for name, value in (*network.named_parameters(), *network.named_buffers())
+        }
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            output = torch.func.functional_call(network, state, torch.empty(shape))
+        labels_NHW = torch.zeros(shape[0], *shape[2:], dtype=torch.int64)
+        for logits_NChw in (output.logits, *output.aux):
+            full_NCHW = functional.interpolate(logits_NChw.float(), size=shape[2:], mode="bilinear")
+            functional.cross_entropy(full_NCHW, labels_NHW)
+    weights = {tensor.untyped_storage()._cdata for tensor in state.values()}
+    return sum(storage.nbytes() for number, storage in saved.items() if number not in weights)

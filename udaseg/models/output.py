@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -23,6 +24,13 @@ class Output(NamedTuple):
         optional = (self.depth, self.density, self.deep)
         maps = [[None] * len(counts) if one is None else one.split(counts) for one in optional]
         return [Output(*parts) for parts in zip(logits, features, aux, *maps, strict=True)]
+
+    @staticmethod
+    def cat(outputs: Sequence["Output"]) -> "Output":
+        """Join the outputs of consecutive batches; the reverse of `split`."""
+        logits, features, aux, *maps = zip(*outputs, strict=True)
+        joined = [None if parts[0] is None else torch.cat(parts) for parts in maps]
+        return Output(torch.cat(logits), torch.cat(features), tuple(map(torch.cat, zip(*aux, strict=True))), *joined)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Output":
         """Return the output with every tensor changed."""

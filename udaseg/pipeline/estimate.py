@@ -3,6 +3,7 @@
 import io
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,7 +41,8 @@ class Estimate:
     disk_bytes: int
     free_disk_bytes: int
     memory_bytes: int
-    gpu_memory_bytes: int
+    gpu_memory_bytes: int  # of tensors, and of the CUDA context where it is known
+    knows_gpu_context: bool
 
     def document(self) -> dict[str, Any]:
         """Return the estimate as plain values."""
@@ -59,6 +61,8 @@ class Estimate:
         """Return the estimate as a sentence."""
         work = ", ".join(f"{count:,} {unit}" for unit, count in self.totals.items()) or "all of it"
         gpu = f", {size(self.gpu_memory_bytes)} on the GPU" if self.gpu_memory_bytes else ""
+        if gpu and not self.knows_gpu_context:
+            gpu += " and that of the CUDA context, which nvidia-smi does not tell"
         cost = f"about {duration(self.seconds)}, {size(self.disk_bytes)} on disk, {size(self.memory_bytes)} of memory"
         return f"{self.stage}: {work}: {cost}{gpu}"
 
@@ -133,7 +137,7 @@ def estimate(stage: str, trains: bool, folder: Path, run_sample: Callable[[Sampl
     """
     if processes.count() > 1:
         raise UdasegError("--estimate looks at what one process takes", "run it without torchrun")
-    start = time.monotonic()
+    start, gpus = time.monotonic(), _memory_in_use_of_gpus()
     first, sample = _run_sample(stage, trains, run_sample, {})
     again, _ = _run_sample(stage, trains, run_sample, {})
     seconds, disk, sampled = first.seconds, first.disk, {}
@@ -148,9 +152,10 @@ def estimate(stage: str, trains: bool, folder: Path, run_sample: Callable[[Sampl
             disk += max(0.0, cost.disk - again.disk) * (total - 1) / (count - 1)
     folder = folder.absolute()
     free = shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
-    memory, on_gpu = _peak_memory()
-    totals, seconds = sample.totals, round(seconds, 3)
-    return Estimate(stage, totals, sampled, seconds, round(disk), free, memory + sample.cached_bytes, on_gpu)
+    memory, on_gpu, context = _peak_memory(gpus)
+    memory += sample.cached_bytes
+    totals, seconds, knows_context = sample.totals, round(seconds, 3), context is not None
+    return Estimate(stage, totals, sampled, seconds, round(disk), free, memory, on_gpu + (context or 0), knows_context)
 
 
 def _is_unclear(cost: Cost, again: Cost, start: float) -> bool:
@@ -176,9 +181,30 @@ def _run_sample(
         return Cost(seconds, sum(path.stat().st_size for path in files)), sample
 
 
-def _peak_memory() -> tuple[int, int]:
-    """Return the most bytes that this process ever held in memory, and on a GPU."""
+def _peak_memory(gpus_before: dict[str, int]) -> tuple[int, int, int | None]:
+    """Return the most bytes that this process ever held in memory and in tensors on a GPU, and its CUDA context's.
+
+    The context is what the GPU has in use beyond the tensors and beyond what was in use before; None where nvidia-smi
+    does not tell, 0 without a GPU.
+    """
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    most = most if sys.platform == "darwin" else 1024 * most
     torch = sys.modules.get("torch")
-    on_gpu = torch.cuda.max_memory_reserved() if torch is not None and torch.cuda.is_available() else 0
-    return most if sys.platform == "darwin" else 1024 * most, on_gpu
+    if torch is None or not torch.cuda.is_initialized():
+        return most, 0, 0
+    gpu = f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
+    gpus, context = _memory_in_use_of_gpus(), None
+    if gpu in gpus_before and gpu in gpus:
+        context = max(0, gpus[gpu] - gpus_before[gpu] - torch.cuda.memory_reserved())
+    return most, torch.cuda.max_memory_reserved(), context
+
+
+def _memory_in_use_of_gpus() -> dict[str, int]:
+    """Return the bytes in use on each GPU, by its UUID; empty where there is no nvidia-smi, or it tells nothing."""
+    query = ["nvidia-smi", "--query-gpu=uuid,memory.used", "--format=csv,noheader,nounits"]
+    try:
+        text = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10).stdout
+        rows = [line.split(", ") for line in text.splitlines()]
+        return {uuid: int(mebibytes) << 20 for uuid, mebibytes in rows}
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from udaseg.config import Recipe
+from udaseg.config import Recipe, Section
 
 if TYPE_CHECKING:
     from udaseg.pipeline.manifest import Job
@@ -135,4 +135,4 @@ class Stage:
 def dump_section(recipe: Recipe, name: str) -> Any:
     """Return a section of a recipe, or one of its plain values, as plain data."""
     section = getattr(recipe, name)
-    return section.model_dump() if hasattr(section, "model_dump") else section
+    return section.identity() if isinstance(section, Section) else section

@@ -42,8 +42,7 @@ def distill(
         network = network.model_copy(update={"weights": settings.weights})
     network = resolve_color(network)
     warnings: list[str] = []
-    student = setup.network(network, classes, seed, device, warnings.append)
-    setup.require_adaptable(student, settings)
+    student = setup.network(network, settings, classes, seed, device, warnings.append)
     teacher_model, meta = checkpoint.load(teacher, map_location="cpu")
     checkpoint.require(meta, classes=classes, source=str(teacher))
     autocast, environment = setup.number_format(settings, device)
@@ -63,6 +62,7 @@ def distill(
             settings.target_weight,
             teacher=batch_teacher(ingredients, settings, networks, seed),
             domain_specific_bn=settings.domain_specific_bn,
+            parts=settings.accumulate,
         ),
         streams,
         settings,

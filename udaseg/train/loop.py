@@ -7,7 +7,7 @@ on one process. The first process writes the files.
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from udaseg.config import Training
 from udaseg.data.batches import Batch, Stream, batches
 from udaseg.errors import UdasegError
 from udaseg.models import devices
+from udaseg.models.batchnorm import recomputation
 from udaseg.models.tensorfile import check_finite
 from udaseg.parallel import processes
 from udaseg.train.schedule import poly
@@ -62,11 +63,13 @@ def fit(
     term is not finite; this is before the step, so the last state is good. Weights that are not finite are not saved.
     On several processes each returns its share of the terms, and a signal to one stops all.
     """
-    _require_enough_images(streams)
+    _require_enough_images(streams, settings.accumulate)
     modules = {name: trainable.module for name, trainable in trainables.items()} | (extra_state or {})
     optimizers = {name: trainable.optimizer for name, trainable in trainables.items()}
     start = restore(out / "state.pt", modules, optimizers)
     _require_common_start(start)
+    repeats = settings.accumulate > 1 or settings.activation_checkpointing
+    repeating = [trainable.module for trainable in trainables.values()] if repeats else []
     log = Log(out / "log.jsonl", start) if processes.is_first() else None
     base = {name: [group["initial_lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
     with _stop_signal() as stop_signal, processes.data_parallel():
@@ -84,7 +87,10 @@ def fit(
             shares = torch.stack([loss, *(term.float() for term in terms.values())]).detach()
             total, *values = processes.all_reduce_sum(shares)
             _require_finite(total, dict(zip(terms, values, strict=True)), step, out)
-            loss.backward()
+            with ExitStack() as repeated:  # parts of the forward pass, where the settings save memory
+                for module in repeating:
+                    repeated.enter_context(recomputation(module))
+                loss.backward()
             _add_gradients(optimizers.values())
             for optimizer in optimizers.values():
                 optimizer.step()
@@ -112,8 +118,14 @@ def first_rate(base: dict[str, list[float]], factor: float) -> float:
     return next(iter(base.values()))[0] * factor
 
 
-def _require_enough_images(streams: list[Stream]) -> None:
+def _require_enough_images(streams: list[Stream], parts: int) -> None:
     for stream in streams:
+        share = stream.batch // processes.count()
+        if 1 <= share < parts:
+            raise UdasegError(
+                f"accumulate={parts} needs as many {stream.domain} images in a step, and a process has {share}",
+                f"set accumulate to {share} or less, or batch to {parts * processes.count()} or more",
+            )
         if stream.batch < processes.count():
             raise UdasegError(
                 f"{processes.count()} processes cannot share a batch of {stream.batch} {stream.domain} images",

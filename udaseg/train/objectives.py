@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from udaseg.config import AdaBN, Model
 from udaseg.data.batches import DOMAINS, Batch
@@ -48,16 +49,17 @@ def adaptation(
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
     domain_specific_bn: AdaBN = False,
+    parts: int = 1,
 ) -> Objective:
     """Return the objective of the warm-up: the source's cross-entropy and the given terms on both domains.
 
     The cross-entropy divides the logits by the temperature; class_weights, float [C], weigh it. With
     `domain_specific_bn` batch norm normalises each domain by its own statistics, in every layer or in the stem. The
-    running statistics are then the target's.
+    running statistics are then the target's. The batch goes through the network in `parts` parts.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn)
+        outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, temperature=temperature, class_weights=class_weights)
         for term in loss_terms:
             terms |= term(outputs)
@@ -85,18 +87,19 @@ def self_training(
     target_terms: TargetTerms | None = None,
     teacher: BatchTeacher | None = None,
     domain_specific_bn: AdaBN = False,
+    parts: int = 1,
 ) -> Objective:
     """Return the objective of self-training: cross-entropy on the source's labels and on the target's (CBST, eq. 3).
 
     `target_terms` replaces the target's cross-entropy. Terms whose names begin with `target` are multiplied by
     `target_weight`. `teacher` may change the target of each batch and add terms. In the batch, `target_pixels`, float
-    [N, H, W], weighs the loss of each pixel. `domain_specific_bn` as in `adaptation`.
+    [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in `adaptation`.
     """
     assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
         batch, loss_terms = (batch, []) if teacher is None else teacher(step, batch)
-        outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn)
+        outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, target_terms)
         for term in loss_terms:
             terms |= term(outputs)
@@ -106,30 +109,26 @@ def self_training(
 
 
 def _run_domains(
-    model: nn.Module, settings: Model, autocast: Autocast, batch: Batch, domain_specific_bn: AdaBN = False
+    model: nn.Module,
+    settings: Model,
+    autocast: Autocast,
+    batch: Batch,
+    domain_specific_bn: AdaBN = False,
+    parts: int = 1,
 ) -> dict[str, DomainOutput]:
     """Run the network on all domains of a batch.
 
-    Images of one size go through it together, so that batch norm's statistics are of the mixture in training as in
-    the running ones. Domains of different sizes go through it one after the other, as in AdaptSegNet, and so do all
-    domains where every layer has domain-specific statistics.
+    With several parts, all but the last run without being kept, and run again in the backward pass. The losses are
+    those of the whole batch, so that the gradients are too.
     """
     images = {domain: batch[f"{domain}_image"] for domain in DOMAINS if f"{domain}_image" in batch}
-    norms: list[BatchNorm] = []
-    if domain_specific_bn and len(images) > 1:
-        part = model.stem() if domain_specific_bn == "stem" else model
-        norms = [module for module in part.modules() if isinstance(module, BatchNorm)]
-    with autocast():
-        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and domain_specific_bn is not True:
-            counts = [len(image_NHWC) for image_NHWC in images.values()]
-            with by_domain(norms, counts):
-                joint = model(_input(torch.cat(list(images.values())), settings))
-            outputs = joint.split(counts)
-        else:
-            outputs = []
-            for domain, image_NHWC in images.items():
-                with frozen_statistics(norms) if domain == "source" else nullcontext():
-                    outputs.append(model(_input(image_NHWC, settings)))
+
+    def run(*part: Tensor) -> list[Output]:
+        return _run_part(model, settings, autocast, dict(zip(images, part, strict=True)), domain_specific_bn)
+
+    *earlier, last = zip(*(image_NHWC.tensor_split(parts) for image_NHWC in images.values()), strict=True)
+    results = [*(checkpoint(run, *part, use_reentrant=False) for part in earlier), run(*last)]
+    outputs = results[0] if parts == 1 else [Output.cat(of_domain) for of_domain in zip(*results, strict=True)]
     return {
         domain: DomainOutput(
             output,
@@ -139,6 +138,32 @@ def _run_domains(
         )
         for (domain, image_NHWC), output in zip(images.items(), outputs, strict=True)
     }
+
+
+def _run_part(
+    model: nn.Module, settings: Model, autocast: Autocast, images: dict[str, Tensor], domain_specific_bn: AdaBN
+) -> list[Output]:
+    """Run the network on images of all domains; return the output of each domain.
+
+    Images of one size go through it together, so that batch norm's statistics are of the mixture in training as in
+    the running ones. Domains of different sizes go through it one after the other, as in AdaptSegNet, and so do all
+    domains where every layer has domain-specific statistics.
+    """
+    norms: list[BatchNorm] = []
+    if domain_specific_bn and len(images) > 1:
+        part = model.stem() if domain_specific_bn == "stem" else model
+        norms = [module for module in part.modules() if isinstance(module, BatchNorm)]
+    with autocast():
+        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and domain_specific_bn is not True:
+            counts = [len(image_NHWC) for image_NHWC in images.values()]
+            with by_domain(norms, counts):
+                joint = model(_input(torch.cat(list(images.values())), settings))
+            return joint.split(counts)
+        outputs = []
+        for domain, image_NHWC in images.items():
+            with frozen_statistics(norms) if domain == "source" else nullcontext():
+                outputs.append(model(_input(image_NHWC, settings)))
+        return outputs
 
 
 def _input(image_NHWC: Tensor, settings: Model) -> Tensor:

@@ -81,8 +81,7 @@ def retrain(
     if initial is not None:
         start = _load_initial(initial, target, classes, network, settings)
         network = network.model_copy(update={"weights": "none"})
-    model = setup.network(network, classes, seed, device, warnings.append)
-    setup.require_adaptable(model, settings)
+    model = setup.network(network, settings, classes, seed, device, warnings.append)
     if start is not None:
         if start.stride_first:
             model.move_strides()
@@ -108,7 +107,16 @@ def retrain(
     setup.require_one_size(streams)
     fit(
         {"model": Trainable(model, setup.optimizer(model, settings))},
-        self_training(model, network, autocast, settings.target_weight, losses, teacher, settings.domain_specific_bn),
+        self_training(
+            model,
+            network,
+            autocast,
+            settings.target_weight,
+            losses,
+            teacher,
+            settings.domain_specific_bn,
+            settings.accumulate,
+        ),
         streams,
         settings,
         out,

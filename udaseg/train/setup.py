@@ -24,15 +24,24 @@ class TrainingResult(NamedTuple):
 
 
 def network(
-    settings: Model, classes: Sequence[str], seed: int, device: torch.device, warn: Callable[[str], None]
-) -> nn.Module:
+    settings: Model,
+    training: Training,
+    classes: Sequence[str],
+    seed: int,
+    device: torch.device,
+    warn: Callable[[str], None],
+) -> Network:
     """Build the network of a recipe in training mode, with the weights that the recipe names.
 
-    The seed determines all other weights. `warn` gets a message for weights that a file lacks or has in excess.
+    The seed determines all other weights. `warn` gets a message for weights that a file lacks or has in excess. Raises
+    UdasegError where the network cannot be trained as `training` says.
     """
     torch.manual_seed(seed)
     model = build(settings, classes, warn).to(device, memory_format=devices.layout(device)).train()
     set_bn_mode(model, settings.bn)
+    _require_adaptable(model, training)
+    if training.activation_checkpointing:
+        model.backbone.checkpoint_activations()
     return model
 
 
@@ -41,7 +50,7 @@ def frozen(model: nn.Module, device: torch.device) -> nn.Module:
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
-def require_adaptable(model: Network, settings: Training) -> None:
+def _require_adaptable(model: Network, settings: Training) -> None:
     """Raise UdasegError where a training adapts batch norm, and the encoder has none, or none in its first layers."""
     if settings.adabn:
         require_batch_norm(model.backbone, f"adabn={str(settings.adabn).lower()}")

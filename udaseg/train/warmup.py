@@ -43,8 +43,7 @@ def warmup(
     device, classes = devices.choose(), source.images.space.classes
     network = resolve_color(network)
     warnings: list[str] = []
-    model = setup.network(network, classes, seed, device, warnings.append)
-    setup.require_adaptable(model, settings)
+    model = setup.network(network, settings, classes, seed, device, warnings.append)
     autocast, environment = setup.number_format(settings, device)
     trainables = {"model": Trainable(model, setup.optimizer(model, settings))}
     depth = depth or Depth()
@@ -71,7 +70,9 @@ def warmup(
     setup.require_stackable(streams)
     fit(
         trainables,
-        adaptation(model, network, autocast, terms, temperature, weights, settings.domain_specific_bn),
+        adaptation(
+            model, network, autocast, terms, temperature, weights, settings.domain_specific_bn, settings.accumulate
+        ),
         streams,
         settings,
         out,

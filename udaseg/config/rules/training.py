@@ -31,8 +31,19 @@ def _mixes_sizes(recipe: Recipe, settings: Training) -> bool:
     return settings.batch > 1 and augment.crop is None and augment.scale != (1.0, 1.0)
 
 
+def _has_empty_parts(recipe: Recipe, settings: Training) -> bool:
+    return settings.accumulate > settings.batch
+
+
 def _requirements(stage: str) -> tuple[Requirement, ...]:
     return (
+        Requirement(
+            (stage,),
+            holds_of(stage, _has_empty_parts),
+            f"{stage}.accumulate={{{stage}.accumulate}} is more parts than a batch has images: {stage}.batch is "
+            f"{{{stage}.batch}}",
+            f"set {stage}.accumulate to the number of images or less",
+        ),
         Requirement(
             (stage,),
             holds_of(stage, _has_frozen_statistics),

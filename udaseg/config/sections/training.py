@@ -1,6 +1,6 @@
 """What all trainings share: steps, optimizer, learning rate, random changes of the images."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -34,8 +34,18 @@ class Augment(Section):
 class Training(Section):
     """What all trainings share."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"accumulate"})
+    without_effect: ClassVar[frozenset[str]] = frozenset({"activation_checkpointing"})
+
     steps: NonNegativeInt = Field(100_000, description="Training steps.")
     batch: Count = Field(2, description="Images of each domain in a training step.")
+    # Less memory, and the gradients of the whole batch; but batch norm sees one part at a time.
+    accumulate: Count = Field(
+        1, description="The parts in which a batch goes through the network, one after another, to save memory."
+    )
+    activation_checkpointing: bool = Field(
+        False, description="Keep the inputs of the encoder's blocks alone, and compute the rest again, to save memory."
+    )
     optimizer: Literal["sgd", "adamw"] = Field("sgd", description="The optimizer: sgd or adamw.")
     lr: Positive = Field(2.5e-4, description="The learning rate of the backbone.")
     head_lr: Positive = Field(10.0, description="The learning rate of the heads, as a multiple of the backbone's.")

@@ -20,6 +20,10 @@ class Encoder(nn.Module):
     conv1: nn.Conv2d
     bn1: BatchNorm
 
+    def checkpoint_activations(self) -> None:
+        """Keep only the input of each block in training, and compute its other maps again in the backward pass."""
+        raise NotImplementedError
+
     def first_layers(self) -> tuple[nn.Conv2d, BatchNorm]:
         """Return the first convolution and its batch norm; raise UdasegError where there is no such pair."""
         return self.conv1, self.bn1

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torchvision.models import ResNet18_Weights, ResNet50_Weights, ResNet101_Weights, resnet
 
 from udaseg.models.batchnorm import BatchNorm
@@ -45,6 +46,7 @@ class ResNet(Encoder):
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1, ceil_mode=ceil_mode)
         self.layer1, self.layer2, self.layer3, self.layer4 = whole.layer1, whole.layer2, whole.layer3, whole.layer4
         self.taps = taps
+        self.checkpoints = False
         self.channels = tuple(64 * 2 ** (tap - 1) * block.expansion for tap in taps)
         if output_stride == 8:
             dilate(self.layer3, 2)
@@ -54,10 +56,14 @@ class ResNet(Encoder):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         maps = []
         for depth, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4), start=1):
-            x = layer(x)
+            for block in layer:
+                x = checkpoint(block, x, use_reentrant=False) if self.checkpoints and self.training else block(x)
             if depth in self.taps:
                 maps.append(x)
         return tuple(maps)
+
+    def checkpoint_activations(self) -> None:
+        self.checkpoints = True
 
 
 def dilate(layer: nn.Module, dilation: int) -> None:

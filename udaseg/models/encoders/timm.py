@@ -39,6 +39,16 @@ class TimmEncoder(Encoder):
             )
         )
 
+    def checkpoint_activations(self) -> None:
+        try:
+            self.set_grad_checkpointing(True)
+        except (AssertionError, AttributeError):
+            kind = type(self).__name__.removesuffix("Encoder")
+            raise UdasegError(
+                f"this encoder, a {kind} of timm, cannot compute its activations twice",
+                "leave out activation_checkpointing; accumulate saves memory with every encoder",
+            ) from None
+
     def first_layers(self) -> tuple[nn.Conv2d, BatchNorm]:
         layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.LayerNorm | BatchNorm)]
         match layers:
