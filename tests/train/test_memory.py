@@ -95,7 +95,8 @@ def test_computing_activations_twice_keeps_less():
     assert saved_bytes(1, twice=True) < 0.4 * saved_bytes(1)
 
 
-def train(out, encoder, **changes):
+def train(out, encoder, progress=None, **changes):
+    out.mkdir(exist_ok=True)
     view = View(Pictures(), (64, 96))
     named = {"name": "fpn", "backbone": encoder} if encoder == "resnet18" else {"encoder": encoder, "drop_path": 0.2}
     settings = Warmup(
@@ -104,25 +105,21 @@ def train(out, encoder, **changes):
         adabn=False if encoder == "test_vit" else "stem",
     )
     model = Model(**named, weights="none", bn="train")
-    warmup(view, view, model, settings, out, seed=0, adversary=Adversary(align="output", weight=0.1))
+    warmup(view, view, model, settings, out, seed=0, adversary=Adversary(align="output", weight=0.1), progress=progress)
     return torch.load(out / "model.pt", weights_only=True)["model"], (out / "log.jsonl").read_text()
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "test_efficientnet", "test_vit"])
 def test_computing_activations_twice_changes_no_result(tmp_path, encoder):
-    (plain, log), (twice, log_twice) = (
-        train(tmp_path / name, encoder, activation_checkpointing=name == "twice")
-        for name in ("plain", "twice")
-        if (tmp_path / name).mkdir() is None
-    )
+    plain, log = train(tmp_path / "plain", encoder)
+    twice, log_twice = train(tmp_path / "twice", encoder, activation_checkpointing=True)
     assert log == log_twice
     assert plain.keys() == twice.keys()
     assert all(torch.equal(value, twice[name]) for name, value in plain.items())
 
 
 def test_batch_norm_counts_every_part_once(tmp_path):
-    tmp_path.joinpath("parts").mkdir()
-    weights, _ = train(tmp_path / "parts", "resnet18", accumulate=3)
+    weights, _ = train(tmp_path, "resnet18", accumulate=3)
     assert {int(value) for name, value in weights.items() if name.endswith("layer1.0.bn1.num_batches_tracked")} == {9}
 
 
@@ -139,3 +136,22 @@ def test_more_parts_than_images_of_a_process_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UdasegError, match="accumulate=2 needs as many source images in a step, and a process has 1"):
         train(tmp_path, "resnet18", accumulate=2)
+
+
+class Stop(Exception):  # noqa: N818 - it is no error
+    """End a training from outside."""
+
+
+@pytest.mark.parametrize("encoder", ["test_efficientnet", "test_vit"])
+def test_a_network_of_timm_that_was_stopped_goes_on_to_the_same_weights(tmp_path, encoder):
+    def stop(done, total):
+        if done == 2:
+            raise Stop
+
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    weights, log = train(whole, encoder, steps=4, save_every=1)
+    with pytest.raises(Stop):
+        train(stopped, encoder, steps=4, save_every=1, progress=stop)
+    resumed, log_resumed = train(stopped, encoder, steps=4, save_every=1)
+    assert log_resumed == log
+    assert all(torch.equal(value, resumed[name]) for name, value in weights.items())

@@ -32,7 +32,8 @@ SHARED = {"steps": 2, "batch": 3, "log_every": 1, "save_every": 2, "precision": 
 AUGMENT = Augment(crop=(32, 48), scale=(0.3, 1.0), flip=0.5, jitter=0.2)  # crops that images do not always fill
 SPACE = class_space(["road", "car", "sky"])
 ALIGNED = {"plain": "none", "output": "output", "fine-grained": "fine-grained"}
-RUNS = (*ALIGNED, "retrained")
+OF_TIMM = Model(encoder="test_efficientnet", decoder="fpn", weights="none", bn="train")
+RUNS = (*ALIGNED, "retrained", "timm", "timm, activations twice")
 
 
 class Uneven(Pictures):
@@ -54,9 +55,11 @@ def train(name, out):
         labels = PseudoLabels(lambda stem: images.label(int(stem)))
         retrain(view, view, SPACE.classes, NETWORK, settings, out, seed=3, labels=labels)
         return
-    settings = Warmup(**SHARED, augment=AUGMENT, entropy_weight=0.1)
-    adversary = Adversary(align=ALIGNED[name], weight=0.1)
+    settings = Warmup(**SHARED, augment=AUGMENT, entropy_weight=0.1, activation_checkpointing="twice" in name)
+    adversary = Adversary(align=ALIGNED.get(name, "none"), weight=0.1)
     network = NETWORK.model_copy(update={"bn": "frozen" if name == "output" else "train"})
+    if name.startswith("timm"):
+        network = OF_TIMM
     weights = class_weights([5, 1, 3])
     warmup(view, view, network, settings, out, seed=3, adversary=adversary, class_weights=weights)
 

@@ -45,7 +45,7 @@ def load_recipe(name: str, *, scale: str | None = None, changes: dict[str, Any] 
         if scale == "toy":
             values = _overlay_layer(values, layer.get("toy") or {})
     values |= {"name": layers[-1]["name"], "scale": scale}
-    values = overlay(_preset(values.pop("geometry", None), origin), values)
+    values = _overlay_layer(_preset(values.pop("geometry", None), origin), values)
     return _check(values, changes or {}, origin)
 
 
@@ -141,7 +141,11 @@ def _recipes_with_toy_scale() -> list[str]:
 
 
 def _overlay_layer(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
-    """Lay a layer of settings over others; an encoder replaces a network's name there, and a name an encoder."""
+    """Lay a layer of settings over others; an encoder replaces a network's name there, and a name an encoder.
+
+    Colours and a file of weights belong to an encoder: without others in the layer, another encoder has its own colours
+    and ImageNet's weights.
+    """
     over, under = layer.get("model"), values.get("model")
     if isinstance(over, dict) and isinstance(under, dict):
         other: tuple[str, ...] = ()
@@ -149,6 +153,9 @@ def _overlay_layer(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, A
             other = (*BY_NAME, "color")  # an encoder has colours of its own
         elif "encoder" not in over and any(name in over for name in BY_NAME):
             other = (*BY_ENCODER, "color") if under.get("encoder") is not None else ()
+        changed = {name for name in ("encoder", "backbone") if name in over and over[name] != under.get(name)}
+        if (other or changed) and under.get("weights") not in (None, "imagenet", "none"):
+            other += ("weights",)
         values = values | {"model": {name: value for name, value in under.items() if name not in other}}
     return overlay(values, layer)
 
