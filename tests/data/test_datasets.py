@@ -6,7 +6,7 @@ import pytest
 
 from udaseg.data import open_images, open_labelled
 from udaseg.data.datasets.cityscapes import disparities, read_disparity
-from udaseg.data.datasets.registry import detect
+from udaseg.data.datasets.registry import DATASETS, detect
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, class_space
 
@@ -280,7 +280,7 @@ def test_an_invalid_classes_file_raises(tmp_path, classes):
 
 def test_missing_folders_are_reported_with_a_download_hint(tmp_path):
     (tmp_path / "leftImg8bit_trainvaltest.zip").touch()
-    for dataset in ("gta5", "synthia", "cityscapes", "mapillary", "bdd100k", "crosscity", "folder"):
+    for dataset in DATASETS:
         with pytest.raises(UdasegError, match=r"expected .* in .*; found leftImg8bit_trainvaltest\.zip") as error:
             open_images(dataset, tmp_path, "train")
         assert error.value.hint

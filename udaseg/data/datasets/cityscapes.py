@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.data.datasets.layout import (
+    CITYSCAPES_ENDINGS,
     IMAGES,
     AbsentError,
     Labels,
@@ -13,6 +14,7 @@ from udaseg.data.datasets.layout import (
     find_folder,
     is_folder,
     list_cities,
+    list_labels,
 )
 from udaseg.data.depth import FAR
 from udaseg.data.images.read import read_depth
@@ -53,15 +55,10 @@ def labels(root: Path, split: str) -> Labels:
         root, [f"gtFine/{split}", f"gtCoarse/{split}"], f"the {split} labels of Cityscapes", DOWNLOAD_HINT
     )
     kind = folder.parent.name
-    for ending, coding in (("labelIds", "cityscapes"), ("labelTrainIds", "trainids")):
-        if files := list_cities(folder, [".png"], f"_{kind}_{ending}"):
-            depth, notes = _depth(root, split)
-            return build_labels(
-                files, coding, f"labels: {kind}, {ending}", *notes, depth=depth, read_depth=read_distance
-            )
-    raise UdasegError(
-        f"{folder}: expected <city>/*_{kind}_labelIds.png or *_{kind}_labelTrainIds.png, found none", DOWNLOAD_HINT
-    )
+    files, ending = list_labels([folder], f"_{kind}_", DOWNLOAD_HINT)
+    depth, notes = _depth(root, split)
+    note = f"labels: {kind}, {ending}"
+    return build_labels(files, CITYSCAPES_ENDINGS[ending], note, *notes, depth=depth, read_depth=read_distance)
 
 
 def disparities(root: Path, split: str) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from udaseg.errors import UdasegError, join_names
 from udaseg.labels import Coding, find_coding
 
 IMAGES = (".png", ".jpg", ".jpeg")
+CITYSCAPES_ENDINGS = {"labelIds": "cityscapes", "labelTrainIds": "trainids"}  # ends of file names to codings
 
 
 class AbsentError(UdasegError):
@@ -85,13 +86,39 @@ def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: 
     return files
 
 
-def list_cities(folder: Path, suffixes: Sequence[str], ending: str = "") -> dict[str, Path]:
-    """List the files in all subfolders (cities) of a folder: stem to path, sorted by city, then by name."""
+def list_cities(folder: Path, suffixes: Sequence[str], ending: str = "", *, with_city: bool = False) -> dict[str, Path]:
+    """List the files in all subfolders (cities) of a folder: stem to path, sorted by city, then by name.
+
+    With `with_city` a stem begins with its subfolder: for datasets in which several subfolders number files from 0.
+    """
     files: dict[str, Path] = {}
     for city in sorted(list_directory(folder), key=lambda entry: entry.name):
         if city.is_dir() and not city.name.startswith("."):
-            files |= list_files(folder / city.name, suffixes, ending)
+            files |= list_files(folder / city.name, suffixes, ending, f"{city.name}_" if with_city else "")
     return files
+
+
+def list_labels(
+    folders: Sequence[Path],
+    start: str,
+    hint: str,
+    endings: Mapping[str, str] = CITYSCAPES_ENDINGS,
+    *,
+    with_city: bool = False,
+) -> tuple[dict[str, Path], str]:
+    """List the label files in the subfolders of folders: stem to path, and the ending of their names.
+
+    A name is its stem, `start`, an ending and .png; the first of `endings` that any file has is used. Raises
+    UdasegError with `hint` where no file has one.
+    """
+    for ending in endings:
+        files: dict[str, Path] = {}
+        for folder in folders:
+            files |= list_cities(folder, [".png"], f"{start}{ending}", with_city=with_city)
+        if files:
+            return files, ending
+    names = " or ".join(f"*{start}{ending}.png" for ending in endings)
+    raise UdasegError(f"{folders[0]}: expected labels in its subfolders, {names}; found none", hint)
 
 
 def list_directory(folder: Path) -> list[os.DirEntry]:
@@ -131,6 +158,6 @@ def are_train_ids(ids: set[int]) -> bool:
     return 255 in ids and bool(classes) and max(classes) <= 18
 
 
-def build_labels(files: Mapping[str, Path], coding: str, *notes: str, **fields: Any) -> Labels:
-    """Build the Labels of these files from the name of a coding, notes, and other fields of Labels by name."""
+def build_labels(files: Mapping[str, Path], coding: str | Coding, *notes: str, **fields: Any) -> Labels:
+    """Build the Labels of these files from a coding or its name, notes, and other fields of Labels by name."""
     return Labels(files, find_coding(coding), notes, **fields)

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from udaseg.data.datasets import bdd100k, cityscapes, crosscity, folder, gta5, mapillary, synthia
+from udaseg.data.datasets import (
+    acdc,
+    bdd100k,
+    cityscapes,
+    crosscity,
+    folder,
+    gta5,
+    mapillary,
+    synthia,
+)
 from udaseg.data.datasets.lists import select_listed
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, did_you_mean, join_names
@@ -18,6 +27,7 @@ DATASETS = {
     "mapillary": mapillary,
     "bdd100k": bdd100k,
     "crosscity": crosscity,
+    "acdc": acdc,
     "folder": folder,
 }
 
