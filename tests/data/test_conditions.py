@@ -99,3 +99,23 @@ def test_acdc_labels_of_an_unknown_name_raise_one_error(tmp_path):
     with pytest.raises(UdasegError, match=r"\*_gt_labelIds\.png or \*_gt_labelTrainIds\.png; found none") as error:
         open_labelled("acdc", tmp_path, "train", CS19)
     assert "gt_trainval.zip" in error.value.hint
+
+
+@pytest.mark.parametrize("ending", ["labelIds", "labelTrainIds"])
+def test_dark_zurich(tmp_path, ending):
+    anonymous(tmp_path, "train/night", "GOPR0351", ())
+    anonymous(tmp_path, "train/twilight", "GOPR0348", (), count=3)
+    anonymous(tmp_path, "val/night", "GOPR0356", (ending,))
+    assert detect(tmp_path) == "darkzurich"
+    images = open_labelled("darkzurich", tmp_path, "val", CS19)
+    assert stems(images) == ["GOPR0356_frame_000000", "GOPR0356_frame_000001"]
+    assert tuple(images.label(1)[0]) == TRAIN_IDS
+    assert images.notes == (f"labels: {ending}",)
+    assert len(open_images("darkzurich", tmp_path, "train")) == 2
+    assert len(open_images("darkzurich", tmp_path, "train-twilight")) == 3
+    for split in ("train", "train-twilight"):
+        with pytest.raises(AbsentError, match=f"no public labels for {split}"):
+            open_labelled("darkzurich", tmp_path, split, CS19)
+    with pytest.raises(AbsentError, match="the train-day images of Dark Zurich in rgb_anon/train/day/") as error:
+        open_images("darkzurich", tmp_path, "train-day")
+    assert "Dark_Zurich_train_anon.zip" in error.value.hint

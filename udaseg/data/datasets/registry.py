@@ -10,6 +10,7 @@ from udaseg.data.datasets import (
     bdd100k,
     cityscapes,
     crosscity,
+    darkzurich,
     folder,
     gta5,
     mapillary,
@@ -28,6 +29,7 @@ DATASETS = {
     "bdd100k": bdd100k,
     "crosscity": crosscity,
     "acdc": acdc,
+    "darkzurich": darkzurich,
     "folder": folder,
 }
 
