@@ -8,7 +8,7 @@ from udaseg.data.datasets.registry import detect
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES
 
-from .corpora import CITYSCAPES_IDS, TRAIN_IDS, label, photo
+from .corpora import CITYSCAPES_IDS, TRAIN_IDS, cityscapes, label, photo
 
 CS19 = SPACES["cs19"]
 IDS = {"labelIds": CITYSCAPES_IDS, "labelTrainIds": TRAIN_IDS}
@@ -119,3 +119,29 @@ def test_dark_zurich(tmp_path, ending):
     with pytest.raises(AbsentError, match="the train-day images of Dark Zurich in rgb_anon/train/day/") as error:
         open_images("darkzurich", tmp_path, "train-day")
     assert "Dark_Zurich_train_anon.zip" in error.value.hint
+
+
+@pytest.mark.parametrize("folder", ["leftImg8bit_foggy", "leftImg8bit_foggyDBF"])
+@pytest.mark.parametrize("ending", ["labelIds", "labelTrainIds"])
+def test_foggy_cityscapes(tmp_path, folder, ending):
+    cityscapes(tmp_path, ending=ending)
+    for path in (tmp_path / "leftImg8bit").rglob("*.png"):
+        for i, beta in enumerate(("0.005", "0.01", "0.02")):
+            place = tmp_path / folder / path.parent.relative_to(tmp_path / "leftImg8bit")
+            photo(place / f"{path.stem}_foggy_beta_{beta}.png", seed=i)
+    assert detect(tmp_path) == "cityscapes"
+    (tmp_path / "leftImg8bit").rename(tmp_path / "clear")
+    assert detect(tmp_path) == "foggycityscapes"
+    images = open_labelled("foggycityscapes", tmp_path, "val", CS19)
+    assert stems(images)[0] == "aachen_000000_000019"
+    assert images.notes == (f"images: {folder}, beta 0.02", f"labels: gtFine, {ending}")
+    assert {record.image.name[-8:] for record in images.records} == {"0.02.png"}
+    assert tuple(images.label(3)[0]) == TRAIN_IDS
+    light = open_labelled("foggycityscapes", tmp_path, "val-0.005", CS19)
+    assert stems(light) == stems(images)
+    assert (light.image(0) != images.image(0)).any()
+    with pytest.raises(UdasegError, match="foggycityscapes has no split 'val-1'"):
+        open_images("foggycityscapes", tmp_path, "val-1")
+    (tmp_path / "gtFine").rename(tmp_path / "elsewhere")
+    with pytest.raises(AbsentError, match="expected the val labels of Cityscapes in gtFine/val/"):
+        open_labelled("foggycityscapes", tmp_path, "val", CS19)

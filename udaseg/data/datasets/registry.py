@@ -11,6 +11,7 @@ from udaseg.data.datasets import (
     cityscapes,
     crosscity,
     darkzurich,
+    foggycityscapes,
     folder,
     gta5,
     mapillary,
@@ -30,6 +31,7 @@ DATASETS = {
     "crosscity": crosscity,
     "acdc": acdc,
     "darkzurich": darkzurich,
+    "foggycityscapes": foggycityscapes,
     "folder": folder,
 }
 
