@@ -14,6 +14,7 @@ from udaseg.data.datasets import (
     foggycityscapes,
     folder,
     gta5,
+    kitti,
     mapillary,
     synthia,
 )
@@ -32,6 +33,7 @@ DATASETS = {
     "acdc": acdc,
     "darkzurich": darkzurich,
     "foggycityscapes": foggycityscapes,
+    "kitti": kitti,
     "folder": folder,
 }
 
