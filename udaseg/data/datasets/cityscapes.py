@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from udaseg.data.datasets import idd
 from udaseg.data.datasets.layout import (
     CITYSCAPES_ENDINGS,
     IMAGES,
@@ -107,4 +108,4 @@ def _depth(root: Path, split: str) -> tuple[dict[str, Path], list[str]]:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of Cityscapes."""
-    return is_folder(root / "leftImg8bit")
+    return is_folder(root / "leftImg8bit") and not idd.matches(root)

@@ -1,7 +1,7 @@
 """Functions that find the files of a dataset: folders, stems, and the ids in its labels."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def list_labels(
     folders: Sequence[Path],
     start: str,
     hint: str,
-    endings: Mapping[str, str] = CITYSCAPES_ENDINGS,
+    endings: Iterable[str] = CITYSCAPES_ENDINGS,
     *,
     with_city: bool = False,
 ) -> tuple[dict[str, Path], str]:

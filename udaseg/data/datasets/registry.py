@@ -14,6 +14,7 @@ from udaseg.data.datasets import (
     foggycityscapes,
     folder,
     gta5,
+    idd,
     kitti,
     mapillary,
     synthia,
@@ -34,6 +35,7 @@ DATASETS = {
     "darkzurich": darkzurich,
     "foggycityscapes": foggycityscapes,
     "kitti": kitti,
+    "idd": idd,
     "folder": folder,
 }
 
