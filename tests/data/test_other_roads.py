@@ -91,3 +91,27 @@ def test_idd_without_drawn_labels_raises_with_the_command_that_draws_them(tmp_pa
     with pytest.raises(AbsentError, match="IDD's test split are not public"):
         (tmp_path / "leftImg8bit/val").rename(tmp_path / "leftImg8bit/test")
         open_labelled("idd", tmp_path, "test", CS19)
+
+
+@pytest.mark.parametrize(
+    ("ending", "values", "classes", "coding"),
+    [
+        ("", (7, 34, 35, 38, 37, 1, 23, 255), (0, 14, 13, 0, 255, 255, 10, 255), "wilddash2"),
+        ("_labelIds", CITYSCAPES_IDS, TRAIN_IDS, "wilddash2"),
+        ("", TRAIN_IDS, TRAIN_IDS, "trainids"),
+    ],
+)
+def test_wilddash(tmp_path, ending, values, classes, coding):
+    for stem in ("aa0000_100000", "zz0001_100000"):
+        photo(tmp_path / f"images/{stem}.jpg")
+        label(tmp_path / f"labels/{stem}{ending}.png", values)
+    assert detect(tmp_path) == "gta5"
+    (tmp_path / "panoptic.json").write_text("{}")
+    assert detect(tmp_path) == "wilddash2"
+    images = open_labelled("wilddash2", tmp_path, "val", CS19)
+    assert tuple(images.label(1)[0]) == classes
+    assert images.coding == coding
+    (tmp_path / "labels").rename(tmp_path / "panoptic")
+    with pytest.raises(UdasegError, match="expected the labels of WildDash 2 in labels/") as error:
+        open_labelled("wilddash2", tmp_path, "train", CS19)
+    assert "pano2sem.py" in error.value.hint

@@ -49,4 +49,5 @@ def labels(root: Path, split: str) -> Labels:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of GTA5."""
-    return is_folder(root / "images") and is_folder(root / "labels") and not is_folder(root / "images" / "10k")
+    is_other = is_folder(root / "images" / "10k") or (root / "panoptic.json").is_file()  # BDD100K, WildDash 2
+    return is_folder(root / "images") and is_folder(root / "labels") and not is_other

@@ -18,6 +18,7 @@ from udaseg.data.datasets import (
     kitti,
     mapillary,
     synthia,
+    wilddash2,
 )
 from udaseg.data.datasets.lists import select_listed
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
@@ -36,6 +37,7 @@ DATASETS = {
     "foggycityscapes": foggycityscapes,
     "kitti": kitti,
     "idd": idd,
+    "wilddash2": wilddash2,
     "folder": folder,
 }
 
