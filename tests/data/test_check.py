@@ -126,7 +126,7 @@ def test_a_missing_dataset_raises(tmp_path):
     with pytest.raises(UdasegError, match="expected the train images of Cityscapes"):
         check(tmp_path, "cityscapes")
     with pytest.raises(UdasegError, match="there is no dataset"):
-        check(tmp_path, "kitti")
+        check(tmp_path, "camvid")
     with pytest.raises(UdasegError, match="detects the coding"):
         check(tmp_path, "gta5", coding="trainids")
 

@@ -5,13 +5,12 @@ from pathlib import Path
 from udaseg.data.datasets.layout import (
     IMAGES,
     Labels,
-    are_train_ids,
     build_labels,
+    choose_coding,
     choose_split,
     find_folder,
     is_folder,
     list_files,
-    sample_ids,
 )
 
 SPLITS = {"train": "train"}
@@ -40,11 +39,8 @@ def labels(root: Path, split: str) -> Labels:
     if not files:
         files = list_files(folder, [".png"], "_labelTrainIds")
         return build_labels(files, "trainids", "labels: train ids (labels/*_labelTrainIds.png)", resized, resize=True)
-    if are_train_ids(sample_ids(files, "cityscapes", lambda ids: bool(ids & set(range(19, 35))))):
-        return build_labels(
-            files, "trainids", "labels: train ids (255 and nothing above 18 occur)", resized, resize=True
-        )
-    return build_labels(files, "cityscapes", "labels: Cityscapes label ids", resized, resize=True)
+    coding, note = choose_coding(files, "cityscapes", "labels: Cityscapes label ids")
+    return build_labels(files, coding, note, resized, resize=True)
 
 
 def matches(root: Path) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from udaseg.data.images import read
 from udaseg.errors import UdasegError, join_names
-from udaseg.labels import Coding, find_coding
+from udaseg.labels import IGNORE, Coding, find_coding
 
 IMAGES = (".png", ".jpg", ".jpeg")
 CITYSCAPES_ENDINGS = {"labelIds": "cityscapes", "labelTrainIds": "trainids"}  # ends of file names to codings
@@ -152,10 +152,18 @@ def sample_ids(files: Mapping[str, Path], coding: str, is_enough: Callable[[set[
     return ids
 
 
+def choose_coding(files: Mapping[str, Path], coding: str | Coding, note: str) -> tuple[str | Coding, str]:
+    """Return the coding of label files and its note: those given, or train ids where the ids that occur tell so."""
+    name = find_coding(coding).name
+    if are_train_ids(sample_ids(files, name, lambda ids: max(ids - {IGNORE}, default=0) > 18)):
+        return "trainids", "labels: train ids (255 and nothing above 18 occur)"
+    return coding, note
+
+
 def are_train_ids(ids: set[int]) -> bool:
     """Return whether ids are Cityscapes train ids: 255 occurs, and no other id above 18."""
-    classes = ids - {255}
-    return 255 in ids and bool(classes) and max(classes) <= 18
+    classes = ids - {IGNORE}
+    return IGNORE in ids and bool(classes) and max(classes) <= 18
 
 
 def build_labels(files: Mapping[str, Path], coding: str | Coding, *notes: str, **fields: Any) -> Labels:

@@ -17,7 +17,9 @@ from udaseg.data.datasets import (
     idd,
     kitti,
     mapillary,
+    synscapes,
     synthia,
+    urbansyn,
     wilddash2,
 )
 from udaseg.data.datasets.lists import select_listed
@@ -38,6 +40,8 @@ DATASETS = {
     "kitti": kitti,
     "idd": idd,
     "wilddash2": wilddash2,
+    "urbansyn": urbansyn,
+    "synscapes": synscapes,
     "folder": folder,
 }
 

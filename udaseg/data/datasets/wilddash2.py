@@ -5,13 +5,12 @@ from pathlib import Path
 from udaseg.data.datasets.layout import (
     IMAGES,
     Labels,
-    are_train_ids,
     build_labels,
+    choose_coding,
     choose_split,
     find_folder,
     is_folder,
     list_files,
-    sample_ids,
 )
 from udaseg.labels import CODINGS, IGNORE, Coding
 
@@ -38,9 +37,8 @@ def labels(root: Path, split: str) -> Labels:
     choose_split(split, SPLITS, "wilddash2")
     folder = find_folder(root, ["labels"], "the labels of WildDash 2", DOWNLOAD_HINT)
     files = list_files(folder, [".png"], "_labelIds") or list_files(folder, [".png"])
-    if are_train_ids(sample_ids(files, _CODING.name, lambda ids: bool(ids & set(range(19, 39))))):
-        return build_labels(files, "trainids", "labels: train ids (255 and nothing above 18 occur)")
-    return build_labels(files, _CODING, "labels: WildDash ids; vans are cars, pickups trucks, road markings road")
+    note = "labels: WildDash ids; vans are cars, pickups trucks, road markings road"
+    return build_labels(files, *choose_coding(files, _CODING, note))
 
 
 def matches(root: Path) -> bool:
