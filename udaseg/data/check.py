@@ -12,14 +12,14 @@ from udaseg.data.datasets import cityscapes, crosscity, folder, synthia
 from udaseg.data.datasets.layout import AbsentError, Labels
 from udaseg.data.datasets.registry import DATASETS, detect
 from udaseg.data.findings import Finding, Report, Severity, Split
-from udaseg.data.images.read import read_depth, read_image, read_label_ids
+from udaseg.data.images.read import read_depth, read_image
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, Coding, class_space, train_ids
 from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order
 
 PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}
-SOURCES = ("gta5", "synthia", "urbansyn", "synscapes")  # datasets that are useless without labels
+SOURCES = ("gta5", "synthia", "urbansyn", "synscapes", "virtualkitti2")  # datasets that are useless without labels
 MAX_VARIATION = 0.1  # total variation between the class shares and the published ones; a larger one is a warning
 MIN_IMAGES = 100  # class shares of fewer images are not compared
 
@@ -153,7 +153,7 @@ def _check_image(stem: str, split: _SplitFiles, root: Path) -> _ImageCheck:
         problems.append(("error", "images that cannot be read", error.message))
     if label is not None:
         try:
-            values = read_label_ids(label, split.labels.coding.name)
+            values = split.labels.read_ids(label, split.labels.coding.name)
             ids = count_ids(values)
             if size is not None and values.shape != size:
                 severity = "note" if split.labels.resize else "error"

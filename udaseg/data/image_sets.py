@@ -62,7 +62,7 @@ class LabelledSet:
     `table` holds the train id of every id, uint8 [256]; `is_known` marks the ids that may occur, bool [256]. `notes`
     describe the detected layout and encoding. With
     `resize_labels` a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error.
-    `read_depth` reads a depth file in centimetres.
+    `read_depth` reads a depth file in centimetres, and `read_ids` the ids of a label file, given the coding.
     """
 
     dataset: str
@@ -76,6 +76,7 @@ class LabelledSet:
     notes: tuple[str, ...]
     resize_labels: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
+    read_ids: Callable[[Path, str], np.ndarray] = read.read_label_ids
 
     def __len__(self) -> int:
         return len(self.records)
@@ -96,7 +97,7 @@ class LabelledSet:
         the dataset's coding.
         """
         record = self.records[i]
-        ids = self._match_size(record, record.label, read.read_label_ids(record.label, self.coding))
+        ids = self._match_size(record, record.label, self.read_ids(record.label, self.coding))
         # bytes.translate looks up bytes directly; NumPy would first widen every id to eight bytes.
         lookup = np.where(self.is_known, self.table, _UNKNOWN).astype(np.uint8).tobytes()
         labels = np.frombuffer(bytearray(ids).translate(lookup), np.uint8).reshape(ids.shape)

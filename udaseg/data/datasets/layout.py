@@ -26,7 +26,8 @@ class Labels:
 
     `files` and `depth` map stems to paths. `notes` describe the detected layout and encoding to the user. With
     `resize`, labels of another size than their image are resized to it; without, they are an error. `read_depth`
-    reads a depth file: uint16 [H, W] in centimetres.
+    reads a depth file: uint16 [H, W] in centimetres. `read_ids` reads the ids of a label file, given the name of the
+    coding: uint8 [H, W].
     """
 
     files: Mapping[str, Path]
@@ -35,6 +36,7 @@ class Labels:
     depth: Mapping[str, Path] = field(default_factory=dict)
     resize: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
+    read_ids: Callable[[Path, str], np.ndarray] = read.read_label_ids
 
 
 def find_folder(root: Path, candidates: Sequence[str], description: str, hint: str) -> Path:

@@ -20,6 +20,7 @@ from udaseg.data.datasets import (
     synscapes,
     synthia,
     urbansyn,
+    virtualkitti2,
     wilddash2,
 )
 from udaseg.data.datasets.lists import select_listed
@@ -42,6 +43,7 @@ DATASETS = {
     "wilddash2": wilddash2,
     "urbansyn": urbansyn,
     "synscapes": synscapes,
+    "virtualkitti2": virtualkitti2,
     "folder": folder,
 }
 
@@ -109,6 +111,7 @@ def open_labelled(
         tuple(notes),
         labels.resize,
         labels.read_depth,
+        labels.read_ids,
     )
 
 
