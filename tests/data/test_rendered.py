@@ -113,3 +113,85 @@ def test_virtual_kitti_without_depth(tmp_path):
     images = open_labelled("virtualkitti2", tmp_path, "clone", VIRTUAL_KITTI_SPACE)
     assert not images.has_depth
     assert "depth: none" in images.notes
+
+
+OLD_TAGS = (7, 6, 8, 10, 9, 13, 22, 0)
+NEW_TAGS = (1, 24, 2, 14, 9, 11, 10, 0)
+CARLA_SPACE = class_space(["road", "sidewalk", "car", "vegetation", "sky", "terrain"])
+CARLA_LABELS = [0, 0, 1, 2, 3, 4, 5, 255]
+
+
+def tags(path, values, container: str):
+    """Write a label of CARLA: grey, or ids in red with other values in green, blue and alpha."""
+    ids_HW = columns(values).astype(np.uint8)
+    if container == "grey":
+        return save(path, ids_HW)
+    others = [ids_HW * 0 + value for value in ((0, 0, 255) if container == "rgba" else (20, 55))]
+    return save(path, np.stack([ids_HW, *others], axis=-1))
+
+
+@pytest.mark.parametrize("container", ["grey", "rgb", "rgba"])
+@pytest.mark.parametrize(("values", "coding"), [(OLD_TAGS, "carla-0.9.10"), (NEW_TAGS, "carla-0.9.14")])
+def test_carla_in_both_tag_sets_and_all_containers(tmp_path, values, coding, container):
+    for i in range(2):
+        photo(tmp_path / f"rgb/{i:06d}.png", seed=i)
+        tags(tmp_path / f"semantics/{i:06d}.png", values, container)
+    assert detect(tmp_path) == "carla"
+    images = open_labelled("carla", tmp_path, "train", CARLA_SPACE)
+    assert [record.stem for record in images.records] == ["000000", "000001"]
+    assert images.label(1)[0].tolist() == CARLA_LABELS
+    assert images.coding == coding
+    assert check(tmp_path).ok
+    with pytest.raises(UdasegError, match="expected the val images of CARLA in val/rgb/, val/rgb_front/"):
+        open_images("carla", tmp_path, "val")
+
+
+def test_carla_leaderboard_routes_of_several_towns(tmp_path):
+    for i, route in enumerate(("Town01/routes_1", "Town02/routes_1")):
+        for frame in range(2):
+            photo(tmp_path / f"train/{route}/rgb_front/{frame:04d}.jpg", seed=i)
+            tags(tmp_path / f"train/{route}/seg_front/{frame:04d}.png", OLD_TAGS, "grey")
+    photo(tmp_path / "val/Town05/rgb/0000.jpg")
+    tags(tmp_path / "val/Town05/semantics/0000.png", OLD_TAGS, "grey")
+    images = open_labelled("carla", tmp_path, "train", CARLA_SPACE)
+    assert [record.stem for record in images.records] == [
+        f"Town0{town}_routes_1_{frame:04d}" for town in (1, 2) for frame in (0, 1)
+    ]
+    assert [record.label.parts[-4] for record in images.records] == ["Town01", "Town01", "Town02", "Town02"]
+    assert len(open_labelled("carla", tmp_path, "val", CARLA_SPACE)) == 1
+    with pytest.raises(UdasegError, match=r"coding 'carla-0\.9\.10' have no class 'rider', 'truck'") as error:
+        open_labelled("carla", tmp_path, "train", CS19)
+    assert "traffic light" in error.value.hint
+
+
+def test_carla_with_tags_in_doubt_or_colours_raises(tmp_path):
+    photo(tmp_path / "rgb/0.png")
+    tags(tmp_path / "semantics/0.png", (9, 9, 10), "rgba")
+    with pytest.raises(UdasegError, match="found as much of both: 0 pixels"):
+        open_labelled("carla", tmp_path, "train", CARLA_SPACE)
+    tags(tmp_path / "semantics/0.png", (1, 1, 128), "rgba")
+    with pytest.raises(UdasegError, match=r"expected ids of the coding 'carla-0\.9\.14', found \[128\]"):
+        open_labelled("carla", tmp_path, "train", CARLA_SPACE).label(0)
+    (tmp_path / "semantics").rename(tmp_path / "depth")
+    with pytest.raises(UdasegError, match="expected labels beside rgb/ in semantics or seg, found none"):
+        open_labelled("carla", tmp_path, "train", CARLA_SPACE)
+
+
+IDDA_SPACE = class_space(["road", "sidewalk", "car", "vegetation", "sky", "rider"])
+
+
+@pytest.mark.parametrize("container", ["grey", "rgb", "rgba"])
+def test_idda_in_scenarios(tmp_path, container):
+    for scenario in ("noon", "rain"):
+        photo(tmp_path / f"{scenario}/RGB/1.jpg")
+        tags(tmp_path / f"{scenario}/Semantic/1.png", (7, 6, 8, 10, 9, 20, 18, 3), container)
+    (tmp_path / "README").mkdir()
+    assert detect(tmp_path) == "idda"
+    images = open_labelled("idda", tmp_path, "train", IDDA_SPACE)
+    assert [record.stem for record in images.records] == ["noon_1", "rain_1"]
+    assert images.label(1)[0].tolist() == [0, 0, 1, 2, 3, 4, 5, 255]
+    assert detect(tmp_path / "rain") == "idda"
+    assert [record.stem for record in open_labelled("idda", tmp_path / "rain", "train", IDDA_SPACE).records] == ["1"]
+    assert check(tmp_path / "rain").ok
+    with pytest.raises(UdasegError, match="expected the RGB files of IDDA in RGB/, <scenario>/RGB/"):
+        open_images("idda", tmp_path / "README", "train")

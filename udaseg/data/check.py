@@ -19,7 +19,15 @@ from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order
 
 PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}
-SOURCES = ("gta5", "synthia", "urbansyn", "synscapes", "virtualkitti2")  # datasets that are useless without labels
+SOURCES = (
+    "gta5",
+    "synthia",
+    "urbansyn",
+    "synscapes",
+    "virtualkitti2",
+    "carla",
+    "idda",
+)  # datasets that are useless without labels
 MAX_VARIATION = 0.1  # total variation between the class shares and the published ones; a larger one is a warning
 MIN_IMAGES = 100  # class shares of fewer images are not compared
 

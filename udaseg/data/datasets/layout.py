@@ -145,13 +145,18 @@ def sample_ids(files: Mapping[str, Path], coding: str, is_enough: Callable[[set[
     """Collect the ids in up to 20 label files, evenly spread over the split; stop once `is_enough(ids)` is true."""
     from udaseg.metrics import count_ids  # brings numba, which most datasets never need
 
-    paths = list(files.values())
     ids: set[int] = set()
-    for i in np.unique(np.linspace(0, len(paths) - 1, 20).astype(int)) if paths else ():
-        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(paths[i], coding))).tolist())
+    for path in spread_files(files):
+        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(path, coding))).tolist())
         if is_enough(ids):
             break
     return ids
+
+
+def spread_files(files: Mapping[str, Path]) -> list[Path]:
+    """Return up to 20 files, evenly spread over all of them."""
+    paths = list(files.values())
+    return [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, 20).astype(int))] if paths else []
 
 
 def choose_coding(files: Mapping[str, Path], coding: str | Coding, note: str) -> tuple[str | Coding, str]:

@@ -8,6 +8,7 @@ import numpy as np
 from udaseg.data.datasets import (
     acdc,
     bdd100k,
+    carla,
     cityscapes,
     crosscity,
     darkzurich,
@@ -15,6 +16,7 @@ from udaseg.data.datasets import (
     folder,
     gta5,
     idd,
+    idda,
     kitti,
     mapillary,
     synscapes,
@@ -44,6 +46,8 @@ DATASETS = {
     "urbansyn": urbansyn,
     "synscapes": synscapes,
     "virtualkitti2": virtualkitti2,
+    "carla": carla,
+    "idda": idda,
     "folder": folder,
 }
 
