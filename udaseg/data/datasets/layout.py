@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from udaseg.data.datasets.container import detect_container, spread
 from udaseg.data.images import read
+from udaseg.data.images.label_pixels import IDS, Container
 from udaseg.errors import UdasegError, join_names
 from udaseg.labels import Coding, find_coding
 
-IMAGES = (".png", ".jpg", ".jpeg")
+IMAGES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm")
 
 
 class AbsentError(UdasegError):
@@ -24,8 +26,8 @@ class Labels:
     """The label files of a split, with their coding and depth.
 
     `files` and `depth` map stems to paths. `notes` describe the detected layout and encoding to the user. With
-    `resize`, labels of another size than their image are resized to it; without, they are an error. `read_depth`
-    reads a depth file: uint16 [H, W] in centimetres.
+    `resize`, labels of another aspect than their image are resized to it; without, they are an error. `read_depth`
+    reads a depth file: uint16 [H, W] in centimetres. `container` is how the files carry the ids.
     """
 
     files: Mapping[str, Path]
@@ -34,6 +36,7 @@ class Labels:
     depth: Mapping[str, Path] = field(default_factory=dict)
     resize: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
+    container: Container = IDS
 
 
 def find_folder(root: Path, candidates: Sequence[str], description: str, hint: str) -> Path:
@@ -116,10 +119,10 @@ def sample_ids(files: Mapping[str, Path], coding: str, is_enough: Callable[[set[
     """Collect the ids in up to 20 label files, evenly spread over the split; stop once `is_enough(ids)` is true."""
     from udaseg.metrics import count_ids  # brings numba, which most datasets never need
 
-    paths = list(files.values())
+    container = detect_container(files, find_coding(coding))
     ids: set[int] = set()
-    for i in np.unique(np.linspace(0, len(paths) - 1, 20).astype(int)) if paths else ():
-        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(paths[i], coding))).tolist())
+    for path in spread(files, 20):
+        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(path, coding, container))).tolist())
         if is_enough(ids):
             break
     return ids
@@ -131,6 +134,12 @@ def are_train_ids(ids: set[int]) -> bool:
     return 255 in ids and bool(classes) and max(classes) <= 18
 
 
-def build_labels(files: Mapping[str, Path], coding: str, *notes: str, **fields: Any) -> Labels:
-    """Build the Labels of these files from the name of a coding, notes, and other fields of Labels by name."""
-    return Labels(files, find_coding(coding), notes, **fields)
+def build_labels(files: Mapping[str, Path], coding: str | Coding, *notes: str, **fields: Any) -> Labels:
+    """Build the Labels of these files from a coding or its name, notes, and other fields of Labels by name.
+
+    Raises UdasegError where the files carry no ids of the coding.
+    """
+    coding = find_coding(coding)
+    container = detect_container(files, coding)
+    notes = (*notes, container.note) if container.note else notes
+    return Labels(files, coding, notes, container=container, **fields)

@@ -85,6 +85,7 @@ def open_labelled(
         tuple(notes),
         labels.resize,
         labels.read_depth,
+        labels.container,
     )
 
 
