@@ -28,7 +28,7 @@ def read_labelmap(path: Path) -> tuple[ClassSpace, Coding]:
         texts = [field[1].strip() if len(field) > 1 else "" for field in fields]
         palette = tuple(_colour(text) if text else voc_colour(i) for i, text in enumerate(texts))
         space = class_space(names)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, UdasegError) as error:
         raise UdasegError(f"{path}: expected a class and its colour in each line, found: {error}", _HINT) from None
     colours = (*((colour, i) for i, colour in enumerate(palette)), (_BORDER, IGNORE))
     coding = Coding(NAME, dict(enumerate(names)), frozenset([*range(len(names)), IGNORE]), colours)

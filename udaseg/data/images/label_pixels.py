@@ -130,7 +130,7 @@ def _ids_of_colours(path: Path, values: np.ndarray, container: Container, coding
         share = pixels[[colour not in known for colour in found]].sum() / pixels.sum()
         raise UdasegError(
             f"{path}: expected the colours of classes alone, found {len(unknown)} of {len(found)} colours that no "
-            f"class has, on {share:.2%} of the pixels: {join_names(map(str, unknown))}",
+            f"class has, on {share:.2%} of the pixels: {join_names([str(colour) for colour in unknown])}",
             _unknown_colours_hint(unknown, coding),
         )
     return (entries - 1).astype(np.uint8)
