@@ -47,7 +47,8 @@ def images(root: Path, split: str) -> dict[str, Path]:
     )
     if unsupported:
         raise UdasegError(
-            f"{image_folder}: expected png or jpg, found {len(unsupported)} other images: {join_names(unsupported)}",
+            f"{image_folder}: expected {', '.join(IMAGES)}; "
+            f"found {len(unsupported)} other images: {join_names(unsupported)}",
             "convert them, or move them elsewhere",
         )
     return list_files(image_folder, IMAGES)
