@@ -62,17 +62,30 @@ def test_all_problems_are_listed_without_an_exception(tmp_path):
     assert warnings["single-colour images"] == ("00007.png",)
     assert warnings["links that lead out of the dataset"] == (f"00009.png -> {outside}",)
     assert warnings["11 images of 24966; 1 numbers are left out"] == ("2",)
-    assert found(report, "note")["labels of another size than their image"] == ("00008.png: 12x16, its image 6x8",)
+    assert found(report, "note")["labels of another size than their image, resized to it for training"] == (
+        "00008.png: 12x16, its image 6x8",
+    )
     json.dumps(report.as_dict())
 
 
-def test_a_wrong_label_size_is_an_error_except_in_gta5(tmp_path):
+def test_a_label_of_another_aspect_than_its_image_is_an_error_except_in_gta5(tmp_path):
+    synthia(tmp_path)
+    label(tmp_path / "GT/LABELS/0000001.png", (3, 4, 2), (12, 20))
+    save(tmp_path / "Depth/Depth/0000002.png", columns((1, 2), (3, 8)).astype(np.uint16))
+    errors = found(check(tmp_path), "error")
+    assert errors["labels of another aspect than their image"] == ("0000001.png: 12x20, its image 6x8",)
+    assert errors["depth maps of another aspect than their image"] == ("0000002.png: 3x8, its image 6x8",)
+
+
+def test_labels_and_depth_of_twice_the_size_of_their_images_are_usable(tmp_path):
     synthia(tmp_path)
     label(tmp_path / "GT/LABELS/0000001.png", (3, 4, 2), (12, 16))
     save(tmp_path / "Depth/Depth/0000002.png", columns((1, 2), (3, 4)).astype(np.uint16))
-    errors = found(check(tmp_path), "error")
-    assert errors["labels of another size than their image"] == ("0000001.png: 12x16, its image 6x8",)
-    assert errors["depth maps of another size than their image"] == ("0000002.png: 3x4, its image 6x8",)
+    report = check(tmp_path)
+    assert report.ok
+    notes, resized = found(report, "note"), "of another size than their image, resized to it for training"
+    assert notes[f"labels {resized}"] == ("0000001.png: 12x16, its image 6x8",)
+    assert notes[f"depth maps {resized}"] == ("0000002.png: 3x4, its image 6x8",)
 
 
 def test_a_source_without_labels_is_an_error_and_a_target_is_not(tmp_path):

@@ -100,6 +100,58 @@ def test_pictures_of_several_aspects_keep_theirs(own_data, udaseg):
     assert "there is no size" in outcome.err
 
 
+@pytest.mark.parametrize("own_data", [3], indirect=True)
+def test_images_of_half_the_size_are_scored_at_the_size_of_their_labels(own_data, udaseg):
+    for path in [*Path("real").rglob("*.jpg"), *Path("synthetic").glob("train/images/*")]:
+        with Image.open(path) as image:
+            half = image.resize((image.width // 2, image.height // 2))
+        half.save(path)
+    assert udaseg("data check real", tiny=False).code == 0
+    for command in ("warmup", "evaluate --model warmup --json"):
+        outcome = udaseg(f"{command} --recipe mine.yaml", tiny=False)
+        assert outcome.code == 0, outcome.err
+    scored = 0
+    for path in Path("real/val/labels").iterdir():
+        with Image.open(path) as label:
+            scored += int(np.isin(np.asarray(label), [3, 5, 7]).sum())
+    assert np.sum(outcome.json["confusion"]) == scored
+    with Image.open("real/val/images/c.jpg") as image:
+        image.crop((0, 0, 32, 20)).save("real/val/images/c.jpg")
+    outcome = udaseg("evaluate --model warmup --recipe mine.yaml", tiny=False)
+    assert outcome.code == 1
+    assert "c.png: expected the aspect of its image, 20x32, found 48x64" in outcome.err
+
+
+@pytest.mark.parametrize("own_data", [3], indirect=True)
+def test_labels_in_colours_train_and_score_as_ids_do_and_are_stated_once(own_data, udaseg):
+    def run() -> tuple[str, dict, bytes]:
+        first = udaseg("warmup --recipe mine.yaml --force", tiny=False)
+        second = udaseg("evaluate --model warmup --recipe mine.yaml --json --force", tiny=False)
+        assert (first.code, second.code) == (0, 0), first.err + second.err
+        return first.err, second.json, Path("runs/mine/warmup/model.pt").read_bytes()
+
+    _, scores, model = run()
+    colours = np.random.default_rng(0).permutation(256)[:, None] * [1, 0, 0] + [0, 20, 70]
+    for path in [*Path("synthetic").glob("*/labels/*"), *Path("real").glob("*/labels/*")]:
+        with Image.open(path) as label:
+            coloured = Image.fromarray(colours[np.asarray(label)].astype(np.uint8))
+        coloured.save(path)
+    for root in (Path("real"), Path("synthetic")):
+        said = yaml.safe_load((root / "classes.yaml").read_text())
+        said["palette"] = [colours[i].tolist() for i in said["names"]]
+        said["ignore"] = [255, *(colours[i].tolist() for i in (200, 255))]
+        (root / "classes.yaml").write_text(yaml.safe_dump(said))
+    lines, scores_in_colours, model_in_colours = run()
+    assert scores_in_colours == scores
+    assert model_in_colours == model
+    assert lines.count("source: label files: one colour for each class") == 1
+    said["palette"][0] = [1, 2, 3]
+    (root / "classes.yaml").write_text(yaml.safe_dump(said))
+    outcome = udaseg("warmup --recipe mine.yaml", tiny=False)
+    assert outcome.code == 1
+    assert "colours that no class has" in outcome.err
+
+
 @pytest.mark.parametrize("own_data", [2], indirect=True)
 def test_domains_of_different_sizes_cannot_share_a_batch(own_data, udaseg):
     for command in ("warmup", "pseudolabel --p 0.5", "refine"):

@@ -12,9 +12,10 @@ from udaseg.data.datasets import cityscapes, crosscity, folder, synthia
 from udaseg.data.datasets.layout import AbsentError, Labels
 from udaseg.data.datasets.registry import DATASETS, detect
 from udaseg.data.findings import Finding, Report, Severity, Split
-from udaseg.data.images.read import read_depth, read_image
+from udaseg.data.image_sets import have_same_aspect
+from udaseg.data.images.read import read_depth, read_image, read_label_ids
 from udaseg.errors import UdasegError
-from udaseg.labels import SPACES, Coding, class_space, train_ids
+from udaseg.labels import OWN_CODINGS, SPACES, Coding, class_space, train_ids
 from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order
 
@@ -161,12 +162,9 @@ def _check_image(stem: str, split: _SplitFiles, root: Path) -> _ImageCheck:
         problems.append(("error", "images that cannot be read", error.message))
     if label is not None:
         try:
-            values = split.labels.read_ids(label, split.labels.coding.name)
+            values = read_label_ids(label, split.labels.coding.name, split.labels.container)
             ids = count_ids(values)
-            if size is not None and values.shape != size:
-                severity = "note" if split.labels.resize else "error"
-                sizes = f"{label.name}: {values.shape[0]}x{values.shape[1]}, its image {size[0]}x{size[1]}"
-                problems.append((severity, "labels of another size than their image", sizes))
+            problems += _compare_sizes("labels", label, values.shape, size, split.labels.resize)
             if unknown := sorted(set(np.flatnonzero(ids).tolist()) - split.labels.coding.ids):
                 problems.append(("error", f"ids unknown to {split.labels.coding.name}", f"{label.name}: {unknown}"))
             if not _count_classes(split.labels.coding, ids).any():
@@ -178,13 +176,22 @@ def _check_image(stem: str, split: _SplitFiles, root: Path) -> _ImageCheck:
         problems.append(("warning", "single-colour images", image.name))
     if depth is not None:
         try:
-            shape = read_depth(depth).shape
-            if size is not None and shape != size:
-                sizes = f"{depth.name}: {shape[0]}x{shape[1]}, its image {size[0]}x{size[1]}"
-                problems.append(("error", "depth maps of another size than their image", sizes))
+            problems += _compare_sizes("depth maps", depth, read_depth(depth).shape, size, split.labels.resize)
         except UdasegError as error:
             problems.append(("error", "depth maps that cannot be read", error.message))
     return _ImageCheck(size, ids, problems)
+
+
+def _compare_sizes(
+    kind: str, path: Path, shape: tuple[int, ...], size: tuple[int, ...] | None, may_differ: bool
+) -> list[tuple[Severity, str, str]]:
+    """Return the problem of a file of another size than its image: an error where their aspects differ."""
+    if size is None or shape == size:
+        return []
+    sizes = f"{path.name}: {shape[0]}x{shape[1]}, its image {size[0]}x{size[1]}"
+    if may_differ or have_same_aspect(shape, size):
+        return [("note", f"{kind} of another size than their image, resized to it for training", sizes)]
+    return [("error", f"{kind} of another aspect than their image", sizes)]
 
 
 def _count_classes(coding: Coding, ids: np.ndarray) -> np.ndarray:
@@ -194,9 +201,8 @@ def _count_classes(coding: Coding, ids: np.ndarray) -> np.ndarray:
 
 
 def _space(coding: Coding):
-    return (
-        SPACES["cs19"] if coding.name != "classes.yaml" else class_space(tuple(dict.fromkeys(coding.classes.values())))
-    )
+    """Return the classes of a user's own files, else those of Cityscapes."""
+    return class_space(tuple(dict.fromkeys(coding.classes.values()))) if coding.name in OWN_CODINGS else SPACES["cs19"]
 
 
 def _summarise(

@@ -48,7 +48,7 @@ def evaluate(
     def infer(images: Sequence[np.ndarray], size: HxW) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         return runner.infer_views_with_depth(images, size, settings)
 
-    for batch in runner.run(view, shard, settings.batch, infer, scales=settings.scales, label=dataset.label):
+    for batch in runner.run(view, shard, settings.batch, infer, scales=settings.scales, label=dataset.full_label):
         views, depths = zip(*batch.output, strict=True)
         for n, (i, image, label) in enumerate(zip(batch.indices, batch.images, batch.labels, strict=True)):
             counter.add(i, image, label, runner.label(views, n, label.shape, settings.average))
@@ -56,7 +56,7 @@ def evaluate(
                 maps = [depth_N1hw[n : n + 1] for depth_N1hw in depths]
                 image_errors = DepthErrors()
                 image_errors.add(
-                    *_metres(dataset, i, average_views(maps, label.shape, "logits", runner.model.align_corners))
+                    *_metres(dataset, i, average_views(maps, image.shape[:2], "logits", runner.model.align_corners))
                 )
                 errors[i] = image_errors.pixels, *image_errors.sums
         done += len(batch.indices)
@@ -105,7 +105,7 @@ def evaluate_predictions(
                 f"predict these: udaseg predict --set target.split={dataset.split} --out FOLDER",
             )
         for done, i in enumerate(shard, 1):
-            truth, logits_CHW = dataset.label(i), store.logits(dataset.records[i].stem).astype(np.float32)
+            truth, logits_CHW = dataset.full_label(i), store.logits(dataset.records[i].stem).astype(np.float32)
             if average == "probs":
                 logits_CHW = torch.from_numpy(logits_CHW).softmax(0).numpy()
             predicted = argmax_label(logits_CHW, *truth.shape, store.align_corners)

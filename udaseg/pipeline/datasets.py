@@ -69,6 +69,9 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:
         if run.sample is not None:
             images = run.sample.shorten_dataset(images, side(run.recipe, name).size)
         run.datasets[name] = images
+        container = getattr(images, "container", None)
+        if container is not None and container.note:
+            log(f"{name}: {container.note}")
     return run.datasets[name]
 
 
@@ -115,8 +118,7 @@ def input_of(run: Run, name: str) -> InputDigest:
     if name not in run.digests:
         parts = ("image", "label", "depth")
         files = [getattr(record, part, None) for part in parts for record in images.records]
-        table = getattr(images, "table", None)  # an ImageSet has no labels, and so no table of their ids
-        meaning = b"" if table is None else table.tobytes()
+        meaning = getattr(images, "meaning", b"")  # an ImageSet has no labels, and so no meaning of their ids
         paths = [path for path in files if path is not None]
         with run.show_progress(f"digest of {images.root}", "files") as show:
             digest = processes.broadcast(lambda: dataset_digest(paths, images.root, meaning, show))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from udaseg.data.datasets.container import spread
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
@@ -19,9 +20,9 @@ from udaseg.data.datasets.layout import (
     is_folder,
     list_directory,
     list_files,
-    spread_files,
 )
-from udaseg.data.datasets.red_channel import read_red
+from udaseg.data.images.label_pixels import Container
+from udaseg.data.images.read import read_label_ids
 from udaseg.errors import UdasegError
 from udaseg.labels import Coding
 
@@ -46,8 +47,8 @@ _NEW = {
     16: "bus", 17: "train", 18: "motorcycle", 19: "bicycle", 20: "static", 21: "dynamic", 22: "other", 23: "water",
     24: "road", 25: "ground", 26: "bridge", 27: "rail track", 28: "guard rail",
 }  # fmt: skip
-_OLD_CODING = Coding("carla-0.9.10", _OLD, frozenset(_OLD))
-_NEW_CODING = Coding("carla-0.9.14", _NEW, frozenset(_NEW))
+_OLD_CODING = Coding("carla-0.9.10", _OLD, frozenset(_OLD), channel="red")
+_NEW_CODING = Coding("carla-0.9.14", _NEW, frozenset(_NEW), channel="red")
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
@@ -77,7 +78,7 @@ def labels(root: Path, split: str) -> Labels:
             )
         files |= list_files(partner, [".png"], prefix=_prefix(folder, base))
     coding, description = _detect_tags(root, files)
-    return build_labels(files, coding, f"labels: {description}", read_ids=read_red)
+    return build_labels(files, coding, f"labels: {description}")
 
 
 def matches(root: Path) -> bool:
@@ -116,8 +117,8 @@ def _prefix(folder: Path, base: Path) -> str:
 def _detect_tags(root: Path, files: dict[str, Path]) -> tuple[Coding, str]:
     """Tell the versions apart by the lower half of up to 20 labels: road has tag 7 before 0.9.14, and 1 since."""
     counts = np.zeros(256, np.int64)
-    for path in spread_files(files):
-        ids_HW = read_red(path, _NEW_CODING.name)
+    for path in spread(files, 20):
+        ids_HW = read_label_ids(path, _NEW_CODING.name, Container("red"))
         counts += np.bincount(ids_HW[len(ids_HW) // 2 :].ravel(), minlength=256)
     if counts[7] == counts[1]:
         raise UdasegError(

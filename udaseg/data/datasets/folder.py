@@ -3,10 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-from udaseg.data.datasets.layout import IMAGES, Labels, find_folder, is_folder, list_directory, list_files
+from udaseg.data.datasets.labelmap import find_labelmap, read_labelmap
+from udaseg.data.datasets.layout import (
+    IMAGES,
+    Labels,
+    build_labels,
+    find_folder,
+    is_folder,
+    list_directory,
+    list_files,
+)
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import parse_yaml
-from udaseg.labels import IGNORE, ClassSpace, Coding, class_space, find_coding
+from udaseg.labels import CHANNELS, IGNORE, RGB, ClassSpace, Coding, class_space, find_coding
 
 IMAGE_COUNTS: dict[str, int] = {}
 DOWNLOAD_HINT = (
@@ -14,11 +23,15 @@ DOWNLOAD_HINT = (
 )
 CLASSES_HINT = """write the meaning of the ids into a classes.yaml beside the splits:
 names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
-ignore: [255]                # ids without a class
-palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # optional
+ignore: [255, [0, 0, 0]]     # ids and colours without a class
+palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # needed for labels in colours
+channel: red                 # only for RGB labels with the id in one channel
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
-UNSUPPORTED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".heic", ".heif", ".avif", ".apng")
-KEYS = ("names", "palette", "ignore", "ids")
+UNSUPPORTED = (".gif", ".jp2", ".heic", ".heif", ".avif", ".apng")
+KEYS = ("names", "palette", "ignore", "ids", "channel")
+LABELS = (".png", ".tif", ".tiff", ".bmp")
+IMAGE_FOLDERS = ("images", "JPEGImages")  # the second names are those of CVAT and Pascal VOC
+LABEL_FOLDERS = ("labels", "SegmentationClass")
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
@@ -26,13 +39,16 @@ def images(root: Path, split: str) -> dict[str, Path]:
 
     Raises UdasegError where the folder holds images of an unsupported format.
     """
-    image_folder = find_folder(root, [f"{split}/images"], f"the {split} images", DOWNLOAD_HINT)
+    image_folder = find_folder(
+        root, [f"{split}/{name}" for name in IMAGE_FOLDERS], f"the {split} images", DOWNLOAD_HINT
+    )
     unsupported = sorted(
         entry.name for entry in list_directory(image_folder) if Path(entry.name).suffix.lower() in UNSUPPORTED
     )
     if unsupported:
         raise UdasegError(
-            f"{image_folder}: expected png or jpg, found {len(unsupported)} other images: {join_names(unsupported)}",
+            f"{image_folder}: expected {', '.join(IMAGES)}; "
+            f"found {len(unsupported)} other images: {join_names(unsupported)}",
             "convert them, or move them elsewhere",
         )
     return list_files(image_folder, IMAGES)
@@ -43,17 +59,24 @@ def labels(root: Path, split: str, coding: str | None = None) -> Labels:
 
     Raises UdasegError where there is neither a name nor a valid classes.yaml.
     """
-    files = list_files(find_folder(root, [f"{split}/labels"], f"the {split} labels", DOWNLOAD_HINT), [".png"])
+    candidates = [f"{split}/{name}" for name in LABEL_FOLDERS]
+    files = list_files(find_folder(root, candidates, f"the {split} labels", DOWNLOAD_HINT), LABELS)
     depth = list_files(root / split / "depth", [".png"]) if is_folder(root / split / "depth") else {}
-    label_coding = read_classes(root)[1] if coding is None else find_coding(coding)
-    source = "classes.yaml" if coding is None else f"the coding {coding!r}"
-    notes = f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"
-    return Labels(files, label_coding, notes, depth)
+    labelmap = None if (root / "classes.yaml").is_file() else find_labelmap(root, split)
+    if coding is not None:
+        label_coding, source = find_coding(coding), f"the coding {coding!r}"
+    else:
+        label_coding = (read_classes(root) if labelmap is None else read_labelmap(labelmap))[1]
+        source = label_coding.name
+    return build_labels(
+        files, label_coding, f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}", depth=depth
+    )
 
 
 def splits(root: Path) -> list[str]:
-    """List the splits of a folder dataset: the directories that hold images/, sorted."""
-    return sorted(entry.name for entry in list_directory(root) if is_folder(root / entry.name / "images"))
+    """List the splits of a folder dataset: the directories that hold images/ or JPEGImages/, sorted."""
+    names = (entry.name for entry in list_directory(root))
+    return sorted(name for name in names if any(is_folder(root / name / images) for images in IMAGE_FOLDERS))
 
 
 def matches(root: Path) -> bool:
@@ -66,9 +89,9 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
     """Read classes.yaml, and return its class space and the coding of the labels.
 
     `names` is a list (of id 0, 1, ...) or a mapping of ids to names; several ids may share a name. `ids` maps ids to
-    names or to indices of the list; `names` then only gives the order. `ignore` lists ids without a class; 255 is
-    one unless it has a name. `palette` lists the colours in the order of the names. Raises UdasegError where the file
-    is missing or breaks one of these rules.
+    names or to indices of the list; `names` then only gives the order. `ignore` lists ids and colours without a class;
+    255 is one unless it has a name. `palette` lists the colours in the order of the names. `channel` names the one of
+    an RGB label that has the ids. Raises UdasegError where the file is missing or breaks one of these rules.
     """
     path = root / "classes.yaml"
     if not path.is_file():
@@ -87,7 +110,11 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
     if not all(isinstance(name, str) for name in (names.values() if isinstance(names, dict) else names)):
         raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", CLASSES_HINT)
     space = class_space(list(dict.fromkeys(names.values() if isinstance(names, dict) else names)))
-    return _with_palette(space, content.get("palette"), path), _build_coding(space, content, path)
+    channel = content.get("channel")
+    if channel is not None and channel not in CHANNELS:
+        raise UdasegError(f"{path}: expected a channel of {', '.join(CHANNELS)}, found {channel!r}", CLASSES_HINT)
+    space = _with_palette(space, content.get("palette"), path)
+    return space, _build_coding(space, content, path)
 
 
 def _build_coding(space: ClassSpace, content: dict, path: Path) -> Coding:
@@ -95,6 +122,8 @@ def _build_coding(space: ClassSpace, content: dict, path: Path) -> Coding:
     by_id = ids or (names if isinstance(names, dict) else dict(enumerate(names)))
     ignored = content.get("ignore", [])
     ignored = ignored if isinstance(ignored, list) else [ignored]
+    ignored_colours = [tuple(value) for value in ignored if _is_colour(value)]
+    ignored = [value for value in ignored if not _is_colour(value)]
     if not isinstance(by_id, dict) or (ids and isinstance(names, dict)):
         raise UdasegError(f"{path}: expected `ids` as a mapping beside a list of names, found {ids!r}", CLASSES_HINT)
     if invalid := [value for value in [*ignored, *by_id.values()] if not isinstance(value, int | str)]:
@@ -107,19 +136,30 @@ def _build_coding(space: ClassSpace, content: dict, path: Path) -> Coding:
     wrong = wrong or [i for i, name in by_id.items() if name not in space.classes or i in ignored]
     if wrong:
         raise UdasegError(f"{path}: expected ids 0 to 255, each of one class or ignored, found {wrong}", CLASSES_HINT)
-    return Coding("classes.yaml", by_id, frozenset([*by_id, *ignored]))
+    if ignored_colours:
+        ignored |= set() if ignored else {next(i for i in range(256) if i not in by_id)}
+    colours = _pair_colours(space, by_id, content) + tuple((colour, max(ignored)) for colour in ignored_colours)
+    return Coding("classes.yaml", by_id, frozenset([*by_id, *ignored]), colours, content.get("channel"))
+
+
+def _pair_colours(space: ClassSpace, by_id: dict[int, str], content: dict) -> tuple[tuple[RGB, int], ...]:
+    """Pair the colours of `palette`, where there is one, with all ids of their classes."""
+    if content.get("palette") is None:
+        return ()
+    colour_of = dict(zip(space.classes, space.palette, strict=True))
+    return tuple((colour_of[name], i) for i, name in by_id.items())
 
 
 def _with_palette(space: ClassSpace, palette: list | None, path: Path) -> ClassSpace:
     if palette is None:
         return space
     valid = isinstance(palette, list) and len(palette) == len(space)
-    if not valid or not all(isinstance(c, list) and len(c) == 3 and all(map(_is_level, c)) for c in palette):
+    if not valid or not all(map(_is_colour, palette)):
         raise UdasegError(
             f"{path}: expected a palette of {len(space)} colours [R, G, B], found {palette}", CLASSES_HINT
         )
     return ClassSpace(space.name, space.classes, tuple(map(tuple, palette)))
 
 
-def _is_level(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value <= 255
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value)

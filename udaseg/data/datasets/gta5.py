@@ -28,9 +28,9 @@ def images(root: Path, split: str) -> dict[str, Path]:
 
 
 def labels(root: Path, split: str) -> Labels:
-    """List the labels: Cityscapes label ids, or train ids in some copies.
+    """List the labels: Cityscapes label ids, as ids or in their colours, or train ids in some copies.
 
-    A few labels have another size than their image; they are resized to it.
+    A few labels have another size and aspect than their image; they are resized to it.
     """
     choose_split(split, SPLITS, "gta5")
     folder = find_folder(root, ["labels"], "the labels of GTA5", DOWNLOAD_HINT)

@@ -15,7 +15,6 @@ from udaseg.data.datasets.layout import (
     list_directory,
     list_files,
 )
-from udaseg.data.datasets.red_channel import read_red
 from udaseg.labels import Coding
 
 SPLITS = {"train": "train"}
@@ -31,7 +30,7 @@ _IDS = {
     16: "bicycle", 17: "motorcycle", 18: "rider", 19: "terrain", 20: "sky", 21: "rail track", 22: "ground",
     23: "static",
 }  # fmt: skip
-_CODING = Coding("idda", _IDS, frozenset(_IDS))
+_CODING = Coding("idda", _IDS, frozenset(_IDS), channel="red")
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
@@ -44,7 +43,7 @@ def labels(root: Path, split: str) -> Labels:
     """List the labels of all scenarios: the ids of IDDA."""
     choose_split(split, SPLITS, "idda")
     files = _list(root, "Semantic", (".png",))
-    return build_labels(files, _CODING, "labels: the ids of IDDA; vehicles are cars", read_ids=read_red)
+    return build_labels(files, _CODING, "labels: the ids of IDDA; vehicles are cars")
 
 
 def matches(root: Path) -> bool:

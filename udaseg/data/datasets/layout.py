@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from udaseg.data.datasets.container import detect_container, spread
 from udaseg.data.images import read
+from udaseg.data.images.label_pixels import IDS, Container
 from udaseg.errors import UdasegError, join_names
 from udaseg.labels import IGNORE, Coding, find_coding
 
-IMAGES = (".png", ".jpg", ".jpeg")
+IMAGES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm")
 CITYSCAPES_ENDINGS = {"labelIds": "cityscapes", "labelTrainIds": "trainids"}  # ends of file names to codings
 
 
@@ -25,9 +27,8 @@ class Labels:
     """The label files of a split, with their coding and depth.
 
     `files` and `depth` map stems to paths. `notes` describe the detected layout and encoding to the user. With
-    `resize`, labels of another size than their image are resized to it; without, they are an error. `read_depth`
-    reads a depth file: uint16 [H, W] in centimetres. `read_ids` reads the ids of a label file, given the name of the
-    coding: uint8 [H, W].
+    `resize`, labels of another aspect than their image are resized to it; without, they are an error. `read_depth`
+    reads a depth file: uint16 [H, W] in centimetres. `container` is how the files carry the ids.
     """
 
     files: Mapping[str, Path]
@@ -36,7 +37,7 @@ class Labels:
     depth: Mapping[str, Path] = field(default_factory=dict)
     resize: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
-    read_ids: Callable[[Path, str], np.ndarray] = read.read_label_ids
+    container: Container = IDS
 
 
 def find_folder(root: Path, candidates: Sequence[str], description: str, hint: str) -> Path:
@@ -141,28 +142,23 @@ def choose_split(split: str, names: Mapping[str, str], dataset: str) -> str:
     return names[split]
 
 
-def sample_ids(files: Mapping[str, Path], coding: str, is_enough: Callable[[set[int]], bool]) -> set[int]:
+def sample_ids(files: Mapping[str, Path], coding: str | Coding, is_enough: Callable[[set[int]], bool]) -> set[int]:
     """Collect the ids in up to 20 label files, evenly spread over the split; stop once `is_enough(ids)` is true."""
     from udaseg.metrics import count_ids  # brings numba, which most datasets never need
 
+    coding = find_coding(coding)
+    container = detect_container(files, coding)
     ids: set[int] = set()
-    for path in spread_files(files):
-        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(path, coding))).tolist())
+    for path in spread(files, 20):
+        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(path, coding.name, container))).tolist())
         if is_enough(ids):
             break
     return ids
 
 
-def spread_files(files: Mapping[str, Path]) -> list[Path]:
-    """Return up to 20 files, evenly spread over all of them."""
-    paths = list(files.values())
-    return [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, 20).astype(int))] if paths else []
-
-
 def choose_coding(files: Mapping[str, Path], coding: str | Coding, note: str) -> tuple[str | Coding, str]:
     """Return the coding of label files and its note: those given, or train ids where the ids that occur tell so."""
-    name = find_coding(coding).name
-    if are_train_ids(sample_ids(files, name, lambda ids: max(ids - {IGNORE}, default=0) > 18)):
+    if are_train_ids(sample_ids(files, coding, lambda ids: max(ids - {IGNORE}, default=0) > 18)):
         return "trainids", "labels: train ids (255 and nothing above 18 occur)"
     return coding, note
 
@@ -174,5 +170,11 @@ def are_train_ids(ids: set[int]) -> bool:
 
 
 def build_labels(files: Mapping[str, Path], coding: str | Coding, *notes: str, **fields: Any) -> Labels:
-    """Build the Labels of these files from a coding or its name, notes, and other fields of Labels by name."""
-    return Labels(files, find_coding(coding), notes, **fields)
+    """Build the Labels of these files from a coding or its name, notes, and other fields of Labels by name.
+
+    Raises UdasegError where the files carry no ids of the coding.
+    """
+    coding = find_coding(coding)
+    container = detect_container(files, coding)
+    notes = (*notes, container.note) if container.note else notes
+    return Labels(files, coding, notes, container=container, **fields)

@@ -115,7 +115,7 @@ def open_labelled(
         tuple(notes),
         labels.resize,
         labels.read_depth,
-        labels.read_ids,
+        labels.container,
     )
 
 

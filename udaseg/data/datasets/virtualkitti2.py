@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
@@ -14,8 +12,6 @@ from udaseg.data.datasets.layout import (
     is_folder,
     list_files,
 )
-from udaseg.data.images.read import read_image
-from udaseg.errors import UdasegError
 from udaseg.labels import RGB, Coding
 
 SCENES = ("Scene01", "Scene02", "Scene06", "Scene18", "Scene20")
@@ -48,10 +44,12 @@ _COLOURS: dict[RGB, str] = {
     (255, 127, 80): "car",
     (0, 139, 139): "car",  # vans
 }
-_CODING = Coding("virtualkitti2", dict(enumerate(_COLOURS.values())), frozenset(range(len(_COLOURS))))
-_PLACES = np.array([65536, 256, 1], np.uint32)  # a colour as one number
-_NUMBERS = np.array(list(_COLOURS), np.uint32) @ _PLACES
-_ORDER = np.argsort(_NUMBERS)
+_CODING = Coding(
+    "virtualkitti2",
+    dict(enumerate(_COLOURS.values())),
+    frozenset(range(len(_COLOURS))),
+    tuple((colour, i) for i, colour in enumerate(_COLOURS)),
+)
 
 
 def images(root: Path, split: str) -> dict[str, Path]:
@@ -67,25 +65,7 @@ def labels(root: Path, split: str) -> Labels:
     except AbsentError:
         depth, note = {}, "depth: none"
     note_of_labels = "labels: colours of Virtual KITTI 2; vans are cars"
-    return build_labels(files, _CODING, note_of_labels, note, depth=depth, read_ids=read_colours)
-
-
-def read_colours(path: Path, coding: str) -> np.ndarray:
-    """Read the ids of a label image from its colours: uint8 [H, W]; `coding` is not used.
-
-    Raises UdasegError for a colour without a meaning, and where `read_image` does.
-    """
-    numbers_HW = read_image(path).astype(np.uint32) @ _PLACES
-    ids_HW = _ORDER[np.searchsorted(_NUMBERS[_ORDER], numbers_HW).clip(max=len(_ORDER) - 1)]
-    is_unknown = _NUMBERS[ids_HW] != numbers_HW
-    if is_unknown.any():
-        number = int(numbers_HW[is_unknown][0])
-        raise UdasegError(
-            f"{path}: expected the colours of Virtual KITTI 2, found {(number >> 16, number >> 8 & 255, number & 255)} "
-            f"in {int(is_unknown.sum())} pixels",
-            "use the files of vkitti_2.0.3_classSegmentation.tar as they are: resizing or JPEG mixes colours",
-        )
-    return ids_HW.astype(np.uint8)
+    return build_labels(files, _CODING, note_of_labels, note, depth=depth)
 
 
 def matches(root: Path) -> bool:

@@ -55,7 +55,7 @@ def open_loose_images(path: Path) -> LooseImages:
         return _open_folder(path)
     if not path.is_file():
         raise UdasegError(f"there is no image or directory {path}", "name a directory of png or jpg images")
-    if suffix in IMAGES:
+    if suffix in IMAGES and suffix not in ANIMATIONS:
         return LooseImages((path.stem,), (path,))
     if suffix in ANIMATIONS:
         return _open_animation(path)
