@@ -84,6 +84,9 @@ def run(work: Work) -> None:
         model = work.require_path("model")
         metrics, work.result.environment = evaluate(model, view, setting, work.out, progress=progress)
     work.result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
+    if work.is_first:  # a class that was never taught explains its score
+        work.result.warnings += datasets.labelling_warnings(work.run, ["source"])
+        work.result.warnings += datasets.teaching_warnings(work.run)
 
 
 def show(run: Run, job: Job) -> None:

@@ -60,7 +60,7 @@ class LabelledSet:
     """The images of a split with their labels, and the table from ids on disk to train ids.
 
     `table` holds the train id of every id, uint8 [256]; `is_known` marks the ids that may occur, bool [256]. `notes`
-    describe the detected layout and encoding. With
+    describe the detected layout and encoding; `warnings` tell the user what is left out or has no label. With
     `resize_labels` a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error.
     `read_depth` reads a depth file in centimetres.
     """
@@ -76,6 +76,7 @@ class LabelledSet:
     notes: tuple[str, ...]
     resize_labels: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)

@@ -161,6 +161,7 @@ def _open_as_first(run: Run, job: Job, shared: bool, prints_results: bool) -> It
             processes.broadcast_and_wait(Verdict.RUNS.value)
             with nullcontext() if shared else processes.single_process(), Work(run, job, result, result.folder) as work:
                 yield work
+            result.warnings += datasets.labelling_warnings(run, set(datasets.SETS).intersection(job.inputs))
             if processes.count() > 1:
                 result.environment["processes"] = processes.count() if shared else 1
     except KeyboardInterrupt as stop:

@@ -18,6 +18,7 @@ ignore: [255]                # ids without a class
 palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # optional
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
 UNSUPPORTED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".heic", ".heif", ".avif", ".apng")
+CLASSES = "classes.yaml"  # beside the splits
 KEYS = ("names", "palette", "ignore", "ids")
 
 
@@ -59,7 +60,7 @@ def splits(root: Path) -> list[str]:
 def matches(root: Path) -> bool:
     """Return whether a directory is a folder dataset."""
     others = {"training", "validation", "testing", "seg"}  # Mapillary's and the old BDD100K's
-    return (root / "classes.yaml").is_file() or bool(set(splits(root)) - others)
+    return (root / CLASSES).is_file() or bool(set(splits(root)) - others)
 
 
 def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
@@ -70,7 +71,7 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
     one unless it has a name. `palette` lists the colours in the order of the names. Raises UdasegError where the file
     is missing or breaks one of these rules.
     """
-    path = root / "classes.yaml"
+    path = root / CLASSES
     if not path.is_file():
         raise UdasegError(f"{root}: expected a classes.yaml, found none", CLASSES_HINT)
     try:
