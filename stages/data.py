@@ -80,7 +80,9 @@ def check(
     folder: Annotated[Path, typer.Argument(help="The dataset's directory.")],
     dataset: Annotated[str | None, typer.Option(help="gta5, cityscapes, ...; told by the layout when absent.")] = None,
     coding: Annotated[str | None, typer.Option(help="What the ids of a folder without classes.yaml mean.")] = None,
-    use: Annotated[str | None, typer.Option("--as", help="source or target: find what is wrong for that alone.")] = None,
+    use: Annotated[
+        str | None, typer.Option("--as", help="source or target: find what is wrong for that alone.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Open every file of a dataset; report what is there and what is wrong. Exits with 1 where it cannot be used.

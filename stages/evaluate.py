@@ -9,7 +9,7 @@ import typer
 from udaseg.pipeline import datasets
 from udaseg.pipeline.chain import final_training_stage
 from udaseg.pipeline.engine import run_stage
-from udaseg.pipeline.inputs import digest_input, input_path, refuse_flags
+from udaseg.pipeline.inputs import digest_input, find_flagged, input_path, refuse_flags
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import Job, read_manifest
 from udaseg.pipeline.run import Run
@@ -49,7 +49,7 @@ def job(run: Run) -> Job:
 
 def _predictions_path(run: Run) -> Path | None:
     path = run.paths.get("predictions")
-    return path / "predictions.h5" if path is not None and path.is_dir() else path
+    return None if path is None else find_flagged(run, "--predictions", path, "predictions.h5")
 
 
 def _model_path(run: Run) -> Path:
@@ -134,7 +134,9 @@ def command(
     scales: ScalesOption = None,
     flip: FlipOption = None,
     average: AverageOption = None,
-    predictions: Annotated[Path | None, typer.Option(help="Score these predictions instead of a model.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these instead of a model: a predictions.h5, or its stage.")
+    ] = None,
 ) -> None:
     """Score a model, or stored predictions such as those of an ensemble, on the labelled split of the target.
 

@@ -91,6 +91,32 @@ def test_model_takes_a_file_a_directory_or_a_stage(workspace, udaseg, manifest):
     assert "evaluate-warmup: up to date" in udaseg("evaluate --model warmup").err
 
 
+def test_every_flag_takes_a_file_a_directory_or_a_stage(workspace, udaseg, manifest):
+    run = "runs/tiny"
+    files = {
+        "pseudolabel --predictions": ("predict", "predictions.h5"),
+        "pseudolabel --before": ("pseudolabel", "thresholds.json"),
+        "refine --class-counts": ("stats", "stats.json"),
+        "evaluate --predictions": ("predict", "predictions.h5"),
+    }
+    for command, (stage, name) in files.items():
+        told = {udaseg(f"{command} {way} --dry-run --out x").err for way in (stage, f"{run}/{stage}/{name}")}
+        told |= {udaseg(f"{command} {run}/{stage} --dry-run --out x").err}
+        assert len(told) == 1, told
+        assert "would run into x" in told.pop()
+    for way in ("pseudolabel", f"{run}/pseudolabel", f"{run}/pseudolabel/labels"):
+        outcome = udaseg(f"retrain --labels {way} --steps 1 --out more")
+        assert outcome.code == 0, outcome.err
+    assert "retrain: up to date (more)" in outcome.err
+    assert manifest("more")["inputs"]["labels"]["path"] == f"{run}/pseudolabel/labels"
+    for command in ("retrain --labels nope", "pseudolabel --predictions nope", "evaluate --predictions nope"):
+        outcome = udaseg(command)
+        assert outcome.code == 1
+        assert f"--{command.split('--')[1]}: nope does not exist" in outcome.err
+    outcome = udaseg("retrain --labels distill")
+    assert "run first: udaseg distill" in outcome.err
+
+
 def test_evaluate_without_a_retrained_model_scores_the_warmup(workspace, udaseg):
     for path in ("retrain", "evaluate"):
         (workspace / "runs" / "tiny" / path / "manifest.json").unlink()

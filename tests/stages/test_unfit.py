@@ -232,7 +232,20 @@ def test_what_stands_in_the_way_of_toytown_is_found_by_the_check(rendered, udase
     Path("own.yaml").write_text("base: tiny.yaml\ndata: data\ntarget: {dataset: folder, root: real}\n")
     for command in ("recipe check own.yaml", "warmup --recipe own.yaml"):
         outcome = udaseg(command, tiny=False)
-        assert_refused(outcome, "toytown would be rendered into data: data holds files that no stage has written")
+        assert_refused(
+            outcome, "data/gta5 should hold a dataset, and toytown is not rendered into data: data holds files"
+        )
         assert "`udaseg data make data/toytown`" in outcome.err
+    shutil.copytree("data/toytown/gta5", "data/gta5")
+    shutil.copytree("data/toytown/cityscapes", "data/cityscapes")
+    Path("own.yaml").write_text("base: tiny.yaml\ndata: data\n")
+    for command in ("recipe check own.yaml", "warmup --recipe own.yaml"):  # what is there is read
+        outcome = udaseg(command, tiny=False)
+        assert outcome.code == 0, outcome.err
+    assert not list(Path("data").glob("manifest.json"))
+    shutil.rmtree("data/cityscapes")
+    shutil.copytree("data/toytown/cityscapes", "data/cityscapes")  # a part of what is needed is not enough
+    shutil.rmtree("data/gta5")
+    assert_refused(udaseg("warmup --recipe own.yaml", tiny=False), "data/gta5 should hold a dataset")
     Path("own.yaml").write_text("base: tiny.yaml\ntarget: {dataset: folder, root: real}\n")
     assert_refused(udaseg("recipe check own.yaml", tiny=False), "data/toytown/real")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from enum import Enum
@@ -169,16 +169,22 @@ def _open_as_first(run: Run, job: Job, shared: bool, prints_results: bool) -> It
         log("; ".join([f"{job.stage}: {str(stop) or 'interrupted'}", "the same command continues", *notes]))
         raise
     assert result is not None
-    for warning in result.warnings:
-        log(f"{job.stage}: warning: {warning}")
+    _log_warnings(job.stage, result.warnings)
     _print_manifest(run, job, prints_results)
 
 
 def _log_up_to_date(run: Run, job: Job) -> None:
     log(f"{job.stage}: up to date ({job.out})")
+    if not run.is_dependency:
+        _log_warnings(job.stage, (read_manifest(job.out) or {"warnings": []})["warnings"])
     if not (run.dry_run or run.is_dependency) and run.out is None:
         with suppress(OSError):  # a run of somebody else's may be read-only
             run_file.write_if_missing(run.folder, run.remembered)
+
+
+def _log_warnings(stage: str, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        log(f"{stage}: warning: {warning}")
 
 
 def _print_manifest(run: Run, job: Job, prints_results: bool) -> None:

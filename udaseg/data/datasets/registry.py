@@ -63,7 +63,7 @@ def open_labelled(
     notes, warnings = list(labels.notes), []
     if skip_unlabelled and (labelled := {stem: path for stem, path in files.items() if stem in labels.files}):
         if unlabelled := len(files) - len(labelled):
-            warnings.append(f"{unlabelled} of {len(files)} images of {root / split} have no label and are left out")
+            warnings.append(f"{unlabelled} of {len(files)} images in {split} of {root} have no label and are left out")
         files = labelled
     _check_complete(files, labels.files, "label", root)
     if labels.depth:
@@ -71,7 +71,7 @@ def open_labelled(
     if dataset == "folder" and list_file is None:
         _check_no_surplus(files, labels.files, root / split)
     if list_file is None and (surplus := len(labels.files.keys() - files.keys())):
-        warnings.append(f"{surplus} labels of {root / split} have no image and are not used")
+        warnings.append(f"{surplus} labels in {split} of {root} have no image and are not used")
     ids = train_ids(labels.coding, space)
     may_lack_classes = dataset == "folder" and coding is None and bool(ids)
     missing = missing_classes(ids, space)
