@@ -1,5 +1,6 @@
 """udaseg evaluate: score a model on the labelled split of the target."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.inputs import digest_input, find_flagged, input_path, refuse_flags
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import Job, read_manifest
-from udaseg.pipeline.run import Run
+from udaseg.pipeline.run import Run, command_of
 from udaseg.pipeline.stage import Input, Stage, StageFile
 from udaseg.pipeline.work import Work
 
@@ -78,7 +79,12 @@ def run(work: Work) -> None:
     setting, predictions, progress = work.recipe.evaluate, work.path("predictions"), work.progress("images")
     if predictions is not None:
         val = work.dataset("val")
-        metrics = evaluate_predictions(predictions, val, setting.average, work.out, progress=progress)
+        out = f"predict-{val.split}"
+        make = command_of(work.run, f"udaseg predict --set {shlex.quote(f'target.split={val.split}')} --out {out}")
+        hint = f"predict these: {make}; then name {out} with --predictions"
+        metrics = evaluate_predictions(
+            predictions, val, setting.average, work.out, warn=work.warn, hint=hint, progress=progress
+        )
     else:
         view = work.view("val", setting.size)
         model = work.require_path("model")

@@ -1,6 +1,7 @@
 """The flags that name inputs, and stages on files that no run has made."""
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -142,12 +143,52 @@ def test_prototypes_of_either_domain(workspace, udaseg):
     assert (pixels["source"] + pixels["target"] == pixels["both"]).all()
 
 
-def test_labels_that_are_not_of_these_pictures(workspace, udaseg):
-    victim = next((workspace / "runs" / "tiny" / "pseudolabel" / "labels").iterdir())
+def test_pseudo_labels_of_a_part_of_the_images(workspace, udaseg, manifest):
+    """Of another tool: what has a label is trained on, and the others are counted."""
+    shutil.copytree("runs/tiny/refine/labels", "labels")
+    victim = sorted(Path("labels").iterdir())[0]
     victim.unlink()
-    outcome = udaseg("retrain --labels runs/tiny/pseudolabel/labels --out more")
+    told = "warning: 1 of 5 images have no pseudo-label in labels and are left out"
+    outcome = udaseg("retrain --labels labels --steps 1 --out more")
+    assert outcome.code == 0, outcome.err
+    assert told in outcome.err
+    assert "1 steps on 4 target images" in outcome.err
+    assert manifest("more")["metrics"]["images"] == 4
+    outcome = udaseg("prototypes --domain target --labels labels --out centroids")
+    assert told in outcome.err, outcome.err
+    outcome = udaseg("refine --labels labels --out refined")
+    assert told in outcome.err, outcome.err
+    assert len(list(Path("refined/labels").iterdir())) == 4
+    for path in Path("labels").iterdir():
+        path.unlink()
+    outcome = udaseg("retrain --labels labels --out none")
+    assert outcome.code == 1
+    assert f"labels holds no pseudo-label for 5 of 5 images, the first is {victim.stem}" in outcome.err
+    assert f"name a folder that holds {victim.stem}.png and so on with --labels" in outcome.err
+
+
+def test_a_lost_pseudo_label_of_the_run_itself_is_no_subset(workspace, udaseg):
+    victim = sorted(Path("runs/tiny/refine/labels").iterdir())[1]
+    victim.unlink()
+    outcome = udaseg("retrain --steps 1")
     assert outcome.code == 1
     assert f"holds no pseudo-label for 1 of 5 images, the first is {victim.stem}" in outcome.err
+
+
+def test_predictions_of_a_part_of_the_labelled_images(workspace, udaseg):
+    outcome = udaseg("predict --set target.split=val --out predict-val")
+    assert outcome.code == 0, outcome.err
+    with h5py.File("predict-val/predictions.h5") as whole, h5py.File("part.h5", "w") as part:
+        part.attrs.update(whole.attrs)
+        for stem in sorted(whole["logits"])[1:]:
+            whole.copy(f"logits/{stem}", part.require_group("logits"))
+    outcome = udaseg("evaluate --predictions part.h5 --out scores --json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["images"] == 2
+    assert "warning: 1 of 3 labelled images have no prediction in part.h5 and are left out" in outcome.err
+    outcome = udaseg("evaluate --predictions predict --out scores2")
+    assert outcome.code == 1
+    assert "udaseg predict --set target.split=val --out predict-val --recipe tiny.yaml" in outcome.err
 
 
 def test_class_counts_of_other_classes(workspace, udaseg):

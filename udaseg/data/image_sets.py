@@ -4,8 +4,8 @@ A training stage gets its target as an ImageSet. Neither the set nor its records
 mistake can read one.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,11 @@ class ImageSet:
     def image(self, i: int) -> np.ndarray:
         """Read one image: uint8 RGB [H, W, 3]."""
         return read.read_image(self.records[i].image)
+
+    def choose(self, stems: Collection[str]) -> "ImageSet":
+        """Return the images with these stems, as a set."""
+        chosen = frozenset(stems)
+        return replace(self, records=tuple(record for record in self.records if record.stem in chosen))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
