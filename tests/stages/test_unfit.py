@@ -204,7 +204,11 @@ def test_a_source_with_nothing_to_learn_is_refused(own, udaseg):
 def test_refining_labels_that_are_not_all_there_says_so(workspace, udaseg):
     Path("empty").mkdir()
     outcome = udaseg("refine --labels empty --out made")
-    assert_refused(outcome, "empty holds no pseudo-label for 5 of 5 images", "with --labels, or make the labels: udaseg pseudolabel")
+    assert_refused(
+        outcome,
+        "empty holds no pseudo-label for 5 of 5 images",
+        "or make the labels: udaseg pseudolabel",
+    )
 
 
 def test_a_place_whose_name_is_no_utf8_is_as_good_as_any(workspace, manifest):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from udaseg.config import Recipe, Source, Target
 from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError, join_names
-from udaseg.io.digests import dataset_digest
+from udaseg.io.digests import file_digests, joint_digest
 from udaseg.parallel import processes
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, read_manifest
@@ -139,8 +139,10 @@ def input_of(run: Run, name: str) -> InputDigest:
         meaning = b"" if table is None else table.tobytes()
         paths = [path for path in files if path is not None]
         with run.show_progress(f"digest of {images.root}", "files") as show:
-            digest = processes.broadcast(lambda: dataset_digest(paths, images.root, meaning, show))
-        run.digests[name] = InputDigest(str(images.root), digest)
+            digests = processes.broadcast(lambda: file_digests(paths, images.root, show))
+        run.digests[name] = InputDigest(str(images.root), joint_digest(digests, meaning))
+        # The images come first in `paths`, in the order of the records.
+        run.image_digests[name] = {record.stem: one[1] for record, one in zip(images.records, digests, strict=False)}
     return run.digests[name]
 
 

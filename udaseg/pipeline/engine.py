@@ -14,6 +14,7 @@ from udaseg.config import rules
 from udaseg.parallel import processes
 from udaseg.pipeline import datasets, inputs, run_file
 from udaseg.pipeline.durations import describe_work
+from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, Job, read_manifest
 from udaseg.pipeline.manifest import reasons as find_reasons
@@ -85,7 +86,9 @@ def plan_declared(run: Run, stage: Stage) -> Job:
                 choose = datasets.image_settings if dataset.settings == "images" else datasets.selection_settings
                 settings[dataset.name] = choose(datasets.side(run.recipe, dataset.name))
     seed = run.recipe.seed if stage.seeded else 0
-    return Job(stage.name, run.output_folder(stage.name), settings, digests, seed)
+    carry_over = None if stage.carry_over is None else stage.carry_over(run.recipe, run.round)
+    images = None if carry_over is None else ImageWork("target", run.image_digests["target"], carry_over)
+    return Job(stage.name, run.output_folder(stage.name), settings, digests, seed, images)
 
 
 def _adapted(run: Run, stage: Stage) -> Run:
