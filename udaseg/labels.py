@@ -226,9 +226,10 @@ def train_id_table(coding: str | Coding, space: ClassSpace) -> np.ndarray:
     coding = find_coding(coding)
     ids = train_ids(coding, space)
     if missing := [name for i, name in enumerate(space.classes) if i not in ids.values()]:
-        known = ", ".join(dict.fromkeys(coding.classes.values()))
+        known = list(dict.fromkeys(coding.classes.values()))
         raise UdasegError(
-            f"labels in the coding {coding.name!r} have no class {', '.join(map(repr, missing))}", f"they have: {known}"
+            f"labels in the coding {coding.name!r} have no class {', '.join(map(repr, missing))}",
+            f"{did_you_mean(missing[0], known)}they have: {', '.join(known)}",
         )
     return lookup_table(ids)
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -111,6 +112,37 @@ def test_folder_datasets(tmp_path):
     assert "a.jpg and a.png" in next(iter(found(check(tmp_path, coding="trainids"), "error")))
     (tmp_path / "val/images").mkdir(parents=True)
     assert "no images" in found(check(tmp_path, coding="trainids"), "error")
+
+
+def test_the_verdict_goes_by_what_a_split_is_used_for(tmp_path):
+    folder_dataset(tmp_path)
+    shutil.copytree(tmp_path / "train", tmp_path / "val")
+    (tmp_path / "val/labels/a.png").unlink()
+    report = check(tmp_path)
+    assert report.usable_as == ("source", "target")
+    assert found(report, "warning") == {"images without a label": ("a.jpg",)}
+    assert not check(tmp_path, use="source").ok
+    (tmp_path / "train/labels/a.png").unlink()
+    (tmp_path / "train/labels/b.png").write_bytes(b"stray")
+    report = check(tmp_path)
+    assert (report.ok, report.usable_as) == (False, ("target",))
+    assert set(found(report, "error")) == {"images without a label", "labels that cannot be read"}
+    report = check(tmp_path, use="target")
+    assert report.ok
+    assert set(found(report, "note")) >= {"images without a label", "labels that cannot be read"}
+    (tmp_path / "train/images/a.jpg").write_bytes(b"broken")
+    assert check(tmp_path, use="target").usable_as == ()
+
+
+def test_a_list_is_named_where_a_recipe_has_one(tmp_path):
+    root = folder_dataset(tmp_path)
+    shutil.copytree(root / "train", root / "val")
+    for split in ("train", "val"):
+        (root / split / "images/a.jpg").write_bytes(b"broken")
+    hints = {f.split: f.hint for f in check(root).findings if f.severity == "error"}
+    assert "`list` in the recipe" in hints["train"]
+    assert "`list`" not in hints["val"]
+    assert "move the labels of these images elsewhere" in hints["val"]
 
 
 def test_the_expected_number_of_cross_city_counts_every_city(tmp_path):

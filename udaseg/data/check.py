@@ -11,7 +11,7 @@ import numpy as np
 from udaseg.data.datasets import cityscapes, crosscity, folder, synthia
 from udaseg.data.datasets.layout import AbsentError, Labels
 from udaseg.data.datasets.registry import DATASETS, detect
-from udaseg.data.findings import Finding, Report, Severity, Split
+from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
 from udaseg.data.image_sets import have_same_aspect
 from udaseg.data.images.read import read_depth, read_image, read_label_ids
 from udaseg.errors import UdasegError
@@ -46,13 +46,19 @@ class _ImageCheck(NamedTuple):
 
 
 def check(
-    root: str | Path, dataset: str | None = None, *, coding: str | None = None, progress: Progress | None = None
+    root: str | Path,
+    dataset: str | None = None,
+    *,
+    coding: str | None = None,
+    use: Use | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Open every file in all splits of a dataset, on all cores, and report numbers and problems.
 
     Without a name, the layout determines the dataset. `coding` names the label coding of a `folder` dataset without
-    classes.yaml. `progress` is called with (done, total) images. Raises UdasegError for a missing directory, an
-    unknown dataset or layout, and a dataset without splits.
+    classes.yaml. `use` says what the dataset is for; without it, errors are those of any use. `progress` is called
+    with (done, total) images. Raises UdasegError for a missing directory, an unknown dataset or layout, and a dataset
+    without splits.
     """
     root = Path(root)
     dataset = dataset or detect(root)
@@ -75,7 +81,14 @@ def check(
             if progress:
                 progress(done, total)
         of_images = [
-            Finding(severity, name, kind, tuple(files), _hint(kind, dataset) if severity == "error" else None)
+            Finding(
+                severity,
+                name,
+                kind,
+                tuple(files),
+                _hint(kind, dataset, name) if severity == "error" else None,
+                "labels" if kind.startswith(("labels", "ids", "depth")) else "images",
+            )
             for (severity, kind), files in problems.items()
         ]
         expected = DATASETS[dataset].IMAGE_COUNTS.get(name)
@@ -89,7 +102,7 @@ def check(
     if free < needed:
         message = f"{free / 1e9:.1f} GB are free; predictions for all images take about {needed / 1e9:.1f} GB"
         findings.append(Finding("warning", "", message))
-    return Report(dataset, str(root), tuple(splits), tuple(findings), free)
+    return Report(dataset, str(root), tuple(splits), tuple(for_use(finding, use) for finding in findings), free)
 
 
 def _list_splits(dataset: str, root: Path, coding: str | None) -> dict[str, _SplitFiles]:
@@ -118,23 +131,24 @@ def _list_labels(dataset: str, root: Path, split: str, coding: str | None, image
         labels = DATASETS[dataset].labels(root, split, *options)
     except AbsentError as error:
         severity = "error" if dataset in SOURCES else "note"
-        return _SplitFiles(images, None, [Finding(severity, split, f"no labels: {error.message}")])
+        return _SplitFiles(images, None, [Finding(severity, split, f"no labels: {error.message}", part="labels")])
     except UdasegError as error:
-        return _SplitFiles(images, None, [Finding("error", split, error.message, hint=error.hint)])
+        return _SplitFiles(images, None, [Finding("error", split, error.message, (), error.hint, "labels")])
     findings = [Finding("note", split, note) for note in labels.notes]
     partners = {"label": labels.files} | ({"depth map": labels.depth} if labels.depth else {})
     for kind, files in partners.items():
         if missing := [path.name for stem, path in images.items() if stem not in files]:
-            message = f"images without a {kind}"
-            findings.append(Finding("error", split, message, tuple(missing), _hint(message, dataset)))
+            message = UNLABELLED if kind == "label" else "images without a depth map"
+            hint = _hint(message, dataset, split)
+            findings.append(Finding("error", split, message, tuple(missing), hint, "labels"))
         if surplus := [path.name for stem, path in files.items() if stem not in images]:
             severity = "error" if dataset == "folder" and kind == "label" else "warning"
             hint = "add them as png or jpg, or move these labels elsewhere" if severity == "error" else None
-            findings.append(Finding(severity, split, f"{kind}s without an image", tuple(surplus), hint))
+            findings.append(Finding(severity, split, f"{kind}s without an image", tuple(surplus), hint, "labels"))
     return _SplitFiles(images, labels, findings)
 
 
-def _hint(problem: str, dataset: str) -> str:
+def _hint(problem: str, dataset: str, split: str) -> str:
     """Return the hint for a problem of some files of a split."""
     if dataset != "folder":
         solution = f"download these files again: {DATASETS[dataset].DOWNLOAD_HINT}"
@@ -142,6 +156,8 @@ def _hint(problem: str, dataset: str) -> str:
         solution = "list these ids in classes.yaml, those without a class under `ignore`, or set the right --coding"
     else:
         solution = "add these files, or export them again"
+    if split in SCORED:  # which no `list` of a recipe shortens
+        return f"{solution}; or move the labels of these images elsewhere: evaluate scores the images with a label"
     return f"{solution}; or exclude the images: `list` in the recipe names a text file of the images to use"
 
 

@@ -5,8 +5,8 @@ mistake can read one.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,15 +56,20 @@ class ImageSet:
         """Read one image: uint8 RGB [H, W, 3]."""
         return read.read_image(self.records[i].image)
 
+    def choose(self, stems: Collection[str]) -> "ImageSet":
+        """Return the images with these stems, as a set."""
+        chosen = frozenset(stems)
+        return replace(self, records=tuple(record for record in self.records if record.stem in chosen))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledSet:
     """The images of a split with their labels, and the table from ids on disk to train ids.
 
     `table` holds the train id of every id, uint8 [256]; `is_known` marks the ids that may occur, bool [256]. `notes`
-    describe the detected layout and encoding. With `resize_labels` a label of another aspect than its image is resized
-    to it, as GTA5 needs; otherwise it is an error. `read_depth` reads a depth file in centimetres. `container` is how
-    the label files carry the ids.
+    describe the detected layout and encoding; `warnings` tell the user what is left out or has no label. With
+    `resize_labels` a label of another aspect than its image is resized to it, as GTA5 needs; otherwise it is an error.
+    `read_depth` reads a depth file in centimetres. `container` is how the label files carry the ids.
     """
 
     dataset: str
@@ -79,6 +84,7 @@ class LabelledSet:
     resize_labels: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
     container: Container = IDS
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)

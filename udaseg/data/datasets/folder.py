@@ -28,6 +28,7 @@ palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # needed for labels in c
 channel: red                 # only for RGB labels with the id in one channel
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
 UNSUPPORTED = (".gif", ".jp2", ".heic", ".heif", ".avif", ".apng")
+CLASSES = "classes.yaml"  # beside the splits
 KEYS = ("names", "palette", "ignore", "ids", "channel")
 LABELS = (".png", ".tif", ".tiff", ".bmp")
 IMAGE_FOLDERS = ("images", "JPEGImages")  # the second names are those of CVAT and Pascal VOC
@@ -82,7 +83,7 @@ def splits(root: Path) -> list[str]:
 def matches(root: Path) -> bool:
     """Return whether a directory is a folder dataset."""
     others = {"training", "validation", "testing", "seg"}  # Mapillary's and the old BDD100K's
-    return (root / "classes.yaml").is_file() or bool(set(splits(root)) - others)
+    return (root / CLASSES).is_file() or bool(set(splits(root)) - others)
 
 
 def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
@@ -93,7 +94,7 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
     255 is one unless it has a name. `palette` lists the colours in the order of the names. `channel` names the one of
     an RGB label that has the ids. Raises UdasegError where the file is missing or breaks one of these rules.
     """
-    path = root / "classes.yaml"
+    path = root / CLASSES
     if not path.is_file():
         raise UdasegError(f"{root}: expected a classes.yaml, found none", CLASSES_HINT)
     try:

@@ -16,8 +16,9 @@ def select_listed(files: Mapping[str, Path], list_file: Path) -> dict[str, Path]
     try:
         lines = [line.strip() for line in list_file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
+        problem = getattr(error, "strerror", None) or "it is no UTF-8 text"
         hint = "a list is a text file with one stem or file name a line; its path is relative to the current directory"
-        raise UdasegError(f"cannot read the list of images {list_file}: {error}", hint) from None
+        raise UdasegError(f"cannot read the list of images {list_file}: {problem}", hint) from None
     lines = [line for line in lines if line and not line.startswith("#")]
     stems = {path.stem: stem for stem, path in files.items()} | {path.name: stem for stem, path in files.items()}
     stems |= {stem: stem for stem in files}

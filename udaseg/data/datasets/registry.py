@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from udaseg.data.classes import missing_classes, require_same_spelling
 from udaseg.data.datasets import (
     acdc,
     bdd100k,
@@ -28,7 +29,7 @@ from udaseg.data.datasets import (
 from udaseg.data.datasets.lists import select_listed
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.labels import IGNORE, ClassSpace, Coding, lookup_table, train_id_table, train_ids
+from udaseg.labels import IGNORE, ClassSpace, lookup_table, train_id_table, train_ids
 
 DATASETS = {
     "gta5": gta5,
@@ -73,31 +74,44 @@ def open_labelled(
     limit: int | None = None,
     coding: str | None = None,
     list_file: Path | None = None,
+    skip_unlabelled: bool = False,
 ) -> LabelledSet:
     """Open the images of a split with their labels in a class space, sorted by stem, at most `limit` of them.
 
     `coding` names the label coding of a `folder` dataset without classes.yaml; all other datasets detect theirs.
-    `list_file` names the images to use (see `lists.select_listed`). Raises UdasegError in the cases of `open_images`;
-    for an image without a label; for a label of a `folder` dataset without an image; for an unknown encoding; and
-    for a class of the space that the labels lack (unless classes.yaml has at least one).
+    `list_file` names the images to use (see `lists.select_listed`). With `skip_unlabelled` the images without a label
+    are left out, and a warning counts them. Raises UdasegError in the cases of `open_images`; for an image without a
+    label, or with `skip_unlabelled` where no image has one; for a label of a `folder` dataset without an image; for
+    an unknown encoding; and for a class of the space that the labels lack, unless classes.yaml has at least one and
+    none in another spelling.
     """
     root = Path(root)
     files = _images(dataset, root, split, list_file)
     if coding is not None and dataset != "folder":
         raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
     labels = folder.labels(root, split, coding) if dataset == "folder" else DATASETS[dataset].labels(root, split)
+    notes, warnings = list(labels.notes), []
+    if skip_unlabelled and (labelled := {stem: path for stem, path in files.items() if stem in labels.files}):
+        if unlabelled := len(files) - len(labelled):
+            warnings.append(f"{unlabelled} of {len(files)} images in {split} of {root} have no label and are left out")
+        files = labelled
     _check_complete(files, labels.files, "label", root)
     if labels.depth:
         _check_complete(files, labels.depth, "depth map", root)
-    notes = list(labels.notes)
     if dataset == "folder" and list_file is None:
         _check_no_surplus(files, labels.files, root / split)
-    if surplus := len(labels.files.keys() - files.keys()):
-        notes.append(f"{surplus} labels have no image and are not used")
+    if list_file is None and (surplus := len(labels.files.keys() - files.keys())):
+        warnings.append(f"{surplus} labels in {split} of {root} have no image and are not used")
     ids = train_ids(labels.coding, space)
     may_lack_classes = dataset == "folder" and coding is None and bool(ids)
-    if may_lack_classes:  # a user's own data need not have every class of the space; notes name those it lacks
-        notes += _differences(labels.coding, space)
+    missing = missing_classes(ids, space)
+    if dataset == "folder" and coding is None:  # a user's own data need not have every class of the space
+        require_same_spelling(missing, labels.coding, str(root / folder.CLASSES))
+    if may_lack_classes and missing:
+        warnings.append(f"no label of {root} can be {', '.join(missing)}: {root / folder.CLASSES} has no such class")
+    unused = [name for name in dict.fromkeys(labels.coding.classes.values()) if name not in space.classes]
+    if may_lack_classes and unused:
+        notes.append(f"labels of no class, ignored: {', '.join(unused)}")
     lookup = lookup_table(ids) if may_lack_classes else train_id_table(labels.coding, space)
     records = tuple(Labelled(s, p, labels.files[s], labels.depth.get(s)) for s, p in list(files.items())[:limit])
     is_known = np.zeros(256, bool)
@@ -116,6 +130,7 @@ def open_labelled(
         labels.resize,
         labels.read_depth,
         labels.container,
+        tuple(warnings),
     )
 
 
@@ -142,14 +157,6 @@ def detect(root: str | Path) -> str:
         fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
         raise UdasegError(f"{root}: the layout {fits}", f"name it with --dataset: {', '.join(DATASETS)}")
     return names[0]
-
-
-def _differences(coding: Coding, space: ClassSpace) -> list[str]:
-    labelled = list(dict.fromkeys(coding.classes.values()))
-    missing = [name for name in space.classes if name not in labelled]
-    unused = [name for name in labelled if name not in space.classes]
-    differences = {"classes without labels": missing, "labels of no class, ignored": unused}
-    return [f"{title}: {', '.join(names)}" for title, names in differences.items() if names]
 
 
 def require_known(dataset: str) -> None:

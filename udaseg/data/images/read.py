@@ -224,6 +224,10 @@ def _name_file(path: Path, expected: str) -> Iterator[None]:
         ) from None
     except FileNotFoundError:
         raise UdasegError(f"{path}: expected {expected}, found no such file", "check the path") from None
+    except Image.UnidentifiedImageError:  # whose own text has the address of an object
+        raise UdasegError(
+            f"{path}: expected {expected}, found a file of no known image format", "copy or unpack it again"
+        ) from None
     except _DAMAGE as error:
         raise UdasegError(
             f"{path}: expected {expected}, found a damaged or unreadable file: {error}", "copy or unpack it again"
