@@ -131,6 +131,7 @@ def test_images_added_mended_and_removed_change_themselves_alone(photos, udaseg,
     for name in after:
         assert Path("out/labels", name).read_bytes() == Path("anew/labels", name).read_bytes()
     assert manifest("out")["metrics"]["images"] == 3
+    assert {path.name for path in Path("out").iterdir()} == {path.name for path in Path("anew").iterdir()}
     assert "apply: up to date (out)" in labelled(udaseg).err
 
 
