@@ -1,4 +1,4 @@
-"""udaseg data: render toytown, check a dataset, count its classes."""
+"""udaseg data: render toytown, check a dataset, convert annotations, count classes."""
 
 import shlex
 from pathlib import Path
@@ -17,7 +17,7 @@ from .terminal.command import open_plain_run
 from .terminal.options import parse_size
 from .terminal.progress import show_progress
 
-app = typer.Typer(help="Render toytown, check a dataset, count its classes.", no_args_is_help=True)
+app = typer.Typer(help="Render toytown, check a dataset, convert annotations, count classes.", no_args_is_help=True)
 
 
 def job(run: Run) -> Job:
@@ -108,6 +108,30 @@ def check(
         print_findings(report)
     if not report.ok:
         raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    annotations: Annotated[Path, typer.Argument(help="A JSON file of COCO, or a directory of Labelme's.")],
+    out: Annotated[Path, typer.Argument(help="The folder dataset to write.")],
+    split: Annotated[str, typer.Option(help="The split to write; another one in the same directory stays.")] = "train",
+    images: Annotated[Path | None, typer.Option(help="The directory of the images, if not beside the JSON.")] = None,
+) -> None:
+    """Draw the polygons and masks of COCO or Labelme as labels of a folder dataset.
+
+    Example: udaseg data convert exported/result.json data/real --split val
+    """
+    from udaseg.data.convert.convert import BACKGROUND
+    from udaseg.data.convert.convert import convert as convert_annotations
+
+    with show_progress("data convert", "images") as show:
+        result = convert_annotations(annotations, out, split, images=images, progress=show)
+    print(
+        f"{result.images} images in {out / split}; {len(result.classes)} classes: {', '.join(result.classes.values())}"
+    )
+    print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
+    if result.left_out:
+        print(f"left out: {result.left_out} points and lines, which have no area")
 
 
 def print_findings(report) -> None:

@@ -38,7 +38,7 @@ class ImageList:
     def image(self, i):
         return np.random.default_rng(i).integers(0, 255, (64, 96, 3), np.uint8)
 
-    def label(self, i):
+    def full_label(self, i):
         return np.random.default_rng(10 + i).integers(0, 3, (64, 96)).astype(np.uint8)
 
 
@@ -70,7 +70,8 @@ def test_evaluation_averages_at_the_size_of_the_labels(model, tmp_path, average)
     metrics, _ = evaluate(model, View(ImageList()), settings, tmp_path)
     runner, counts = Runner(model, SPACE.classes, "fp32"), np.zeros((3, 3), np.int64)
     for i in range(3):
-        confusion(ImageList().label(i), full_size(runner, i, settings).argmax(0).to(torch.uint8).numpy(), 3, out=counts)
+        predicted = full_size(runner, i, settings).argmax(0).to(torch.uint8).numpy()
+        confusion(ImageList().full_label(i), predicted, 3, out=counts)
     # Batches of other sizes round otherwise: a pixel or two on an edge may fall to the other side.
     assert np.abs(np.array(metrics["confusion"]) - counts).sum() <= 6
     assert counts.sum() == 3 * 64 * 96

@@ -1,5 +1,6 @@
 """One's own data, of any number of classes, through every stage, with no code."""
 
+import json
 from pathlib import Path
 
 import h5py
@@ -243,3 +244,19 @@ def test_own_data_that_lacks_something(own_data, udaseg):
     outcome = udaseg("data check synthetic --json", tiny=False)
     assert outcome.code == 1
     assert "b" in outcome.out
+
+
+def test_polygons_become_a_dataset_by_a_command(udaseg, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Image.new("RGB", (8, 6)).save("in/a.png")
+    shape = {"label": "car", "points": [[0, 0], [4, 0], [4, 3], [0, 3]]}
+    line = {"label": "car", "shape_type": "line", "points": [[0, 0], [4, 0]]}
+    content = {"shapes": [shape, line], "imagePath": "a.png", "imageHeight": 6, "imageWidth": 8}
+    Path("in/a.json").write_text(json.dumps(content))
+    outcome = udaseg("data convert in out --split val", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "1 images in out/val; 2 classes: background, car" in outcome.out
+    assert "left out: 1 points and lines" in outcome.out
+    assert udaseg("data check out", tiny=False).code == 0
+    assert udaseg("data convert in out --split val", tiny=False).code == 1

@@ -76,7 +76,7 @@ def labels(root: Path, split: str, coding: str | None = None) -> Labels:
 
 def splits(root: Path) -> list[str]:
     """List the splits of a folder dataset: the directories that hold images/ or JPEGImages/, sorted."""
-    names = (entry.name for entry in list_directory(root))
+    names = (entry.name for entry in list_directory(root) if not entry.name.startswith("."))
     return sorted(name for name in names if any(is_folder(root / name / images) for images in IMAGE_FOLDERS))
 
 

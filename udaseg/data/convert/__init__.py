@@ -1,0 +1,1 @@
+"""Annotations of labelling tools, turned into folder datasets."""

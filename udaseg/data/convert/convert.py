@@ -1,0 +1,153 @@
+"""Write a folder dataset from the annotations of a labelling tool."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from udaseg.data.convert.coco import is_coco, read_coco
+from udaseg.data.convert.labelme import is_labelme, read_labelme
+from udaseg.data.convert.regions import AnnotatedImage
+from udaseg.data.convert.sources import ImageIndex
+from udaseg.data.datasets.folder import read_classes
+from udaseg.data.images.read import image_size, write_label
+from udaseg.errors import UdasegError, join_names
+from udaseg.io.files import atomic
+from udaseg.labels import IGNORE, class_space, flat_palette
+from udaseg.parallel.threads import Progress, map_in_order
+
+BACKGROUND = "background"  # the class of pixels in no region, id 0
+_BACKGROUNDS = (BACKGROUND, "_background_")
+_IGNORED = "__ignore__"  # Labelme's name of pixels without a class
+_FORMATS_HINT = (
+    "expected are COCO's JSON or a directory of Labelme's; a mask export of CVAT or Pascal VOC needs no conversion: "
+    "unpack it into the directory of a split"
+)
+
+
+class Conversion(NamedTuple):
+    """What was written: the number of images, the names of the classes by id, and shapes without an area."""
+
+    images: int
+    classes: dict[int, str]
+    left_out: int
+
+
+def convert(
+    source: Path, out: Path, split: str, *, images: Path | None = None, progress: Progress | None = None
+) -> Conversion:
+    """Write the annotations of a JSON file, or of all in a directory, as a split of a folder dataset.
+
+    Copies the images, which lie below the directory `images`, or below that of the annotations. Pixels in no region
+    get the class "background". Ids of an earlier split in `out` stay. Raises UdasegError for an unknown format, a
+    missing image, and a split that exists.
+    """
+    folder = out / split
+    if folder.exists():
+        raise UdasegError(f"{folder} exists", "name another directory or --split, or remove it")
+    names, annotated, left_out = _read(source, images)
+    stems = _choose_stems([entry.image for entry in annotated])
+    ids = _choose_ids(out, names)
+    partial = out / f".{split}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    for part in ("images", "labels"):
+        (partial / part).mkdir(parents=True)
+    palette = flat_palette(class_space([ids.get(i, f"unused {i}") for i in range(max(ids) + 1)]))
+    by_name = {name: i for i, name in ids.items()} | dict.fromkeys(_BACKGROUNDS, 0) | {_IGNORED: IGNORE}
+
+    def write(item: tuple[AnnotatedImage, str]) -> None:
+        entry, stem = item
+        label = _draw(entry, by_name)
+        shutil.copyfile(entry.image, partial / "images" / f"{stem}{entry.image.suffix}")
+        write_label(partial / "labels" / f"{stem}.png", label, palette)
+
+    try:
+        for done, _ in enumerate(map_in_order(write, list(zip(annotated, stems, strict=True))), 1):
+            if progress:
+                progress(done, len(annotated))
+    except UdasegError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    with atomic(out / "classes.yaml") as temporary:
+        content = {"names": ids, "ignore": [IGNORE]}
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    partial.rename(folder)
+    return Conversion(len(annotated), ids, left_out)
+
+
+def _read(source: Path, images: Path | None) -> tuple[list[str], list[AnnotatedImage], int]:
+    if not source.exists():
+        raise UdasegError(f"there is no file or directory {source}", _FORMATS_HINT)
+    files = sorted(source.rglob("*.json")) if source.is_dir() else [source]
+    contents = {file: _parse(file) for file in files}
+    coco = [file for file, content in contents.items() if is_coco(content)]
+    labelme = [file for file, content in contents.items() if is_labelme(content)]
+    if len(coco) + bool(labelme) != 1:
+        found = join_names([str(file) for file in coco or files]) or "no JSON file"
+        hint = _FORMATS_HINT
+        if coco:
+            hint = f"name one file, and its split: udaseg data convert {coco[0]} OUT --split train --images {source}"
+        raise UdasegError(f"{source}: expected annotations of one split, found {found}", hint)
+    above = source if source.is_dir() else source.parent
+    index = ImageIndex(images or (above.parent if above.name == "annotations" else above))
+    if coco:
+        names, annotated = read_coco(contents[coco[0]], coco[0], index)
+        return names, annotated, 0
+    read = [read_labelme(contents[file], file, index) for file in labelme]
+    annotated = [entry for entry, _ in read]
+    names = sorted({region.name for entry in annotated for region in entry.regions})
+    return names, annotated, sum(count for _, count in read)
+
+
+def _parse(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UdasegError(f"{file}: expected JSON, found: {error}", "export it again, or move it away") from None
+
+
+def _draw(entry: AnnotatedImage, ids: Mapping[str, int]) -> np.ndarray:
+    """Draw the label of an image: uint8 [H, W]."""
+    if image_size(entry.image) != entry.size:
+        height, width = image_size(entry.image)
+        raise UdasegError(
+            f"{entry.source}: expected an image of {entry.size[0]}x{entry.size[1]}, found {height}x{width}: "
+            f"{entry.image}",
+            "convert with the images that were annotated; scale them later",
+        )
+    label = np.zeros(entry.size, np.uint8)
+    for region in entry.regions:
+        label[region.draw(entry.size)] = ids[region.name]
+    return label
+
+
+def _choose_ids(out: Path, names: Sequence[str]) -> dict[int, str]:
+    """Give each class an id: those of an earlier split first, then the next free ones."""
+    ids = {0: BACKGROUND}
+    if (out / "classes.yaml").is_file():
+        ids = dict(read_classes(out)[1].classes)
+        if ids.get(0) != BACKGROUND:
+            raise UdasegError(
+                f"{out}/classes.yaml: expected the class {BACKGROUND} with id 0, found {ids.get(0)}",
+                "convert into another directory",
+            )
+    for name in names:
+        if name not in (*ids.values(), *_BACKGROUNDS, _IGNORED):
+            ids[max(ids) + 1] = name
+    if max(ids) > 253:
+        raise UdasegError(f"expected up to 254 classes with the background, found {len(ids)}", "annotate fewer")
+    return ids
+
+
+def _choose_stems(files: Sequence[Path]) -> list[str]:
+    """Return a stem for each image; where two are equal, all begin with the name of their directory."""
+    stems = [file.stem for file in files]
+    if len(set(stems)) < len(stems):
+        stems = [f"{file.parent.name}_{file.stem}" for file in files]
+    if repeated := sorted({stem for stem in stems if stems.count(stem) > 1}):
+        raise UdasegError(f"expected another name for each image, found twice: {join_names(repeated)}", "rename them")
+    return stems
