@@ -79,6 +79,9 @@ def check(
     folder: Annotated[Path, typer.Argument(help="The dataset's directory.")],
     dataset: Annotated[str | None, typer.Option(help="gta5, cityscapes, ...; told by the layout when absent.")] = None,
     coding: Annotated[str | None, typer.Option(help="What the ids of a folder without classes.yaml mean.")] = None,
+    label_suffix: Annotated[
+        str | None, typer.Option(help="What the label names of a folder add to image names, such as _mask.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Open every file of a dataset; report what is there and what is wrong. Exits with 1 where it cannot be used.
@@ -90,7 +93,7 @@ def check(
     from .terminal.tables import check_table, console, shares_table
 
     with show_progress("data check", "images") as show:
-        report = check_dataset(folder, dataset, coding=coding, progress=show)
+        report = check_dataset(folder, dataset, coding=coding, label_suffix=label_suffix, progress=show)
     if as_json:
         import json
 

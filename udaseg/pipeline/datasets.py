@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from udaseg.config import Recipe, Source, Target
 from udaseg.config.load import shipped_recipes
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.io.digests import dataset_digest
 from udaseg.parallel import processes
 from udaseg.pipeline.log import log
@@ -66,6 +66,9 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:
         except UdasegError as error:
             _report_all_problems(run, error)
             raise
+        if images.left_out:
+            names = join_names(images.left_out)
+            log(f"data: {images.root}, {images.split}: {len(images.left_out)} files are left out: {names}")
         if run.sample is not None:
             images = run.sample.shorten_dataset(images, side(run.recipe, name).size)
         run.datasets[name] = images
@@ -198,7 +201,9 @@ def _open(run: Run, name: str) -> ImageSet | LabelledSet:
     if name == "target":
         return open_images(section.dataset, root, section.split, **chosen)
     split = recipe.target.val if name == "val" else section.split
-    return open_labelled(section.dataset, root, split, class_space(run), coding=section.coding, **chosen)
+    chosen |= {"coding": section.coding, "label_suffix": section.labels.suffix}
+    chosen["suffix_option"] = f"--set {'source' if name == 'source' else 'target'}.labels.suffix"
+    return open_labelled(section.dataset, root, split, class_space(run), **chosen)
 
 
 def _require_known_names(run: Run) -> None:

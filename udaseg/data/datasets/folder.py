@@ -3,52 +3,55 @@
 from pathlib import Path
 from typing import Any
 
-from udaseg.data.datasets.layout import IMAGES, Labels, find_folder, is_folder, list_directory, list_files
+from udaseg.data.datasets.label_names import find_suffix, suffix_hint
+from udaseg.data.datasets.layout import IMAGES, Files, Labels, find_folder, is_folder, list_directory, list_files
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import parse_yaml
 from udaseg.labels import IGNORE, ClassSpace, Coding, class_space, find_coding
 
 IMAGE_COUNTS: dict[str, int] = {}
 DOWNLOAD_HINT = (
-    "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same stems"
+    "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same names"
 )
 CLASSES_HINT = """write the meaning of the ids into a classes.yaml beside the splits:
 names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
 ignore: [255]                # ids without a class
 palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # optional
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
-UNSUPPORTED = (".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jp2", ".heic", ".heif", ".avif", ".apng")
 KEYS = ("names", "palette", "ignore", "ids")
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split: stem to path.
-
-    Raises UdasegError where the folder holds images of an unsupported format.
-    """
-    image_folder = find_folder(root, [f"{split}/images"], f"the {split} images", DOWNLOAD_HINT)
-    unsupported = sorted(
-        entry.name for entry in list_directory(image_folder) if Path(entry.name).suffix.lower() in UNSUPPORTED
-    )
-    if unsupported:
-        raise UdasegError(
-            f"{image_folder}: expected png or jpg, found {len(unsupported)} other images: {join_names(unsupported)}",
-            "convert them, or move them elsewhere",
-        )
-    return list_files(image_folder, IMAGES)
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name, those of sub-folders too."""
+    return list_files(find_folder(root, [f"{split}/images"], f"the {split} images", DOWNLOAD_HINT), IMAGES, deep=True)
 
 
-def labels(root: Path, split: str, coding: str | None = None) -> Labels:
+def labels(
+    root: Path, split: str, coding: str | None = None, suffix: str | None = None, option: str = "--label-suffix"
+) -> Labels:
     """List the labels of a split, in the named coding, or in that of classes.yaml without a name.
 
-    Raises UdasegError where there is neither a name nor a valid classes.yaml.
+    `suffix` is what their names add to those of the images: it is found where all labels have the same one. `option`
+    is what sets it, for hints. Raises UdasegError where there is neither a coding nor a valid classes.yaml, and where
+    no label has the suffix.
     """
-    files = list_files(find_folder(root, [f"{split}/labels"], f"the {split} labels", DOWNLOAD_HINT), [".png"])
-    depth = list_files(root / split / "depth", [".png"]) if is_folder(root / split / "depth") else {}
+    folder = find_folder(root, [f"{split}/labels"], f"the {split} labels", DOWNLOAD_HINT)
+    files = list_files(folder, [".png"], deep=True)
+    if suffix is None:
+        suffix = find_suffix(images(root, split), files)
+    named = list_files(folder, [".png"], suffix, deep=True) if suffix else files
+    if files and not named:
+        raise UdasegError(
+            f"{folder}: expected labels whose names end in {suffix}.png, found {join_names(list(files))}",
+            suffix_hint(images(root, split), files, option) or f"correct {option}",
+        )
+    depth = list_files(root / split / "depth", [".png"], deep=True) if is_folder(root / split / "depth") else {}
     label_coding = read_classes(root)[1] if coding is None else find_coding(coding)
     source = "classes.yaml" if coding is None else f"the coding {coding!r}"
-    notes = f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"
-    return Labels(files, label_coding, notes, depth)
+    notes = [f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"]
+    if suffix:
+        notes.append(f"labels: the names add {suffix} to those of the images")
+    return Labels(named, label_coding, tuple(notes), depth)
 
 
 def splits(root: Path) -> list[str]:

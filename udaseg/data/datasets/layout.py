@@ -1,7 +1,8 @@
-"""Functions that find the files of a dataset: folders, stems, and the ids in its labels."""
+"""Functions that find the files of a dataset: folders, names, and the ids in its labels."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,29 @@ from udaseg.data.images import read
 from udaseg.errors import UdasegError, join_names
 from udaseg.labels import Coding, find_coding
 
-IMAGES = (".png", ".jpg", ".jpeg")
+IMAGES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm")
 
 
 class AbsentError(UdasegError):
     """Report data that do not exist on this disk, or were never published."""
 
 
+class Files(dict[str, Path]):
+    """The files of a folder by name: the path below the folder, without ending and suffix, such as bonn/bonn_000001.
+
+    `left_out` lists the other files below the folder by their paths, hidden ones excepted.
+    """
+
+    left_out: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Labels:
     """The label files of a split, with their coding and depth.
 
-    `files` and `depth` map stems to paths. `notes` describe the detected layout and encoding to the user. With
-    `resize`, labels of another size than their image are resized to it; without, they are an error. `read_depth`
-    reads a depth file: uint16 [H, W] in centimetres.
+    `files` and `depth` map names to paths (see `Files`). `notes` describe the detected layout and encoding to the
+    user. With `resize`, labels of another size than their image are resized to it; without, they are an error.
+    `read_depth` reads a depth file: uint16 [H, W] in centimetres.
     """
 
     files: Mapping[str, Path]
@@ -59,39 +69,49 @@ def is_folder(path: Path) -> bool:
         raise UdasegError(f"{path}: cannot read it: {error.strerror or error}", "correct its permissions") from None
 
 
-def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: str = "") -> dict[str, Path]:
-    """List the files of a folder: stem to path, sorted by name, without hidden files.
+def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: str = "", deep: bool = False) -> Files:
+    """List the files of a folder by name, in the order of their names, without hidden files.
 
     `suffixes` are the accepted file types, such as ".png". Only files whose name ends in `ending` before the suffix
-    are listed; the stem does not contain it. `prefix` is put before each stem. Raises UdasegError where two files
-    have the same stem (a.jpg and a.png).
+    are listed; their name does not contain it. `prefix` is put before each name. With `deep` the files of all
+    sub-folders are listed too. Raises UdasegError where two files have the same name (a.jpg and a.png).
     """
-    files: dict[str, Path] = {}
-    duplicates = []
-    for entry in sorted(list_directory(folder), key=lambda entry: entry.name):
+    files, left_out, duplicates = Files(), [], []
+    for below, entry in _walk(folder):
         dot = entry.name.rfind(".")
-        name, suffix = entry.name[:dot], entry.name[dot:]
-        if suffix.lower() not in suffixes or not name.endswith(ending) or entry.name.startswith("."):
+        stem, suffix = entry.name[:dot], entry.name[dot:]
+        is_named = stem.endswith(ending) and stem != ending
+        if suffix.lower() not in suffixes or not is_named or (below and not deep):
+            left_out.append(below + entry.name)
             continue
-        stem = prefix + name.removesuffix(ending)
-        if stem in files:
-            duplicates.append(f"{files[stem].name} and {entry.name}")
-        files[stem] = folder / entry.name
+        name = below + prefix + stem.removesuffix(ending)
+        if name in files:
+            duplicates.append(f"{below}{files[name].name} and {below}{entry.name}")
+        files[name] = Path(entry.path)
     if duplicates:
         raise UdasegError(
             f"{folder}: expected one file for each stem, found {join_names(duplicates)}",
             "remove or rename one of each",
         )
+    files.left_out = tuple(left_out)
     return files
 
 
-def list_cities(folder: Path, suffixes: Sequence[str], ending: str = "") -> dict[str, Path]:
-    """List the files in all subfolders (cities) of a folder: stem to path, sorted by city, then by name."""
-    files: dict[str, Path] = {}
-    for city in sorted(list_directory(folder), key=lambda entry: entry.name):
-        if city.is_dir() and not city.name.startswith("."):
-            files |= list_files(folder / city.name, suffixes, ending)
-    return files
+def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry]]:
+    """Yield every file below a folder that is not hidden, with the path of its directory: "", or "bonn/"."""
+    for entry in sorted(list_directory(folder), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            yield below, entry
+        # A link to a directory above would be followed for ever.
+        elif not (entry.is_symlink() and folder.resolve().is_relative_to(Path(entry.path).resolve())):
+            yield from _walk(folder / entry.name, f"{below}{entry.name}/")
+
+
+def count_folders(names: Iterable[str]) -> dict[str, int]:
+    """Count the names of each sub-folder, such as {"seq1": 5}; those without one are not counted."""
+    return dict(sorted(Counter(name.rpartition("/")[0] for name in names if "/" in name).items()))
 
 
 def list_directory(folder: Path) -> list[os.DirEntry]:

@@ -1,0 +1,61 @@
+"""Labels whose names add something to those of their images: 1_mask.png or 1.jpg.png for the image 1.jpg."""
+
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from udaseg.data.datasets.names import normalise
+from udaseg.data.images.read import png_kind
+from udaseg.errors import UdasegError
+
+_ID_COLOURS = (0, 3)  # colour types of a PNG that can hold ids: grey and palette
+
+
+def count_suffixes(images: Mapping[str, Path], labels: Mapping[str, Path]) -> dict[str, int]:
+    """Count the labels of each suffix: what a label's name adds to an image's, from a mark such as _ or . on.
+
+    Those come first that more labels have, and whose labels can hold ids: a folder may hold colour renderings too.
+    """
+    known = {normalise(name).rpartition("/")[2] for name in images}
+    counts, examples = Counter[str](), {}
+    for name, path in labels.items():
+        stem = normalise(name).rpartition("/")[2]
+        marks = (i for i in range(len(stem) - 1, 0, -1) if not stem[i].isalnum())
+        if suffix := next((stem[i:] for i in marks if stem[:i] in known), None):
+            counts[suffix] += 1
+            examples.setdefault(suffix, path)
+    order = sorted(counts, key=lambda suffix: (-counts[suffix], not _can_hold_ids(examples[suffix]), suffix))
+    return {suffix: counts[suffix] for suffix in order}
+
+
+def find_suffix(images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
+    """Return the suffix that all labels have; "" where there is none, or a label is called as an image is."""
+    counts = count_suffixes(images, labels)
+    names = {normalise(name) for name in images}
+    is_plain = any(normalise(name) in names for name in labels)
+    return next(iter(counts)) if not is_plain and list(counts.values()) == [len(labels)] else ""
+
+
+def suffix_hint(images: Mapping[str, Path], labels: Mapping[str, Path], option: str) -> str | None:
+    """Return the hint that names the suffix with the option that sets it; None where no label has a suffix."""
+    if not (suffixes := list(count_suffixes(images, labels))):
+        return None
+    text = f"tell what the labels' names add to the images': {option}={_quote(suffixes[0], option)}"
+    return text + (f" (others add {', '.join(suffixes[1:5])})" if suffixes[1:] else "")
+
+
+def _quote(suffix: str, option: str) -> str:
+    """Quote a value for the shell and, where it is that of a setting, for YAML."""
+    is_text = not option.startswith("--set") or re.fullmatch(r"_[\w.]+|\.(png|jpe?g)", suffix)
+    return shlex.quote(suffix if is_text else json.dumps(suffix))
+
+
+def _can_hold_ids(path: Path) -> bool:
+    try:
+        depth, colour = png_kind(path)
+    except UdasegError:
+        return False
+    return depth <= 8 and colour in _ID_COLOURS
