@@ -82,6 +82,8 @@ def test_a_folder_dataset_has_sub_folders_with_labels_in_the_same_ones_or_in_non
     assert stems(images) == ["00", "seq1_00", "seq2_00", "x"]
     assert [images.label(i)[0, :2].tolist() for i in range(4)] == [[0, 1], [0, 1], [1, 1], [0, 1]]
     assert findings(tmp_path, "note")["3 images in sub-folders"].files == ("seq1/ (1)", "seq2/ (2)")
+    (tmp_path / "train/labels/seq2/00.png").rename(tmp_path / "train/labels/seq2_00.png")  # as `apply` names it
+    assert open_folder(tmp_path).label(2)[0, 0] == 1
     (tmp_path / "train/labels/seq1/00.png").unlink()
     with pytest.raises(UdasegError, match=r"found none for 1: 00\.jpg"):
         open_folder(tmp_path)

@@ -105,7 +105,7 @@ def _list_splits(dataset: str, root: Path, coding: str | None, suffix: str | Non
         except UdasegError as error:
             splits[split] = _SplitFiles({}, None, [Finding("error", split, error.message, hint=error.hint)])
         else:
-            labels, findings = _list_labels(dataset, root, split, coding, suffix, images)
+            labels, findings = _list_labels(dataset, root, split, coding, suffix, images, stems)
             findings += _describe_images(dataset, split, images, stems)
             splits[split] = _SplitFiles({stems[name]: path for name, path in images.items()}, labels, findings)
     if not splits:
@@ -129,7 +129,13 @@ def _describe_images(dataset: str, split: str, images: Files, stems: Mapping[str
 
 
 def _list_labels(
-    dataset: str, root: Path, split: str, coding: str | None, suffix: str | None, images: Files
+    dataset: str,
+    root: Path,
+    split: str,
+    coding: str | None,
+    suffix: str | None,
+    images: Files,
+    stems: Mapping[str, str],
 ) -> tuple[Labels | None, list[Finding]]:
     try:
         found = list_labels(dataset, root, split, coding, suffix, SUFFIX_OPTION)
@@ -138,8 +144,7 @@ def _list_labels(
         return None, [Finding(severity, split, f"no labels: {error.message}")]
     except UdasegError as error:
         return None, [Finding("error", split, error.message, hint=error.hint)]
-    labels, surplus = match_labels(images, found)
-    stems = choose_stems(images)
+    labels, surplus = match_labels(stems, found)
     findings = [Finding("note", split, note) for note in labels.notes]
     partners = {"label": labels.files} | ({"depth map": labels.depth} if found.depth else {})
     for kind, files in partners.items():

@@ -77,17 +77,17 @@ def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: 
     sub-folders are listed too. Raises UdasegError where two files have the same name (a.jpg and a.png).
     """
     files, left_out, duplicates = Files(), [], []
-    for below, entry in _walk(folder):
-        dot = entry.name.rfind(".")
-        stem, suffix = entry.name[:dot], entry.name[dot:]
+    for below, path in _walk(folder):
+        dot = path.name.rfind(".")
+        stem, suffix = path.name[:dot], path.name[dot:]
         is_named = stem.endswith(ending) and stem != ending
         if suffix.lower() not in suffixes or not is_named or (below and not deep):
-            left_out.append(below + entry.name)
+            left_out.append(below + path.name)
             continue
         name = below + prefix + stem.removesuffix(ending)
         if name in files:
-            duplicates.append(f"{below}{files[name].name} and {below}{entry.name}")
-        files[name] = Path(entry.path)
+            duplicates.append(f"{below}{files[name].name} and {below}{path.name}")
+        files[name] = path
     if duplicates:
         raise UdasegError(
             f"{folder}: expected one file for each stem, found {join_names(duplicates)}",
@@ -97,15 +97,15 @@ def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: 
     return files
 
 
-def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, os.DirEntry]]:
-    """Yield every file below a folder that is not hidden, with the path of its directory: "", or "bonn/"."""
+def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield every file below a folder that is not hidden, with its directory below the folder: "", or "bonn/"."""
     for entry in sorted(list_directory(folder), key=lambda entry: entry.name):
         if entry.name.startswith("."):
             continue
         if not entry.is_dir():
-            yield below, entry
+            yield below, folder / entry.name
         # A link to a directory above would be followed for ever.
-        elif not (entry.is_symlink() and folder.resolve().is_relative_to(Path(entry.path).resolve())):
+        elif not (entry.is_symlink() and folder.resolve().is_relative_to((folder / entry.name).resolve())):
             yield from _walk(folder / entry.name, f"{below}{entry.name}/")
 
 

@@ -36,22 +36,24 @@ def choose_stems(files: Mapping[str, Path]) -> dict[str, str]:
     return stems
 
 
-def pair(images: Iterable[str], partners: Mapping[str, Path]) -> dict[str, Path]:
+def pair(stems: Mapping[str, str], partners: Mapping[str, Path]) -> dict[str, Path]:
     """Return the label or depth map of each image that has one, by the image's name.
 
-    It is the file of the same name, however its accents are stored (NFC or NFD); else that of the same name without
-    directories, where only one image and one file have it.
+    `stems` maps the names of the images to their stems. The partner has the image's name, or its stem, however
+    accents are stored (NFC or NFD); else the same name without directories, where one image and one file have it.
     """
-    images = list(images)
-    normal = _unique(partners, normalise)
-    bare, bare_images = _unique(partners, _bare), _unique(images, _bare)
-    pairs = {}
-    for image in images:
-        match = image if image in partners else normal.get(normalise(image))
+    pairs = {image: partners[image] for image in stems if image in partners}
+    if len(pairs) in (len(stems), len(partners)):
+        return pairs
+    normal, bare, bare_images = (
+        _unique(names, form) for names, form in ((partners, normalise), (partners, _bare), (stems, _bare))
+    )
+    for image, stem in stems.items():
+        match = normal.get(normalise(image)) or normal.get(normalise(stem))
         if match is None and _bare(image) in bare_images:
             match = bare.get(_bare(image))
         if match is not None:
-            pairs[image] = partners[match]
+            pairs.setdefault(image, partners[match])
     return pairs
 
 

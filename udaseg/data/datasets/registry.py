@@ -36,7 +36,7 @@ def open_images(
     """
     root = Path(root)
     listing = _list_images(dataset, root, split)
-    files = _select(listing, list_file)
+    files = _select(listing, choose_stems(listing), list_file)
     records = tuple(Image(s, p) for s, p in list(files.items())[:limit])
     return ImageSet(dataset, root, split, records, listing.left_out)
 
@@ -63,9 +63,10 @@ def open_labelled(
     root = Path(root)
     require_detected(dataset, coding, label_suffix)
     listing = _list_images(dataset, root, split)
-    files = _select(listing, list_file)
+    stems = choose_stems(listing)
+    files = _select(listing, stems, list_file)
     found = list_labels(dataset, root, split, coding, label_suffix, suffix_option)
-    labels, surplus = match_labels(listing, found)
+    labels, surplus = match_labels(stems, found)
     if missing := [path.name for stem, path in files.items() if stem not in labels.files]:
         hint = suffix_hint(listing, found.files, suffix_option) if dataset == "folder" and not label_suffix else None
         raise _incomplete(root, "label", len(files), missing, [path.name for path in surplus["label"]], hint)
@@ -119,14 +120,14 @@ def list_labels(
     return DATASETS[dataset].labels(root, split)
 
 
-def match_labels(images: Mapping[str, Path], labels: Labels) -> tuple[Labels, dict[str, list[Path]]]:
+def match_labels(stems: Mapping[str, str], labels: Labels) -> tuple[Labels, dict[str, list[Path]]]:
     """Return the labels by the stems of their images, and each "label" and "depth map" of no image.
 
-    `images` maps the names of all images of the split to paths.
+    `stems` maps the names of all images of the split to their stems.
     """
-    stems, matched, surplus = choose_stems(images), {}, {}
+    matched, surplus = {}, {}
     for kind, partners in (("label", labels.files), ("depth map", labels.depth)):
-        pairs = pair(images, partners)
+        pairs = pair(stems, partners)
         used = set(pairs.values())
         matched[kind] = {stems[name]: path for name, path in pairs.items()}
         surplus[kind] = [path for path in partners.values() if path not in used]
@@ -183,9 +184,8 @@ def _list_images(dataset: str, root: Path, split: str) -> Files:
     return files
 
 
-def _select(images: Mapping[str, Path], list_file: Path | None) -> dict[str, Path]:
+def _select(images: Mapping[str, Path], stems: Mapping[str, str], list_file: Path | None) -> dict[str, Path]:
     """Return the images by stem, in this order; those that a list names, where there is one."""
-    stems = choose_stems(images)
     files = dict(sorted((stems[name], path) for name, path in images.items()))
     return files if list_file is None else select_listed(files, list_file)
 
