@@ -85,7 +85,7 @@ def test_a_folder_dataset_has_sub_folders_with_labels_in_the_same_ones_or_in_non
     (tmp_path / "train/labels/seq2/00.png").rename(tmp_path / "train/labels/seq2_00.png")  # as `apply` names it
     assert open_folder(tmp_path).label(2)[0, 0] == 1
     (tmp_path / "train/labels/seq1/00.png").unlink()
-    with pytest.raises(UdasegError, match=r"found none for 1: 00\.jpg"):
+    with pytest.raises(UdasegError, match=r"found none for 1: seq1/00\.jpg"):
         open_folder(tmp_path)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from udaseg.data.datasets import cityscapes, crosscity, folder, synthia
 from udaseg.data.datasets.label_names import suffix_hint
-from udaseg.data.datasets.layout import AbsentError, Files, Labels, count_folders
+from udaseg.data.datasets.layout import AbsentError, Files, Labels, count_folders, describe
 from udaseg.data.datasets.names import choose_stems, mark_alike
 from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_labels, require_detected
 from udaseg.data.findings import Finding, Report, Severity, Split
@@ -148,16 +148,15 @@ def _list_labels(
     findings = [Finding("note", split, note) for note in labels.notes]
     partners = {"label": labels.files} | ({"depth map": labels.depth} if found.depth else {})
     for kind, files in partners.items():
-        others = [path.name for path in surplus[kind]]
-        if missing := [path.name for name, path in images.items() if stems[name] not in files]:
+        if missing := [describe(name, path) for name, path in images.items() if stems[name] not in files]:
             message = f"images without a {kind}"
             hint = suffix_hint(images, found.files, SUFFIX_OPTION) if dataset == "folder" and suffix is None else None
-            marked = tuple(mark_alike(missing, others))
+            marked = tuple(mark_alike(missing, surplus[kind]))
             findings.append(Finding("error", split, message, marked, hint or _hint(message, dataset)))
-        if others:
+        if surplus[kind]:
             severity = "error" if dataset == "folder" and kind == "label" else "warning"
             hint = "add them as images, or move these labels elsewhere" if severity == "error" else None
-            findings.append(Finding(severity, split, f"{kind}s without an image", tuple(others), hint))
+            findings.append(Finding(severity, split, f"{kind}s without an image", tuple(surplus[kind]), hint))
     return labels, findings
 
 

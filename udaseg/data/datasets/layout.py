@@ -109,6 +109,11 @@ def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
             yield from _walk(folder / entry.name, f"{below}{entry.name}/")
 
 
+def describe(name: str, path: Path) -> str:
+    """Return the file name of a listed file with its directories below the folder, such as seq1/000000.png."""
+    return name[: name.rfind("/") + 1] + path.name
+
+
 def count_folders(names: Iterable[str]) -> dict[str, int]:
     """Count the names of each sub-folder, such as {"seq1": 5}; those without one are not counted."""
     return dict(sorted(Counter(name.rpartition("/")[0] for name in names if "/" in name).items()))

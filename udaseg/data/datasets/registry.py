@@ -8,7 +8,7 @@ import numpy as np
 
 from udaseg.data.datasets import bdd100k, cityscapes, crosscity, folder, gta5, mapillary, synthia
 from udaseg.data.datasets.label_names import suffix_hint
-from udaseg.data.datasets.layout import Files, Labels
+from udaseg.data.datasets.layout import Files, Labels, describe
 from udaseg.data.datasets.lists import select_listed
 from udaseg.data.datasets.names import choose_stems, mark_alike, pair
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
@@ -67,12 +67,13 @@ def open_labelled(
     files = _select(listing, stems, list_file)
     found = list_labels(dataset, root, split, coding, label_suffix, suffix_option)
     labels, surplus = match_labels(stems, found)
-    if missing := [path.name for stem, path in files.items() if stem not in labels.files]:
+    chosen = {name: path for name, path in listing.items() if stems[name] in files}
+    if missing := [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.files]:
         hint = suffix_hint(listing, found.files, suffix_option) if dataset == "folder" and not label_suffix else None
-        raise _incomplete(root, "label", len(files), missing, [path.name for path in surplus["label"]], hint)
-    if labels.depth and (missing := [path.name for stem, path in files.items() if stem not in labels.depth]):
-        others = [path.name for path in surplus["depth map"]]
-        raise _incomplete(root, "depth map", len(files), missing, others)
+        raise _incomplete(root, "label", len(files), missing, surplus["label"], hint)
+    missing = [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.depth]
+    if labels.depth and missing:
+        raise _incomplete(root, "depth map", len(files), missing, surplus["depth map"])
     notes = list(labels.notes)
     if dataset == "folder" and list_file is None and surplus["label"]:
         raise _has_surplus(root / split, len(found.files), surplus["label"])
@@ -120,8 +121,8 @@ def list_labels(
     return DATASETS[dataset].labels(root, split)
 
 
-def match_labels(stems: Mapping[str, str], labels: Labels) -> tuple[Labels, dict[str, list[Path]]]:
-    """Return the labels by the stems of their images, and each "label" and "depth map" of no image.
+def match_labels(stems: Mapping[str, str], labels: Labels) -> tuple[Labels, dict[str, list[str]]]:
+    """Return the labels by the stems of their images, and the names of each "label" and "depth map" of no image.
 
     `stems` maps the names of all images of the split to their stems.
     """
@@ -130,7 +131,7 @@ def match_labels(stems: Mapping[str, str], labels: Labels) -> tuple[Labels, dict
         pairs = pair(stems, partners)
         used = set(pairs.values())
         matched[kind] = {stems[name]: path for name, path in pairs.items()}
-        surplus[kind] = [path for path in partners.values() if path not in used]
+        surplus[kind] = [describe(name, path) for name, path in partners.items() if path not in used]
     return replace(labels, files=matched["label"], depth=matched["depth map"]), surplus
 
 
@@ -200,11 +201,11 @@ def _incomplete(
     )
 
 
-def _has_surplus(folder: Path, labels: int, surplus: list[Path]) -> UdasegError:
+def _has_surplus(folder: Path, labels: int, surplus: list[str]) -> UdasegError:
     """Return the error of labels without an image: a lost image must not go unnoticed."""
     return UdasegError(
         f"{folder}: expected an image for each of {labels} labels, found none for {len(surplus)}: "
-        f"{join_names([path.name for path in surplus])}",
+        f"{join_names(surplus)}",
         f"add them as images in {folder / 'images'}, or move these labels elsewhere",
     )
 
