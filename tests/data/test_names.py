@@ -188,6 +188,15 @@ def test_a_suffix_that_no_label_has_is_corrected(tmp_path):
         open_labelled("gta5", tmp_path, "train", CS19, label_suffix="_mask")
 
 
+def test_no_two_images_share_a_label_and_no_suffix_is_made_of_another_name(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    folder_dataset(tmp_path, names=("a", "a_1", composed))
+    photo(tmp_path / f"train/images/{decomposed}.jpg")
+    with pytest.raises(UdasegError, match="found none for 1: ") as caught:
+        open_folder(tmp_path)
+    assert "suffix" not in caught.value.hint
+
+
 def test_a_label_of_another_image_is_no_suffix(tmp_path):
     folder_dataset(tmp_path, names=("1", "2"))
     for name in "12":

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from udaseg.data.datasets.names import normalise
+from udaseg.data.datasets.names import bare_name
 from udaseg.data.images.read import png_kind
 from udaseg.errors import UdasegError
 
@@ -18,11 +18,14 @@ def count_suffixes(images: Mapping[str, Path], labels: Mapping[str, Path]) -> di
     """Count the labels of each suffix: what a label's name adds to an image's, from a mark such as _ or . on.
 
     Those come first that more labels have, and whose labels can hold ids: a folder may hold colour renderings too.
+    There is none where a label is called as an image is.
     """
-    known = {normalise(name).rpartition("/")[2] for name in images}
+    known = {bare_name(name) for name in images}
     counts, examples = Counter[str](), {}
     for name, path in labels.items():
-        stem = normalise(name).rpartition("/")[2]
+        stem = bare_name(name)
+        if stem in known:
+            return {}
         marks = (i for i in range(len(stem) - 1, 0, -1) if not stem[i].isalnum())
         if suffix := next((stem[i:] for i in marks if stem[:i] in known), None):
             counts[suffix] += 1
@@ -32,11 +35,9 @@ def count_suffixes(images: Mapping[str, Path], labels: Mapping[str, Path]) -> di
 
 
 def find_suffix(images: Mapping[str, Path], labels: Mapping[str, Path]) -> str:
-    """Return the suffix that all labels have; "" where there is none, or a label is called as an image is."""
+    """Return the suffix that all labels have; "" where they do not have the same one."""
     counts = count_suffixes(images, labels)
-    names = {normalise(name) for name in images}
-    is_plain = any(normalise(name) in names for name in labels)
-    return next(iter(counts)) if not is_plain and list(counts.values()) == [len(labels)] else ""
+    return next(iter(counts)) if list(counts.values()) == [len(labels)] else ""
 
 
 def suffix_hint(images: Mapping[str, Path], labels: Mapping[str, Path], option: str) -> str | None:

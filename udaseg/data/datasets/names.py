@@ -45,21 +45,26 @@ def pair(stems: Mapping[str, str], partners: Mapping[str, Path]) -> dict[str, Pa
     pairs = {image: partners[image] for image in stems if image in partners}
     if len(pairs) in (len(stems), len(partners)):
         return pairs
-    normal, bare, bare_images = (
-        _unique(names, form) for names, form in ((partners, normalise), (partners, _bare), (stems, _bare))
-    )
-    for image, stem in stems.items():
+    taken, found = pairs.keys(), {}
+    free = [name for name in partners if name not in taken]
+    normal, bare, bare_images = _unique(free, normalise), _unique(free, bare_name), _unique(stems, bare_name)
+    for image, stem in ((image, stem) for image, stem in stems.items() if image not in taken):
         match = normal.get(normalise(image)) or normal.get(normalise(stem))
-        if match is None and _bare(image) in bare_images:
-            match = bare.get(_bare(image))
+        if match is None and bare_name(image) in bare_images:
+            match = bare.get(bare_name(image))
         if match is not None:
-            pairs.setdefault(image, partners[match])
-    return pairs
+            found[image] = partners[match]
+    return pairs | found
 
 
 def normalise(name: str) -> str:
     """Return a name with its accents stored in one way, NFC."""
     return unicodedata.normalize("NFC", name)
+
+
+def bare_name(name: str) -> str:
+    """Return a name without its directories, with its accents stored in one way."""
+    return normalise(name).rpartition("/")[2]
 
 
 def mark_alike(names: Sequence[str], others: Iterable[str], shown: int = 5) -> list[str]:
@@ -97,10 +102,6 @@ def _unique(names: Iterable[str], change: Callable[[str], str]) -> dict[str, str
     for name in names:
         by_form[change(name)].append(name)
     return {form: found[0] for form, found in by_form.items() if len(found) == 1}
-
-
-def _bare(name: str) -> str:
-    return normalise(name).rpartition("/")[2]
 
 
 def _escape(match: re.Match) -> str:
