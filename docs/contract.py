@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from udaseg.io.documents import other_files
 from udaseg.io.documents.ablation import Ablation
 from udaseg.io.documents.class_statistics import ClassStatistics
+from udaseg.io.documents.image_digests import ImageDigests
 from udaseg.io.documents.log_lines import LogLine, PairLine
 from udaseg.io.documents.manifest import Manifest
 from udaseg.io.documents.metrics import Metrics
@@ -53,7 +54,7 @@ def entries(model: type[BaseModel], prefix: str = "", when: str = "") -> Iterato
         if field.default is None:
             annotation = _without_null(annotation)
         if get_origin(annotation) is dict and get_args(annotation)[1] is not Any:
-            key += ".<stem>" if name == "per_image" else ".<name>"
+            key += ".<stem>" if name in ("per_image", "images") else ".<name>"
             annotation, shape = _bare(get_args(annotation)[1], ())
         if key == "environment":
             yield Entry("environment.<name>", "any", field.description or "", case)
@@ -104,8 +105,8 @@ def table(model: type[Document]) -> Table:
 
 
 FILES = (
-    table(RunFile), table(Manifest), table(OutputFiles), other_files.MODEL, other_files.STATE, table(LogLine),
-    table(PairLine), other_files.PREDICTIONS, other_files.LABELS, table(Thresholds), table(Refinement),
+    table(RunFile), table(Manifest), table(OutputFiles), table(ImageDigests), other_files.MODEL, other_files.STATE,
+    table(LogLine), table(PairLine), other_files.PREDICTIONS, other_files.LABELS, table(Thresholds), table(Refinement),
     other_files.PROTOTYPES, other_files.PRIOR, other_files.GMM, table(ClassStatistics), table(Metrics),
     table(Ablation), other_files.CLASSES_YAML,
 )  # fmt: skip

@@ -1,5 +1,7 @@
 """udaseg apply: label images that belong to no dataset."""
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,11 +11,13 @@ from pydantic import ValidationError
 
 from udaseg.config import Views
 from udaseg.errors import UdasegError, join_names
-from udaseg.io.digests import dataset_digest
+from udaseg.io.digests import file_digests, joint_digest
 from udaseg.pipeline.engine import open_work
+from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.inputs import digest_input
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, Job, conflicts
+from udaseg.pipeline.reuse import link
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.trained_model import find_model, trained_size
 
@@ -50,9 +54,26 @@ def _settings(changes: dict[str, Any], batch: int | None, precision: str | None)
 def _job(run: Run, images: Path, plan: Plan, look: Views) -> Job:
     settings = look.model_dump() | {"size": plan.size, "pad": plan.pad}
     root = images if images.is_dir() else images.parent
-    files = InputDigest(str(images), dataset_digest(dict.fromkeys(plan.images.files), root))
+    files = list(dict.fromkeys(plan.images.files))  # all frames of an animation have one
+    digests = file_digests(files, root)
+    by_file = {path: digest for path, (_, digest) in zip(files, digests, strict=True)}
+    each = {stem: by_file[path] for stem, path in zip(plan.images.stems, plan.images.files, strict=True)}
+    inputs = {"model": digest_input(plan.model), "images": InputDigest(str(images), joint_digest(digests))}
     assert run.out is not None
-    return Job("apply", run.out, {"apply": settings}, {"model": digest_input(plan.model), "images": files})
+    return Job("apply", run.out, {"apply": settings}, inputs, images=ImageWork("images", each, _keep_labels))
+
+
+def _keep_labels(folder: Path, partial: Path, stems: Collection[str]) -> None:
+    """Leave the labels and overlays of these images alone in `partial`, taken from `folder`."""
+    kept = frozenset(stems)
+    for part, suffix in (("overlays", ".jpg"), ("labels", ".png")):  # an image with a label is complete
+        for path in sorted((folder / part).rglob(f"*{suffix}")):
+            name = path.relative_to(folder / part).as_posix()
+            is_kept = name.removesuffix(suffix) in kept
+            if folder != partial and is_kept:
+                link(path, partial / part / name)
+            elif folder == partial and not is_kept:
+                path.unlink()
 
 
 def _plan(model: Path, images: Path, size: str | None, pad: bool | None) -> Plan:
@@ -75,7 +96,11 @@ def _plan(model: Path, images: Path, size: str | None, pad: bool | None) -> Plan
 def _warn_of_stretching(plan: Plan) -> None:
     if plan.size is None or plan.pad:
         return
-    aspects = [width / height for height, width in (plan.images.size(i) for i in range(len(plan.images)))]
+    sizes = []
+    for i in range(len(plan.images)):
+        with suppress(UdasegError):  # told when the image is read
+            sizes.append(plan.images.size(i))
+    aspects = [width / height for height, width in sizes]
     changes = [aspect * plan.size[0] / plan.size[1] for aspect in aspects]
     count = sum(max(change, 1 / change) > STRETCHED for change in changes)
     if count:
@@ -107,6 +132,7 @@ def command(
     scales: ScalesOption = None,
     flip: FlipOption = None,
     average: AverageOption = None,
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Label everything again, over what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -131,7 +157,12 @@ def command(
         from udaseg.inference.apply import apply
 
         view, progress = View(plan.images, plan.size, plan.pad), work.progress("images")
-        space, work.result.environment = apply(plan.model, view, settings, work.out, progress=progress)
-        count = len(plan.images)
+        broken: dict[int, str] | None = {} if skip_broken else None
+        space, work.result.environment = apply(plan.model, view, settings, work.out, broken=broken, progress=progress)
+        count = len(plan.images) - len(broken or {})
         text = f"{count} images in {out / 'labels'}, to look at in {out / 'overlays'}"
+        if broken:
+            root = images if images.is_dir() else images.parent
+            names = join_names([str(plan.images.files[i].relative_to(root)) for i in sorted(broken)])
+            work.warn(f"{len(broken)} of {len(plan.images)} images cannot be read and are left out: {names}")
         work.finish({"images": count, "classes": list(space.classes)}, text)

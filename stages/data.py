@@ -1,7 +1,8 @@
 """udaseg data: render toytown, check a dataset, count its classes."""
 
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -82,6 +83,9 @@ def check(
     label_suffix: Annotated[
         str | None, typer.Option(help="What the label names of a folder add to image names, such as _mask.")
     ] = None,
+    use: Annotated[
+        str | None, typer.Option("--as", help="source or target: find what is wrong for that alone.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Open every file of a dataset; report what is there and what is wrong. Exits with 1 where it cannot be used.
@@ -89,11 +93,15 @@ def check(
     Example: udaseg data check /datasets/gta5
     """
     from udaseg.data.check import check as check_dataset
+    from udaseg.data.findings import Use
 
     from .terminal.tables import check_table, console, shares_table
 
+    if use not in (None, *get_args(Use)):
+        raise UdasegError(f"--as {use}: expected source or target", "leave it out to check for both")
     with show_progress("data check", "images") as show:
-        report = check_dataset(folder, dataset, coding=coding, label_suffix=label_suffix, progress=show)
+        options = {"coding": coding, "label_suffix": label_suffix, "use": use}
+        report = check_dataset(folder, dataset, **options, progress=show)
     if as_json:
         import json
 
@@ -116,4 +124,8 @@ def print_findings(report) -> None:
         print(f"{finding.severity}: {finding.split}: {finding.message}{files}")
         if finding.hint:
             print(f"  hint: {finding.hint}")
-    print(f"{'usable' if report.ok else 'not usable'}; {report.free_bytes / 1e9:.0f} GB free on this disk")
+    verdict = "usable" if report.ok else "not usable"
+    if report.usable_as == ("target",):
+        command = shlex.join(["udaseg", "data", "check", report.root, "--as", "target"])
+        verdict = f"not usable as a source; usable as a target, whose training labels nothing reads ({command})"
+    print(f"{verdict}; {report.free_bytes / 1e9:.0f} GB free on this disk")

@@ -7,7 +7,7 @@ import typer
 
 from udaseg.errors import UdasegError
 from udaseg.pipeline.engine import open_work
-from udaseg.pipeline.inputs import digest_input
+from udaseg.pipeline.inputs import digest_input, find_flagged
 from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.run import Run
 
@@ -16,6 +16,7 @@ from .terminal.command import run_command
 
 def job(run: Run, files: list[Path], weights: list[float]) -> Job:
     """Plan the average of some files of predictions."""
+    files = [find_flagged(run, "--predictions", path, "predictions.h5") for path in files]
     if run.sample is not None:
         files = [run.sample.copy_predictions(path) for path in files]
     inputs = {f"predictions {number}": digest_input(path) for number, path in enumerate(files, 1)}
@@ -40,7 +41,8 @@ def average(run: Run, files: list[Path], weights: list[float]) -> None:
 def command(
     open_run,
     predictions: Annotated[
-        list[Path] | None, typer.Option(help="A predictions.h5, or the stage that wrote it; give it twice or more.")
+        list[Path] | None,
+        typer.Option(help="A predictions.h5, its stage directory, or a stage of the run; twice or more."),
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Of each network, 0.5,0.3,0.2; equal when absent.")] = None,
 ) -> None:
@@ -48,7 +50,7 @@ def command(
 
     Example: udaseg ensemble --predictions runs/a/predict --predictions runs/b/predict
     """
-    files = [path / "predictions.h5" if path.is_dir() else path for path in predictions or []]
+    files = predictions or []
     if len(files) < 2:
         raise UdasegError(
             f"ensemble averages two or more files of predictions, and was given {len(files)}",

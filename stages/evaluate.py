@@ -1,5 +1,6 @@
 """udaseg evaluate: score a model on the labelled split of the target."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,10 +10,10 @@ import typer
 from udaseg.pipeline import datasets
 from udaseg.pipeline.chain import final_training_stage
 from udaseg.pipeline.engine import run_stage
-from udaseg.pipeline.inputs import digest_input, input_path, refuse_flags
+from udaseg.pipeline.inputs import digest_input, find_flagged, input_path, refuse_flags
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import Job, read_manifest
-from udaseg.pipeline.run import Run
+from udaseg.pipeline.run import Run, command_of
 from udaseg.pipeline.stage import Input, Stage, StageFile
 from udaseg.pipeline.work import Work
 
@@ -49,7 +50,7 @@ def job(run: Run) -> Job:
 
 def _predictions_path(run: Run) -> Path | None:
     path = run.paths.get("predictions")
-    return path / "predictions.h5" if path is not None and path.is_dir() else path
+    return None if path is None else find_flagged(run, "--predictions", path, "predictions.h5")
 
 
 def _model_path(run: Run) -> Path:
@@ -78,12 +79,20 @@ def run(work: Work) -> None:
     setting, predictions, progress = work.recipe.evaluate, work.path("predictions"), work.progress("images")
     if predictions is not None:
         val = work.dataset("val")
-        metrics = evaluate_predictions(predictions, val, setting.average, work.out, progress=progress)
+        out = f"predict-{val.split}"
+        make = command_of(work.run, f"udaseg predict --set {shlex.quote(f'target.split={val.split}')} --out {out}")
+        hint = f"predict these: {make}; then name {out} with --predictions"
+        metrics = evaluate_predictions(
+            predictions, val, setting.average, work.out, warn=work.warn, hint=hint, progress=progress
+        )
     else:
         view = work.view("val", setting.size)
         model = work.require_path("model")
         metrics, work.result.environment = evaluate(model, view, setting, work.out, progress=progress)
     work.result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
+    if work.is_first:  # a class that was never taught explains its score
+        work.result.warnings += datasets.labelling_warnings(work.run, ["source"])
+        work.result.warnings += datasets.teaching_warnings(work.run)
 
 
 def show(run: Run, job: Job) -> None:
@@ -131,7 +140,9 @@ def command(
     scales: ScalesOption = None,
     flip: FlipOption = None,
     average: AverageOption = None,
-    predictions: Annotated[Path | None, typer.Option(help="Score these predictions instead of a model.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these instead of a model: a predictions.h5, or its stage.")
+    ] = None,
 ) -> None:
     """Score a model, or stored predictions such as those of an ensemble, on the labelled split of the target.
 

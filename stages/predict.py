@@ -1,16 +1,31 @@
 """udaseg predict: store the network's logits for every target image."""
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_of_round
 from udaseg.pipeline.common_inputs import MODEL_HELP, latest_model
+from udaseg.pipeline.images import CarryOver
 from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     return {"space": recipe.space, "predict": prediction_of_round(recipe.predict, round).model_dump()}
+
+
+def carry_over(recipe: Recipe, round: int) -> CarryOver | None:
+    if prediction_of_round(recipe.predict, round).adabn:  # the statistics are those of all images together
+        return None
+
+    def keep(folder: Path, partial: Path, stems: Collection[str]) -> None:
+        from udaseg.inference.predictions import keep_predictions
+
+        keep_predictions(folder, partial, stems)
+
+    return keep
 
 
 def run(work: Work) -> None:
@@ -31,6 +46,7 @@ stage = Stage(
     settings,
     inputs=[Input("model", latest_model, MODEL_HELP)],
     datasets=[Dataset("target")],
+    carry_over=carry_over,
     flags=["scales", "flip", "average", "adabn"],
     each_round=True,
     shared=True,

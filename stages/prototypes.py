@@ -1,5 +1,6 @@
 """udaseg prototypes: compute the mean feature of every class."""
 
+from dataclasses import replace
 from typing import Any
 
 from udaseg.config import Recipe
@@ -24,7 +25,7 @@ def reads_target(recipe: Recipe) -> bool:
 
 def run(work: Work) -> None:
     """Compute the mean feature of every class."""
-    from udaseg.pseudo.label_files import open_labels
+    from udaseg.pseudo.label_files import labelled_stems, open_labels
     from udaseg.statistics.prototypes import gather, write
 
     parts, setting = [], prediction_of_round(work.recipe.predict, work.round)
@@ -32,11 +33,10 @@ def run(work: Work) -> None:
         source = work.view("source")
         parts.append((source, source.images.label))
     if reads_target(work.recipe):
-        target = work.view("target")
-        stems = [record.stem for record in target.images.records]
-        hint = work.other_classes_hint()
-        read_label = open_labels(work.require_path("labels"), work.class_space(), stems, hint)
-        parts.append((target, lambda i: read_label(stems[i])))
+        target, space = work.view("target"), work.class_space()
+        stems = labelled_stems(work, [record.stem for record in target.images.records], space.classes)
+        read_label = open_labels(work.require_path("labels"), space)
+        parts.append((replace(target, images=target.images.choose(stems)), lambda i: read_label(stems[i])))
     model, progress = work.require_path("model"), work.progress("passes" if setting.adabn else "images")
     prototypes, work.result.environment = gather(
         model, work.class_space(), parts, setting, digest=work.digest("model"), progress=progress

@@ -46,7 +46,12 @@ stage = Stage(
     run,
     settings,
     inputs=[
-        Input("predictions", "predict/predictions.h5", "A predictions.h5, with or without a run around it.", make=True),
+        Input(
+            "predictions",
+            "predict/predictions.h5",
+            "A predictions.h5, a stage directory, or a stage of the run.",
+            make=True,
+        ),
         Input(
             "prior",
             "prior/prior.h5",

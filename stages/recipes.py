@@ -88,17 +88,23 @@ def check(
     problems += datasets.data_problems(run, datasets.TOYTOWN if is_missing else ()).values()
     if is_missing:
         try:
-            datasets.require_room(Path(recipe.data))
+            datasets.require_room(run)
         except UdasegError as error:
             problems.append(error)
     if problems:
         hints = "\n       ".join(dict.fromkeys(problem.hint for problem in problems if problem.hint))
         messages = "\n  ".join(dict.fromkeys(problem.message for problem in problems))
         raise UdasegError(f"recipe {name} cannot be run:\n  {messages}", hints)
+    opened = {} if is_missing else {name: datasets.open_dataset(run, name) for name in ("source", "val")}
     rounds = f", predict to retrain {recipe.rounds} times" if recipe.rounds > 1 else ""
     domains = f"{recipe.source.dataset} to {recipe.target.dataset}"
     print(f"{name} can be run: {domains}, {classes} classes, {_network(run)}")
     print(f"stages: {', '.join(recipe.chain) or 'none in its chain'}{rounds}")
+    for name, images in opened.items():
+        for note in images.notes:
+            print(f"note: {name}: {note}")
+    for warning in [] if is_missing else [*datasets.labelling_warnings(run, opened), *datasets.teaching_warnings(run)]:
+        print(f"warning: {warning}")
 
 
 def _network(run: Run) -> str:

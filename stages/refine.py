@@ -26,7 +26,7 @@ def run(work: Work) -> None:
     """Remove from the pseudo-labels what is likely wrong."""
     from udaseg.inference.predictions import Predictions
     from udaseg.labels import class_space
-    from udaseg.pseudo.label_files import require_labels, require_same
+    from udaseg.pseudo.label_files import labelled_stems, require_same
     from udaseg.pseudo.rectification import rectifier
     from udaseg.pseudo.refine import refine
     from udaseg.statistics.class_counts import read_pixels
@@ -37,7 +37,7 @@ def run(work: Work) -> None:
         space, hint = class_space(predictions.classes), work.other_classes_hint()
         if work.run.out is None:  # elsewhere the predictions stand on their own
             require_same(predictions.path, space.classes, work.class_space().classes, hint)
-        require_labels(labels, space.classes, predictions.stems, hint)
+        stems = labelled_stems(work, predictions.stems, space.classes)
         if aggregates(work.recipe):
             pixels = read_pixels(work.require_path("class_counts"), space.classes)
         if uses_prototypes(work.recipe):
@@ -57,6 +57,7 @@ def run(work: Work) -> None:
             space,
             setting,
             work.out,
+            stems=stems,
             source_pixels=pixels,
             rectify=rectify,
             batch=work.recipe.predict.batch,

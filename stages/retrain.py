@@ -49,17 +49,16 @@ def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
 
 def run(work: Work) -> None:
     """Train on the source and on the pseudo-labelled target."""
-    from udaseg.pseudo.label_files import open_labels, read_thresholds
+    from udaseg.pseudo.label_files import labelled_stems, open_labels, read_thresholds
     from udaseg.statistics.prototypes import read_prototypes_of
     from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 
     recipe, space, target = work.recipe, work.class_space(), work.view("target")
     setting, labels, initial = training_of_round(recipe.retrain, work.round), None, None
     if reads_labels(recipe):
-        stems = [record.stem for record in target.images.records]
-        read_label = open_labels(work.require_path("labels"), space, stems, work.other_classes_hint())
-        path = work.path("thresholds")
-        labels = PseudoLabels(read_label, None if path is None else read_thresholds(path, space.classes))
+        stems = labelled_stems(work, [record.stem for record in target.images.records], space.classes)
+        path, read_label = work.path("thresholds"), open_labels(work.require_path("labels"), space)
+        labels = PseudoLabels(read_label, None if path is None else read_thresholds(path, space.classes), stems)
     if starts_from_model(recipe):
         model, centroids = work.require_path("model"), None
         if moves_prototypes(recipe):
@@ -78,7 +77,8 @@ def run(work: Work) -> None:
         initial=initial,
         progress=work.progress("steps"),
     )
-    finish_training(work, setting, result, f"{len(target.images)} target images")
+    count = len(target.images if labels is None else labels.stems)
+    finish_training(work, setting, result, f"{count} target images")
 
 
 stage = Stage(

@@ -9,7 +9,7 @@ from typing import Any
 from udaseg.config import Recipe
 from udaseg.config.recipe import pretrain_recipe
 from udaseg.errors import UdasegError
-from udaseg.pipeline.datasets import open_dataset
+from udaseg.pipeline.datasets import open_dataset, teaching_warnings
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
 from udaseg.pipeline.work import Work
@@ -96,7 +96,8 @@ def run(work: Work) -> None:
     )
     if not work.is_first:
         return
-    result = result._replace(warnings=[*result.warnings, *colour_alone(recipe, work.job.stage)])
+    warnings = [*result.warnings, *colour_alone(recipe, work.job.stage), *teaching_warnings(work.run)]
+    result = result._replace(warnings=warnings)
     if recipe.adversary.align != "none":
         result = result._replace(warnings=[*result.warnings, *training_warnings(work.out / "log.jsonl")])
     finish_training(work, setting, result, f"{len(source.images)} images")

@@ -29,7 +29,8 @@ def join_names(names: Sequence[str], shown: int = 5) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "did you mean 'warmup'? " with the most similar known word, or "" where none is similar.
 
-    The text is the beginning of a hint; it ends with a space.
+    Case does not count. The text is the beginning of a hint; it ends with a space.
     """
-    close = get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
+    names = {name.casefold(): name for name in known}
+    close = get_close_matches(word.casefold(), list(names), n=1)
+    return f"did you mean {names[close[0]]!r}? " if close else ""

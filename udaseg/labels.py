@@ -13,6 +13,8 @@ import numpy as np
 from udaseg.errors import UdasegError, did_you_mean
 
 IGNORE = 255
+CHANNELS = ("red", "green", "blue")
+OWN_CODINGS = ("classes.yaml", "labelmap.txt")  # names of the codings that a user has written down
 RGB = tuple[int, int, int]
 
 
@@ -33,11 +35,15 @@ class Coding:
     """The meaning of the ids in a label file.
 
     `classes` maps an id to the name of its class. `ids` holds every id that may occur, with or without a class.
+    `colours` pairs colours with ids, for labels that were saved in colours; the first id of a colour counts.
+    `channel` is the one of CHANNELS that has the ids of RGB labels, where the user names it.
     """
 
     name: str
     classes: Mapping[int, str]
     ids: frozenset[int]
+    colours: tuple[tuple[RGB, int], ...] = ()
+    channel: str | None = None
 
 
 _CS19: dict[str, RGB] = {
@@ -117,11 +123,23 @@ _MAPILLARY_20 = {
     114: "truck", **{i: "road" for i in range(35, 59) if i not in (45, 56)},  # 45 and 56 are zebra crossings
 }  # fmt: skip
 
+# Renderings of Cityscapes and of GTA5; ids 0 to 4 are black, in GTA5 id 4 is a dark grey.
+_CITYSCAPES_COLOURS = {
+    **_CS19, "dynamic": (111, 74, 0), "ground": (81, 0, 81), "parking": (250, 170, 160), "rail track": (230, 150, 140),
+    "guard rail": (180, 165, 180), "bridge": (150, 100, 100), "tunnel": (150, 120, 90), "polegroup": (153, 153, 153),
+    "caravan": (0, 0, 90), "trailer": (0, 0, 110), "license plate": (0, 0, 142),
+}  # fmt: skip
 _TRAINIDS = dict(enumerate(_CS19))
+_TRAINID_COLOURS = (*zip(_CS19.values(), _TRAINIDS, strict=True), ((0, 0, 0), IGNORE))
 CODINGS: dict[str, Coding] = {
-    "cityscapes": Coding("cityscapes", _CITYSCAPES, frozenset([*range(35), IGNORE])),
-    "trainids": Coding("trainids", _TRAINIDS, frozenset([*range(len(_CS19)), IGNORE])),
-    "bdd100k": Coding("bdd100k", _TRAINIDS, frozenset([*range(len(_CS19)), IGNORE])),
+    "cityscapes": Coding(
+        "cityscapes",
+        _CITYSCAPES,
+        frozenset([*range(35), IGNORE]),
+        (*((_CITYSCAPES_COLOURS.get(name, (0, 0, 0)), i) for i, name in _CITYSCAPES.items()), ((20, 20, 20), 4)),
+    ),
+    "trainids": Coding("trainids", _TRAINIDS, frozenset([*range(len(_CS19)), IGNORE]), _TRAINID_COLOURS),
+    "bdd100k": Coding("bdd100k", _TRAINIDS, frozenset([*range(len(_CS19)), IGNORE]), _TRAINID_COLOURS),
     "synthia": Coding("synthia", _SYNTHIA, frozenset(range(23))),
     "mapillary-v1.2": Coding("mapillary-v1.2", _MAPILLARY_12, frozenset(range(66))),
     "mapillary-v2.0": Coding("mapillary-v2.0", _MAPILLARY_20, frozenset(range(124))),
@@ -208,9 +226,10 @@ def train_id_table(coding: str | Coding, space: ClassSpace) -> np.ndarray:
     coding = find_coding(coding)
     ids = train_ids(coding, space)
     if missing := [name for i, name in enumerate(space.classes) if i not in ids.values()]:
-        known = ", ".join(dict.fromkeys(coding.classes.values()))
+        known = list(dict.fromkeys(coding.classes.values()))
         raise UdasegError(
-            f"labels in the coding {coding.name!r} have no class {', '.join(map(repr, missing))}", f"they have: {known}"
+            f"labels in the coding {coding.name!r} have no class {', '.join(map(repr, missing))}",
+            f"{did_you_mean(missing[0], known)}they have: {', '.join(known)}",
         )
     return lookup_table(ids)
 

@@ -96,7 +96,7 @@ def test_depth_of_another_size_than_its_image_is_named(tmp_path):
     write(tmp_path, "b", (4, 6), (5, 6))
     images = open_labelled("folder", tmp_path, "train", SPACE)
     assert (images.depth(0) == 500).all()
-    with pytest.raises(UdasegError, match=r"b\.png: expected the size of its image, 4x6, found 5x6"):
+    with pytest.raises(UdasegError, match=r"b\.png: expected the aspect of its image, 4x6, found 5x6"):
         images.depth(1)
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -62,17 +63,30 @@ def test_all_problems_are_listed_without_an_exception(tmp_path):
     assert warnings["single-colour images"] == ("00007.png",)
     assert warnings["links that lead out of the dataset"] == (f"00009.png -> {outside}",)
     assert warnings["11 images of 24966; 1 numbers are left out"] == ("2",)
-    assert found(report, "note")["labels of another size than their image"] == ("00008.png: 12x16, its image 6x8",)
+    assert found(report, "note")["labels of another size than their image, resized to it for training"] == (
+        "00008.png: 12x16, its image 6x8",
+    )
     json.dumps(report.as_dict())
 
 
-def test_a_wrong_label_size_is_an_error_except_in_gta5(tmp_path):
+def test_a_label_of_another_aspect_than_its_image_is_an_error_except_in_gta5(tmp_path):
+    synthia(tmp_path)
+    label(tmp_path / "GT/LABELS/0000001.png", (3, 4, 2), (12, 20))
+    save(tmp_path / "Depth/Depth/0000002.png", columns((1, 2), (3, 8)).astype(np.uint16))
+    errors = found(check(tmp_path), "error")
+    assert errors["labels of another aspect than their image"] == ("0000001.png: 12x20, its image 6x8",)
+    assert errors["depth maps of another aspect than their image"] == ("0000002.png: 3x8, its image 6x8",)
+
+
+def test_labels_and_depth_of_twice_the_size_of_their_images_are_usable(tmp_path):
     synthia(tmp_path)
     label(tmp_path / "GT/LABELS/0000001.png", (3, 4, 2), (12, 16))
     save(tmp_path / "Depth/Depth/0000002.png", columns((1, 2), (3, 4)).astype(np.uint16))
-    errors = found(check(tmp_path), "error")
-    assert errors["labels of another size than their image"] == ("0000001.png: 12x16, its image 6x8",)
-    assert errors["depth maps of another size than their image"] == ("0000002.png: 3x4, its image 6x8",)
+    report = check(tmp_path)
+    assert report.ok
+    notes, resized = found(report, "note"), "of another size than their image, resized to it for training"
+    assert notes[f"labels {resized}"] == ("0000001.png: 12x16, its image 6x8",)
+    assert notes[f"depth maps {resized}"] == ("0000002.png: 3x4, its image 6x8",)
 
 
 def test_a_source_without_labels_is_an_error_and_a_target_is_not(tmp_path):
@@ -98,6 +112,37 @@ def test_folder_datasets(tmp_path):
     assert "a.jpg and a.png" in next(iter(found(check(tmp_path, coding="trainids"), "error")))
     (tmp_path / "val/images").mkdir(parents=True)
     assert "no images" in found(check(tmp_path, coding="trainids"), "error")
+
+
+def test_the_verdict_goes_by_what_a_split_is_used_for(tmp_path):
+    folder_dataset(tmp_path)
+    shutil.copytree(tmp_path / "train", tmp_path / "val")
+    (tmp_path / "val/labels/a.png").unlink()
+    report = check(tmp_path)
+    assert report.usable_as == ("source", "target")
+    assert found(report, "warning") == {"images without a label": ("a.jpg",)}
+    assert not check(tmp_path, use="source").ok
+    (tmp_path / "train/labels/a.png").unlink()
+    (tmp_path / "train/labels/b.png").write_bytes(b"stray")
+    report = check(tmp_path)
+    assert (report.ok, report.usable_as) == (False, ("target",))
+    assert set(found(report, "error")) == {"images without a label", "labels that cannot be read"}
+    report = check(tmp_path, use="target")
+    assert report.ok
+    assert set(found(report, "note")) >= {"images without a label", "labels that cannot be read"}
+    (tmp_path / "train/images/a.jpg").write_bytes(b"broken")
+    assert check(tmp_path, use="target").usable_as == ()
+
+
+def test_a_list_is_named_where_a_recipe_has_one(tmp_path):
+    root = folder_dataset(tmp_path)
+    shutil.copytree(root / "train", root / "val")
+    for split in ("train", "val"):
+        (root / split / "images/a.jpg").write_bytes(b"broken")
+    hints = {f.split: f.hint for f in check(root).findings if f.severity == "error"}
+    assert "`list` in the recipe" in hints["train"]
+    assert "`list`" not in hints["val"]
+    assert "move the labels of these images elsewhere" in hints["val"]
 
 
 def test_the_expected_number_of_cross_city_counts_every_city(tmp_path):
@@ -126,7 +171,7 @@ def test_a_missing_dataset_raises(tmp_path):
     with pytest.raises(UdasegError, match="expected the train images of Cityscapes"):
         check(tmp_path, "cityscapes")
     with pytest.raises(UdasegError, match="there is no dataset"):
-        check(tmp_path, "kitti")
+        check(tmp_path, "camvid")
     with pytest.raises(UdasegError, match="detects the coding"):
         check(tmp_path, "gta5", coding="trainids")
 

@@ -6,7 +6,7 @@ import pytest
 
 from udaseg.data import open_images, open_labelled
 from udaseg.data.datasets.cityscapes import disparities, read_disparity
-from udaseg.data.datasets.registry import detect
+from udaseg.data.datasets.registry import DATASETS, detect
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES, class_space
 
@@ -231,11 +231,12 @@ def test_folder_datasets_have_any_number_of_classes(tmp_path, count):
     assert values == list(np.resize(np.arange(count), 8))
 
 
-def test_folder_datasets_may_lack_classes_of_the_space_and_note_it(tmp_path):
+def test_folder_datasets_may_lack_classes_of_the_space_and_warn_of_it(tmp_path):
     images = open_labelled(
         "folder", folder_dataset(tmp_path, classes="names: [car, ship]"), "train", class_space(["road", "car"])
     )
-    assert "classes without labels: road" in images.notes
+    (warning,) = images.warnings
+    assert warning == f"no label of {tmp_path} can be road: {tmp_path / 'classes.yaml'} has no such class"
     assert "labels of no class, ignored: ship" in images.notes
     assert rows(images)[:2] == [1, 255]
     with pytest.raises(UdasegError, match="no class 'sky'"):
@@ -280,7 +281,7 @@ def test_an_invalid_classes_file_raises(tmp_path, classes):
 
 def test_missing_folders_are_reported_with_a_download_hint(tmp_path):
     (tmp_path / "leftImg8bit_trainvaltest.zip").touch()
-    for dataset in ("gta5", "synthia", "cityscapes", "mapillary", "bdd100k", "crosscity", "folder"):
+    for dataset in DATASETS:
         with pytest.raises(UdasegError, match=r"expected .* in .*; found leftImg8bit_trainvaltest\.zip") as error:
             open_images(dataset, tmp_path, "train")
         assert error.value.hint
@@ -307,7 +308,41 @@ def test_missing_depth_is_listed_and_surplus_labels_are_noted(tmp_path):
         open_labelled("synthia", tmp_path, "train", CS19)
     (tmp_path / "RGB/0000001.png").unlink()
     images = open_labelled("synthia", tmp_path, "train", CS19)
-    assert "1 labels have no image and are not used" in images.notes
+    assert images.warnings == (f"1 labels in train of {tmp_path} have no image and are not used",)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [("Car", "car"), ("CAR", "car"), ("traffic_light", "traffic light"), ("Traffic-Light", "traffic light")],
+)
+def test_a_class_in_another_spelling_is_refused(tmp_path, written, expected):
+    folder_dataset(tmp_path, classes=f"names: [road, {written}]")
+    with pytest.raises(UdasegError, match=f"has no class '{expected}'") as caught:
+        open_labelled("folder", tmp_path, "train", class_space(["road", expected]))
+    assert f"did you mean '{written}'?" in caught.value.hint
+    assert len(open_labelled("folder", tmp_path, "train", class_space(["road", written]))) == 2
+
+
+def test_a_class_in_another_spelling_than_a_known_coding_is_pointed_at(tmp_path):
+    with pytest.raises(UdasegError, match="no class 'CAR'") as caught:
+        open_labelled("gta5", gta5(tmp_path), "train", class_space(["road", "CAR"]))
+    assert caught.value.hint.startswith("did you mean 'car'?")
+
+
+def test_images_without_a_label_are_left_out_and_counted_where_that_is_asked_for(tmp_path):
+    folder_dataset(tmp_path, names=("a", "b", "c"))
+    for name in ("a", "b"):
+        (tmp_path / f"train/labels/{name}.png").unlink()
+    space = class_space(["road", "car"])
+    with pytest.raises(UdasegError, match=r"found none for 2: a\.jpg, b\.jpg"):
+        open_labelled("folder", tmp_path, "train", space)
+    images = open_labelled("folder", tmp_path, "train", space, skip_unlabelled=True)
+    assert [record.stem for record in images.records] == ["c"]
+    assert images.warnings == (f"2 of 3 images in train of {tmp_path} have no label and are left out",)
+    for path in (tmp_path / "train/labels").iterdir():
+        path.unlink()
+    with pytest.raises(UdasegError, match="expected a label for each of 3 images"):
+        open_labelled("folder", tmp_path, "train", space, skip_unlabelled=True)
 
 
 def test_two_files_of_one_stem_raise(tmp_path):

@@ -154,7 +154,7 @@ def test_other_kinds_of_labels_raise(tmp_path):
     with pytest.raises(UdasegError, match=r"colour\.png: expected a label of 8-bit ids, found 8-bit RGB"):
         read_label_ids(colour, "cityscapes")
     instances = save(tmp_path / "instances.png", columns([26_001, 7]).astype(np.uint16))
-    with pytest.raises(UdasegError, match=r"instances\.png: expected a label of 8-bit ids, found 16-bit grey"):
+    with pytest.raises(UdasegError, match=r"instances\.png: expected a label of 8-bit ids, found 26001 in 16 bits"):
         read_label_ids(instances, "cityscapes")
     with pytest.raises(UdasegError, match=r"colour\.png.*8-bit RGB") as error:
         read_label_ids(colour, "synthia")
@@ -166,8 +166,6 @@ def test_other_kinds_of_labels_raise(tmp_path):
         read_label_ids(jpeg, "cityscapes")
     with pytest.raises(UdasegError, match=r"grey\.png: expected a 16-bit depth map, found 8-bit grey"):
         read_depth(label(tmp_path / "grey.png"))
-    with pytest.raises(UdasegError, match=r"instances\.png: expected an RGB image, found Pillow mode I;16"):
-        read_image(instances)
     with pytest.raises(UdasegError, match=r"red channel, found 300"):
         read_label_ids(png16(tmp_path / "big.png", np.full((2, 2, 3), 300, np.uint16)), "synthia")
     with pytest.raises(UdasegError, match=r"adam7\.png.*interlaced"):

@@ -222,3 +222,77 @@ def test_files_that_are_left_out_are_counted_and_named(tmp_path, dataset):
     (tmp_path / folder / f"{stem}.png").unlink()
     with pytest.raises(UdasegError, match=r"holds no images; 2 files are left out: .*b\.heic"):
         open_images(dataset, tmp_path, "train")
+
+
+NAMED_ALIKE = {  # patterns of an image and its label in two folders, and the stems
+    "acdc": ("rgb_anon/{}/train/s/0_rgb_anon.png", "gt/{}/train/s/0_gt_labelIds.png", ("fog", "night"), "{}_s_0"),
+    "darkzurich": ("rgb_anon/val/night/{}/0_rgb_anon.png", "gt/val/night/{}/0_gt_labelIds.png", ("a", "b"), "{}_0"),
+    "foggycityscapes": (
+        "leftImg8bit_foggy/val/{}/0_leftImg8bit_foggy_beta_0.02.png",
+        "gtFine/val/{}/0_gtFine_labelIds.png",
+        ("a", "b"),
+        "{}_0",
+    ),
+    "idd": ("leftImg8bit/val/{}/0_leftImg8bit.jpg", "gtFine/val/{}/0_gtFine_labelcsIds.png", ("1", "2"), "{}_0"),
+}
+
+
+@pytest.mark.parametrize("dataset", list(NAMED_ALIKE))
+def test_images_of_one_name_in_several_folders_keep_their_own_labels(tmp_path, dataset):
+    image, truth, folders, stem = NAMED_ALIKE[dataset]
+    for folder, value in zip(folders, (7, 26), strict=True):
+        path = photo(tmp_path / image.format(folder), seed=value)
+        label(tmp_path / truth.format(folder), (value,))
+        path.with_name("b.heic").write_text("")
+    images = open_labelled(dataset, tmp_path, "train" if dataset == "acdc" else "val", CS19)
+    assert stems(images) == [stem.format(folder) for folder in folders]
+    assert [images.label(i)[0, 0] for i in range(2)] == [0, 13]
+    assert len(images.left_out) == 2
+    assert all(name.endswith("/b.heic") for name in images.left_out)
+
+
+def test_the_other_densities_of_fog_are_not_told_as_left_out(tmp_path):
+    for beta in ("0.005", "0.01", "0.02"):
+        photo(tmp_path / f"leftImg8bit_foggy/val/a/0_leftImg8bit_foggy_beta_{beta}.png")
+    (tmp_path / "leftImg8bit_foggy/val/a/notes.txt").write_text("")
+    assert open_images("foggycityscapes", tmp_path, "val-0.01").left_out == ("a/notes.txt",)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "image", "stem"),
+    [
+        ("carla", "Town01/rgb/0.png", "Town01_0"),
+        ("idda", "noon/RGB/0.jpg", "noon_0"),
+        ("urbansyn", "rgb/rgb_0.png", "0"),
+        ("virtualkitti2", "Scene01/clone/frames/rgb/Camera_0/rgb_0.jpg", "Scene01_clone_0"),
+    ],
+)
+def test_what_rendered_datasets_leave_out_is_named(tmp_path, dataset, image, stem):
+    path = photo(tmp_path / image)
+    (tmp_path / "noon/Semantic").mkdir(parents=True)
+    for name in ("rgb_0.heic", "deep/0.png"):
+        (path.parent / name).parent.mkdir(exist_ok=True)
+        (path.parent / name).write_text("")
+    images = open_images(dataset, tmp_path, "train")
+    assert stems(images) == [stem]
+    below = "" if dataset == "urbansyn" else f"{path.parent.relative_to(tmp_path).as_posix()}/"
+    assert images.left_out == (f"{below}deep/0.png", f"{below}rgb_0.heic")
+
+
+def test_labels_with_a_suffix_may_be_in_colours_and_in_other_containers(tmp_path):
+    folder_dataset(tmp_path)
+    (tmp_path / "classes.yaml").write_text("names: [road, car]\npalette: [[128, 64, 128], [0, 0, 142]]\n")
+    for name in "ab":
+        (tmp_path / f"train/labels/{name}.png").unlink()
+        colours = np.tile(np.array([(128, 64, 128), (0, 0, 142)], np.uint8), (6, 4, 1))
+        save(tmp_path / f"train/labels/{name}_mask.png", colours)
+    images = open_folder(tmp_path)
+    assert images.label(0)[0, :2].tolist() == [0, 1]
+    assert {"label files: one colour for each class", "labels: the names add _mask to those of the images"} <= set(
+        images.notes
+    )
+    (tmp_path / "train/labels/b_mask.png").unlink()
+    assert open_folder(tmp_path, skip_unlabelled=True).warnings == (
+        f"1 of 2 images in train of {tmp_path} have no label and are left out",
+    )
+    assert {split.labels for split in check(tmp_path, use="target").splits} == {1}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from udaseg.data import open_images, open_labelled
 from udaseg.data.image_sets import ImageSet
@@ -107,15 +108,28 @@ def test_an_id_outside_the_coding_raises(tmp_path):
         images.label(0)
 
 
-@pytest.mark.parametrize("size", [(7, 8), (3, 4), (60, 80)])
-def test_a_label_of_another_size_than_its_image_raises(tmp_path, size):
+@pytest.mark.parametrize("size", [(7, 8), (6, 9), (3, 8), (60, 100), (8, 6)])
+def test_a_label_of_another_aspect_than_its_image_raises(tmp_path, size):
     cityscapes(tmp_path)
     label(tmp_path / "gtFine/val/bonn/bonn_000000_000019_gtFine_labelIds.png", size=size)
     images = open_labelled("cityscapes", tmp_path, "val", CS19)
-    with pytest.raises(
-        UdasegError, match=rf"bonn_000000.*expected the size of its image, 6x8, found {size[0]}x{size[1]}"
-    ):
-        images.label(2)
+    for read in (images.label, images.full_label):
+        with pytest.raises(
+            UdasegError, match=rf"bonn_000000.*expected the aspect of its image, 6x8, found {size[0]}x{size[1]}"
+        ):
+            read(2)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (12, 16), (60, 80), (12, 17)])
+def test_a_label_of_its_images_aspect_is_resized_to_train_and_whole_to_score(tmp_path, size):
+    cityscapes(tmp_path)
+    path = label(tmp_path / "gtFine/val/bonn/bonn_000000_000019_gtFine_labelIds.png", size=size)
+    images = open_labelled("cityscapes", tmp_path, "val", CS19)
+    with Image.open(path) as stored:
+        nearest = np.array(stored.resize((8, 6), Image.Resampling.NEAREST))
+        assert np.array_equal(images.label(2), images.table[nearest])
+        assert np.array_equal(images.full_label(2), images.table[np.array(stored)])
+    assert np.array_equal(images.full_label(1), images.label(1))
 
 
 def test_readers_close_their_files_and_keep_no_memory(tmp_path):

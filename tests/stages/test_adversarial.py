@@ -306,7 +306,7 @@ def test_stored_predictions_are_scored_as_their_model_is(workspace, udaseg, mani
     assert (logits.code, probs.code) == (0, 0)
     assert logits.json["miou"] != probs.json["miou"]
     for words, message in (
-        ("--predictions runs/tiny/predict", "lacks 3 of the 3 labelled images"),
+        ("--predictions runs/tiny/predict", "lacks all of the 3 labelled images"),
         ("--predictions none.h5", "none.h5"),
         ("--predictions both --model warmup --flip", "--model, --flip: nothing would read them"),
     ):

@@ -95,24 +95,84 @@ def test_it_continues_where_it_was_stopped_and_then_has_nothing_to_do(photos, ud
     assert "apply: up to date (out)" in labelled(udaseg, "--size", "own").err
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda photos: next(Path("out/labels").iterdir()).unlink(), "8 files written, 7 found"),
-        (lambda photos: Image.new("RGB", (8, 8)).save(photos / "new.png"), "input images (photos) has changed"),
-    ],
-)
-def test_nothing_is_written_over_without_force(photos, udaseg, change, words):
+def test_nothing_is_written_over_without_force(photos, udaseg):
     assert labelled(udaseg).code == 0
-    change(photos)
+    next(Path("out/labels").iterdir()).unlink()
     files = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.*")}
     outcome = labelled(udaseg)
     assert outcome.code == 1
-    assert words in outcome.err
+    assert "8 files written, 7 found" in outcome.err
     assert "--force" in outcome.err
     assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.*")} == files
     assert labelled(udaseg, "--force").code == 0
     assert labelled(udaseg).code == 0
+
+
+def times(folder: str = "out/labels") -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in Path(folder).iterdir()}
+
+
+def test_images_added_mended_and_removed_change_themselves_alone(photos, udaseg, manifest):
+    first, second, third = sorted(photos.iterdir())
+    assert labelled(udaseg).code == 0
+    before = times()
+    Image.new("RGB", (128, 64), "red").save(photos / "added.png")
+    Image.new("RGB", (128, 64), "blue").save(second)
+    third.unlink()
+    outcome = labelled(udaseg)
+    assert outcome.code == 0, outcome.err
+    assert "2 of 3 images are new or changed, and the others stay" in outcome.err
+    after = times()
+    assert sorted(after) == sorted(["added.png", first.name, second.name])
+    assert after[first.name] == before[first.name]
+    assert after[second.name] != before[second.name]
+    assert {path.stem for path in Path("out/overlays").iterdir()} == {Path(name).stem for name in after}
+    assert labelled(udaseg, out="anew").code == 0
+    for name in after:
+        assert Path("out/labels", name).read_bytes() == Path("anew/labels", name).read_bytes()
+    assert manifest("out")["metrics"]["images"] == 3
+    assert "apply: up to date (out)" in labelled(udaseg).err
+
+
+def test_a_mended_image_is_labelled_and_the_others_stay(photos, udaseg):
+    """One truncated image late: the same command goes on when it is mended, and leaves the rest."""
+    victim = sorted(photos.iterdir())[-1]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    assert labelled(udaseg, "--batch", "1").code == 1
+    partial = times("out.partial/labels")
+    assert victim.name not in partial
+    assert len(partial) == 2
+    victim.write_bytes(whole)
+    outcome = labelled(udaseg, "--batch", "1")
+    assert outcome.code == 0, outcome.err
+    assert "apply: continues in out" in outcome.err
+    assert {name: time for name, time in times().items() if name != victim.name} == partial
+
+
+def test_a_broken_image_is_left_out_where_that_is_asked_for(photos, udaseg, manifest):
+    victim, *others = sorted(photos.iterdir())
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    assert labelled(udaseg).code == 1
+    outcome = labelled(udaseg, "--skip-broken")
+    assert outcome.code == 0, outcome.err
+    told = f"apply: warning: 1 of 3 images cannot be read and are left out: {victim.name}"
+    assert told in outcome.err
+    assert sorted(times()) == [path.name for path in others]
+    assert manifest("out")["metrics"]["images"] == 2
+    assert told in labelled(udaseg, "--skip-broken").err  # up to date
+    before = times()
+    victim.write_bytes(whole)
+    outcome = labelled(udaseg)
+    assert outcome.code == 0, outcome.err
+    assert "warning" not in outcome.err
+    assert {name: time for name, time in times().items() if name != victim.name} == before
+    for path in photos.iterdir():
+        path.write_bytes(b"no image")
+    outcome = labelled(udaseg, "--skip-broken", out="none")
+    assert outcome.code == 1
+    assert "no image can be read" in outcome.err
 
 
 def test_work_of_other_settings_that_was_stopped_is_not_cleared(photos, udaseg, monkeypatch):

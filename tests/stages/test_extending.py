@@ -75,18 +75,18 @@ def test_every_block_is_of_a_kind_that_is_tested():
 
 def test_the_commands_work(extended, workspace):
     rng = np.random.default_rng(0)
-    for folder, shape in (("image_2", (37, 124, 3)), ("semantic", (37, 124))):
-        Path("data/kitti/training", folder).mkdir(parents=True)
+    for folder, shape in (("train", (36, 48, 3)), ("trainannot", (36, 48))):
+        Path("data/camvid", folder).mkdir(parents=True)
         for stem in "ab":
-            image = rng.integers(0, 34, shape).astype(np.uint8)
-            Image.fromarray(image).save(Path("data/kitti/training", folder, f"{stem}.png"))
+            image = rng.integers(0, 12, shape).astype(np.uint8)
+            Image.fromarray(image).save(Path("data/camvid", folder, f"{stem}.png"))
     lines = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
     assert len(lines) == 8
     tiny = ("data", "info")
     commands = [line[7:] + ("" if line.split()[1] in tiny else " --recipe tiny.yaml") for line in lines]
     ended = run(extended, "-c", ALL, *commands, cwd=workspace)
     assert ended.returncode == 0, ended.stderr
-    assert "kitti in data/kitti" in ended.stdout
+    assert "camvid in data/camvid" in ended.stdout
     assert "fpn, 19 classes" in ended.stdout
     assert "coverage: up to date" in ended.stderr
     assert shlex.split(commands[1])[2] in Path("runs/tiny/pseudolabel/thresholds.json").read_text()

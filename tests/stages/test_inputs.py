@@ -1,6 +1,7 @@
 """The flags that name inputs, and stages on files that no run has made."""
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -91,6 +92,32 @@ def test_model_takes_a_file_a_directory_or_a_stage(workspace, udaseg, manifest):
     assert "evaluate-warmup: up to date" in udaseg("evaluate --model warmup").err
 
 
+def test_every_flag_takes_a_file_a_directory_or_a_stage(workspace, udaseg, manifest):
+    run = "runs/tiny"
+    files = {
+        "pseudolabel --predictions": ("predict", "predictions.h5"),
+        "pseudolabel --before": ("pseudolabel", "thresholds.json"),
+        "refine --class-counts": ("stats", "stats.json"),
+        "evaluate --predictions": ("predict", "predictions.h5"),
+    }
+    for command, (stage, name) in files.items():
+        told = {udaseg(f"{command} {way} --dry-run --out x").err for way in (stage, f"{run}/{stage}/{name}")}
+        told |= {udaseg(f"{command} {run}/{stage} --dry-run --out x").err}
+        assert len(told) == 1, told
+        assert "would run into x" in told.pop()
+    for way in ("pseudolabel", f"{run}/pseudolabel", f"{run}/pseudolabel/labels"):
+        outcome = udaseg(f"retrain --labels {way} --steps 1 --out more")
+        assert outcome.code == 0, outcome.err
+    assert "retrain: up to date (more)" in outcome.err
+    assert manifest("more")["inputs"]["labels"]["path"] == f"{run}/pseudolabel/labels"
+    for command in ("retrain --labels nope", "pseudolabel --predictions nope", "evaluate --predictions nope"):
+        outcome = udaseg(command)
+        assert outcome.code == 1
+        assert f"--{command.split('--')[1]}: nope does not exist" in outcome.err
+    outcome = udaseg("retrain --labels distill")
+    assert "run first: udaseg distill" in outcome.err
+
+
 def test_evaluate_without_a_retrained_model_scores_the_warmup(workspace, udaseg):
     for path in ("retrain", "evaluate"):
         (workspace / "runs" / "tiny" / path / "manifest.json").unlink()
@@ -116,12 +143,52 @@ def test_prototypes_of_either_domain(workspace, udaseg):
     assert (pixels["source"] + pixels["target"] == pixels["both"]).all()
 
 
-def test_labels_that_are_not_of_these_pictures(workspace, udaseg):
-    victim = next((workspace / "runs" / "tiny" / "pseudolabel" / "labels").iterdir())
+def test_pseudo_labels_of_a_part_of_the_images(workspace, udaseg, manifest):
+    """Of another tool: what has a label is trained on, and the others are counted."""
+    shutil.copytree("runs/tiny/refine/labels", "labels")
+    victim = sorted(Path("labels").iterdir())[0]
     victim.unlink()
-    outcome = udaseg("retrain --labels runs/tiny/pseudolabel/labels --out more")
+    told = "warning: 1 of 5 images have no pseudo-label in labels and are left out"
+    outcome = udaseg("retrain --labels labels --steps 1 --out more")
+    assert outcome.code == 0, outcome.err
+    assert told in outcome.err
+    assert "1 steps on 4 target images" in outcome.err
+    assert manifest("more")["metrics"]["images"] == 4
+    outcome = udaseg("prototypes --domain target --labels labels --out centroids")
+    assert told in outcome.err, outcome.err
+    outcome = udaseg("refine --labels labels --out refined")
+    assert told in outcome.err, outcome.err
+    assert len(list(Path("refined/labels").iterdir())) == 4
+    for path in Path("labels").iterdir():
+        path.unlink()
+    outcome = udaseg("retrain --labels labels --out none")
+    assert outcome.code == 1
+    assert f"labels holds no pseudo-label for 5 of 5 images, the first is {victim.stem}" in outcome.err
+    assert f"name a folder that holds {victim.stem}.png and so on with --labels" in outcome.err
+
+
+def test_a_lost_pseudo_label_of_the_run_itself_is_no_subset(workspace, udaseg):
+    victim = sorted(Path("runs/tiny/refine/labels").iterdir())[1]
+    victim.unlink()
+    outcome = udaseg("retrain --steps 1")
     assert outcome.code == 1
     assert f"holds no pseudo-label for 1 of 5 images, the first is {victim.stem}" in outcome.err
+
+
+def test_predictions_of_a_part_of_the_labelled_images(workspace, udaseg):
+    outcome = udaseg("predict --set target.split=val --out predict-val")
+    assert outcome.code == 0, outcome.err
+    with h5py.File("predict-val/predictions.h5") as whole, h5py.File("part.h5", "w") as part:
+        part.attrs.update(whole.attrs)
+        for stem in sorted(whole["logits"])[1:]:
+            whole.copy(f"logits/{stem}", part.require_group("logits"))
+    outcome = udaseg("evaluate --predictions part.h5 --out scores --json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["images"] == 2
+    assert "warning: 1 of 3 labelled images have no prediction in part.h5 and are left out" in outcome.err
+    outcome = udaseg("evaluate --predictions predict --out scores2")
+    assert outcome.code == 1
+    assert "udaseg predict --set target.split=val --out predict-val --recipe tiny.yaml" in outcome.err
 
 
 def test_class_counts_of_other_classes(workspace, udaseg):

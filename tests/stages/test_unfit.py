@@ -153,13 +153,14 @@ def test_pictures_that_cannot_be_read_are_not_left_out_without_a_word(own, udase
     assert outcome.code == 0
     assert "stats: warning: the source has no pixel of sky, car: no network learns these from it" in outcome.err
     Path("mine/train/images/d.heic").write_bytes(b"")
+    Image.new("RGB", (16, 16)).save("mine/train/images/e.gif")
     for command in ("data stats --recipe mine.yaml --force", "warmup --recipe mine.yaml --dry-run"):
         outcome = udaseg(command, tiny=False)
         assert outcome.code == 0
-        assert outcome.err.startswith("data: mine, train: 1 files are left out: d.heic\n")
+        assert outcome.err.startswith("data: mine, train: 2 files are left out: d.heic, e.gif\n")
     outcome = udaseg("data check mine", tiny=False)
     assert outcome.code == 0
-    assert "warning: train: 1 files beside the images are left out: d.heic" in outcome.out
+    assert "warning: train: 2 files beside the images are left out: d.heic, e.gif" in outcome.out
 
 
 def test_labels_without_a_picture_are_not_left_out_without_a_word(own, udaseg):
@@ -204,7 +205,11 @@ def test_a_source_with_nothing_to_learn_is_refused(own, udaseg):
 def test_refining_labels_that_are_not_all_there_says_so(workspace, udaseg):
     Path("empty").mkdir()
     outcome = udaseg("refine --labels empty --out made")
-    assert_refused(outcome, "empty holds no pseudo-label for 5 of 5 images", "run udaseg pseudolabel")
+    assert_refused(
+        outcome,
+        "empty holds no pseudo-label for 5 of 5 images",
+        "or make the labels: udaseg pseudolabel",
+    )
 
 
 def test_a_place_whose_name_is_no_utf8_is_as_good_as_any(workspace, manifest):
@@ -232,7 +237,20 @@ def test_what_stands_in_the_way_of_toytown_is_found_by_the_check(rendered, udase
     Path("own.yaml").write_text("base: tiny.yaml\ndata: data\ntarget: {dataset: folder, root: real}\n")
     for command in ("recipe check own.yaml", "warmup --recipe own.yaml"):
         outcome = udaseg(command, tiny=False)
-        assert_refused(outcome, "toytown would be rendered into data: data holds files that no stage has written")
+        assert_refused(
+            outcome, "data/gta5 should hold a dataset, and toytown is not rendered into data: data holds files"
+        )
         assert "`udaseg data make data/toytown`" in outcome.err
+    shutil.copytree("data/toytown/gta5", "data/gta5")
+    shutil.copytree("data/toytown/cityscapes", "data/cityscapes")
+    Path("own.yaml").write_text("base: tiny.yaml\ndata: data\n")
+    for command in ("recipe check own.yaml", "warmup --recipe own.yaml"):  # what is there is read
+        outcome = udaseg(command, tiny=False)
+        assert outcome.code == 0, outcome.err
+    assert not list(Path("data").glob("manifest.json"))
+    shutil.rmtree("data/cityscapes")
+    shutil.copytree("data/toytown/cityscapes", "data/cityscapes")  # a part of what is needed is not enough
+    shutil.rmtree("data/gta5")
+    assert_refused(udaseg("warmup --recipe own.yaml", tiny=False), "data/gta5 should hold a dataset")
     Path("own.yaml").write_text("base: tiny.yaml\ntarget: {dataset: folder, root: real}\n")
     assert_refused(udaseg("recipe check own.yaml", tiny=False), "data/toytown/real")

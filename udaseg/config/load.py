@@ -116,7 +116,10 @@ def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
     try:
         values = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UdasegError(f"cannot read recipe {path}: {error}", "udaseg recipe list shows the shipped ones") from None
+        problem = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UdasegError(
+            f"cannot read recipe {path}: {problem}", "udaseg recipe list shows the shipped ones"
+        ) from None
     except ValueError as error:
         hint = "correct that line; `udaseg recipe show demo` prints an example"
         raise UdasegError(f"recipe {path} is not YAML: {error}", hint) from None

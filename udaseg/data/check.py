@@ -13,15 +13,17 @@ from udaseg.data.datasets.label_names import suffix_hint
 from udaseg.data.datasets.layout import AbsentError, Files, Labels, count_folders, describe
 from udaseg.data.datasets.names import choose_stems, mark_alike
 from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_labels, require_detected
-from udaseg.data.findings import Finding, Report, Severity, Split
+from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
+from udaseg.data.image_sets import have_same_aspect
 from udaseg.data.images.read import read_depth, read_image, read_label_ids
 from udaseg.errors import UdasegError
-from udaseg.labels import SPACES, Coding, class_space, train_ids
+from udaseg.labels import OWN_CODINGS, SPACES, Coding, class_space, train_ids
 from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order
 
 PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}
-SOURCES = ("gta5", "synthia")  # datasets that are useless without labels
+# Datasets that are useless without labels.
+SOURCES = ("gta5", "synthia", "urbansyn", "synscapes", "virtualkitti2", "carla", "idda")
 MAX_VARIATION = 0.1  # total variation between the class shares and the published ones; a larger one is a warning
 SUFFIX_OPTION = "--label-suffix"  # of `udaseg data check`
 MIN_IMAGES = 100  # class shares of fewer images are not compared
@@ -45,13 +47,15 @@ def check(
     *,
     coding: str | None = None,
     label_suffix: str | None = None,
+    use: Use | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Open every file in all splits of a dataset, on all cores, and report numbers and problems.
 
     Without a name, the layout determines the dataset. `coding` names the label coding of a `folder` dataset without
-    classes.yaml, `label_suffix` what its label names add to image names. `progress` is called with (done, total)
-    images. Raises UdasegError for a missing directory, an unknown dataset or layout, and a dataset without splits.
+    classes.yaml, `label_suffix` what its label names add to image names. `use` says what the dataset is for; without
+    it, errors are those of any use. `progress` is called with (done, total) images. Raises UdasegError for a missing
+    directory, an unknown dataset or layout, and a dataset without splits.
     """
     root = Path(root)
     dataset = dataset or detect(root)
@@ -72,7 +76,14 @@ def check(
             if progress:
                 progress(done, total)
         of_images = [
-            Finding(severity, name, kind, tuple(files), _hint(kind, dataset) if severity == "error" else None)
+            Finding(
+                severity,
+                name,
+                kind,
+                tuple(files),
+                _hint(kind, dataset, name) if severity == "error" else None,
+                "labels" if kind.startswith(("labels", "ids", "depth")) else "images",
+            )
             for (severity, kind), files in problems.items()
         ]
         expected = DATASETS[dataset].IMAGE_COUNTS.get(name)
@@ -86,7 +97,9 @@ def check(
     if free < needed:
         message = f"{free / 1e9:.1f} GB are free; predictions for all images take about {needed / 1e9:.1f} GB"
         findings.append(Finding("warning", "", message))
-    return Report(dataset, str(root), tuple(splits), tuple(findings), free)
+    labelled = [split.name for split in splits if split.labels]
+    weighed = tuple(for_use(finding, use, labelled) for finding in findings)
+    return Report(dataset, str(root), tuple(splits), weighed, free)
 
 
 def _list_splits(dataset: str, root: Path, coding: str | None, suffix: str | None) -> dict[str, _SplitFiles]:
@@ -141,26 +154,27 @@ def _list_labels(
         found = list_labels(dataset, root, split, coding, suffix, SUFFIX_OPTION)
     except AbsentError as error:
         severity = "error" if dataset in SOURCES else "note"
-        return None, [Finding(severity, split, f"no labels: {error.message}")]
+        return None, [Finding(severity, split, f"no labels: {error.message}", part="labels")]
     except UdasegError as error:
-        return None, [Finding("error", split, error.message, hint=error.hint)]
+        return None, [Finding("error", split, error.message, (), error.hint, "labels")]
     labels, surplus = match_labels(stems, found)
     findings = [Finding("note", split, note) for note in labels.notes]
     partners = {"label": labels.files} | ({"depth map": labels.depth} if found.depth else {})
     for kind, files in partners.items():
         if missing := [describe(name, path) for name, path in images.items() if stems[name] not in files]:
-            message = f"images without a {kind}"
+            message = UNLABELLED if kind == "label" else "images without a depth map"
             hint = suffix_hint(images, found.files, SUFFIX_OPTION) if dataset == "folder" and suffix is None else None
             marked = tuple(mark_alike(missing, surplus[kind]))
-            findings.append(Finding("error", split, message, marked, hint or _hint(message, dataset)))
-        if surplus[kind]:
+            hint = hint or _hint(message, dataset, split)
+            findings.append(Finding("error", split, message, marked, hint, "labels"))
+        if others := tuple(surplus[kind]):
             severity = "error" if dataset == "folder" and kind == "label" else "warning"
             hint = "add them as images, or move these labels elsewhere" if severity == "error" else None
-            findings.append(Finding(severity, split, f"{kind}s without an image", tuple(surplus[kind]), hint))
+            findings.append(Finding(severity, split, f"{kind}s without an image", others, hint, "labels"))
     return labels, findings
 
 
-def _hint(problem: str, dataset: str) -> str:
+def _hint(problem: str, dataset: str, split: str) -> str:
     """Return the hint for a problem of some files of a split."""
     if dataset != "folder":
         solution = f"download these files again: {DATASETS[dataset].DOWNLOAD_HINT}"
@@ -168,6 +182,8 @@ def _hint(problem: str, dataset: str) -> str:
         solution = "list these ids in classes.yaml, those without a class under `ignore`, or set the right --coding"
     else:
         solution = "add these files, or export them again"
+    if split in SCORED:  # which no `list` of a recipe shortens
+        return f"{solution}; or move the labels of these images elsewhere: evaluate scores the images with a label"
     return f"{solution}; or exclude the images: `list` in the recipe names a text file of the images to use"
 
 
@@ -188,12 +204,9 @@ def _check_image(stem: str, split: _SplitFiles, root: Path) -> _ImageCheck:
         problems.append(("error", "images that cannot be read", error.message))
     if label is not None:
         try:
-            values = read_label_ids(label, split.labels.coding.name)
+            values = read_label_ids(label, split.labels.coding.name, split.labels.container)
             ids = count_ids(values)
-            if size is not None and values.shape != size:
-                severity = "note" if split.labels.resize else "error"
-                sizes = f"{label.name}: {values.shape[0]}x{values.shape[1]}, its image {size[0]}x{size[1]}"
-                problems.append((severity, "labels of another size than their image", sizes))
+            problems += _compare_sizes("labels", label, values.shape, size, split.labels.resize)
             if unknown := sorted(set(np.flatnonzero(ids).tolist()) - split.labels.coding.ids):
                 problems.append(("error", f"ids unknown to {split.labels.coding.name}", f"{label.name}: {unknown}"))
             if not _count_classes(split.labels.coding, ids).any():
@@ -205,13 +218,22 @@ def _check_image(stem: str, split: _SplitFiles, root: Path) -> _ImageCheck:
         problems.append(("warning", "single-colour images", image.name))
     if depth is not None:
         try:
-            shape = read_depth(depth).shape
-            if size is not None and shape != size:
-                sizes = f"{depth.name}: {shape[0]}x{shape[1]}, its image {size[0]}x{size[1]}"
-                problems.append(("error", "depth maps of another size than their image", sizes))
+            problems += _compare_sizes("depth maps", depth, read_depth(depth).shape, size, split.labels.resize)
         except UdasegError as error:
             problems.append(("error", "depth maps that cannot be read", error.message))
     return _ImageCheck(size, ids, problems)
+
+
+def _compare_sizes(
+    kind: str, path: Path, shape: tuple[int, ...], size: tuple[int, ...] | None, may_differ: bool
+) -> list[tuple[Severity, str, str]]:
+    """Return the problem of a file of another size than its image: an error where their aspects differ."""
+    if size is None or shape == size:
+        return []
+    sizes = f"{path.name}: {shape[0]}x{shape[1]}, its image {size[0]}x{size[1]}"
+    if may_differ or have_same_aspect(shape, size):
+        return [("note", f"{kind} of another size than their image, resized to it for training", sizes)]
+    return [("error", f"{kind} of another aspect than their image", sizes)]
 
 
 def _count_classes(coding: Coding, ids: np.ndarray) -> np.ndarray:
@@ -221,9 +243,8 @@ def _count_classes(coding: Coding, ids: np.ndarray) -> np.ndarray:
 
 
 def _space(coding: Coding):
-    return (
-        SPACES["cs19"] if coding.name != "classes.yaml" else class_space(tuple(dict.fromkeys(coding.classes.values())))
-    )
+    """Return the classes of a user's own files, else those of Cityscapes."""
+    return class_space(tuple(dict.fromkeys(coding.classes.values()))) if coding.name in OWN_CODINGS else SPACES["cs19"]
 
 
 def _summarise(

@@ -1,21 +1,28 @@
 """The report of a dataset check: numbers of each split, and findings."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
+Use = Literal["source", "target"]
+UNLABELLED = "images without a label"
+SCORED = ("val", "validation", "test")  # splits that `evaluate` reads; the others are for training
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One observation about a dataset: an error makes a split unusable, a warning is likely to cost accuracy."""
+    """One observation about a dataset: an error makes a split unusable, a warning is likely to cost accuracy.
+
+    `part` is what it is about. Nothing reads the labels of a target's training split.
+    """
 
     severity: Severity
     split: str
     message: str
     files: tuple[str, ...] = ()
     hint: str | None = None
+    part: Literal["images", "labels"] = "images"
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,29 @@ class Report:
         """Return whether no finding is an error."""
         return not any(finding.severity == "error" for finding in self.findings)
 
+    @property
+    def usable_as(self) -> tuple[Use, ...]:
+        """Return what the dataset can be used as: a target also with errors in training labels."""
+        errors = [finding for finding in self.findings if finding.severity == "error"]
+        if all(finding.part == "labels" and finding.split not in SCORED for finding in errors):
+            return ("target",) if errors else ("source", "target")
+        return ()
+
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values for JSON."""
-        return {"ok": self.ok, **asdict(self)}
+        return {"ok": self.ok, "usable_as": self.usable_as, **asdict(self)}
+
+
+def for_use(finding: Finding, use: Use | None, labelled: Collection[str]) -> Finding:
+    """Return a finding with the weight that it has for the use of a dataset; None is any use.
+
+    `labelled` names the splits of which at least one image has a label.
+    """
+    if finding.severity != "error" or finding.part == "images":
+        return finding
+    if use == "target" and finding.split not in SCORED:
+        return replace(finding, severity="note", hint=None)
+    is_scored = finding.split in SCORED and finding.split in labelled
+    if use != "source" and is_scored and finding.message == UNLABELLED:
+        return replace(finding, severity="warning", hint="evaluate scores the images that have a label")
+    return finding

@@ -4,8 +4,9 @@ A training stage gets its target as an ImageSet. Neither the set nor its records
 mistake can read one.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image as Pillow
 from udaseg.config import HxW
 from udaseg.data.augment import size_within
 from udaseg.data.images import read
+from udaseg.data.images.label_pixels import IDS, Container
 from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace
 
@@ -55,15 +57,20 @@ class ImageSet:
         """Read one image: uint8 RGB [H, W, 3]."""
         return read.read_image(self.records[i].image)
 
+    def choose(self, stems: Collection[str]) -> "ImageSet":
+        """Return the images with these stems, as a set."""
+        chosen = frozenset(stems)
+        return replace(self, records=tuple(record for record in self.records if record.stem in chosen))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledSet:
     """The images of a split with their labels, and the table from ids on disk to train ids.
 
     `table` holds the train id of every id, uint8 [256]; `is_known` marks the ids that may occur, bool [256]. `notes`
-    describe the detected layout and encoding. With
-    `resize_labels` a label of another size than its image is resized to it, as GTA5 needs; otherwise it is an error.
-    `read_depth` reads a depth file in centimetres.
+    describe the detected layout and encoding; `warnings` tell the user what is left out or has no label. With
+    `resize_labels` a label of another aspect than its image is resized to it, as GTA5 needs; otherwise it is an error.
+    `read_depth` reads a depth file in centimetres. `container` is how the label files carry the ids.
     """
 
     dataset: str
@@ -77,6 +84,8 @@ class LabelledSet:
     notes: tuple[str, ...]
     resize_labels: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
+    container: Container = IDS
+    warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # the files beside the images that are none
 
     def __len__(self) -> int:
@@ -91,14 +100,29 @@ class LabelledSet:
         """Read one image: uint8 RGB [H, W, 3]."""
         return read.read_image(self.records[i].image)
 
+    @property
+    def meaning(self) -> bytes:
+        """Return what the label files mean: their bytes and these give the same labels, always."""
+        how = "" if self.container.reading == "ids" else repr((self.container.reading, self.container.colours))
+        return self.table.tobytes() + how.encode()
+
     def label(self, i: int) -> np.ndarray:
         """Read one label as train ids: uint8 [H, W] at the size of its image, 255 ignored.
 
-        Raises UdasegError where the label cannot be decoded, its size differs from the image's, or an id is not in
-        the dataset's coding.
+        A label of another size than its image is resized, nearest. Raises UdasegError where the label cannot be
+        decoded, its aspect differs from the image's, or an id is not in the dataset's coding.
         """
+        return self._match_size(self.records[i], self.records[i].label, self._train_ids(i))
+
+    def full_label(self, i: int) -> np.ndarray:
+        """Read one label as train ids, uint8 [H, W] at its own size, to score predictions; raise as `label` does."""
+        labels = self._train_ids(i)
+        self._require_aspect(self.records[i], self.records[i].label, labels.shape)
+        return labels
+
+    def _train_ids(self, i: int) -> np.ndarray:
         record = self.records[i]
-        ids = self._match_size(record, record.label, read.read_label_ids(record.label, self.coding))
+        ids = read.read_label_ids(record.label, self.coding, self.container)
         # bytes.translate looks up bytes directly; NumPy would first widen every id to eight bytes.
         lookup = np.where(self.is_known, self.table, _UNKNOWN).astype(np.uint8).tobytes()
         labels = np.frombuffer(bytearray(ids).translate(lookup), np.uint8).reshape(ids.shape)
@@ -112,9 +136,9 @@ class LabelledSet:
         return labels
 
     def depth(self, i: int) -> np.ndarray:
-        """Read one depth map: uint16 [H, W] in centimetres, at the size of its image.
+        """Read one depth map: uint16 [H, W] in centimetres, at the size of its image, resized as labels are.
 
-        Raises UdasegError where the image has no depth file, or its size differs from the image's.
+        Raises UdasegError where the image has no depth file, or its aspect differs from the image's.
         """
         record = self.records[i]
         if record.depth is None:
@@ -124,17 +148,31 @@ class LabelledSet:
         return self._match_size(record, record.depth, self.read_depth(record.depth))
 
     def _match_size(self, record: Labelled, path: Path, values_HW: np.ndarray) -> np.ndarray:
-        """Resize a label or depth map to the size of its image; raise UdasegError where the dataset forbids it."""
-        size = read.image_size(record.image)
+        """Resize a label or depth map to the size of its image, nearest."""
+        size = self._require_aspect(record, path, values_HW.shape)
         if values_HW.shape == size:
             return values_HW
-        if not self.resize_labels:
+        return np.array(Pillow.fromarray(values_HW).resize((size[1], size[0]), Pillow.Resampling.NEAREST))
+
+    def _require_aspect(self, record: Labelled, path: Path, shape: tuple[int, ...]) -> HxW:
+        """Return the size of an image; raise UdasegError where a file of it has another aspect, and may not."""
+        size = read.image_size(record.image)
+        if not self.resize_labels and not have_same_aspect(shape, size):
             raise UdasegError(
-                f"{path}: expected the size of its image, {size[0]}x{size[1]}, found "
-                f"{values_HW.shape[0]}x{values_HW.shape[1]}",
+                f"{path}: expected the aspect of its image, {size[0]}x{size[1]}, found {shape[0]}x{shape[1]}",
                 f"the image is {record.image}; `udaseg data check {self.root}` lists every such pair",
             )
-        return np.array(Pillow.fromarray(values_HW).resize((size[1], size[0]), Pillow.Resampling.NEAREST))
+        return size
+
+
+def have_same_aspect(shape: tuple[int, ...], size: tuple[int, ...]) -> bool:
+    """Return whether one size (height, width) is the other, scaled and rounded to whole pixels."""
+    (height, width), (larger_height, larger_width) = sorted((tuple(shape[:2]), tuple(size[:2])), key=math.prod)
+    if height >= larger_height or width >= larger_width:  # one side is equal: the same size, or a part cut off
+        return (height, width) == (larger_height, larger_width)
+    by_width = abs(larger_height * width / larger_width - height)
+    by_height = abs(larger_width * height / larger_height - width)
+    return min(by_width, by_height) < 1
 
 
 @dataclass(frozen=True)

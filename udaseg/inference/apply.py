@@ -13,6 +13,7 @@ from torch import Tensor
 from udaseg.config import HxW, Views
 from udaseg.data.image_sets import View
 from udaseg.data.images.read import write_label
+from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.io.files import atomic
 from udaseg.labels import SPACES, ClassSpace, class_space, flat_palette
@@ -36,13 +37,16 @@ def apply(
     settings: Views,
     out: Path,
     *,
+    broken: dict[int, str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[ClassSpace, dict[str, Any]]:
     """Label images with a network; return its class space and the description of the device for the manifest.
 
     Writes `labels/<stem>.png` (train ids, palette PNG), `overlays/<stem>.jpg`, `legend.png` and `classes.yaml` (in the
     format of `folder` datasets) into the folder `out`. The images of the view are `LooseImages`. Labels have the
-    images' own size. Images that have a label already are not labelled again.
+    images' own size. Images that have a label already are not labelled again. Where `broken` is a dict, images that
+    cannot be read are left out, and their errors added to it by index. Raises UdasegError for such an image otherwise,
+    and where no image can be read.
     """
     runner, images = Runner(model, None, settings.precision), view.images
     space = _space(runner.classes)
@@ -58,7 +62,7 @@ def apply(
         def infer(batch: Sequence[np.ndarray], size: HxW) -> list[Tensor]:
             return runner.infer_views(batch, size, settings)
 
-        for batch in runner.run(view, missing, settings.batch, infer, scales=settings.scales):
+        for batch in runner.run(view, missing, settings.batch, infer, scales=settings.scales, broken=broken):
             for n, (i, image) in enumerate(zip(batch.indices, batch.images, strict=True)):
                 # One at a time: the full-size logits of a large image take gigabytes on a GPU.
                 yield LabelledImage(i, image, runner.label(batch.output, n, image.shape[:2], settings.average))
@@ -72,6 +76,8 @@ def apply(
     for done, _ in enumerate(map_in_order(write, label_images()), len(images) - len(missing) + 1):
         if progress is not None:
             progress(done, len(images))
+    if broken and len(broken) == len(images):
+        raise UdasegError(f"no image can be read; the first: {broken[min(broken)]}", "copy or unpack them again")
     _write_legend(out, space)
     return space, runner.environment
 

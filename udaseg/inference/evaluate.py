@@ -1,6 +1,7 @@
 """Evaluate a network or its predictions on labelled images: exact counts at the labels' own size."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def evaluate(
     def infer(images: Sequence[np.ndarray], size: HxW) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         return runner.infer_views_with_depth(images, size, settings)
 
-    for batch in runner.run(view, shard, settings.batch, infer, scales=settings.scales, label=dataset.label):
+    for batch in runner.run(view, shard, settings.batch, infer, scales=settings.scales, label=dataset.full_label):
         views, depths = zip(*batch.output, strict=True)
         for n, (i, image, label) in enumerate(zip(batch.indices, batch.images, batch.labels, strict=True)):
             counter.add(i, image, label, runner.label(views, n, label.shape, settings.average))
@@ -56,7 +57,7 @@ def evaluate(
                 maps = [depth_N1hw[n : n + 1] for depth_N1hw in depths]
                 image_errors = DepthErrors()
                 image_errors.add(
-                    *_metres(dataset, i, average_views(maps, label.shape, "logits", runner.model.align_corners))
+                    *_metres(dataset, i, average_views(maps, image.shape[:2], "logits", runner.model.align_corners))
                 )
                 errors[i] = image_errors.pixels, *image_errors.sums
         done += len(batch.indices)
@@ -82,30 +83,37 @@ def evaluate_predictions(
     average: str,
     out: Path,
     *,
+    warn: Callable[[str], None],
+    hint: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate the predictions in a predictions.h5 on a labelled set; return the metrics.
 
     Writes `metrics.json` and a few panels into the folder `out`, as `evaluate` does. With `average` "logits" the
     logits are upsampled to the size of each label, with "probs" their softmax, as for several networks (multi-band
-    transfer of FDA, section 3.3). Raises UdasegError where the file has other classes, or lacks an image.
+    transfer of FDA, section 3.3). Images without a prediction are left out, and `warn` gets their count. Raises
+    UdasegError where the file has other classes, or, with the hint, predictions of none of the images.
     """
-    counter = LabelCounter(dataset, out)
-    shard = processes.shard(range(len(dataset)))
     with Predictions(file) as store:
         if store.classes != tuple(dataset.space.classes):
             raise UdasegError(
                 f"{file} has the classes {', '.join(store.classes)}; expected {', '.join(dataset.space.classes)}",
                 "predict with a model of the classes to evaluate",
             )
-        missing = [record.stem for record in dataset.records if record.stem not in store.stems]
-        if missing:
+        stems = frozenset(store.stems)
+        predicted = tuple(record for record in dataset.records if record.stem in stems)
+        if not predicted:
             raise UdasegError(
-                f"{file} lacks {len(missing)} of the {len(dataset)} labelled images, the first is {missing[0]}",
-                f"predict these: udaseg predict --set target.split={dataset.split} --out FOLDER",
+                f"{file} lacks all of the {len(dataset)} labelled images, the first is {dataset.records[0].stem}",
+                hint,
             )
+        if missing := len(dataset) - len(predicted):
+            warn(f"{missing} of {len(dataset)} labelled images have no prediction in {file} and are left out")
+        dataset = replace(dataset, records=predicted)
+        counter = LabelCounter(dataset, out)
+        shard = processes.shard(range(len(dataset)))
         for done, i in enumerate(shard, 1):
-            truth, logits_CHW = dataset.label(i), store.logits(dataset.records[i].stem).astype(np.float32)
+            truth, logits_CHW = dataset.full_label(i), store.logits(dataset.records[i].stem).astype(np.float32)
             if average == "probs":
                 logits_CHW = torch.from_numpy(logits_CHW).softmax(0).numpy()
             predicted = argmax_label(logits_CHW, *truth.shape, store.align_corners)

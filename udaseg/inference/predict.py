@@ -27,16 +27,18 @@ def predict(
     """Write `predictions.h5` in the folder `out`: float16 logits [C, h, w] of every target image, and the image's size.
 
     Several scales and the mirror image are averaged at the network's stride (see `average_views`). With
-    `settings.adabn` the batch norm statistics are first adapted to the images. Batches that are already in the file
-    are not computed again. `progress` is called with (done, total), counted in passes over an image: one for each
-    image, or two with `adabn`. Returns the description of the device for the manifest. Raises UdasegError where the
-    model was trained on other classes than those of `space`.
+    `settings.adabn` the batch norm statistics are first adapted to the images. Images that are already in the file are
+    not written again. Where images have been added or removed since, an image shares its batch with others than in a
+    new run, and the last bits of its logits may differ. `progress` is called with (done, total), counted in passes
+    over an image: one for each image, or two with `adabn`. Returns the description of the device for the manifest.
+    Raises UdasegError where the model was trained on other classes than those of `space`.
     """
     runner, images = Runner(model, space.classes, settings.precision), target.images
     with PredictionsWriter(out, space.classes, runner.model.align_corners) as writer:
         # The batches of an uninterrupted run: in another batch, the last bits of an image's logits may differ.
         batches = (range(i, min(i + settings.batch, len(images))) for i in range(0, len(images), settings.batch))
-        unfinished = [batch for batch in batches if not all(writer.holds(images.records[i].stem) for i in batch)]
+        absent = {i for i, record in enumerate(images.records) if not writer.holds(record.stem)}
+        unfinished = [batch for batch in batches if not absent.isdisjoint(batch)]
         missing = [i for batch in unfinished for i in batch]
         done = len(images) - len(missing)
         total = len(images)
@@ -52,7 +54,8 @@ def predict(
         shard = processes.shard(missing, settings.batch)
         for part in runner.run(target, shard, settings.batch, infer, scales=settings.scales):
             for i, image, logits_CHW in zip(part.indices, part.images, part.output, strict=True):
-                writer.put(images.records[i].stem, logits_CHW, *image.shape[:2])
+                if i in absent:
+                    writer.put(images.records[i].stem, logits_CHW, *image.shape[:2])
             done += len(part.indices) * processes.count()
             if progress is not None:
                 progress(min(done, total), total)

@@ -8,8 +8,8 @@ take 159 MB, and upsampling them gives the same pseudo-labels but for 2e-4 of th
 import os
 import re
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import h5py
@@ -22,6 +22,7 @@ from udaseg.io.files import atomic
 from udaseg.labels import IGNORE
 from udaseg.parallel import processes
 
+FILE, PARTS = "predictions.h5", "parts"  # the file, and the folder of its images while it is written
 _AGAIN = "run udaseg predict again"
 _EXPONENT = np.uint16(0x7C00)  # all ones in float16: infinite or NaN
 _LARGEST_SIDE = 65535
@@ -133,8 +134,8 @@ class PredictionsWriter:
     """
 
     def __init__(self, folder: Path, classes: Sequence[str], align_corners: bool):
-        self.path = folder / "predictions.h5"
-        self._parts = folder / "parts"
+        self.path = folder / FILE
+        self._parts = folder / PARTS
         self._classes = tuple(classes)
         self._align_corners = bool(align_corners)
         self._finished = frozenset()
@@ -199,19 +200,38 @@ class PredictionsWriter:
         written = {part.name.removesuffix(".part") for part in self._parts.glob("[!.]*.part")}
         if not written and self.path.exists():
             return
-        with hdf5.create(self.path) as file:
+        earlier = Predictions(self.path) if self.path.exists() else nullcontext()
+        with earlier as before, hdf5.create(self.path) as file:
             hdf5.write_text(file.attrs, "classes", self._classes)
             file.attrs["align_corners"] = self._align_corners
             group = file.create_group("logits")
             for stem in sorted(written | self._finished):
-                part = self._part(stem) or self._before(stem)
+                part = self._part(stem)
+                if part is None and before is not None and stem in self._finished:
+                    part = before.logits(stem), *before.size(stem)
                 if part is None:
                     raise UdasegError(f"{self._parts / stem}.part is damaged", _AGAIN)
                 dataset = hdf5.write_array(group, stem, part[0])
                 dataset.attrs["height"], dataset.attrs["width"] = part[1:]
 
-    def _before(self, stem: str) -> tuple[np.ndarray, int, int] | None:
-        if stem not in self._finished:
-            return None
-        with Predictions(self.path) as before:
-            return before.logits(stem), *before.size(stem)
+
+def keep_predictions(folder: Path, partial: Path, stems: Collection[str]) -> None:
+    """Leave the predictions of these images alone in `partial`, taken from `folder`, which may be the same directory.
+
+    A `PredictionsWriter` in `partial` then goes on with the others.
+    """
+    kept, file = frozenset(stems), folder / FILE
+    if folder == partial:
+        for part in (partial / PARTS).glob("*.part"):
+            if part.name.removesuffix(".part") not in kept:
+                part.unlink()
+    if not file.exists():
+        return
+    with Predictions(file) as before:
+        if folder == partial and kept.issuperset(before.stems):
+            return
+        writer = PredictionsWriter(partial, before.classes, before.align_corners)
+        (partial / PARTS).mkdir(parents=True, exist_ok=True)
+        for stem in kept.intersection(before.stems):
+            writer.put(stem, before.logits(stem), *before.size(stem))
+    (partial / FILE).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from udaseg.config import HxW, Views
 from udaseg.data.augment import resize
 from udaseg.data.image_sets import View
+from udaseg.errors import UdasegError
 from udaseg.inference.averaging import average_views
 from udaseg.inference.confidence import argmax_label
 from udaseg.models import batchnorm, checkpoint, devices
@@ -65,19 +66,28 @@ class Runner:
         *,
         scales: Sequence[float] = (1.0,),
         label: Callable[[int], np.ndarray] | None = None,
+        broken: dict[int, str] | None = None,
     ) -> Iterator[ImageBatch]:
         """Yield the images at these indices, batch by batch, with the result of `infer(images, size)` for each batch.
 
         `infer` is `self.infer` if it is None. It gets images resized to the size of the view, or, with other `scales`
         than 1, at their own size. Images of different sizes do not share a batch, and no image is padded. The next
-        images are read while the network works. `label(i)` reads the label of image i, if set.
+        images are read while the network works. `label(i)` reads the label of image i, if set. With `broken`, images
+        that cannot be read are left out, and their errors added to it by index.
         """
         infer, is_single_scale = infer or self.infer, set(scales) == {1.0}
 
-        def read(i: int) -> tuple[np.ndarray, HxW, np.ndarray, np.ndarray | None]:
-            image = view.images.image(i)
+        def read(i: int) -> tuple[int, np.ndarray, HxW, np.ndarray, np.ndarray | None] | None:
+            try:
+                image = view.images.image(i)
+            except UdasegError as error:
+                if broken is None:
+                    raise
+                broken[i] = error.message
+                return None
             size = view.size_of(image.shape)
             return (
+                i,
                 image,
                 size,
                 resize(image, size) if is_single_scale else image,
@@ -85,9 +95,11 @@ class Runner:
             )
 
         with closing(map_in_order(read, indices, READERS, batch)) as ahead:
-            for start in range(0, len(indices), batch):
-                images, sizes, inputs, labels = map(list, zip(*islice(ahead, batch), strict=True))
-                part = indices[start : start + batch]
+            for _ in range(0, len(indices), batch):
+                readable = [one for one in islice(ahead, batch) if one is not None]
+                if not readable:
+                    continue
+                part, images, sizes, inputs, labels = map(list, zip(*readable, strict=True))
                 for at in [slice(i, i + 1) for i in range(len(part))] if len(set(sizes)) > 1 else [slice(None)]:
                     yield ImageBatch(part[at], images[at], labels[at], infer(inputs[at], sizes[at][0]))
 

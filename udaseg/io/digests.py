@@ -18,7 +18,7 @@ RECENT_NS = 2_000_000_000  # a file this young may change again without a new ti
 
 def content_digest(root: Path, files: Iterable[Path]) -> str:
     """Return the digest of the files' names below `root` and of their bytes: 32 hexadecimal digits."""
-    return _joint_digest((path.relative_to(root).as_posix(), _file_digest(path)) for path in files)
+    return joint_digest((path.relative_to(root).as_posix(), _file_digest(path)) for path in files)
 
 
 def signature(root: Path, files: Iterable[Path]) -> str:
@@ -40,10 +40,16 @@ def dataset_digest(
     are those of the last look is not read again: its digest is kept in the user's cache directory. `progress` is told
     (done, total) of the files that are read. Raises OSError for a file that cannot be read.
     """
+    return joint_digest(file_digests(files, root, progress), meaning)
+
+
+def file_digests(
+    files: Iterable[Path], root: Path, progress: Callable[[int, int], None] | None = None
+) -> list[tuple[str, str]]:
+    """Return the name below `root` and the digest of each file of a dataset; see `dataset_digest`."""
     paths = list(files)
     names = [os.path.relpath(path, root) for path in paths]
-    digests = _cached_digests(root, names, paths, progress)
-    return _joint_digest(zip(names, digests, strict=True), meaning)
+    return list(zip(names, _cached_digests(root, names, paths, progress), strict=True))
 
 
 def cache_folder() -> Path:
@@ -102,7 +108,8 @@ def _known_digest(entry: Any, state: list[int]) -> str | None:
     return entry[2] if is_same else None
 
 
-def _joint_digest(digests: Iterable[tuple[str, str]], meaning: bytes = b"") -> str:
+def joint_digest(digests: Iterable[tuple[str, str]], meaning: bytes = b"") -> str:
+    """Return the digest of names and digests of files, and of what they mean."""
     hasher = _hasher(meaning)
     for name, digest in digests:
         hasher.update(f"{name}\0{digest}\n".encode(errors="surrogateescape"))

@@ -4,7 +4,7 @@ from udaseg.config import Recipe
 from udaseg.pipeline.stage import Input, StageFile
 
 MODEL_HELP = "A model.pt, a stage directory, or a stage of the run."
-LABELS_HELP = "The folder of pseudo-labels, <stem>.png."
+LABELS_HELP = "Pseudo-labels <stem>.png: their folder, a stage directory, or a stage of the run."
 
 
 def latest_model(recipe: Recipe, round: int) -> StageFile:

@@ -5,7 +5,8 @@ Everything that needs NumPy is imported where it is used: the help of every comm
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from udaseg.config import Recipe, Source, Target
 from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError, join_names
-from udaseg.io.digests import dataset_digest
+from udaseg.io.digests import file_digests, joint_digest
 from udaseg.parallel import processes
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, read_manifest
@@ -72,6 +73,9 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:
         if run.sample is not None:
             images = run.sample.shorten_dataset(images, side(run.recipe, name).size)
         run.datasets[name] = images
+        container = getattr(images, "container", None)
+        if container is not None and container.note:
+            log(f"{name}: {container.note}")
     return run.datasets[name]
 
 
@@ -102,6 +106,25 @@ def data_problems(run: Run, ignored_roots: Collection[str] = ()) -> dict[str, Ud
     return problems
 
 
+def labelling_warnings(run: Run, names: Iterable[str]) -> list[str]:
+    """Return what the labels of these datasets lack: classes of the recipe's space, or labels of images.
+
+    A dataset that cannot be opened has no warnings, and neither has the target, which has no labels here.
+    """
+    opened = [run.datasets.get(name) or try_open(run, name) for name in names if name != "target"]
+    return [warning for images in opened if images is not None for warning in images.warnings]
+
+
+def teaching_warnings(run: Run) -> list[str]:
+    """Return a warning for classes that no label of a small source shows; [] where its labels cannot be read."""
+    from udaseg.data.classes import source_warnings
+
+    source = try_open(run, "source")
+    with suppress(UdasegError):
+        return [] if source is None else source_warnings(source)
+    return []
+
+
 def target_image_size(run: Run) -> tuple[int, int]:
     """Return the (height, width) of the target's first image, which stands for all."""
     from udaseg.data.images.read import image_size
@@ -118,24 +141,24 @@ def input_of(run: Run, name: str) -> InputDigest:
     if name not in run.digests:
         parts = ("image", "label", "depth")
         files = [getattr(record, part, None) for part in parts for record in images.records]
-        table = getattr(images, "table", None)  # an ImageSet has no labels, and so no table of their ids
-        meaning = b"" if table is None else table.tobytes()
+        meaning = getattr(images, "meaning", b"")  # an ImageSet has no labels, and so no meaning of their ids
         paths = [path for path in files if path is not None]
         with run.show_progress(f"digest of {images.root}", "files") as show:
-            digest = processes.broadcast(lambda: dataset_digest(paths, images.root, meaning, show))
-        run.digests[name] = InputDigest(str(images.root), digest)
+            digests = processes.broadcast(lambda: file_digests(paths, images.root, show))
+        run.digests[name] = InputDigest(str(images.root), joint_digest(digests, meaning))
+        # The images come first in `paths`, in the order of the records.
+        run.image_digests[name] = {record.stem: one[1] for record, one in zip(images.records, digests, strict=False)}
     return run.digests[name]
 
 
 def uses_toytown(run: Run) -> bool:
-    """Tell whether the recipe reads any of the datasets that toytown writes."""
-    recipe = run.recipe
-    roots = {section.root or section.dataset for section in (recipe.source, recipe.target)}
-    return recipe.toytown is not None and not roots.isdisjoint(TOYTOWN)
+    """Tell whether the recipe reads toytown: rendered, or to be rendered where nothing is."""
+    folders = _toytown_folders(run)
+    return bool(folders) and (read_manifest(Path(run.recipe.data)) is not None or not all(map(_is_filled, folders)))
 
 
 def needs_rendering(run: Run) -> bool:
-    """Tell whether toytown has to be rendered first."""
+    """Tell whether toytown has to be rendered first: where nothing is that the recipe could read instead."""
     return uses_toytown(run) and read_manifest(Path(run.recipe.data)) is None
 
 
@@ -151,7 +174,7 @@ def ensure_toytown(run: Run) -> None:
     folder = Path(run.recipe.data)
     manifest = read_manifest(folder)
     if manifest is None:
-        require_room(folder)
+        require_room(run)
         run_stage(run.for_dependency(), run.stages["data"])
         return
     world = run.recipe.toytown.model_dump(mode="json")
@@ -161,15 +184,18 @@ def ensure_toytown(run: Run) -> None:
         log(f"data: {folder} is used as it is: it has {'; '.join(other)} (udaseg data make {folder} renders it again)")
 
 
-def require_room(folder: Path) -> None:
+def require_room(run: Run) -> None:
     """Raise UdasegError where toytown would be rendered into a directory that holds something else."""
+    folder = Path(run.recipe.data)
     try:
         require_ours(folder)
     except UdasegError as error:
+        absent = [str(path) for path in _toytown_folders(run) if not _is_filled(path)]
         raise UdasegError(
-            f"toytown would be rendered into {folder}: {error.message}",
-            f"render it into a directory of its own, as with `udaseg data make {folder / 'toytown'}`, and name that: "
-            "with --data, or as source.root=toytown/gta5 beside data of yours",
+            f"{join_names(absent)} should hold a dataset, and toytown is not rendered into {folder}: {error.message}",
+            "put your data there, or render toytown into a directory of its own, as with "
+            f"`{shlex.join(['udaseg', 'data', 'make', str(folder / 'toytown')])}`, and name that: with --data, or as "
+            "source.root=toytown/gta5 beside data of yours",
         ) from None
 
 
@@ -201,9 +227,21 @@ def _open(run: Run, name: str) -> ImageSet | LabelledSet:
     if name == "target":
         return open_images(section.dataset, root, section.split, **chosen)
     split = recipe.target.val if name == "val" else section.split
-    chosen |= {"coding": section.coding, "label_suffix": section.labels.suffix}
+    # Of the target, what has a label is scored, or shown in the report; a source is nothing without its labels.
+    chosen |= {"coding": section.coding, "label_suffix": section.labels.suffix, "skip_unlabelled": name != "source"}
     chosen["suffix_option"] = f"--set {'source' if name == 'source' else 'target'}.labels.suffix"
     return open_labelled(section.dataset, root, split, class_space(run), **chosen)
+
+
+def _toytown_folders(run: Run) -> list[Path]:
+    """Return where the recipe looks for the datasets that toytown writes."""
+    recipe = run.recipe
+    names = [section.dataset for section in (recipe.source, recipe.target) if section.root in (None, section.dataset)]
+    return [] if recipe.toytown is None else [Path(recipe.data, name) for name in names if name in TOYTOWN]
+
+
+def _is_filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _require_known_names(run: Run) -> None:

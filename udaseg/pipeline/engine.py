@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from enum import Enum
@@ -14,6 +14,7 @@ from udaseg.config import rules
 from udaseg.parallel import processes
 from udaseg.pipeline import datasets, inputs, run_file
 from udaseg.pipeline.durations import describe_work
+from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, Job, read_manifest
 from udaseg.pipeline.manifest import reasons as find_reasons
@@ -85,7 +86,9 @@ def plan_declared(run: Run, stage: Stage) -> Job:
                 choose = datasets.image_settings if dataset.settings == "images" else datasets.selection_settings
                 settings[dataset.name] = choose(datasets.side(run.recipe, dataset.name))
     seed = run.recipe.seed if stage.seeded else 0
-    return Job(stage.name, run.output_folder(stage.name), settings, digests, seed)
+    carry_over = None if stage.carry_over is None else stage.carry_over(run.recipe, run.round)
+    images = None if carry_over is None else ImageWork("target", run.image_digests["target"], carry_over)
+    return Job(stage.name, run.output_folder(stage.name), settings, digests, seed, images)
 
 
 def _adapted(run: Run, stage: Stage) -> Run:
@@ -161,6 +164,7 @@ def _open_as_first(run: Run, job: Job, shared: bool, prints_results: bool) -> It
             processes.broadcast_and_wait(Verdict.RUNS.value)
             with nullcontext() if shared else processes.single_process(), Work(run, job, result, result.folder) as work:
                 yield work
+            result.warnings += datasets.labelling_warnings(run, set(datasets.SETS).intersection(job.inputs))
             if processes.count() > 1:
                 result.environment["processes"] = processes.count() if shared else 1
     except KeyboardInterrupt as stop:
@@ -168,16 +172,22 @@ def _open_as_first(run: Run, job: Job, shared: bool, prints_results: bool) -> It
         log("; ".join([f"{job.stage}: {str(stop) or 'interrupted'}", "the same command continues", *notes]))
         raise
     assert result is not None
-    for warning in result.warnings:
-        log(f"{job.stage}: warning: {warning}")
+    _log_warnings(job.stage, result.warnings)
     _print_manifest(run, job, prints_results)
 
 
 def _log_up_to_date(run: Run, job: Job) -> None:
     log(f"{job.stage}: up to date ({job.out})")
+    if not run.is_dependency:
+        _log_warnings(job.stage, (read_manifest(job.out) or {"warnings": []})["warnings"])
     if not (run.dry_run or run.is_dependency) and run.out is None:
         with suppress(OSError):  # a run of somebody else's may be read-only
             run_file.write_if_missing(run.folder, run.remembered)
+
+
+def _log_warnings(stage: str, warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        log(f"{stage}: warning: {warning}")
 
 
 def _print_manifest(run: Run, job: Job, prints_results: bool) -> None:

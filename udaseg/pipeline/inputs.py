@@ -46,7 +46,7 @@ def input_path(run: Run, declared: Input) -> Path | None:
     """
     flagged = run.paths.get(declared.name)
     if flagged is not None:
-        return _flagged_path(run, declared, flagged)
+        return find_flagged(run, declared.option(), flagged, _file_name(run, declared))
     if declared.beside is not None and declared.beside in run.paths:
         return _path_beside(run, declared)
     place = declared.locate(run.recipe, run.round)
@@ -81,32 +81,42 @@ def is_made(run: Run, declared: Input) -> bool:
     return declared.make and not any(name in run.paths for name in (declared.name, *declared.make_unless))
 
 
-def _flagged_path(run: Run, declared: Input, path: Path) -> Path:
-    """Return the file that a flag means: a file, the directory that holds it, or a stage of the run."""
-    place = declared.locate(run.recipe, run.round)
-    name = place.path if isinstance(place, StageFile) else ""
-    if not Path(name).suffix:  # the input is a folder
-        return path
-    candidates = (run.stage_folder(str(path)) / name, path, path / name)
-    if declared.name != "model":
-        return path / name if path.is_dir() else path
-    for candidate in candidates:
-        if candidate.is_file():
+def find_flagged(run: Run, option: str, path: Path, name: str) -> Path:
+    """Return the file or folder `name` that a flag means: itself, its stage's directory, or a stage of the run.
+
+    An empty name is a stage's directory. Raises UdasegError where there is none.
+    """
+    in_run = run.stage_folder(str(path))
+    is_right = Path.is_file if Path(name).suffix else Path.is_dir
+    for candidate in (in_run / name, path / name, path):
+        if is_right(candidate):
             return candidate
     if str(path) in run.stages and not path.exists():
         return require_finished_stage(run, str(path)) / name
+    kind = name or "stage directory"
+    if path.exists():
+        raise UdasegError(
+            f"{option} {path}: expected a {kind} or a directory with one, found neither", f"name one with {option}"
+        )
     raise UdasegError(
-        f"{declared.option()} {path}: there is no such file, and neither {path} nor {candidates[0].parent} "
-        f"holds a {name}",
-        f"name a {name} or a stage that has one; udaseg status says which stages of the run are done",
+        f"{option} {path}: {path} does not exist, and neither does {in_run / name}",
+        f"name a {kind} or a stage that has one; {command_of(run, 'udaseg status')} says which stages are done",
     )
 
 
-def _path_beside(run: Run, declared: Input) -> Path:
+def _file_name(run: Run, declared: Input) -> str:
+    """Return the name of an input's file or folder in the directory of the stage that writes it."""
     place = declared.locate(run.recipe, run.round)
-    assert isinstance(place, StageFile)
+    if isinstance(place, StageFile):
+        return place.path
+    return "" if callable(declared.file) else declared.file.partition("/")[2]
+
+
+def _path_beside(run: Run, declared: Input) -> Path:
+    """Return the path of a file beside the flagged folder that has the name of its input, such as labels."""
     assert declared.beside is not None
-    path = run.paths[declared.beside].resolve().parent / place.path
+    folder = find_flagged(run, f"--{declared.beside}", run.paths[declared.beside], declared.beside)
+    path = folder.resolve().parent / _file_name(run, declared)
     if not path.is_file():
         raise UdasegError(f"{path} does not exist", f"name the one of these {declared.beside} with {declared.option()}")
     return path

@@ -8,6 +8,7 @@ from typing import Any
 from udaseg.io.digests import content_digest
 from udaseg.io.documents.manifest import Manifest
 from udaseg.io.documents.read import read_document
+from udaseg.pipeline.images import ImageWork, read_image_digests, unchanged_images
 from udaseg.pipeline.outputs import MANIFEST, damage, outputs_digest, work_files
 from udaseg.pipeline.swap import partial_folder, read_work, settle
 
@@ -33,6 +34,7 @@ class Job:
     settings: dict[str, Any]
     inputs: dict[str, InputDigest]
     seed: int = 0
+    images: ImageWork | None = None  # of a stage that does each image by itself
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def conflicts(job: Job) -> list[str]:
     if work is not None and is_work_of(work, job):
         return []
     if not _is_missing(job):
-        return _changes(job)
+        return _lasting_changes(job)
     if work is None or not work_files(partial_folder(job.out)):
         return []
     return differences(work, job.identity)
@@ -66,7 +68,13 @@ def conflicts(job: Job) -> list[str]:
 
 def is_work_of(work: dict[str, Any], job: Job) -> bool:
     """Tell whether the unfinished work that a partial.json describes is that of the job, which then continues it."""
-    return not work["clearing"] and work["stage"] == job.stage and not differences(work, job.identity)
+    partial = partial_folder(job.out)
+    return not work["clearing"] and work["stage"] == job.stage and not _differences_but_images(work, job, partial)
+
+
+def differs_in_images_alone(job: Job) -> bool:
+    """Tell whether the finished result is whole and differs from what the job would make in some images alone."""
+    return job.images is not None and not _is_missing(job) and not _lasting_changes(job)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -116,7 +124,29 @@ def _changes(job: Job) -> list[str]:
     manifest = read_manifest(job.out)
     if manifest is None:
         return ["it has not been run"]
-    return [*differences(manifest, job.identity), *damage(settle(job.out), manifest["outputs"])]
+    folder = settle(job.out)
+    changes = [*differences(manifest, job.identity), *damage(folder, manifest["outputs"])]
+    if changes and differs_in_images_alone(job):
+        left = len(job.images.digests) - len(unchanged_images(job.images, folder))
+        changes.append(f"{left} of {len(job.images.digests)} images are new or changed, and the others stay")
+    return changes
+
+
+def _lasting_changes(job: Job) -> list[str]:
+    """Say how the finished result differs from what the job would make, but for images that can be done alone."""
+    manifest, folder = read_manifest(job.out), settle(job.out)
+    assert manifest is not None
+    return [*_differences_but_images(manifest, job, folder), *damage(folder, manifest["outputs"])]
+
+
+def _differences_but_images(recorded: dict[str, Any], job: Job, folder: Path) -> list[str]:
+    """Say how a manifest or a partial.json differs from the job, but for images that are recorded in `folder`."""
+    identity = job.identity
+    recorded_inputs = recorded.get("inputs", {})
+    if job.images is not None and job.images.input in recorded_inputs and read_image_digests(folder) is not None:
+        # The joint digest of all images, which the digest of each replaces here.
+        identity["inputs"][job.images.input] = recorded_inputs[job.images.input]
+    return differences(recorded, identity)
 
 
 def _is_missing(job: Job) -> bool:

@@ -11,6 +11,7 @@ from udaseg.io.files import write_json
 
 MANIFEST = "manifest.json"  # written last: a directory that has it is complete
 OUTPUTS = "outputs.json"  # the names of the files that the stage has written
+IMAGES = "images.json"  # the digest of each image, where a stage does each by itself; see images
 WORK = "partial.json"  # which work is under way, and whose; see stage_dir
 STATE = "state.pt"  # from which an unfinished training goes on; of no use afterwards, and may be removed
 EARLIER = (".outputs", ".unfinished.json", ".owner.json", ".lock")  # what earlier versions wrote instead
@@ -27,7 +28,7 @@ def visible_files(folder: Path) -> list[Path]:
 
 def work_files(folder: Path) -> list[Path]:
     """List the files that a stage, complete or not, may have written: all but the records about it."""
-    records = {folder / name for name in (MANIFEST, OUTPUTS, WORK)}
+    records = {folder / name for name in (MANIFEST, OUTPUTS, IMAGES, WORK)}
     return [path for path in visible_files(folder) if path not in records]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from udaseg.pipeline.manifest import Job, read_manifest, reasons
-from udaseg.pipeline.outputs import MANIFEST, OUTPUTS, STATE, foreign_files, written_files
+from udaseg.pipeline.outputs import IMAGES, MANIFEST, OUTPUTS, STATE, foreign_files, written_files
 from udaseg.pipeline.stage_dir import clear, locked_stage
 from udaseg.pipeline.swap import partial_folder, read_work, settle_locked
 
@@ -27,15 +27,16 @@ def reuse(job: Job, finished_folder: Path) -> bool:
     with locked_stage(job.out):
         partial = partial_folder(job.out)
         clear(job, "")
-        records = [finished_folder / name for name in (STATE, OUTPUTS)]
+        records = [finished_folder / name for name in (STATE, OUTPUTS, IMAGES)]
         for path in (*written_files(finished_folder), *filter(Path.is_file, records)):
-            _link(path, partial / path.relative_to(finished_folder))
+            link(path, partial / path.relative_to(finished_folder))
         shutil.copy2(finished_folder / MANIFEST, partial / MANIFEST)  # its time says when the stage was last looked at
         settle_locked(job.out)
     return True
 
 
-def _link(path: Path, target: Path) -> None:
+def link(path: Path, target: Path) -> None:
+    """Make a file appear at another path too: as a hard link, or as a copy where the file system has none."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with suppress(OSError):
         os.link(path, target)

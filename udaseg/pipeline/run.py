@@ -51,6 +51,7 @@ class Run:
     is_dependency: bool = False  # for a stage that another stage needs first
     datasets: dict[str, Any] = field(default_factory=dict)  # opened once
     digests: dict[str, Any] = field(default_factory=dict)  # of the datasets, read once
+    image_digests: dict[str, dict[str, str]] = field(default_factory=dict)  # of each image by stem, beside those
     sample: Sample | None = None  # the part of the work that an estimate runs
     full_run: Run | None = None  # the run that this one is a sample of
 
@@ -83,6 +84,7 @@ class Run:
             "out": sample.folder / "out",
             "datasets": {},
             "digests": {},
+            "image_digests": {},
         }
         return replace(self, **changes, sample=sample, full_run=replace(self, dry_run=True), dry_run=False)
 

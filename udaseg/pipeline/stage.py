@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from udaseg.config import Recipe, Section
 
 if TYPE_CHECKING:
+    from udaseg.pipeline.images import CarryOver
     from udaseg.pipeline.manifest import Job
     from udaseg.pipeline.run import Run
     from udaseg.pipeline.work import Work
@@ -85,7 +86,9 @@ class Stage:
 
     `settings` names sections of the recipe, or is a function of the recipe and the round that gives the settings on
     which the result depends. `job` replaces the job that follows from the declaration. `check` raises UdasegError
-    before anything is made. `adapt` gives the recipe that the stage works with, for a stage that is another's phase.
+    before anything is made. `carry_over` gives the function that keeps the results of target images that have not
+    changed, for a stage and recipe in which the result of an image depends on no other image. `adapt` gives the recipe
+    that the stage works with, for a stage that is another's phase.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Stage:
     job: "Callable[[Run], Job] | None" = None
     check: "Callable[[Run], None] | None" = None
     after: "Callable[[Run, Job], None] | None" = None  # shows the result, also of a stage that is up to date
+    carry_over: "Callable[[Recipe, int], CarryOver | None] | None" = None
     adapt: Callable[[Recipe], Recipe] | None = None
     command: str = ""  # that runs it, when it is not `udaseg NAME`
     phases: "dict[str, Stage]" = field(default_factory=dict)  # by flag, without dashes: other stages of this command

@@ -21,7 +21,8 @@ from udaseg import __version__
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import PARTIAL, write_json
 from udaseg.io.locks import LockedError, locked, this_process
-from udaseg.pipeline.manifest import SCHEMA, Job, is_work_of, read_manifest
+from udaseg.pipeline.images import keep_unchanged
+from udaseg.pipeline.manifest import SCHEMA, Job, differs_in_images_alone, is_work_of, read_manifest
 from udaseg.pipeline.outputs import MANIFEST, WORK, foreign_files, record_outputs, visible_files, work_files
 from udaseg.pipeline.swap import RETIRED, lock_file, partial_folder, read_work, replaced_folder, settle_locked
 
@@ -126,9 +127,13 @@ def _begin(job: Job, command: str, force: bool) -> Result:
     partial, work = partial_folder(job.out), read_work(job.out)
     resumed = work is not None and not force and is_work_of(work, job)
     if work is not None and resumed:
-        work |= {"owner": this_process(command), "seconds": _seconds_spent(work, partial)}
+        work |= {**job.identity, "owner": this_process(command), "seconds": _seconds_spent(work, partial)}
     else:
         work = clear(job, command, forced=force)
+    if job.images is not None:
+        from_finished = not resumed and not force and differs_in_images_alone(job)
+        keep_unchanged(job.images, job.out if from_finished else partial, partial)
+        resumed |= from_finished
     write_json(partial / WORK, work)
     return Result(partial, resumed)
 

@@ -17,7 +17,7 @@ from udaseg.io.documents.read import read_document
 from udaseg.io.documents.work_record import WorkRecord
 from udaseg.io.files import PARTIAL, write_json
 from udaseg.io.locks import LockedError, locked
-from udaseg.pipeline.outputs import EARLIER, MANIFEST, OUTPUTS, STATE, WORK, written_files
+from udaseg.pipeline.outputs import EARLIER, IMAGES, MANIFEST, OUTPUTS, STATE, WORK, written_files
 
 WORKING, REPLACED = ".partial", ".replaced"  # the ends of the names of directories that are no finished stages
 RETIRED = "replaced.json"  # without it, a directory of such a name is somebody else's
@@ -131,7 +131,7 @@ def _remove_replaced(replaced: Path, folder: Path) -> None:
     """
     files = _all_files(replaced)
     manifest, mark = replaced / MANIFEST, replaced / RETIRED
-    ours = {replaced / name for name in (OUTPUTS, WORK, STATE, *EARLIER)}
+    ours = {replaced / name for name in (OUTPUTS, IMAGES, WORK, STATE, *EARLIER)}
     ours |= {path for path in files if path.name.startswith(PARTIAL)}
     if manifest.exists():
         ours |= set(written_files(replaced))

@@ -12,6 +12,8 @@ from udaseg.io.documents.read import read_document
 from udaseg.io.documents.refinement import Refinement
 from udaseg.io.documents.thresholds import Thresholds
 from udaseg.labels import IGNORE, ClassSpace
+from udaseg.pipeline.run import command_of
+from udaseg.pipeline.work import Work
 
 
 def _checked(thresholds, classes):
@@ -74,24 +76,31 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
     return thresholds
 
 
-def open_labels(folder: Path, space: ClassSpace, stems: Sequence[str], hint: str) -> Callable[[str], np.ndarray]:
-    """Return a reader of the pseudo-labels in a folder: a stem to uint8 train ids [H, W], 255 ignored.
-
-    Raises UdasegError where one of the stems has no label, or the labels are known to be of other classes.
-    """
-    require_labels(folder, space.classes, stems, hint)
+def open_labels(folder: Path, space: ClassSpace) -> Callable[[str], np.ndarray]:
+    """Return a reader of the pseudo-labels in a folder: a stem to uint8 train ids [H, W], 255 ignored."""
     return lambda stem: read_train_ids(folder / f"{stem}.png", space)
 
 
-def require_labels(folder: Path, classes: Sequence[str], stems: Sequence[str], hint: str) -> None:
-    """Raise UdasegError where a stem has no pseudo-label in a folder, or the labels are of other classes."""
-    missing = [stem for stem in stems if not (folder / f"{stem}.png").is_file()]
-    if missing:
+def labelled_stems(work: Work, stems: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Return the stems that have a pseudo-label in the input `labels` of a stage; a warning counts the others.
+
+    Raises UdasegError where none has one, where one of the run's own labels is missing, or where the labels are known
+    to be of other classes.
+    """
+    folder, is_named = work.require_path("labels"), "labels" in work.run.paths
+    labelled = [stem for stem in stems if (folder / f"{stem}.png").is_file()]
+    missing = len(stems) - len(labelled)
+    if missing and (not labelled or not is_named):
+        first = next(stem for stem in stems if stem not in labelled)
+        again = command_of(work.run, "udaseg pseudolabel", work.round if work.recipe.rounds > 1 else None)
         raise UdasegError(
-            f"{folder} holds no pseudo-label for {len(missing)} of {len(stems)} images, the first is {missing[0]}",
-            "run udaseg pseudolabel (and refine) for this target again",
+            f"{folder} holds no pseudo-label for {missing} of {len(stems)} images, the first is {first}",
+            f"name a folder that holds {first}.png and so on with --labels, or make the labels: {again}",
         )
-    require_same(folder, classes_of(folder), classes, hint)
+    if missing and work.is_first:
+        work.warn(f"{missing} of {len(stems)} images have no pseudo-label in {folder} and are left out")
+    require_same(folder, classes_of(folder), classes, work.other_classes_hint())
+    return labelled
 
 
 def require_same(what: Path, found: Sequence[str] | None, classes: Sequence[str], hint: str) -> None:

@@ -30,6 +30,7 @@ def refine(
     settings: Refine,
     out: Path,
     *,
+    stems: Sequence[str] | None = None,
     source_pixels: Sequence[int] | None = None,
     rectify: Rectify | None = None,
     batch: int = 1,
@@ -37,6 +38,7 @@ def refine(
 ) -> Refinement:
     """Write `labels/<stem>.png`, refined step by step, and `refine.json`; return the latter's content.
 
+    `stems` are the images to refine; without them, all that are predicted.
     Aggregation needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
     depth-distribution paper: a class that is common there needs large components). It drops a label where the
     confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
@@ -47,7 +49,8 @@ def refine(
     assert source_pixels is not None or "aggregate" not in chosen
     assert rectify is not None or "prototypes" not in chosen
     (out / "labels").mkdir(parents=True, exist_ok=True)
-    stems = processes.shard(predictions.stems, batch)
+    stems = predictions.stems if stems is None else stems
+    shard = processes.shard(stems, batch)
 
     def minimum_of(size: tuple[int, int]) -> np.ndarray:
         area = size[0] * size[1] / REFERENCE_AREA if settings.scale_with_area else 1.0
@@ -55,7 +58,7 @@ def refine(
 
     def scores() -> Iterator[tuple[str, np.ndarray | None]]:
         """Give the rectified logits of the batches that are not done yet, which are those of a run left alone."""
-        batches = [stems[i : i + batch] for i in range(0, len(stems), batch)]
+        batches = [shard[i : i + batch] for i in range(0, len(shard), batch)]
         exist = [all((out / "labels" / f"{stem}.png").exists() for stem in own) for own in batches]
         left = [stem for own, done in zip(batches, exist, strict=True) if not done for stem in own]
         yield from ((stem, None) for own, done in zip(batches, exist, strict=True) if done for stem in own)
@@ -96,10 +99,10 @@ def refine(
         return _counts(before_HW, after_HW, classes)
 
     total = np.zeros((3, classes), np.int64)
-    for counts in with_progress(map_in_order(refined, scores()), len(stems), progress):
+    for counts in with_progress(map_in_order(refined, scores()), len(shard), progress):
         total += counts
     total = processes.sum_of_all(total)
-    largest = max({predictions.size(stem) for stem in predictions.stems}, key=math.prod)
+    largest = max({predictions.size(stem) for stem in stems}, key=math.prod)
     document = Refinement(
         classes=list(space.classes),
         order=list(chosen),

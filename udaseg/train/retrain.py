@@ -34,11 +34,13 @@ SEED_STRIDE = 1_000_003  # between the seeds of two rounds: larger than the seed
 class PseudoLabels:
     """The target's pseudo-labels: `read(stem)` gives uint8 train ids [H, W], 255 ignored.
 
-    `thresholds` is the content of their thresholds.json, which mining and the regulariser lrent need.
+    `thresholds` is the content of their thresholds.json, which mining and the regulariser lrent need. `stems` are the
+    images that have one; without them, all have.
     """
 
     read: Callable[[str], np.ndarray]
     thresholds: Thresholds | None = None
+    stems: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +157,8 @@ def _streams(
     if labels is None:
         streams = [Stream("target", unlabelled(target), settings.batch, settings.augment)]
     else:
+        if labels.stems is not None:
+            target = replace(target, images=target.images.choose(labels.stems))
         samples, mining = pseudo_labelled(target, labels.read), _build_mining(settings, labels.thresholds)
         streams = [Stream("target", samples, settings.batch, settings.augment, mining)]
     if source is not None:

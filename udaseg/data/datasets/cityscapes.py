@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from udaseg.data.datasets import idd
 from udaseg.data.datasets.layout import (
+    CITYSCAPES_ENDINGS,
     IMAGES,
     AbsentError,
     Files,
@@ -14,6 +16,7 @@ from udaseg.data.datasets.layout import (
     find_folder,
     is_folder,
     list_files,
+    list_labels,
 )
 from udaseg.data.depth import FAR
 from udaseg.data.images.read import read_depth
@@ -54,15 +57,10 @@ def labels(root: Path, split: str) -> Labels:
         root, [f"gtFine/{split}", f"gtCoarse/{split}"], f"the {split} labels of Cityscapes", DOWNLOAD_HINT
     )
     kind = folder.parent.name
-    for ending, coding in (("labelIds", "cityscapes"), ("labelTrainIds", "trainids")):
-        if files := list_files(folder, [".png"], f"_{kind}_{ending}", deep=True):
-            depth, notes = _depth(root, split)
-            return build_labels(
-                files, coding, f"labels: {kind}, {ending}", *notes, depth=depth, read_depth=read_distance
-            )
-    raise UdasegError(
-        f"{folder}: expected <city>/*_{kind}_labelIds.png or *_{kind}_labelTrainIds.png, found none", DOWNLOAD_HINT
-    )
+    files, ending = list_labels({"": folder}, f"_{kind}_", DOWNLOAD_HINT)
+    depth, notes = _depth(root, split)
+    note = f"labels: {kind}, {ending}"
+    return build_labels(files, CITYSCAPES_ENDINGS[ending], note, *notes, depth=depth, read_depth=read_distance)
 
 
 def disparities(root: Path, split: str) -> Files:
@@ -112,4 +110,4 @@ def _depth(root: Path, split: str) -> tuple[dict[str, Path], list[str]]:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of Cityscapes."""
-    return is_folder(root / "leftImg8bit")
+    return is_folder(root / "leftImg8bit") and not idd.matches(root)

@@ -15,6 +15,8 @@ from udaseg.data.datasets.layout import (
     find_folder,
     is_folder,
     list_files,
+    list_folders,
+    with_folders,
 )
 
 CITIES = ("Rome", "Rio", "Tokyo", "Taipei")
@@ -27,7 +29,7 @@ DOWNLOAD_HINT = (
 
 
 def images(root: Path, split: str) -> Files:
-    """List the images of a split by name, png and jpg. With several cities, a name begins with its city."""
+    """List the images of a split by name, png and jpg. With several cities, a stem begins with its city."""
     split = choose_split(split, SPLITS, "crosscity")
     return _list_cities(root, f"Images/{split}", IMAGES, "")
 
@@ -54,12 +56,8 @@ def cities(root: Path) -> list[str]:
 
 
 def _list_cities(root: Path, folder: str, suffixes: tuple[str, ...], ending: str) -> Files:
-    description, files = f"{folder} of a Cross-City city", Files()
+    description = f"{folder} of a Cross-City city"
     if not (names := cities(root)):
         return list_files(find_folder(root, [folder], description, DOWNLOAD_HINT), suffixes, ending)
-    for city in names:
-        city_folder = find_folder(root / city, [folder], description, DOWNLOAD_HINT)
-        of_city = list_files(city_folder, suffixes, ending, f"{city}_")
-        files |= of_city
-        files.left_out += tuple(f"{city}/{folder}/{name}" for name in of_city.left_out)
-    return files
+    folders = {city: find_folder(root / city, [folder], description, DOWNLOAD_HINT) for city in names}
+    return with_folders(list_folders(folders, suffixes, ending, root=root))

@@ -1,13 +1,25 @@
 """The user's own data: <split>/images, <split>/labels, optional <split>/depth, and the classes in classes.yaml."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from udaseg.data.datasets.label_names import find_suffix, suffix_hint
-from udaseg.data.datasets.layout import IMAGES, Files, Labels, find_folder, is_folder, list_directory, list_files
+from udaseg.data.datasets.labelmap import find_labelmap, read_labelmap
+from udaseg.data.datasets.layout import (
+    IMAGES,
+    Files,
+    Labels,
+    build_labels,
+    find_folder,
+    is_folder,
+    list_directory,
+    list_files,
+)
+from udaseg.data.datasets.names import choose_stems, pair
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import parse_yaml
-from udaseg.labels import IGNORE, ClassSpace, Coding, class_space, find_coding
+from udaseg.labels import CHANNELS, IGNORE, RGB, ClassSpace, Coding, class_space, find_coding
 
 IMAGE_COUNTS: dict[str, int] = {}
 DOWNLOAD_HINT = (
@@ -15,15 +27,21 @@ DOWNLOAD_HINT = (
 )
 CLASSES_HINT = """write the meaning of the ids into a classes.yaml beside the splits:
 names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
-ignore: [255]                # ids without a class
-palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # optional
+ignore: [255, [0, 0, 0]]     # ids and colours without a class
+palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # needed for labels in colours
+channel: red                 # only for RGB labels with the id in one channel
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
-KEYS = ("names", "palette", "ignore", "ids")
+CLASSES = "classes.yaml"  # beside the splits
+KEYS = ("names", "palette", "ignore", "ids", "channel")
+LABELS = (".png", ".tif", ".tiff", ".bmp")
+IMAGE_FOLDERS = ("images", "JPEGImages")  # the second names are those of CVAT and Pascal VOC
+LABEL_FOLDERS = ("labels", "SegmentationClass")
 
 
 def images(root: Path, split: str) -> Files:
     """List the images of a split by name, those of sub-folders too."""
-    return list_files(find_folder(root, [f"{split}/images"], f"the {split} images", DOWNLOAD_HINT), IMAGES, deep=True)
+    candidates = [f"{split}/{name}" for name in IMAGE_FOLDERS]
+    return list_files(find_folder(root, candidates, f"the {split} images", DOWNLOAD_HINT), IMAGES, deep=True)
 
 
 def labels(
@@ -35,45 +53,54 @@ def labels(
     is what sets it, for hints. Raises UdasegError where there is neither a coding nor a valid classes.yaml, and where
     no label has the suffix.
     """
-    folder = find_folder(root, [f"{split}/labels"], f"the {split} labels", DOWNLOAD_HINT)
-    files = list_files(folder, [".png"], deep=True)
+    candidates = [f"{split}/{name}" for name in LABEL_FOLDERS]
+    folder = find_folder(root, candidates, f"the {split} labels", DOWNLOAD_HINT)
+    files = list_files(folder, LABELS, deep=True)
+    pictures = images(root, split)
     if suffix is None:
-        suffix = find_suffix(images(root, split), files)
-    named = list_files(folder, [".png"], suffix, deep=True) if suffix else files
+        suffix = find_suffix(pictures, files)
+    named = list_files(folder, LABELS, suffix, deep=True) if suffix else files
     if files and not named:
         raise UdasegError(
             f"{folder}: expected labels whose names end in {suffix}.png, found {join_names(list(files))}",
-            suffix_hint(images(root, split), files, option) or f"correct {option}",
+            suffix_hint(pictures, files, option) or f"correct {option}",
         )
     depth = list_files(root / split / "depth", [".png"], deep=True) if is_folder(root / split / "depth") else {}
-    label_coding = read_classes(root)[1] if coding is None else find_coding(coding)
-    source = "classes.yaml" if coding is None else f"the coding {coding!r}"
+    labelmap = None if (root / CLASSES).is_file() else find_labelmap(root, split)
+    if coding is not None:
+        label_coding, source = find_coding(coding), f"the coding {coding!r}"
+    else:
+        label_coding = (read_classes(root) if labelmap is None else read_labelmap(labelmap))[1]
+        source = label_coding.name
     notes = [f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"]
     if suffix:
         notes.append(f"labels: the names add {suffix} to those of the images")
-    return Labels(named, label_coding, tuple(notes), depth)
+    # Files of no image, such as colour renderings beside the labels, tell nothing about the labels.
+    of_images = pair(choose_stems(pictures), named)
+    return replace(build_labels(of_images, label_coding, *notes, depth=depth), files=named)
 
 
 def splits(root: Path) -> list[str]:
-    """List the splits of a folder dataset: the directories that hold images/, sorted."""
-    return sorted(entry.name for entry in list_directory(root) if is_folder(root / entry.name / "images"))
+    """List the splits of a folder dataset: the directories that hold images/ or JPEGImages/, sorted."""
+    names = (entry.name for entry in list_directory(root))
+    return sorted(name for name in names if any(is_folder(root / name / images) for images in IMAGE_FOLDERS))
 
 
 def matches(root: Path) -> bool:
     """Return whether a directory is a folder dataset."""
     others = {"training", "validation", "testing", "seg"}  # Mapillary's and the old BDD100K's
-    return (root / "classes.yaml").is_file() or bool(set(splits(root)) - others)
+    return (root / CLASSES).is_file() or bool(set(splits(root)) - others)
 
 
 def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
     """Read classes.yaml, and return its class space and the coding of the labels.
 
     `names` is a list (of id 0, 1, ...) or a mapping of ids to names; several ids may share a name. `ids` maps ids to
-    names or to indices of the list; `names` then only gives the order. `ignore` lists ids without a class; 255 is
-    one unless it has a name. `palette` lists the colours in the order of the names. Raises UdasegError where the file
-    is missing or breaks one of these rules.
+    names or to indices of the list; `names` then only gives the order. `ignore` lists ids and colours without a class;
+    255 is one unless it has a name. `palette` lists the colours in the order of the names. `channel` names the one of
+    an RGB label that has the ids. Raises UdasegError where the file is missing or breaks one of these rules.
     """
-    path = root / "classes.yaml"
+    path = root / CLASSES
     if not path.is_file():
         raise UdasegError(f"{root}: expected a classes.yaml, found none", CLASSES_HINT)
     try:
@@ -90,7 +117,11 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
     if not all(isinstance(name, str) for name in (names.values() if isinstance(names, dict) else names)):
         raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", CLASSES_HINT)
     space = class_space(list(dict.fromkeys(names.values() if isinstance(names, dict) else names)))
-    return _with_palette(space, content.get("palette"), path), _build_coding(space, content, path)
+    channel = content.get("channel")
+    if channel is not None and channel not in CHANNELS:
+        raise UdasegError(f"{path}: expected a channel of {', '.join(CHANNELS)}, found {channel!r}", CLASSES_HINT)
+    space = _with_palette(space, content.get("palette"), path)
+    return space, _build_coding(space, content, path)
 
 
 def _build_coding(space: ClassSpace, content: dict, path: Path) -> Coding:
@@ -98,6 +129,8 @@ def _build_coding(space: ClassSpace, content: dict, path: Path) -> Coding:
     by_id = ids or (names if isinstance(names, dict) else dict(enumerate(names)))
     ignored = content.get("ignore", [])
     ignored = ignored if isinstance(ignored, list) else [ignored]
+    ignored_colours = [tuple(value) for value in ignored if _is_colour(value)]
+    ignored = [value for value in ignored if not _is_colour(value)]
     if not isinstance(by_id, dict) or (ids and isinstance(names, dict)):
         raise UdasegError(f"{path}: expected `ids` as a mapping beside a list of names, found {ids!r}", CLASSES_HINT)
     if invalid := [value for value in [*ignored, *by_id.values()] if not isinstance(value, int | str)]:
@@ -110,19 +143,30 @@ def _build_coding(space: ClassSpace, content: dict, path: Path) -> Coding:
     wrong = wrong or [i for i, name in by_id.items() if name not in space.classes or i in ignored]
     if wrong:
         raise UdasegError(f"{path}: expected ids 0 to 255, each of one class or ignored, found {wrong}", CLASSES_HINT)
-    return Coding("classes.yaml", by_id, frozenset([*by_id, *ignored]))
+    if ignored_colours:
+        ignored |= set() if ignored else {next(i for i in range(256) if i not in by_id)}
+    colours = _pair_colours(space, by_id, content) + tuple((colour, max(ignored)) for colour in ignored_colours)
+    return Coding("classes.yaml", by_id, frozenset([*by_id, *ignored]), colours, content.get("channel"))
+
+
+def _pair_colours(space: ClassSpace, by_id: dict[int, str], content: dict) -> tuple[tuple[RGB, int], ...]:
+    """Pair the colours of `palette`, where there is one, with all ids of their classes."""
+    if content.get("palette") is None:
+        return ()
+    colour_of = dict(zip(space.classes, space.palette, strict=True))
+    return tuple((colour_of[name], i) for i, name in by_id.items())
 
 
 def _with_palette(space: ClassSpace, palette: list | None, path: Path) -> ClassSpace:
     if palette is None:
         return space
     valid = isinstance(palette, list) and len(palette) == len(space)
-    if not valid or not all(isinstance(c, list) and len(c) == 3 and all(map(_is_level, c)) for c in palette):
+    if not valid or not all(map(_is_colour, palette)):
         raise UdasegError(
             f"{path}: expected a palette of {len(space)} colours [R, G, B], found {palette}", CLASSES_HINT
         )
     return ClassSpace(space.name, space.classes, tuple(map(tuple, palette)))
 
 
-def _is_level(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value <= 255
+def _is_colour(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in value)

@@ -6,13 +6,12 @@ from udaseg.data.datasets.layout import (
     IMAGES,
     Files,
     Labels,
-    are_train_ids,
     build_labels,
+    choose_coding,
     choose_split,
     find_folder,
     is_folder,
     list_files,
-    sample_ids,
 )
 
 SPLITS = {"train": "train"}
@@ -30,9 +29,9 @@ def images(root: Path, split: str) -> Files:
 
 
 def labels(root: Path, split: str) -> Labels:
-    """List the labels: Cityscapes label ids, or train ids in some copies.
+    """List the labels: Cityscapes label ids, as ids or in their colours, or train ids in some copies.
 
-    A few labels have another size than their image; they are resized to it.
+    A few labels have another size and aspect than their image; they are resized to it.
     """
     choose_split(split, SPLITS, "gta5")
     folder = find_folder(root, ["labels"], "the labels of GTA5", DOWNLOAD_HINT)
@@ -41,13 +40,11 @@ def labels(root: Path, split: str) -> Labels:
     if not files:
         files = list_files(folder, [".png"], "_labelTrainIds")
         return build_labels(files, "trainids", "labels: train ids (labels/*_labelTrainIds.png)", resized, resize=True)
-    if are_train_ids(sample_ids(files, "cityscapes", lambda ids: bool(ids & set(range(19, 35))))):
-        return build_labels(
-            files, "trainids", "labels: train ids (255 and nothing above 18 occur)", resized, resize=True
-        )
-    return build_labels(files, "cityscapes", "labels: Cityscapes label ids", resized, resize=True)
+    coding, note = choose_coding(files, "cityscapes", "labels: Cityscapes label ids")
+    return build_labels(files, coding, note, resized, resize=True)
 
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of GTA5."""
-    return is_folder(root / "images") and is_folder(root / "labels") and not is_folder(root / "images" / "10k")
+    is_other = is_folder(root / "images" / "10k") or (root / "panoptic.json").is_file()  # BDD100K, WildDash 2
+    return is_folder(root / "images") and is_folder(root / "labels") and not is_other

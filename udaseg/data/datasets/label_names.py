@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from udaseg.data.datasets.names import bare_name
-from udaseg.data.images.read import png_kind
+from udaseg.data.images.read import label_mode
 from udaseg.errors import UdasegError
 
-_ID_COLOURS = (0, 3)  # colour types of a PNG that can hold ids: grey and palette
+_ID_MODES = ("1", "L", "LA", "P", "PA")  # Pillow's modes that can hold ids: grey and palette
 
 
 def count_suffixes(images: Mapping[str, Path], labels: Mapping[str, Path]) -> dict[str, int]:
@@ -56,7 +56,6 @@ def _quote(suffix: str, option: str) -> str:
 
 def _can_hold_ids(path: Path) -> bool:
     try:
-        depth, colour = png_kind(path)
+        return label_mode(path) in _ID_MODES
     except UdasegError:
         return False
-    return depth <= 8 and colour in _ID_COLOURS

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from udaseg.data.datasets.container import detect_container, spread
 from udaseg.data.images import read
+from udaseg.data.images.label_pixels import IDS, Container
 from udaseg.errors import UdasegError, join_names
-from udaseg.labels import Coding, find_coding
+from udaseg.labels import IGNORE, Coding, find_coding
 
 IMAGES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm")
+CITYSCAPES_ENDINGS = {"labelIds": "cityscapes", "labelTrainIds": "trainids"}  # ends of file names to codings
 
 
 class AbsentError(UdasegError):
@@ -34,8 +37,8 @@ class Labels:
     """The label files of a split, with their coding and depth.
 
     `files` and `depth` map names to paths (see `Files`). `notes` describe the detected layout and encoding to the
-    user. With `resize`, labels of another size than their image are resized to it; without, they are an error.
-    `read_depth` reads a depth file: uint16 [H, W] in centimetres.
+    user. With `resize`, labels of another aspect than their image are resized to it; without, they are an error.
+    `read_depth` reads a depth file: uint16 [H, W] in centimetres. `container` is how the files carry the ids.
     """
 
     files: Mapping[str, Path]
@@ -44,6 +47,7 @@ class Labels:
     depth: Mapping[str, Path] = field(default_factory=dict)
     resize: bool = False
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
+    container: Container = IDS
 
 
 def find_folder(root: Path, candidates: Sequence[str], description: str, hint: str) -> Path:
@@ -69,22 +73,22 @@ def is_folder(path: Path) -> bool:
         raise UdasegError(f"{path}: cannot read it: {error.strerror or error}", "correct its permissions") from None
 
 
-def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: str = "", deep: bool = False) -> Files:
+def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", start: str = "", deep: bool = False) -> Files:
     """List the files of a folder by name, in the order of their names, without hidden files.
 
-    `suffixes` are the accepted file types, such as ".png". Only files whose name ends in `ending` before the suffix
-    are listed; their name does not contain it. `prefix` is put before each name. With `deep` the files of all
-    sub-folders are listed too. Raises UdasegError where two files have the same name (a.jpg and a.png).
+    `suffixes` are the accepted file types, such as ".png". Only files whose name begins with `start`, and ends in
+    `ending` before the suffix, are listed; their name contains neither. With `deep` the files of all sub-folders are
+    listed too. Raises UdasegError where two files have the same name (a.jpg and a.png).
     """
     files, left_out, duplicates = Files(), [], []
     for below, path in _walk(folder):
         dot = path.name.rfind(".")
         stem, suffix = path.name[:dot], path.name[dot:]
-        is_named = stem.endswith(ending) and stem != ending
+        is_named = stem.startswith(start) and stem.endswith(ending) and len(stem) > len(start) + len(ending)
         if suffix.lower() not in suffixes or not is_named or (below and not deep):
             left_out.append(below + path.name)
             continue
-        name = below + prefix + stem.removesuffix(ending)
+        name = below + stem.removeprefix(start).removesuffix(ending)
         if name in files:
             duplicates.append(f"{below}{files[name].name} and {below}{path.name}")
         files[name] = path
@@ -95,6 +99,39 @@ def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: 
         )
     files.left_out = tuple(left_out)
     return files
+
+
+def list_folders(
+    folders: Mapping[str, Path],
+    suffixes: Sequence[str],
+    ending: str = "",
+    start: str = "",
+    deep: bool = False,
+    root: Path | None = None,
+) -> Files:
+    """List the files of several folders as those of one: a name begins with the key of its folder, such as fog/.
+
+    The other arguments are those of `list_files`. The files that are left out are named by their paths below `root`;
+    without it, none is.
+    """
+    files = Files()
+    for key, folder in folders.items():
+        below = f"{key}/" if key else ""
+        listing = list_files(folder, suffixes, ending, start, deep)
+        files |= {below + name: path for name, path in listing.items()}
+        if root is not None:
+            files.left_out += tuple((folder / name).relative_to(root).as_posix() for name in listing.left_out)
+    return files
+
+
+def with_folders(files: Files) -> Files:
+    """Put the folders of each name into its stem too, as in 201/201_000000: where folders number files from 0."""
+    renamed = Files()
+    for name, path in files.items():
+        folder = name.rpartition("/")[0]
+        renamed[f"{folder}/{name.replace('/', '_')}" if folder else name] = path
+    renamed.left_out = files.left_out
+    return renamed
 
 
 def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
@@ -119,6 +156,24 @@ def count_folders(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(name.rpartition("/")[0] for name in names if "/" in name).items()))
 
 
+def list_labels(
+    folders: Mapping[str, Path],
+    start: str,
+    hint: str,
+    endings: Iterable[str] = CITYSCAPES_ENDINGS,
+) -> tuple[Files, str]:
+    """List the label files of folders and their subfolders by name (see `list_folders`), and the ending of the names.
+
+    A file name is a stem, `start`, an ending and .png; the first of `endings` that any file has is used. Raises
+    UdasegError with `hint` where no file has one.
+    """
+    for ending in endings:
+        if files := list_folders(folders, [".png"], f"{start}{ending}", deep=True):
+            return files, ending
+    names = " or ".join(f"*{start}{ending}.png" for ending in endings)
+    raise UdasegError(f"{next(iter(folders.values()))}: expected labels in its subfolders, {names}; found none", hint)
+
+
 def list_directory(folder: Path) -> list[os.DirEntry]:
     """Return the entries of a directory; raise UdasegError where it cannot be read."""
     try:
@@ -137,25 +192,39 @@ def choose_split(split: str, names: Mapping[str, str], dataset: str) -> str:
     return names[split]
 
 
-def sample_ids(files: Mapping[str, Path], coding: str, is_enough: Callable[[set[int]], bool]) -> set[int]:
+def sample_ids(files: Mapping[str, Path], coding: str | Coding, is_enough: Callable[[set[int]], bool]) -> set[int]:
     """Collect the ids in up to 20 label files, evenly spread over the split; stop once `is_enough(ids)` is true."""
     from udaseg.metrics import count_ids  # brings numba, which most datasets never need
 
-    paths = list(files.values())
+    coding = find_coding(coding)
+    container = detect_container(files, coding)
     ids: set[int] = set()
-    for i in np.unique(np.linspace(0, len(paths) - 1, 20).astype(int)) if paths else ():
-        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(paths[i], coding))).tolist())
+    for path in spread(files, 20):
+        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(path, coding.name, container))).tolist())
         if is_enough(ids):
             break
     return ids
 
 
+def choose_coding(files: Mapping[str, Path], coding: str | Coding, note: str) -> tuple[str | Coding, str]:
+    """Return the coding of label files and its note: those given, or train ids where the ids that occur tell so."""
+    if are_train_ids(sample_ids(files, coding, lambda ids: max(ids - {IGNORE}, default=0) > 18)):
+        return "trainids", "labels: train ids (255 and nothing above 18 occur)"
+    return coding, note
+
+
 def are_train_ids(ids: set[int]) -> bool:
     """Return whether ids are Cityscapes train ids: 255 occurs, and no other id above 18."""
-    classes = ids - {255}
-    return 255 in ids and bool(classes) and max(classes) <= 18
+    classes = ids - {IGNORE}
+    return IGNORE in ids and bool(classes) and max(classes) <= 18
 
 
-def build_labels(files: Mapping[str, Path], coding: str, *notes: str, **fields: Any) -> Labels:
-    """Build the Labels of these files from the name of a coding, notes, and other fields of Labels by name."""
-    return Labels(files, find_coding(coding), notes, **fields)
+def build_labels(files: Mapping[str, Path], coding: str | Coding, *notes: str, **fields: Any) -> Labels:
+    """Build the Labels of these files from a coding or its name, notes, and other fields of Labels by name.
+
+    Raises UdasegError where the files carry no ids of the coding.
+    """
+    coding = find_coding(coding)
+    container = detect_container(files, coding)
+    notes = (*notes, container.note) if container.note else notes
+    return Labels(files, coding, notes, container=container, **fields)

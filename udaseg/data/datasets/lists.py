@@ -45,8 +45,9 @@ def _read(list_file: Path) -> str:
     try:
         content = list_file.read_bytes()
     except OSError as error:
+        problem = error.strerror or error
         hint = "a list is a text file with one stem or file name a line; its path is relative to the current directory"
-        raise UdasegError(f"cannot read the list of images {list_file}: {error}", hint) from None
+        raise UdasegError(f"cannot read the list of images {list_file}: {problem}", hint) from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", errors="replace")
     return content.decode("utf-8-sig", errors="surrogateescape")

@@ -6,14 +6,34 @@ from pathlib import Path
 
 import numpy as np
 
-from udaseg.data.datasets import bdd100k, cityscapes, crosscity, folder, gta5, mapillary, synthia
+from udaseg.data.classes import missing_classes, require_same_spelling
+from udaseg.data.datasets import (
+    acdc,
+    bdd100k,
+    carla,
+    cityscapes,
+    crosscity,
+    darkzurich,
+    foggycityscapes,
+    folder,
+    gta5,
+    idd,
+    idda,
+    kitti,
+    mapillary,
+    synscapes,
+    synthia,
+    urbansyn,
+    virtualkitti2,
+    wilddash2,
+)
 from udaseg.data.datasets.label_names import suffix_hint
 from udaseg.data.datasets.layout import Files, Labels, describe
 from udaseg.data.datasets.lists import select_listed
 from udaseg.data.datasets.names import choose_stems, mark_alike, pair
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.labels import IGNORE, ClassSpace, Coding, lookup_table, train_id_table, train_ids
+from udaseg.labels import IGNORE, ClassSpace, lookup_table, train_id_table, train_ids
 
 DATASETS = {
     "gta5": gta5,
@@ -22,6 +42,17 @@ DATASETS = {
     "mapillary": mapillary,
     "bdd100k": bdd100k,
     "crosscity": crosscity,
+    "acdc": acdc,
+    "darkzurich": darkzurich,
+    "foggycityscapes": foggycityscapes,
+    "kitti": kitti,
+    "idd": idd,
+    "wilddash2": wilddash2,
+    "urbansyn": urbansyn,
+    "synscapes": synscapes,
+    "virtualkitti2": virtualkitti2,
+    "carla": carla,
+    "idda": idda,
     "folder": folder,
 }
 
@@ -51,14 +82,17 @@ def open_labelled(
     list_file: Path | None = None,
     label_suffix: str | None = None,
     suffix_option: str = "--label-suffix",
+    skip_unlabelled: bool = False,
 ) -> LabelledSet:
     """Open the images of a split with their labels in a class space, sorted by stem, at most `limit` of them.
 
     `coding` names the label coding of a `folder` dataset without classes.yaml; all other datasets detect theirs.
     `label_suffix` is what the label names of a `folder` dataset add to image names, and `suffix_option` what sets it.
-    `list_file` names the images to use (see `lists.select_listed`). Raises UdasegError in the cases of `open_images`;
-    for an image without a label; for a label of a `folder` dataset without an image; for an unknown encoding; and
-    for a class of the space that the labels lack (unless classes.yaml has at least one).
+    `list_file` names the images to use (see `lists.select_listed`). With `skip_unlabelled` the images without a label
+    are left out, and a warning counts them. Raises UdasegError in the cases of `open_images`; for an image without a
+    label, or with `skip_unlabelled` where no image has one; for a label of a `folder` dataset without an image; for
+    an unknown encoding; and for a class of the space that the labels lack, unless classes.yaml has at least one and
+    none in another spelling.
     """
     root = Path(root)
     require_detected(dataset, coding, label_suffix)
@@ -67,22 +101,32 @@ def open_labelled(
     files = _select(listing, stems, list_file)
     found = list_labels(dataset, root, split, coding, label_suffix, suffix_option)
     labels, surplus = match_labels(stems, found)
+    notes, warnings = list(labels.notes), []
+    if skip_unlabelled and (labelled := {stem: path for stem, path in files.items() if stem in labels.files}):
+        if unlabelled := len(files) - len(labelled):
+            warnings.append(f"{unlabelled} of {len(files)} images in {split} of {root} have no label and are left out")
+        files = labelled
     chosen = {name: path for name, path in listing.items() if stems[name] in files}
     if missing := [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.files]:
         hint = suffix_hint(listing, found.files, suffix_option) if dataset == "folder" and not label_suffix else None
         raise _incomplete(root, "label", len(files), missing, surplus["label"], hint)
     missing = [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.depth]
-    if labels.depth and missing:
+    if found.depth and missing:
         raise _incomplete(root, "depth map", len(files), missing, surplus["depth map"])
-    notes = list(labels.notes)
     if dataset == "folder" and list_file is None and surplus["label"]:
         raise _has_surplus(root / split, len(found.files), surplus["label"])
-    if unused := len(labels.files.keys() - files.keys()) + len(surplus["label"]):
-        notes.append(f"{unused} labels have no image and are not used")
+    if list_file is None and surplus["label"]:
+        warnings.append(f"{len(surplus['label'])} labels in {split} of {root} have no image and are not used")
     ids = train_ids(labels.coding, space)
     may_lack_classes = dataset == "folder" and coding is None and bool(ids)
-    if may_lack_classes:  # a user's own data need not have every class of the space; notes name those it lacks
-        notes += _differences(labels.coding, space)
+    missing = missing_classes(ids, space)
+    if dataset == "folder" and coding is None:  # a user's own data need not have every class of the space
+        require_same_spelling(missing, labels.coding, str(root / folder.CLASSES))
+    if may_lack_classes and missing:
+        warnings.append(f"no label of {root} can be {', '.join(missing)}: {root / folder.CLASSES} has no such class")
+    unused = [name for name in dict.fromkeys(labels.coding.classes.values()) if name not in space.classes]
+    if may_lack_classes and unused:
+        notes.append(f"labels of no class, ignored: {', '.join(unused)}")
     lookup = lookup_table(ids) if may_lack_classes else train_id_table(labels.coding, space)
     records = tuple(Labelled(s, p, labels.files[s], labels.depth.get(s)) for s, p in list(files.items())[:limit])
     is_known = np.zeros(256, bool)
@@ -100,6 +144,8 @@ def open_labelled(
         tuple(notes),
         labels.resize,
         labels.read_depth,
+        labels.container,
+        tuple(warnings),
         listing.left_out,
     )
 
@@ -158,14 +204,6 @@ def detect(root: str | Path) -> str:
         fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
         raise UdasegError(f"{root}: the layout {fits}", f"name it with --dataset: {', '.join(DATASETS)}")
     return names[0]
-
-
-def _differences(coding: Coding, space: ClassSpace) -> list[str]:
-    labelled = list(dict.fromkeys(coding.classes.values()))
-    missing = [name for name in space.classes if name not in labelled]
-    unused = [name for name in labelled if name not in space.classes]
-    differences = {"classes without labels": missing, "labels of no class, ignored": unused}
-    return [f"{title}: {', '.join(names)}" for title, names in differences.items() if names]
 
 
 def require_known(dataset: str) -> None:

@@ -69,7 +69,7 @@ def _depth(root: Path) -> dict[str, Path]:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of SYNTHIA-RAND-CITYSCAPES."""
-    return is_folder(root / "RGB")
+    return is_folder(root / "RGB") and not is_folder(root / "Semantic")  # IDDA
 
 
 def _detect_encoding(folder: Path, files: dict[str, Path]) -> tuple[str, str]:

@@ -98,5 +98,7 @@ def _ffmpeg_hint(video: Path) -> str:
 def _report_damage(path: Path) -> Iterator[None]:
     try:
         yield
+    except Image.UnidentifiedImageError:  # whose own text has the address of an object
+        raise UdasegError(f"{path}: its image format is not known", "copy it again, or remove it") from None
     except (OSError, ValueError, LookupError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UdasegError(f"{path}: cannot read it: {error}", "copy it again, or remove it") from None

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from udaseg.data.images import png
+from udaseg.data.images.label_pixels import IDS, Container, decode_pixels, describe, find_ids, is_lossless
 from udaseg.data.images.png import SIGNATURE
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
@@ -34,25 +35,40 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _TRANSPOSED = (5, 6, 7, 8)  # orientations that swap height and width
+_EIGHT_BITS = ("RGB", "L", "P", "RGBA", "LA", "1")
 _COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
 
 def read_image(path: Path) -> np.ndarray:
     """Read an image as RGB: uint8 [H, W, 3].
 
-    Grey and palette images are converted, alpha is dropped, and the EXIF orientation is applied, as image viewers and
-    labelling tools do. Raises UdasegError for a missing, damaged or oversized file, and for modes that are not a
-    photograph (16-bit grey, CMYK, float).
+    Grey, palette and CMYK images are converted, 16 bits are scaled to 8, alpha is dropped, and the EXIF orientation is
+    applied, as image viewers and labelling tools do. Raises UdasegError for a missing, damaged or oversized file, for
+    an animation, and for values whose range is unknown (32-bit, float).
     """
     with _name_file(path, "an image"), Image.open(io.BytesIO(_bytes(path))) as image:
-        if image.mode not in ("RGB", "L", "P", "RGBA", "LA", "1"):
+        if image.format in ("WEBP", "GIF") and image.n_frames > 1:
             raise UdasegError(
-                f"{path}: expected an RGB image, found Pillow mode {image.mode}",
-                "convert it to 8-bit RGB, or remove it",
+                f"{path}: expected an image, found an animation of {image.n_frames} frames",
+                "save its frames as PNG files, or apply a model to this file alone",
             )
         turn = _UPRIGHT.get(_orientation(image))
-        upright = image if turn is None else image.transpose(turn)
+        eight_bits = image if image.mode in _EIGHT_BITS else _scale_to_8_bits(path, image)
+        upright = eight_bits if turn is None else eight_bits.transpose(turn)
         return np.array(upright if upright.mode == "RGB" else upright.convert("RGB"))
+
+
+def _scale_to_8_bits(path: Path, image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey to 8 bits; return an image of another mode as it is."""
+    # Pillow scales all grey PGM and PPM files of more than 8 bits to 16 bits in mode I.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+        return Image.fromarray(np.rint(np.array(image) / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise UdasegError(
+            f"{path}: expected an RGB image, found Pillow mode {image.mode}",
+            "scale it to 8 or 16 bits and save it as PNG, or remove it",
+        )
+    return image
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -67,14 +83,15 @@ def _orientation(image: Image.Image) -> int:
     return image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
 
 
-def read_label_ids(path: Path, coding: str) -> np.ndarray:
-    """Read the ids of a label PNG as stored: uint8 [H, W].
+def read_label_ids(path: Path, coding: str, container: Container = IDS) -> np.ndarray:
+    """Read the ids of a label: uint8 [H, W].
 
-    Ids are the indices of a palette PNG, the values of a grey PNG, and in the coding "synthia" the red channel of a
-    16-bit RGB PNG. Raises UdasegError for a missing or damaged file, and for all other kinds of images.
+    Ids are the indices of a palette image, the values of a grey image or of three equal channels, and in the coding
+    "synthia" the red channel of a 16-bit RGB PNG. Other containers have one id for each colour, or the ids in one
+    channel. Raises UdasegError for a missing or damaged file, and for a file that does not fit its container.
     """
     data = _bytes(path)
-    depth, colour = _kind(path, data)
+    depth, colour = _kind(path, data) if data[:8] == SIGNATURE else (None, None)
     with _name_file(path, "a label"):
         if (depth, colour) == (16, 2) and coding == "synthia":
             ids = _channel(data)
@@ -84,17 +101,29 @@ def read_label_ids(path: Path, coding: str) -> np.ndarray:
                     "labels of SYNTHIA are in GT/LABELS",
                 )
             return ids.astype(np.uint8)
-        if depth > 8 or colour not in (0, 3):
-            raise UdasegError(
-                f"{path}: expected a label of 8-bit ids, found {depth}-bit {_COLOUR_TYPES.get(colour, colour)}",
-                "colour renderings and instance ids are not labels"
-                if coding != "synthia"
-                else "labels of SYNTHIA are 16-bit RGB (GT/LABELS) or 8-bit ids; GT/COLOR is a rendering",
-            )
+        if depth is None or depth > 8 or colour not in (0, 3) or container.reading == "colours":
+            if not is_lossless(data):
+                raise UdasegError(
+                    f"{path}: expected a PNG file, or TIFF or BMP, found {describe(data)}", "export it again as PNG"
+                )
+            pixels = decode_pixels(data, expand=container.reading == "colours")
+            return find_ids(path, pixels, container, coding)
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             ids = np.array(image, np.uint8)
         # Pillow spreads grey of 2 and 4 bits over 0 to 255; the division reverses this exactly.
         return ids // {2: 85, 4: 17}[depth] if colour == 0 and depth in (2, 4) else ids
+
+
+def read_label_pixels(path: Path) -> np.ndarray:
+    """Read the pixels of a label to find out its container: uint8 or uint16, [H, W] or [H, W, 3].
+
+    Palette images give their colours. Raises UdasegError for a missing or damaged file, and for other kinds of files.
+    """
+    data = _bytes(path)
+    with _name_file(path, "a label"):
+        if not is_lossless(data):
+            raise UdasegError(f"{path}: expected a PNG file, found {describe(data)}", "export it again as PNG")
+        return decode_pixels(data, expand=True)
 
 
 def read_depth(path: Path) -> np.ndarray:
@@ -144,6 +173,12 @@ def png_kind(path: Path) -> tuple[int, int]:
         return _kind(path, file.read(64))
 
 
+def label_mode(path: Path) -> str:
+    """Read Pillow's mode of a PNG, TIFF or BMP, such as "L", "P" or "RGB", from its header alone."""
+    with _name_file(path, "a label"), Image.open(path, formats=["PNG", "TIFF", "BMP"]) as image:
+        return image.mode
+
+
 def _bytes(path: Path) -> bytes:
     try:
         data = Path(path).read_bytes()
@@ -189,6 +224,10 @@ def _name_file(path: Path, expected: str) -> Iterator[None]:
         ) from None
     except FileNotFoundError:
         raise UdasegError(f"{path}: expected {expected}, found no such file", "check the path") from None
+    except Image.UnidentifiedImageError:  # whose own text has the address of an object
+        raise UdasegError(
+            f"{path}: expected {expected}, found a file of no known image format", "copy or unpack it again"
+        ) from None
     except _DAMAGE as error:
         raise UdasegError(
             f"{path}: expected {expected}, found a damaged or unreadable file: {error}", "copy or unpack it again"

@@ -112,9 +112,13 @@ CLASSES_YAML = Table(
     (
         Entry("names", "list of texts [C]", "by id; or a mapping of ids to names, where several may share one"),
         Entry(
-            "palette", "list of lists of integers [C, 3]", "red, green, blue", "written by `apply`; optional to read"
+            "palette",
+            "list of lists of integers [C, 3]",
+            "red, green, blue",
+            "written by `apply`; needed to read labels in colours",
         ),
-        Entry("ignore", "list of integers", "ids without a class", "your own data"),
+        Entry("ignore", "list of integers and of lists [3]", "ids and colours without a class", "your own data"),
+        Entry("channel", "text", "red, green or blue: the channel of RGB labels with the ids", "your own data"),
         Entry("ids", "object", "ids to names, where `names` gives the order alone", "your own data"),
     ),
 )

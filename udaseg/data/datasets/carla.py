@@ -1,0 +1,132 @@
+"""CARLA: recordings of one's own and of the Leaderboard, with the tags of CARLA's semantic camera.
+
+A recording is a folder with rgb/ and semantics/ (or seg/), or with rgb_front/ and seg_front/, and equal file names in
+both. It may lie at any depth: towns, routes and scenarios become part of the stems. `save_to_disk` of a semantic
+camera writes such files, without a colour converter.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from udaseg.data.datasets.container import spread
+from udaseg.data.datasets.layout import (
+    IMAGES,
+    AbsentError,
+    Files,
+    Labels,
+    build_labels,
+    choose_split,
+    find_folder,
+    is_folder,
+    list_directory,
+    list_folders,
+    with_folders,
+)
+from udaseg.data.images.label_pixels import Container
+from udaseg.data.images.read import read_label_ids
+from udaseg.errors import UdasegError
+from udaseg.labels import Coding
+
+SPLITS = {"train": "train", "val": "val", "test": "test"}
+IMAGE_COUNTS = dict.fromkeys(SPLITS)  # recordings have no published number of images
+LABELS_OF = {"rgb": ("semantics", "seg"), "rgb_front": ("seg_front",)}  # folder of images to folders of labels
+DOWNLOAD_HINT = (
+    "a recording holds rgb/ and semantics/ (or rgb_front/ and seg_front/) with equal file names; other splits than "
+    "train lie in val/ and test/"
+)
+_DEPTH = 6  # folders above a recording: split, scenario, town, weather, route, repetition
+# Tags of CARLA 0.9.10 to 0.9.13; earlier ones end at 12. "Vehicles" are cars here, and riders are persons.
+_OLD = {
+    0: "unlabeled", 1: "building", 2: "fence", 3: "other", 4: "person", 5: "pole", 6: "road", 7: "road",
+    8: "sidewalk", 9: "vegetation", 10: "car", 11: "wall", 12: "traffic sign", 13: "sky", 14: "ground", 15: "bridge",
+    16: "rail track", 17: "guard rail", 18: "traffic light", 19: "static", 20: "dynamic", 21: "water", 22: "terrain",
+}  # fmt: skip
+# Tags since CARLA 0.9.14. Road lines, 6 above and 24 here, are road, as in Cityscapes.
+_NEW = {
+    0: "unlabeled", 1: "road", 2: "sidewalk", 3: "building", 4: "wall", 5: "fence", 6: "pole", 7: "traffic light",
+    8: "traffic sign", 9: "vegetation", 10: "terrain", 11: "sky", 12: "person", 13: "rider", 14: "car", 15: "truck",
+    16: "bus", 17: "train", 18: "motorcycle", 19: "bicycle", 20: "static", 21: "dynamic", 22: "other", 23: "water",
+    24: "road", 25: "ground", 26: "bridge", 27: "rail track", 28: "guard rail",
+}  # fmt: skip
+_OLD_CODING = Coding("carla-0.9.10", _OLD, frozenset(_OLD), channel="red")
+_NEW_CODING = Coding("carla-0.9.14", _NEW, frozenset(_NEW), channel="red")
+
+
+def images(root: Path, split: str) -> Files:
+    """List the images of all recordings of a split by name; a stem is such as Town01_route_3_0000."""
+    base = _base(root, split)
+    folders = {_key(folder, base): folder for folder in _find_recordings(base)}
+    if not folders:
+        candidates = [f"{base.relative_to(root) / name}".removeprefix("./") for name in LABELS_OF]
+        find_folder(root, candidates, f"the {split} images of CARLA", DOWNLOAD_HINT)
+    return with_folders(list_folders(folders, IMAGES, root=root))
+
+
+def labels(root: Path, split: str) -> Labels:
+    """List the labels of a split: the tags of one version of CARLA, which the files tell.
+
+    Raises AbsentError where a recording has no labels, and UdasegError where the version stays in doubt.
+    """
+    base = _base(root, split)
+    folders: dict[str, Path] = {}
+    for folder in _find_recordings(base):
+        if (partner := _find_labels(folder)) is None:
+            names = " or ".join(LABELS_OF[folder.name])
+            raise AbsentError(
+                f"{folder.parent}: expected labels beside {folder.name}/ in {names}, found none", DOWNLOAD_HINT
+            )
+        folders[_key(folder, base)] = partner
+    files = with_folders(list_folders(folders, [".png"]))
+    coding, description = _detect_tags(root, files)
+    return build_labels(files, coding, f"labels: {description}")
+
+
+def matches(root: Path) -> bool:
+    """Return whether a directory holds a recording, or has a train split of them."""
+    bases = [base for base in (root, root / "train") if is_folder(base)]
+    return any(_find_labels(base / name) is not None for base in bases for name in LABELS_OF)
+
+
+def _base(root: Path, split: str) -> Path:
+    """Return the directory of a split: its own, or for train the root, where no split has one."""
+    name = choose_split(split, SPLITS, "carla")
+    has_splits = any(is_folder(root / other) for other in SPLITS)
+    return root if name == "train" and not has_splits else root / name
+
+
+def _find_recordings(base: Path, depth: int = _DEPTH) -> list[Path]:
+    """List the folders of images within a directory, at most `depth` folders below it, sorted."""
+    if not is_folder(base):
+        return []
+    names = sorted(entry.name for entry in list_directory(base) if entry.is_dir() and not entry.name.startswith("."))
+    if recordings := [base / name for name in names if name in LABELS_OF]:
+        return recordings
+    return [folder for name in names if depth for folder in _find_recordings(base / name, depth - 1)]
+
+
+def _find_labels(folder: Path) -> Path | None:
+    """Return the folder of labels that belongs to a folder of images, or None."""
+    candidates = (folder.parent / name for name in LABELS_OF[folder.name])
+    return next((path for path in candidates if is_folder(folder) and is_folder(path)), None)
+
+
+def _key(folder: Path, base: Path) -> str:
+    return "/".join(folder.parent.relative_to(base).parts)
+
+
+def _detect_tags(root: Path, files: dict[str, Path]) -> tuple[Coding, str]:
+    """Tell the versions apart by the lower half of up to 20 labels: road has tag 7 before 0.9.14, and 1 since."""
+    counts = np.zeros(256, np.int64)
+    for path in spread(files, 20):
+        ids_HW = read_label_ids(path, _NEW_CODING.name, Container("red"))
+        counts += np.bincount(ids_HW[len(ids_HW) // 2 :].ravel(), minlength=256)
+    if counts[7] == counts[1]:
+        raise UdasegError(
+            f"{root}: expected labels with road, tag 7 before CARLA 0.9.14 and tag 1 since, found as much of both: "
+            f"{counts[7]} pixels",
+            "record labels of roads, without a colour converter; or use a folder dataset and classes.yaml",
+        )
+    if counts[7] > counts[1]:
+        return _OLD_CODING, "tags before CARLA 0.9.14 (road is 7); vehicles are cars"
+    return _NEW_CODING, "tags since CARLA 0.9.14 (road is 1)"

@@ -1,0 +1,49 @@
+"""Foggy Cityscapes: the images of Cityscapes with synthetic fog of three densities, and the labels of Cityscapes."""
+
+import dataclasses
+from pathlib import Path
+
+from udaseg.data.datasets import cityscapes
+from udaseg.data.datasets.layout import IMAGES, Files, Labels, choose_split, find_folder, is_folder, list_files
+
+BETAS = ("0.02", "0.01", "0.005")  # attenuation per metre: visibility of some 150, 300 and 600 m
+_ENDING = "_leftImg8bit_foggy_beta_"
+# Without a beta, a split has the densest fog, on which methods are scored.
+SPLITS = {
+    name: f"{split}/{beta}"
+    for split in ("train", "val", "test")
+    for name, beta in ((split, BETAS[0]), *((f"{split}-{beta}", beta) for beta in BETAS))
+}
+IMAGE_COUNTS = {split: cityscapes.IMAGE_COUNTS[split] for split in ("train", "val", "test")}
+DOWNLOAD_HINT = (
+    "download leftImg8bit_trainvaltest_foggy.zip (or leftImg8bit_trainval_foggyDBF.zip) and gtFine_trainvaltest.zip "
+    "from https://www.cityscapes-dataset.com/ and unpack both into one directory"
+)
+FOLDERS = ("leftImg8bit_foggy", "leftImg8bit_foggyDBF")  # the first fog simulation, and the one that uses semantics
+
+
+def images(root: Path, split: str) -> Files:
+    """List the images of a split with one density of fog, by the names of the clear images."""
+    beta = choose_split(split, SPLITS, "foggycityscapes").partition("/")[2]
+    files = list_files(_folder(root, split), IMAGES, f"{_ENDING}{beta}", deep=True)
+    others = tuple(f"{_ENDING}{other}" for other in BETAS)  # the same images in the other densities
+    files.left_out = tuple(name for name in files.left_out if not name.rpartition(".")[0].endswith(others))
+    return files
+
+
+def labels(root: Path, split: str) -> Labels:
+    """List the labels of a split, those of Cityscapes; raise as it does."""
+    name, _, beta = choose_split(split, SPLITS, "foggycityscapes").partition("/")
+    labels = cityscapes.labels(root, name)
+    note = f"images: {_folder(root, split).parent.name}, beta {beta}"
+    return dataclasses.replace(labels, notes=(note, *labels.notes))
+
+
+def matches(root: Path) -> bool:
+    """Return whether a directory holds foggy images; with clear ones beside them it is taken for Cityscapes."""
+    return any(is_folder(root / name) for name in FOLDERS) and not cityscapes.matches(root)
+
+
+def _folder(root: Path, split: str) -> Path:
+    candidates = [f"{name}/{SPLITS[split].partition('/')[0]}" for name in FOLDERS]
+    return find_folder(root, candidates, f"the {split} images of Foggy Cityscapes", DOWNLOAD_HINT)
