@@ -85,9 +85,11 @@ def _plan(model: Path, images: Path, size: str | None, pad: bool | None) -> Plan
     if size is None:
         found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, as the model did in training"
         log(f"apply: sees the images {found}; --size changes that")
+    if shots.folders:
+        names = join_names([f"{name}/ ({count})" for name, count in shots.folders.items()])
+        log(f"apply: {sum(shots.folders.values())} of {len(shots)} images are in sub-folders: {names}")
     if shots.other_files:
-        some = ", ".join(shots.other_files[:3]) + (", ..." if len(shots.other_files) > 3 else "")
-        log(f"apply: leaves out {len(shots.other_files)} files that are neither png nor jpg: {some}")
+        log(f"apply: leaves out {len(shots.other_files)} files that are no images: {join_names(shots.other_files)}")
     return Plan(model, shots, None if at is None else (at[0], at[1]), kept if pad is None else pad)
 
 
@@ -117,7 +119,9 @@ def _refuse_to_overwrite(job: Job) -> None:
 
 def command(
     model: Annotated[Path, typer.Argument(help="A model.pt, or the directory of the stage that trained it.")],
-    images: Annotated[Path, typer.Argument(help="A directory of png or jpg images; one image; a gif or webp.")],
+    images: Annotated[
+        Path, typer.Argument(help="A directory of images, with its sub-folders; one image; a gif or webp.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Write labels/, overlays/ and the legend here.")],
     size: Annotated[
         str | None, typer.Option(help="See images at HEIGHTxWIDTH, or own; default: as in training.")
@@ -158,6 +162,7 @@ def command(
         count = len(plan.images) - len(broken or {})
         text = f"{count} images in {out / 'labels'}, to look at in {out / 'overlays'}"
         if broken:
-            names = join_names([plan.images.files[i].name for i in sorted(broken)])
+            root = images if images.is_dir() else images.parent
+            names = join_names([str(plan.images.files[i].relative_to(root)) for i in sorted(broken)])
             work.warn(f"{len(broken)} of {len(plan.images)} images cannot be read and are left out: {names}")
         work.finish({"images": count, "classes": list(space.classes)}, text)

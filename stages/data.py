@@ -80,6 +80,9 @@ def check(
     folder: Annotated[Path, typer.Argument(help="The dataset's directory.")],
     dataset: Annotated[str | None, typer.Option(help="gta5, cityscapes, ...; told by the layout when absent.")] = None,
     coding: Annotated[str | None, typer.Option(help="What the ids of a folder without classes.yaml mean.")] = None,
+    label_suffix: Annotated[
+        str | None, typer.Option(help="What the label names of a folder add to image names, such as _mask.")
+    ] = None,
     use: Annotated[
         str | None, typer.Option("--as", help="source or target: find what is wrong for that alone.")
     ] = None,
@@ -97,7 +100,8 @@ def check(
     if use not in (None, *get_args(Use)):
         raise UdasegError(f"--as {use}: expected source or target", "leave it out to check for both")
     with show_progress("data check", "images") as show:
-        report = check_dataset(folder, dataset, coding=coding, use=use, progress=show)
+        options = {"coding": coding, "label_suffix": label_suffix, "use": use}
+        report = check_dataset(folder, dataset, **options, progress=show)
     if as_json:
         import json
 

@@ -128,7 +128,7 @@ def test_cityscapes(tmp_path, ending):
 def test_cityscapes_disparity_in_pixels(tmp_path):
     path = tmp_path / "disparity/train/aachen/aachen_000001_000019_disparity.png"
     save(path, np.array([[0, 1, 257, 32_769]], np.uint16))
-    assert list(disparities(tmp_path, "train")) == ["aachen_000001_000019"]
+    assert list(disparities(tmp_path, "train")) == ["aachen/aachen_000001_000019"]
     assert np.array_equal(read_disparity(path), [[np.nan, 0, 1, 128]], equal_nan=True)
 
 

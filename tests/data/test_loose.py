@@ -10,17 +10,29 @@ from udaseg.errors import UdasegError
 from .corpora import photo
 
 
-def test_a_folder_lists_its_images_of_any_size_and_names_other_files(tmp_path):
+def test_a_folder_lists_its_images_of_any_size_those_of_sub_folders_too_and_names_other_files(tmp_path):
     photo(tmp_path / "b.png", (4, 6))
     photo(tmp_path / "a.jpg", (8, 3))
+    photo(tmp_path / "inner/b.png", (2, 5))
     photo(tmp_path / "inner/c.png", (4, 6))
+    (tmp_path / "inner/more").symlink_to(tmp_path)
     (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "inner/clip.gif").write_bytes(b"")
     (tmp_path / ".hidden.png").write_text("")
     shots = open_loose_images(tmp_path)
-    assert shots.stems == ("a", "b")
-    assert [shots.size(i) for i in range(2)] == [(8, 3), (4, 6)]
-    assert [shots.image(i).shape for i in range(2)] == [(8, 3, 3), (4, 6, 3)]
-    assert shots.other_files == ("notes.txt",)
+    assert shots.stems == ("a", "b", "inner_b", "c")
+    assert [shots.size(i) for i in range(4)] == [(8, 3), (4, 6), (2, 5), (4, 6)]
+    assert [shots.image(i).shape for i in range(3)] == [(8, 3, 3), (4, 6, 3), (2, 5, 3)]
+    assert shots.other_files == ("inner/clip.gif", "notes.txt")
+    assert shots.folders == {"inner": 2}
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "tif", "tiff", "bmp", "webp", "ppm", "pgm", "PNG"])
+def test_a_folder_lists_images_of_every_format(tmp_path, suffix):
+    image = Image.new("L" if suffix == "pgm" else "RGB", (6, 4))
+    image.save(tmp_path / f"a.{suffix}", format="JPEG" if suffix == "jfif" else None)
+    shots = open_loose_images(tmp_path)
+    assert (shots.stems, shots.image(0).shape, shots.other_files) == (("a",), (4, 6, 3), ())
 
 
 def test_a_image_is_upright_however_the_camera_was_held(tmp_path):
@@ -54,13 +66,12 @@ def test_a_video_raises_with_a_command_that_extracts_frames(tmp_path):
 
 
 def test_a_folder_without_images_raises_with_a_hint(tmp_path):
-    photo(tmp_path / "monday/a.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "list.csv").write_text("")
     with pytest.raises(UdasegError) as caught:
         open_loose_images(tmp_path)
-    assert caught.value.hint == "name one of its directories with images: monday"
-    for place, words in (("nowhere", "there is no image"), ("empty", "holds no png"), ("list.csv", "found .csv")):
+    assert "supported are png, jpg, jpeg, jfif" in caught.value.hint
+    for place, words in (("nowhere", "there is no image"), ("empty", "holds no image"), ("list.csv", "found .csv")):
         with pytest.raises(UdasegError, match=words):
             open_loose_images(tmp_path / place)
 

@@ -68,7 +68,7 @@ def test_a_list_file_selects_the_images(tmp_path):
     [
         (b"nowhere_000000_000019\n", "found 1 others: nowhere_000000_000019"),
         (b"# nothing\n\n", "found no name"),
-        (b"\xff\xfe", "cannot read the list"),
+        (b"\x89PNG\xff", "found 1 others: \udc89PNG\udcff"),
         (None, "cannot read the list"),
     ],
 )

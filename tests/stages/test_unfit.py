@@ -152,12 +152,15 @@ def test_pictures_that_cannot_be_read_are_not_left_out_without_a_word(own, udase
     outcome = udaseg("data stats --recipe mine.yaml", tiny=False)
     assert outcome.code == 0
     assert "stats: warning: the source has no pixel of sky, car: no network learns these from it" in outcome.err
-    Image.new("RGB", (16, 16)).save("mine/train/images/d.gif")
-    for command in ("data stats --recipe mine.yaml", "warmup --recipe mine.yaml"):
-        assert_refused(udaseg(command, tiny=False), ".pgm; found 1 other images: d.gif")
+    Path("mine/train/images/d.heic").write_bytes(b"")
+    Image.new("RGB", (16, 16)).save("mine/train/images/e.gif")
+    for command in ("data stats --recipe mine.yaml --force", "warmup --recipe mine.yaml --dry-run"):
+        outcome = udaseg(command, tiny=False)
+        assert outcome.code == 0
+        assert outcome.err.startswith("data: mine, train: 2 files are left out: d.heic, e.gif\n")
     outcome = udaseg("data check mine", tiny=False)
-    assert outcome.code == 1
-    assert "d.gif" in outcome.out
+    assert outcome.code == 0
+    assert "warning: train: 2 files beside the images are left out: d.heic, e.gif" in outcome.out
 
 
 def test_labels_without_a_picture_are_not_left_out_without_a_word(own, udaseg):

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from udaseg.data.datasets import cityscapes, crosscity, folder, synthia
-from udaseg.data.datasets.layout import AbsentError, Labels
-from udaseg.data.datasets.registry import DATASETS, detect
+from udaseg.data.datasets.label_names import suffix_hint
+from udaseg.data.datasets.layout import AbsentError, Files, Labels, count_folders, describe
+from udaseg.data.datasets.names import choose_stems, mark_alike
+from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_labels, require_detected
 from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
 from udaseg.data.image_sets import have_same_aspect
 from udaseg.data.images.read import read_depth, read_image, read_label_ids
@@ -20,16 +22,10 @@ from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order
 
 PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}
-SOURCES = (
-    "gta5",
-    "synthia",
-    "urbansyn",
-    "synscapes",
-    "virtualkitti2",
-    "carla",
-    "idda",
-)  # datasets that are useless without labels
+# Datasets that are useless without labels.
+SOURCES = ("gta5", "synthia", "urbansyn", "synscapes", "virtualkitti2", "carla", "idda")
 MAX_VARIATION = 0.1  # total variation between the class shares and the published ones; a larger one is a warning
+SUFFIX_OPTION = "--label-suffix"  # of `udaseg data check`
 MIN_IMAGES = 100  # class shares of fewer images are not compared
 
 
@@ -50,21 +46,20 @@ def check(
     dataset: str | None = None,
     *,
     coding: str | None = None,
+    label_suffix: str | None = None,
     use: Use | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Open every file in all splits of a dataset, on all cores, and report numbers and problems.
 
     Without a name, the layout determines the dataset. `coding` names the label coding of a `folder` dataset without
-    classes.yaml. `use` says what the dataset is for; without it, errors are those of any use. `progress` is called
-    with (done, total) images. Raises UdasegError for a missing directory, an unknown dataset or layout, and a dataset
-    without splits.
+    classes.yaml, `label_suffix` what its label names add to image names. `use` says what the dataset is for; without
+    it, errors are those of any use. `progress` is called with (done, total) images. Raises UdasegError for a missing
+    directory, an unknown dataset or layout, and a dataset without splits.
     """
     root = Path(root)
     dataset = dataset or detect(root)
-    if coding is not None and dataset != "folder":
-        raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
-    files_of_splits = _list_splits(dataset, root, coding)
+    files_of_splits = _list_splits(dataset, root, coding, label_suffix)
     total, done, pixels = sum(len(split.images) for split in files_of_splits.values()), 0, 0
     splits, findings = [], []
     for name, split in files_of_splits.items():
@@ -102,50 +97,81 @@ def check(
     if free < needed:
         message = f"{free / 1e9:.1f} GB are free; predictions for all images take about {needed / 1e9:.1f} GB"
         findings.append(Finding("warning", "", message))
-    return Report(dataset, str(root), tuple(splits), tuple(for_use(finding, use) for finding in findings), free)
+    labelled = [split.name for split in splits if split.labels]
+    weighed = tuple(for_use(finding, use, labelled) for finding in findings)
+    return Report(dataset, str(root), tuple(splits), weighed, free)
 
 
-def _list_splits(dataset: str, root: Path, coding: str | None) -> dict[str, _SplitFiles]:
+def _list_splits(dataset: str, root: Path, coding: str | None, suffix: str | None) -> dict[str, _SplitFiles]:
     if dataset not in DATASETS:
         raise UdasegError(f"there is no dataset {dataset!r}", f"known: {', '.join(DATASETS)}")
+    require_detected(dataset, coding, suffix)
     reader = DATASETS[dataset]
     names = folder.splits(root) if dataset == "folder" else list(reader.IMAGE_COUNTS)
     splits, absent = {}, None
     for split in names:
         try:
             images = reader.images(root, split)
+            stems = choose_stems(images)
         except AbsentError as error:
             absent = absent or error
         except UdasegError as error:
             splits[split] = _SplitFiles({}, None, [Finding("error", split, error.message, hint=error.hint)])
         else:
-            splits[split] = _list_labels(dataset, root, split, coding, images)
+            labels, findings = _list_labels(dataset, root, split, coding, suffix, images, stems)
+            findings += _describe_images(dataset, split, images, stems)
+            splits[split] = _SplitFiles({stems[name]: path for name, path in images.items()}, labels, findings)
     if not splits:
         raise absent or UdasegError(f"{root}: expected a split, found none", reader.DOWNLOAD_HINT)
     return splits
 
 
-def _list_labels(dataset: str, root: Path, split: str, coding: str | None, images: Mapping[str, Path]) -> _SplitFiles:
+def _describe_images(dataset: str, split: str, images: Files, stems: Mapping[str, str]) -> list[Finding]:
+    """Report the images of sub-folders, those whose stem has their folder, and the files that are left out."""
+    findings = []
+    if dataset == "folder" and (folders := count_folders(images)):
+        files = tuple(f"{name}/ ({count})" for name, count in folders.items())
+        findings.append(Finding("note", split, f"{sum(folders.values())} images in sub-folders", files))
+    if longer := tuple(stem for name, stem in stems.items() if stem == name.replace("/", "_") != name):
+        message = f"{len(longer)} images share a file name, and are named after their folder too"
+        findings.append(Finding("note", split, message, longer))
+    if images.left_out:
+        message = f"{len(images.left_out)} files beside the images are left out"
+        findings.append(Finding("warning", split, message, images.left_out))
+    return findings
+
+
+def _list_labels(
+    dataset: str,
+    root: Path,
+    split: str,
+    coding: str | None,
+    suffix: str | None,
+    images: Files,
+    stems: Mapping[str, str],
+) -> tuple[Labels | None, list[Finding]]:
     try:
-        options = (coding,) if dataset == "folder" else ()
-        labels = DATASETS[dataset].labels(root, split, *options)
+        found = list_labels(dataset, root, split, coding, suffix, SUFFIX_OPTION)
     except AbsentError as error:
         severity = "error" if dataset in SOURCES else "note"
-        return _SplitFiles(images, None, [Finding(severity, split, f"no labels: {error.message}", part="labels")])
+        return None, [Finding(severity, split, f"no labels: {error.message}", part="labels")]
     except UdasegError as error:
-        return _SplitFiles(images, None, [Finding("error", split, error.message, (), error.hint, "labels")])
+        return None, [Finding("error", split, error.message, (), error.hint, "labels")]
+    labels, surplus = match_labels(stems, found)
     findings = [Finding("note", split, note) for note in labels.notes]
-    partners = {"label": labels.files} | ({"depth map": labels.depth} if labels.depth else {})
+    partners = {"label": labels.files} | ({"depth map": labels.depth} if found.depth else {})
     for kind, files in partners.items():
-        if missing := [path.name for stem, path in images.items() if stem not in files]:
+        if missing := [describe(name, path) for name, path in images.items() if stems[name] not in files]:
             message = UNLABELLED if kind == "label" else "images without a depth map"
-            hint = _hint(message, dataset, split)
-            findings.append(Finding("error", split, message, tuple(missing), hint, "labels"))
-        if surplus := [path.name for stem, path in files.items() if stem not in images]:
+            hint = suffix_hint(images, found.files, SUFFIX_OPTION) if dataset == "folder" and suffix is None else None
+            marked = tuple(mark_alike(missing, surplus[kind]))
+            hint = hint or _hint(message, dataset, split)
+            findings.append(Finding("error", split, message, marked, hint, "labels"))
+        if others := tuple(surplus[kind]):
             severity = "error" if dataset == "folder" and kind == "label" else "warning"
-            hint = "add them as png or jpg, or move these labels elsewhere" if severity == "error" else None
-            findings.append(Finding(severity, split, f"{kind}s without an image", tuple(surplus), hint, "labels"))
-    return _SplitFiles(images, labels, findings)
+            hint = "add them as images, or move these labels elsewhere" if severity == "error" else None
+            findings.append(Finding(severity, split, f"{kind}s without an image", others, hint, "labels"))
+    return labels, findings
 
 
 def _hint(problem: str, dataset: str, split: str) -> str:

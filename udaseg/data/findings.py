@@ -1,6 +1,6 @@
 """The report of a dataset check: numbers of each split, and findings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -75,12 +75,16 @@ class Report:
         return {"ok": self.ok, "usable_as": self.usable_as, **asdict(self)}
 
 
-def for_use(finding: Finding, use: Use | None) -> Finding:
-    """Return a finding with the weight that it has for the use of a dataset; None is any use."""
+def for_use(finding: Finding, use: Use | None, labelled: Collection[str]) -> Finding:
+    """Return a finding with the weight that it has for the use of a dataset; None is any use.
+
+    `labelled` names the splits of which at least one image has a label.
+    """
     if finding.severity != "error" or finding.part == "images":
         return finding
     if use == "target" and finding.split not in SCORED:
         return replace(finding, severity="note", hint=None)
-    if use != "source" and finding.split in SCORED and finding.message == UNLABELLED:
+    is_scored = finding.split in SCORED and finding.split in labelled
+    if use != "source" and is_scored and finding.message == UNLABELLED:
         return replace(finding, severity="warning", hint="evaluate scores the images that have a label")
     return finding

@@ -24,7 +24,7 @@ _UNKNOWN = 254  # not a train id: a class space has at most 254 classes
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image; its stem is unique in the split, and names all files that are made from it."""
+    """One image; its stem is unique in the split, and names all files that are made from it (`choose_stems`)."""
 
     stem: str
     image: Path
@@ -48,6 +48,7 @@ class ImageSet:
     root: Path
     split: str
     records: tuple[Image, ...]
+    left_out: tuple[str, ...] = ()  # the files beside the images that are none
 
     def __len__(self) -> int:
         return len(self.records)
@@ -85,6 +86,7 @@ class LabelledSet:
     read_depth: Callable[[Path], np.ndarray] = read.read_depth
     container: Container = IDS
     warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # the files beside the images that are none
 
     def __len__(self) -> int:
         return len(self.records)

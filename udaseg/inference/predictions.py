@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from udaseg.data.datasets.names import LONGEST_STEM
 from udaseg.errors import UdasegError
 from udaseg.io import hdf5
 from udaseg.io.files import atomic
@@ -29,7 +30,9 @@ _LARGEST_SIDE = 65535
 
 def _is_stem(stem: str) -> bool:
     """Tell whether a name can become a file name: stems are joined to directories, and must not lead out of them."""
-    return bool(re.fullmatch(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*", stem)) and len(os.fsencode(stem)) <= 200
+    return (
+        bool(re.fullmatch(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*", stem)) and len(os.fsencode(stem)) <= LONGEST_STEM
+    )
 
 
 def _is_size(height: int, width: int) -> bool:

@@ -67,6 +67,9 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:
         except UdasegError as error:
             _report_all_problems(run, error)
             raise
+        if images.left_out:
+            names = join_names(images.left_out)
+            log(f"data: {images.root}, {images.split}: {len(images.left_out)} files are left out: {names}")
         if run.sample is not None:
             images = run.sample.shorten_dataset(images, side(run.recipe, name).size)
         run.datasets[name] = images
@@ -225,7 +228,8 @@ def _open(run: Run, name: str) -> ImageSet | LabelledSet:
         return open_images(section.dataset, root, section.split, **chosen)
     split = recipe.target.val if name == "val" else section.split
     # Of the target, what has a label is scored, or shown in the report; a source is nothing without its labels.
-    chosen |= {"coding": section.coding, "skip_unlabelled": name != "source"}
+    chosen |= {"coding": section.coding, "label_suffix": section.labels.suffix, "skip_unlabelled": name != "source"}
+    chosen["suffix_option"] = f"--set {'source' if name == 'source' else 'target'}.labels.suffix"
     return open_labelled(section.dataset, root, split, class_space(run), **chosen)
 
 

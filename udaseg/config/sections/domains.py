@@ -17,6 +17,16 @@ class Toytown(Section):
     seed: Seed = Field(0, description="The seed of the rendered world.")
 
 
+class LabelNames(Section):
+    """How the names of label files differ from those of their images."""
+
+    suffix: str | None = Field(
+        None,
+        pattern=r"^[^/\\\x00]+$",
+        description="What label names add to image names, such as _mask; for `folder`; default: found.",
+    )
+
+
 class Side(Section):
     """What Source and Target share: a padded side needs a size."""
 
@@ -42,6 +52,7 @@ class Source(Side):
     coding: str | None = Field(
         None, description="The coding of the source's label ids; only `folder` datasets leave it open."
     )
+    labels: LabelNames = Field(LabelNames(), description="The names of the source's labels, in `folder` datasets.")
     size: HxW | None = Field(None, description="Resize source images and labels to this height and width before crops.")
     pad: bool = Field(
         False, description="Keep the aspect of source images within the size; the rest is black and ignored."
@@ -64,6 +75,7 @@ class Target(Side):
     coding: str | None = Field(
         None, description="The coding of the target's label ids; only `folder` datasets leave it open."
     )
+    labels: LabelNames = Field(LabelNames(), description="The names of the target's labels, in `folder` datasets.")
     size: HxW | None = Field(None, description="Resize target images to this height and width before crops.")
     pad: bool = Field(
         False, description="Keep the aspect of target images within the size; the rest is black and ignored."

@@ -7,13 +7,14 @@ from udaseg.data.datasets.layout import (
     CITYSCAPES_ENDINGS,
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
     find_folder,
     is_folder,
-    list_cities,
     list_files,
+    list_folders,
     list_labels,
 )
 
@@ -34,8 +35,8 @@ _RGB = ("rgb_anon", "rgb_anon_trainvaltest/rgb_anon")
 _GT = ("gt", "gt_trainval/gt")
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split: stem, such as GOPR0475_frame_000041, to path.
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name, such as fog/GOPR0475/GOPR0475_frame_000041.
 
     The images may also lie in rgb_anon/<split>/, without conditions: methods after DAFormer arrange them so. The
     splits of one condition are then missing.
@@ -43,11 +44,8 @@ def images(root: Path, split: str) -> dict[str, Path]:
     ending, description = "_rgb_anon", f"the {split} images of ACDC"
     folder = find_folder(root, _candidates(_RGB, split), description, DOWNLOAD_HINT)
     if folder.parent.name not in CONDITIONS:
-        return list_files(folder, IMAGES, ending)
-    files: dict[str, Path] = {}
-    for part in _conditions(folder, split):
-        files |= list_cities(part, IMAGES, ending)
-    return files
+        return list_files(folder, IMAGES, ending, deep=True)
+    return list_folders(_conditions(folder, split), IMAGES, ending, deep=True, root=root)
 
 
 def labels(root: Path, split: str) -> Labels:
@@ -59,7 +57,7 @@ def labels(root: Path, split: str) -> Labels:
         raise AbsentError("the labels of ACDC's test split are not public", "evaluate on val")
     folder = find_folder(root, _candidates(_GT, split), f"the {split} labels of ACDC", DOWNLOAD_HINT)
     if folder.parent.name not in CONDITIONS:
-        files, ending = list_files(folder, [".png"], "_gt_labelTrainIds"), "labelTrainIds"
+        files, ending = list_files(folder, [".png"], "_gt_labelTrainIds", deep=True), "labelTrainIds"
     else:
         files, ending = list_labels(_conditions(folder, split), "_gt_", DOWNLOAD_HINT)
     return build_labels(files, CITYSCAPES_ENDINGS[ending], f"labels: {ending}")
@@ -81,9 +79,9 @@ def _candidates(names: Sequence[str], split: str) -> list[str]:
     return [f"{name}/{condition}/{folder}" for name in names for condition in CONDITIONS] + [f"{names[0]}/{folder}"]
 
 
-def _conditions(folder: Path, split: str) -> list[Path]:
-    """Return the folders of the conditions of a split; `folder` is one of them."""
+def _conditions(folder: Path, split: str) -> dict[str, Path]:
+    """Return the folders of the conditions of a split by condition; `folder` is one of them."""
     if split != SPLITS[split]:
-        return [folder]
-    every = [folder.parent.parent / condition / folder.name for condition in CONDITIONS]
-    return [part for part in every if is_folder(part)]
+        return {folder.parent.name: folder}
+    every = {condition: folder.parent.parent / condition / folder.name for condition in CONDITIONS}
+    return {condition: part for condition, part in every.items() if is_folder(part)}

@@ -5,6 +5,7 @@ from pathlib import Path
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
@@ -21,8 +22,8 @@ DOWNLOAD_HINT = (
 )
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split: stem to path."""
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name."""
     split = choose_split(split, SPLITS, "bdd100k")
     candidates = [f"images/10k/{split}", f"seg/images/{split}"]
     return list_files(find_folder(root, candidates, f"the {split} images of BDD100K", DOWNLOAD_HINT), IMAGES)

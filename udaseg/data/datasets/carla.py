@@ -13,13 +13,15 @@ from udaseg.data.datasets.container import spread
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
     find_folder,
     is_folder,
     list_directory,
-    list_files,
+    list_folders,
+    with_folders,
 )
 from udaseg.data.images.label_pixels import Container
 from udaseg.data.images.read import read_label_ids
@@ -51,16 +53,14 @@ _OLD_CODING = Coding("carla-0.9.10", _OLD, frozenset(_OLD), channel="red")
 _NEW_CODING = Coding("carla-0.9.14", _NEW, frozenset(_NEW), channel="red")
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of all recordings of a split: stem, such as Town01_route_3_0000, to path."""
+def images(root: Path, split: str) -> Files:
+    """List the images of all recordings of a split by name; a stem is such as Town01_route_3_0000."""
     base = _base(root, split)
-    files: dict[str, Path] = {}
-    for folder in _find_recordings(base):
-        files |= list_files(folder, IMAGES, prefix=_prefix(folder, base))
-    if not files:
+    folders = {_key(folder, base): folder for folder in _find_recordings(base)}
+    if not folders:
         candidates = [f"{base.relative_to(root) / name}".removeprefix("./") for name in LABELS_OF]
         find_folder(root, candidates, f"the {split} images of CARLA", DOWNLOAD_HINT)
-    return files
+    return with_folders(list_folders(folders, IMAGES, root=root))
 
 
 def labels(root: Path, split: str) -> Labels:
@@ -69,14 +69,15 @@ def labels(root: Path, split: str) -> Labels:
     Raises AbsentError where a recording has no labels, and UdasegError where the version stays in doubt.
     """
     base = _base(root, split)
-    files: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for folder in _find_recordings(base):
         if (partner := _find_labels(folder)) is None:
             names = " or ".join(LABELS_OF[folder.name])
             raise AbsentError(
                 f"{folder.parent}: expected labels beside {folder.name}/ in {names}, found none", DOWNLOAD_HINT
             )
-        files |= list_files(partner, [".png"], prefix=_prefix(folder, base))
+        folders[_key(folder, base)] = partner
+    files = with_folders(list_folders(folders, [".png"]))
     coding, description = _detect_tags(root, files)
     return build_labels(files, coding, f"labels: {description}")
 
@@ -110,8 +111,8 @@ def _find_labels(folder: Path) -> Path | None:
     return next((path for path in candidates if is_folder(folder) and is_folder(path)), None)
 
 
-def _prefix(folder: Path, base: Path) -> str:
-    return "".join(f"{part}_" for part in folder.parent.relative_to(base).parts)
+def _key(folder: Path, base: Path) -> str:
+    return "/".join(folder.parent.relative_to(base).parts)
 
 
 def _detect_tags(root: Path, files: dict[str, Path]) -> tuple[Coding, str]:

@@ -9,12 +9,13 @@ from udaseg.data.datasets.layout import (
     CITYSCAPES_ENDINGS,
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
     find_folder,
     is_folder,
-    list_cities,
+    list_files,
     list_labels,
 )
 from udaseg.data.depth import FAR
@@ -36,11 +37,11 @@ DOWNLOAD_HINT = (
 )
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of all cities of a split: stem, such as aachen_000000_000019, to path."""
+def images(root: Path, split: str) -> Files:
+    """List the images of all cities of a split by name, such as aachen/aachen_000000_000019."""
     split = choose_split(split, SPLITS, "cityscapes")
     folder = find_folder(root, [f"leftImg8bit/{split}"], f"the {split} images of Cityscapes", DOWNLOAD_HINT)
-    return list_cities(folder, IMAGES, "_leftImg8bit")
+    return list_files(folder, IMAGES, "_leftImg8bit", deep=True)
 
 
 def labels(root: Path, split: str) -> Labels:
@@ -56,16 +57,16 @@ def labels(root: Path, split: str) -> Labels:
         root, [f"gtFine/{split}", f"gtCoarse/{split}"], f"the {split} labels of Cityscapes", DOWNLOAD_HINT
     )
     kind = folder.parent.name
-    files, ending = list_labels([folder], f"_{kind}_", DOWNLOAD_HINT)
+    files, ending = list_labels({"": folder}, f"_{kind}_", DOWNLOAD_HINT)
     depth, notes = _depth(root, split)
     note = f"labels: {kind}, {ending}"
     return build_labels(files, CITYSCAPES_ENDINGS[ending], note, *notes, depth=depth, read_depth=read_distance)
 
 
-def disparities(root: Path, split: str) -> dict[str, Path]:
-    """List the disparity maps of a split: stem to path."""
+def disparities(root: Path, split: str) -> Files:
+    """List the disparity maps of a split by name."""
     folder = find_folder(root, [f"disparity/{split}"], f"the {split} disparity of Cityscapes", DOWNLOAD_HINT)
-    return list_cities(folder, [".png"], "_disparity")
+    return list_files(folder, [".png"], "_disparity", deep=True)
 
 
 def read_disparity(path: Path) -> np.ndarray:
@@ -80,8 +81,9 @@ def read_distance(path: Path) -> np.ndarray:
     Depth is baseline * focal length / disparity; both come from the image's file in <root>/camera. Raises UdasegError
     where this file is missing or lacks them.
     """
-    root, stem = path.parents[3], path.name.removesuffix("_disparity.png")
-    camera = root / "camera" / path.parents[1].name / path.parent.name / f"{stem}_camera.json"
+    folder = next(parent for parent in path.parents if parent.name == "disparity")
+    camera = folder.with_name("camera") / path.relative_to(folder)
+    camera = camera.with_name(path.name.removesuffix("_disparity.png") + "_camera.json")
     content = read_json(camera)
     try:
         scale = 100 * float(content["extrinsic"]["baseline"]) * float(content["intrinsic"]["fx"])

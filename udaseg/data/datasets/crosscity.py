@@ -8,12 +8,15 @@ from pathlib import Path
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
     find_folder,
     is_folder,
     list_files,
+    list_folders,
+    with_folders,
 )
 
 CITIES = ("Rome", "Rio", "Tokyo", "Taipei")
@@ -25,8 +28,8 @@ DOWNLOAD_HINT = (
 )
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split, png and jpg: stem to path. With several cities, a stem begins with its city."""
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name, png and jpg. With several cities, a stem begins with its city."""
     split = choose_split(split, SPLITS, "crosscity")
     return _list_cities(root, f"Images/{split}", IMAGES, "")
 
@@ -52,11 +55,9 @@ def cities(root: Path) -> list[str]:
     return [city for city in CITIES if is_folder(root / city / "Images")]
 
 
-def _list_cities(root: Path, folder: str, suffixes: tuple[str, ...], ending: str) -> dict[str, Path]:
-    description, files = f"{folder} of a Cross-City city", {}
+def _list_cities(root: Path, folder: str, suffixes: tuple[str, ...], ending: str) -> Files:
+    description = f"{folder} of a Cross-City city"
     if not (names := cities(root)):
         return list_files(find_folder(root, [folder], description, DOWNLOAD_HINT), suffixes, ending)
-    for city in names:
-        city_folder = find_folder(root / city, [folder], description, DOWNLOAD_HINT)
-        files |= list_files(city_folder, suffixes, ending, f"{city}_")
-    return files
+    folders = {city: find_folder(root / city, [folder], description, DOWNLOAD_HINT) for city in names}
+    return with_folders(list_folders(folders, suffixes, ending, root=root))

@@ -6,12 +6,13 @@ from udaseg.data.datasets.layout import (
     CITYSCAPES_ENDINGS,
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
     find_folder,
     is_folder,
-    list_cities,
+    list_files,
     list_labels,
 )
 
@@ -27,11 +28,11 @@ DOWNLOAD_HINT = (
 )
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split: stem, such as GOPR0356_frame_000321, to path; `train` has the night images alone."""
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name, GOPR0356/GOPR0356_frame_000321; `train` has the night images alone."""
     folder = f"rgb_anon/{choose_split(split, SPLITS, 'darkzurich')}"
     found = find_folder(root, [folder], f"the {split} images of Dark Zurich", DOWNLOAD_HINT)
-    return list_cities(found, IMAGES, "_rgb_anon")
+    return list_files(found, IMAGES, "_rgb_anon", deep=True)
 
 
 def labels(root: Path, split: str) -> Labels:
@@ -43,7 +44,7 @@ def labels(root: Path, split: str) -> Labels:
     if split != "val":
         raise AbsentError(f"Dark Zurich has no public labels for {split}", "the labelled split is val")
     found = find_folder(root, [f"gt/{folder}"], "the labels of Dark Zurich", DOWNLOAD_HINT)
-    files, ending = list_labels([found], "_gt_", DOWNLOAD_HINT)
+    files, ending = list_labels({"": found}, "_gt_", DOWNLOAD_HINT)
     return build_labels(files, CITYSCAPES_ENDINGS[ending], f"labels: {ending}")
 
 

@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 
 from udaseg.data.datasets import cityscapes
-from udaseg.data.datasets.layout import IMAGES, Labels, choose_split, find_folder, is_folder, list_cities
+from udaseg.data.datasets.layout import IMAGES, Files, Labels, choose_split, find_folder, is_folder, list_files
 
 BETAS = ("0.02", "0.01", "0.005")  # attenuation per metre: visibility of some 150, 300 and 600 m
+_ENDING = "_leftImg8bit_foggy_beta_"
 # Without a beta, a split has the densest fog, on which methods are scored.
 SPLITS = {
     name: f"{split}/{beta}"
@@ -21,10 +22,13 @@ DOWNLOAD_HINT = (
 FOLDERS = ("leftImg8bit_foggy", "leftImg8bit_foggyDBF")  # the first fog simulation, and the one that uses semantics
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split with one density of fog: the stem of the clear image to path."""
+def images(root: Path, split: str) -> Files:
+    """List the images of a split with one density of fog, by the names of the clear images."""
     beta = choose_split(split, SPLITS, "foggycityscapes").partition("/")[2]
-    return list_cities(_folder(root, split), IMAGES, f"_leftImg8bit_foggy_beta_{beta}")
+    files = list_files(_folder(root, split), IMAGES, f"{_ENDING}{beta}", deep=True)
+    others = tuple(f"{_ENDING}{other}" for other in BETAS)  # the same images in the other densities
+    files.left_out = tuple(name for name in files.left_out if not name.rpartition(".")[0].endswith(others))
+    return files
 
 
 def labels(root: Path, split: str) -> Labels:

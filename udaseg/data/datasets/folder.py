@@ -1,11 +1,14 @@
 """The user's own data: <split>/images, <split>/labels, optional <split>/depth, and the classes in classes.yaml."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from udaseg.data.datasets.label_names import find_suffix, suffix_hint
 from udaseg.data.datasets.labelmap import find_labelmap, read_labelmap
 from udaseg.data.datasets.layout import (
     IMAGES,
+    Files,
     Labels,
     build_labels,
     find_folder,
@@ -13,13 +16,14 @@ from udaseg.data.datasets.layout import (
     list_directory,
     list_files,
 )
+from udaseg.data.datasets.names import choose_stems, pair
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import parse_yaml
 from udaseg.labels import CHANNELS, IGNORE, RGB, ClassSpace, Coding, class_space, find_coding
 
 IMAGE_COUNTS: dict[str, int] = {}
 DOWNLOAD_HINT = (
-    "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same stems"
+    "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same names"
 )
 CLASSES_HINT = """write the meaning of the ids into a classes.yaml beside the splits:
 names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
@@ -27,7 +31,6 @@ ignore: [255, [0, 0, 0]]     # ids and colours without a class
 palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # needed for labels in colours
 channel: red                 # only for RGB labels with the id in one channel
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
-UNSUPPORTED = (".gif", ".jp2", ".heic", ".heif", ".avif", ".apng")
 CLASSES = "classes.yaml"  # beside the splits
 KEYS = ("names", "palette", "ignore", "ids", "channel")
 LABELS = (".png", ".tif", ".tiff", ".bmp")
@@ -35,43 +38,46 @@ IMAGE_FOLDERS = ("images", "JPEGImages")  # the second names are those of CVAT a
 LABEL_FOLDERS = ("labels", "SegmentationClass")
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split: stem to path.
-
-    Raises UdasegError where the folder holds images of an unsupported format.
-    """
-    image_folder = find_folder(
-        root, [f"{split}/{name}" for name in IMAGE_FOLDERS], f"the {split} images", DOWNLOAD_HINT
-    )
-    unsupported = sorted(
-        entry.name for entry in list_directory(image_folder) if Path(entry.name).suffix.lower() in UNSUPPORTED
-    )
-    if unsupported:
-        raise UdasegError(
-            f"{image_folder}: expected {', '.join(IMAGES)}; "
-            f"found {len(unsupported)} other images: {join_names(unsupported)}",
-            "convert them, or move them elsewhere",
-        )
-    return list_files(image_folder, IMAGES)
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name, those of sub-folders too."""
+    candidates = [f"{split}/{name}" for name in IMAGE_FOLDERS]
+    return list_files(find_folder(root, candidates, f"the {split} images", DOWNLOAD_HINT), IMAGES, deep=True)
 
 
-def labels(root: Path, split: str, coding: str | None = None) -> Labels:
+def labels(
+    root: Path, split: str, coding: str | None = None, suffix: str | None = None, option: str = "--label-suffix"
+) -> Labels:
     """List the labels of a split, in the named coding, or in that of classes.yaml without a name.
 
-    Raises UdasegError where there is neither a name nor a valid classes.yaml.
+    `suffix` is what their names add to those of the images: it is found where all labels have the same one. `option`
+    is what sets it, for hints. Raises UdasegError where there is neither a coding nor a valid classes.yaml, and where
+    no label has the suffix.
     """
     candidates = [f"{split}/{name}" for name in LABEL_FOLDERS]
-    files = list_files(find_folder(root, candidates, f"the {split} labels", DOWNLOAD_HINT), LABELS)
-    depth = list_files(root / split / "depth", [".png"]) if is_folder(root / split / "depth") else {}
-    labelmap = None if (root / "classes.yaml").is_file() else find_labelmap(root, split)
+    folder = find_folder(root, candidates, f"the {split} labels", DOWNLOAD_HINT)
+    files = list_files(folder, LABELS, deep=True)
+    pictures = images(root, split)
+    if suffix is None:
+        suffix = find_suffix(pictures, files)
+    named = list_files(folder, LABELS, suffix, deep=True) if suffix else files
+    if files and not named:
+        raise UdasegError(
+            f"{folder}: expected labels whose names end in {suffix}.png, found {join_names(list(files))}",
+            suffix_hint(pictures, files, option) or f"correct {option}",
+        )
+    depth = list_files(root / split / "depth", [".png"], deep=True) if is_folder(root / split / "depth") else {}
+    labelmap = None if (root / CLASSES).is_file() else find_labelmap(root, split)
     if coding is not None:
         label_coding, source = find_coding(coding), f"the coding {coding!r}"
     else:
         label_coding = (read_classes(root) if labelmap is None else read_labelmap(labelmap))[1]
         source = label_coding.name
-    return build_labels(
-        files, label_coding, f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}", depth=depth
-    )
+    notes = [f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"]
+    if suffix:
+        notes.append(f"labels: the names add {suffix} to those of the images")
+    # Files of no image, such as colour renderings beside the labels, tell nothing about the labels.
+    of_images = pair(choose_stems(pictures), named)
+    return replace(build_labels(of_images, label_coding, *notes, depth=depth), files=named)
 
 
 def splits(root: Path) -> list[str]:

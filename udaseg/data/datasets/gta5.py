@@ -4,6 +4,7 @@ from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
+    Files,
     Labels,
     build_labels,
     choose_coding,
@@ -21,8 +22,8 @@ DOWNLOAD_HINT = (
 )
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images: stem to path. The only split, "train", holds all images."""
+def images(root: Path, split: str) -> Files:
+    """List the images by name. The only split, "train", holds all images."""
     choose_split(split, SPLITS, "gta5")
     return list_files(find_folder(root, ["images"], "the images of GTA5", DOWNLOAD_HINT), IMAGES)
 

@@ -5,14 +5,16 @@ from pathlib import Path
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
     find_folder,
     is_folder,
-    list_cities,
     list_directory,
+    list_files,
     list_labels,
+    with_folders,
 )
 from udaseg.labels import CODINGS, IGNORE, Coding
 
@@ -52,11 +54,11 @@ _CODINGS = {
 }
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of all drives of a split: stem, such as 201_frame0029, to path; drives share file names."""
+def images(root: Path, split: str) -> Files:
+    """List the images of all drives of a split by name; a stem, such as 201_frame0029, begins with its drive."""
     folder = f"leftImg8bit/{choose_split(split, SPLITS, 'idd')}"
     found = find_folder(root, [folder], f"the {split} images of IDD", DOWNLOAD_HINT)
-    return list_cities(found, IMAGES, "_leftImg8bit", with_city=True)
+    return with_folders(list_files(found, IMAGES, "_leftImg8bit", deep=True))
 
 
 def labels(root: Path, split: str) -> Labels:
@@ -67,8 +69,8 @@ def labels(root: Path, split: str) -> Labels:
     if choose_split(split, SPLITS, "idd") == "test":
         raise AbsentError("the labels of IDD's test split are not public", "evaluate on val")
     folder = find_folder(root, [f"gtFine/{split}"], f"the {split} labels of IDD", DOWNLOAD_HINT)
-    files, ending = list_labels([folder], "_gtFine_", LABEL_HINT, _CODINGS, with_city=True)
-    return build_labels(files, _CODINGS[ending], f"labels: {ending}")
+    files, ending = list_labels({"": folder}, "_gtFine_", LABEL_HINT, _CODINGS)
+    return build_labels(with_folders(files), _CODINGS[ending], f"labels: {ending}")
 
 
 def matches(root: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
+    Files,
     Labels,
     build_labels,
     choose_split,
@@ -14,6 +15,8 @@ from udaseg.data.datasets.layout import (
     is_folder,
     list_directory,
     list_files,
+    list_folders,
+    with_folders,
 )
 from udaseg.labels import Coding
 
@@ -33,8 +36,8 @@ _IDS = {
 _CODING = Coding("idda", _IDS, frozenset(_IDS), channel="red")
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of all scenarios: stem to path. With several scenarios, a stem begins with its scenario."""
+def images(root: Path, split: str) -> Files:
+    """List the images of all scenarios by name. With several scenarios, a stem begins with its scenario."""
     choose_split(split, SPLITS, "idda")
     return _list(root, "RGB", IMAGES)
 
@@ -59,11 +62,9 @@ def _scenarios(root: Path) -> list[str]:
     return sorted(entry.name for entry in list_directory(root) if _is_scenario(root / entry.name))
 
 
-def _list(root: Path, kind: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    description, files = f"the {kind} files of IDDA", {}
+def _list(root: Path, kind: str, suffixes: tuple[str, ...]) -> Files:
+    description = f"the {kind} files of IDDA"
     scenarios = _scenarios(root) if is_folder(root) else []
     if not scenarios:
         return list_files(find_folder(root, [kind, f"<scenario>/{kind}"], description, DOWNLOAD_HINT), suffixes)
-    for name in scenarios:
-        files |= list_files(root / name / kind, suffixes, prefix=f"{name}_")
-    return files
+    return with_folders(list_folders({name: root / name / kind for name in scenarios}, suffixes, root=root))

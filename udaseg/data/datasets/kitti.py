@@ -5,6 +5,7 @@ from pathlib import Path
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
@@ -21,8 +22,8 @@ DOWNLOAD_HINT = (
 )
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split: stem, such as 000000_10, to path."""
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name, such as 000000_10."""
     folder = f"{choose_split(split, SPLITS, 'kitti')}/image_2"
     return list_files(find_folder(root, [folder], f"the {split} images of KITTI", DOWNLOAD_HINT), IMAGES)
 

@@ -1,7 +1,8 @@
-"""Functions that find the files of a dataset: folders, stems, and the ids in its labels."""
+"""Functions that find the files of a dataset: folders, names, and the ids in its labels."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,22 @@ class AbsentError(UdasegError):
     """Report data that do not exist on this disk, or were never published."""
 
 
+class Files(dict[str, Path]):
+    """The files of a folder by name: the path below the folder, without ending and suffix, such as bonn/bonn_000001.
+
+    `left_out` lists the other files below the folder by their paths, hidden ones excepted.
+    """
+
+    left_out: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Labels:
     """The label files of a split, with their coding and depth.
 
-    `files` and `depth` map stems to paths. `notes` describe the detected layout and encoding to the user. With
-    `resize`, labels of another aspect than their image are resized to it; without, they are an error. `read_depth`
-    reads a depth file: uint16 [H, W] in centimetres. `container` is how the files carry the ids.
+    `files` and `depth` map names to paths (see `Files`). `notes` describe the detected layout and encoding to the
+    user. With `resize`, labels of another aspect than their image are resized to it; without, they are an error.
+    `read_depth` reads a depth file: uint16 [H, W] in centimetres. `container` is how the files carry the ids.
     """
 
     files: Mapping[str, Path]
@@ -63,65 +73,105 @@ def is_folder(path: Path) -> bool:
         raise UdasegError(f"{path}: cannot read it: {error.strerror or error}", "correct its permissions") from None
 
 
-def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", prefix: str = "") -> dict[str, Path]:
-    """List the files of a folder: stem to path, sorted by name, without hidden files.
+def list_files(folder: Path, suffixes: Sequence[str], ending: str = "", start: str = "", deep: bool = False) -> Files:
+    """List the files of a folder by name, in the order of their names, without hidden files.
 
-    `suffixes` are the accepted file types, such as ".png". Only files whose name ends in `ending` before the suffix
-    are listed; the stem does not contain it. `prefix` is put before each stem. Raises UdasegError where two files
-    have the same stem (a.jpg and a.png).
+    `suffixes` are the accepted file types, such as ".png". Only files whose name begins with `start`, and ends in
+    `ending` before the suffix, are listed; their name contains neither. With `deep` the files of all sub-folders are
+    listed too. Raises UdasegError where two files have the same name (a.jpg and a.png).
     """
-    files: dict[str, Path] = {}
-    duplicates = []
-    for entry in sorted(list_directory(folder), key=lambda entry: entry.name):
-        dot = entry.name.rfind(".")
-        name, suffix = entry.name[:dot], entry.name[dot:]
-        if suffix.lower() not in suffixes or not name.endswith(ending) or entry.name.startswith("."):
+    files, left_out, duplicates = Files(), [], []
+    for below, path in _walk(folder):
+        dot = path.name.rfind(".")
+        stem, suffix = path.name[:dot], path.name[dot:]
+        is_named = stem.startswith(start) and stem.endswith(ending) and len(stem) > len(start) + len(ending)
+        if suffix.lower() not in suffixes or not is_named or (below and not deep):
+            left_out.append(below + path.name)
             continue
-        stem = prefix + name.removesuffix(ending)
-        if stem in files:
-            duplicates.append(f"{files[stem].name} and {entry.name}")
-        files[stem] = folder / entry.name
+        name = below + stem.removeprefix(start).removesuffix(ending)
+        if name in files:
+            duplicates.append(f"{below}{files[name].name} and {below}{path.name}")
+        files[name] = path
     if duplicates:
         raise UdasegError(
             f"{folder}: expected one file for each stem, found {join_names(duplicates)}",
             "remove or rename one of each",
         )
+    files.left_out = tuple(left_out)
     return files
 
 
-def list_cities(folder: Path, suffixes: Sequence[str], ending: str = "", *, with_city: bool = False) -> dict[str, Path]:
-    """List the files in all subfolders (cities) of a folder: stem to path, sorted by city, then by name.
+def list_folders(
+    folders: Mapping[str, Path],
+    suffixes: Sequence[str],
+    ending: str = "",
+    start: str = "",
+    deep: bool = False,
+    root: Path | None = None,
+) -> Files:
+    """List the files of several folders as those of one: a name begins with the key of its folder, such as fog/.
 
-    With `with_city` a stem begins with its subfolder: for datasets in which several subfolders number files from 0.
+    The other arguments are those of `list_files`. The files that are left out are named by their paths below `root`;
+    without it, none is.
     """
-    files: dict[str, Path] = {}
-    for city in sorted(list_directory(folder), key=lambda entry: entry.name):
-        if city.is_dir() and not city.name.startswith("."):
-            files |= list_files(folder / city.name, suffixes, ending, f"{city.name}_" if with_city else "")
+    files = Files()
+    for key, folder in folders.items():
+        below = f"{key}/" if key else ""
+        listing = list_files(folder, suffixes, ending, start, deep)
+        files |= {below + name: path for name, path in listing.items()}
+        if root is not None:
+            files.left_out += tuple((folder / name).relative_to(root).as_posix() for name in listing.left_out)
     return files
+
+
+def with_folders(files: Files) -> Files:
+    """Put the folders of each name into its stem too, as in 201/201_000000: where folders number files from 0."""
+    renamed = Files()
+    for name, path in files.items():
+        folder = name.rpartition("/")[0]
+        renamed[f"{folder}/{name.replace('/', '_')}" if folder else name] = path
+    renamed.left_out = files.left_out
+    return renamed
+
+
+def _walk(folder: Path, below: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield every file below a folder that is not hidden, with its directory below the folder: "", or "bonn/"."""
+    for entry in sorted(list_directory(folder), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            yield below, folder / entry.name
+        # A link to a directory above would be followed for ever.
+        elif not (entry.is_symlink() and folder.resolve().is_relative_to((folder / entry.name).resolve())):
+            yield from _walk(folder / entry.name, f"{below}{entry.name}/")
+
+
+def describe(name: str, path: Path) -> str:
+    """Return the file name of a listed file with its directories below the folder, such as seq1/000000.png."""
+    return name[: name.rfind("/") + 1] + path.name
+
+
+def count_folders(names: Iterable[str]) -> dict[str, int]:
+    """Count the names of each sub-folder, such as {"seq1": 5}; those without one are not counted."""
+    return dict(sorted(Counter(name.rpartition("/")[0] for name in names if "/" in name).items()))
 
 
 def list_labels(
-    folders: Sequence[Path],
+    folders: Mapping[str, Path],
     start: str,
     hint: str,
     endings: Iterable[str] = CITYSCAPES_ENDINGS,
-    *,
-    with_city: bool = False,
-) -> tuple[dict[str, Path], str]:
-    """List the label files in the subfolders of folders: stem to path, and the ending of their names.
+) -> tuple[Files, str]:
+    """List the label files of folders and their subfolders by name (see `list_folders`), and the ending of the names.
 
-    A name is its stem, `start`, an ending and .png; the first of `endings` that any file has is used. Raises
+    A file name is a stem, `start`, an ending and .png; the first of `endings` that any file has is used. Raises
     UdasegError with `hint` where no file has one.
     """
     for ending in endings:
-        files: dict[str, Path] = {}
-        for folder in folders:
-            files |= list_cities(folder, [".png"], f"{start}{ending}", with_city=with_city)
-        if files:
+        if files := list_folders(folders, [".png"], f"{start}{ending}", deep=True):
             return files, ending
     names = " or ".join(f"*{start}{ending}.png" for ending in endings)
-    raise UdasegError(f"{folders[0]}: expected labels in its subfolders, {names}; found none", hint)
+    raise UdasegError(f"{next(iter(folders.values()))}: expected labels in its subfolders, {names}; found none", hint)
 
 
 def list_directory(folder: Path) -> list[os.DirEntry]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
+    Files,
     Labels,
     build_labels,
     choose_split,
@@ -25,8 +26,8 @@ DOWNLOAD_HINT = (
 )
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split: stem to path."""
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name."""
     folder = find_folder(
         root, [f"{s}/images" for s in _folders(split)], f"the {split} images of Mapillary Vistas", DOWNLOAD_HINT
     )

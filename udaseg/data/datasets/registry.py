@@ -1,6 +1,7 @@
 """Open a dataset by name: images alone, or images with labels."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,10 @@ from udaseg.data.datasets import (
     virtualkitti2,
     wilddash2,
 )
+from udaseg.data.datasets.label_names import suffix_hint
+from udaseg.data.datasets.layout import Files, Labels, describe
 from udaseg.data.datasets.lists import select_listed
+from udaseg.data.datasets.names import choose_stems, mark_alike, pair
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, did_you_mean, join_names
 from udaseg.labels import IGNORE, ClassSpace, lookup_table, train_id_table, train_ids
@@ -62,8 +66,10 @@ def open_images(
     split, a missing directory, a split without images, and a list file with unknown names.
     """
     root = Path(root)
-    files = _images(dataset, root, split, list_file)
-    return ImageSet(dataset, root, split, tuple(Image(s, p) for s, p in list(files.items())[:limit]))
+    listing = _list_images(dataset, root, split)
+    files = _select(listing, choose_stems(listing), list_file)
+    records = tuple(Image(s, p) for s, p in list(files.items())[:limit])
+    return ImageSet(dataset, root, split, records, listing.left_out)
 
 
 def open_labelled(
@@ -74,11 +80,14 @@ def open_labelled(
     limit: int | None = None,
     coding: str | None = None,
     list_file: Path | None = None,
+    label_suffix: str | None = None,
+    suffix_option: str = "--label-suffix",
     skip_unlabelled: bool = False,
 ) -> LabelledSet:
     """Open the images of a split with their labels in a class space, sorted by stem, at most `limit` of them.
 
     `coding` names the label coding of a `folder` dataset without classes.yaml; all other datasets detect theirs.
+    `label_suffix` is what the label names of a `folder` dataset add to image names, and `suffix_option` what sets it.
     `list_file` names the images to use (see `lists.select_listed`). With `skip_unlabelled` the images without a label
     are left out, and a warning counts them. Raises UdasegError in the cases of `open_images`; for an image without a
     label, or with `skip_unlabelled` where no image has one; for a label of a `folder` dataset without an image; for
@@ -86,22 +95,28 @@ def open_labelled(
     none in another spelling.
     """
     root = Path(root)
-    files = _images(dataset, root, split, list_file)
-    if coding is not None and dataset != "folder":
-        raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
-    labels = folder.labels(root, split, coding) if dataset == "folder" else DATASETS[dataset].labels(root, split)
+    require_detected(dataset, coding, label_suffix)
+    listing = _list_images(dataset, root, split)
+    stems = choose_stems(listing)
+    files = _select(listing, stems, list_file)
+    found = list_labels(dataset, root, split, coding, label_suffix, suffix_option)
+    labels, surplus = match_labels(stems, found)
     notes, warnings = list(labels.notes), []
     if skip_unlabelled and (labelled := {stem: path for stem, path in files.items() if stem in labels.files}):
         if unlabelled := len(files) - len(labelled):
             warnings.append(f"{unlabelled} of {len(files)} images in {split} of {root} have no label and are left out")
         files = labelled
-    _check_complete(files, labels.files, "label", root)
-    if labels.depth:
-        _check_complete(files, labels.depth, "depth map", root)
-    if dataset == "folder" and list_file is None:
-        _check_no_surplus(files, labels.files, root / split)
-    if list_file is None and (surplus := len(labels.files.keys() - files.keys())):
-        warnings.append(f"{surplus} labels in {split} of {root} have no image and are not used")
+    chosen = {name: path for name, path in listing.items() if stems[name] in files}
+    if missing := [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.files]:
+        hint = suffix_hint(listing, found.files, suffix_option) if dataset == "folder" and not label_suffix else None
+        raise _incomplete(root, "label", len(files), missing, surplus["label"], hint)
+    missing = [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.depth]
+    if found.depth and missing:
+        raise _incomplete(root, "depth map", len(files), missing, surplus["depth map"])
+    if dataset == "folder" and list_file is None and surplus["label"]:
+        raise _has_surplus(root / split, len(found.files), surplus["label"])
+    if list_file is None and surplus["label"]:
+        warnings.append(f"{len(surplus['label'])} labels in {split} of {root} have no image and are not used")
     ids = train_ids(labels.coding, space)
     may_lack_classes = dataset == "folder" and coding is None and bool(ids)
     missing = missing_classes(ids, space)
@@ -131,7 +146,39 @@ def open_labelled(
         labels.read_depth,
         labels.container,
         tuple(warnings),
+        listing.left_out,
     )
+
+
+def require_detected(dataset: str, coding: str | None, suffix: str | None) -> None:
+    """Raise UdasegError where a coding or a suffix of label names is set for a dataset that detects its own."""
+    if coding is not None and dataset != "folder":
+        raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
+    if suffix is not None and dataset != "folder":
+        raise UdasegError(f"{dataset} knows the names of its labels", "leave out their suffix; it is for `folder`")
+
+
+def list_labels(
+    dataset: str, root: Path, split: str, coding: str | None, suffix: str | None, suffix_option: str
+) -> Labels:
+    """List the labels of a split by name; the last three are for `folder` datasets alone (see `open_labelled`)."""
+    if dataset == "folder":
+        return folder.labels(root, split, coding, suffix, suffix_option)
+    return DATASETS[dataset].labels(root, split)
+
+
+def match_labels(stems: Mapping[str, str], labels: Labels) -> tuple[Labels, dict[str, list[str]]]:
+    """Return the labels by the stems of their images, and the names of each "label" and "depth map" of no image.
+
+    `stems` maps the names of all images of the split to their stems.
+    """
+    matched, surplus = {}, {}
+    for kind, partners in (("label", labels.files), ("depth map", labels.depth)):
+        pairs = pair(stems, partners)
+        used = set(pairs.values())
+        matched[kind] = {stems[name]: path for name, path in pairs.items()}
+        surplus[kind] = [describe(name, path) for name, path in partners.items() if path not in used]
+    return replace(labels, files=matched["label"], depth=matched["depth map"]), surplus
 
 
 def detect(root: str | Path) -> str:
@@ -166,32 +213,39 @@ def require_known(dataset: str) -> None:
         raise UdasegError(f"there is no dataset {dataset!r}", hint)
 
 
-def _images(dataset: str, root: Path, split: str, list_file: Path | None) -> dict[str, Path]:
+def _list_images(dataset: str, root: Path, split: str) -> Files:
     require_known(dataset)
     files = DATASETS[dataset].images(root, split)
     if not files:
-        raise UdasegError(f"{root}: the {split} split of {dataset} holds no images", DATASETS[dataset].DOWNLOAD_HINT)
-    files = dict(sorted(files.items()))
+        others = f"; {len(files.left_out)} files are left out: {join_names(files.left_out)}" if files.left_out else ""
+        message = f"{root}: the {split} split of {dataset} holds no images{others}"
+        raise UdasegError(message, DATASETS[dataset].DOWNLOAD_HINT)
+    return files
+
+
+def _select(images: Mapping[str, Path], stems: Mapping[str, str], list_file: Path | None) -> dict[str, Path]:
+    """Return the images by stem, in this order; those that a list names, where there is one."""
+    files = dict(sorted((stems[name], path) for name, path in images.items()))
     return files if list_file is None else select_listed(files, list_file)
 
 
-def _check_complete(images: Mapping[str, Path], partners: Mapping[str, Path], kind: str, root: Path) -> None:
-    if missing := [path.name for stem, path in images.items() if stem not in partners]:
-        raise UdasegError(
-            f"{root}: expected a {kind} for each of {len(images)} images, "
-            f"found none for {len(missing)}: {join_names(missing)}",
-            f"complete the download or remove these images; `udaseg data check {root}` lists them all",
-        )
+def _incomplete(
+    root: Path, kind: str, images: int, missing: list[str], others: list[str], hint: str | None = None
+) -> UdasegError:
+    return UdasegError(
+        f"{root}: expected a {kind} for each of {images} images, "
+        f"found none for {len(missing)}: {join_names(mark_alike(missing, others))}",
+        hint or f"complete the download or remove these images; `udaseg data check {root}` lists them all",
+    )
 
 
-def _check_no_surplus(images: Mapping[str, Path], labels: Mapping[str, Path], folder: Path) -> None:
-    """Raise UdasegError for labels without an image: a lost image must not go unnoticed."""
-    if surplus := [path.name for stem, path in labels.items() if stem not in images]:
-        raise UdasegError(
-            f"{folder}: expected an image for each of {len(labels)} labels, found none for {len(surplus)}: "
-            f"{join_names(surplus)}",
-            f"add them as png or jpg in {folder / 'images'}, or move these labels elsewhere",
-        )
+def _has_surplus(folder: Path, labels: int, surplus: list[str]) -> UdasegError:
+    """Return the error of labels without an image: a lost image must not go unnoticed."""
+    return UdasegError(
+        f"{folder}: expected an image for each of {labels} labels, found none for {len(surplus)}: "
+        f"{join_names(surplus)}",
+        f"add them as images in {folder / 'images'}, or move these labels elsewhere",
+    )
 
 
 def require_labelled(images: LabelledSet) -> None:

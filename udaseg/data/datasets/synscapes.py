@@ -4,6 +4,7 @@ from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
+    Files,
     Labels,
     build_labels,
     choose_coding,
@@ -18,8 +19,8 @@ IMAGE_COUNTS = {"train": 25_000}
 DOWNLOAD_HINT = "ask for Synscapes at https://synscapes.on.liu.se/ and unpack it: img/rgb/1.png, img/class/1.png, ..."
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images at the size of the labels, 720x1440, or at 1024x2048 where these alone exist: stem to path."""
+def images(root: Path, split: str) -> Files:
+    """List the images by name, at the size of the labels, 720x1440, or at 1024x2048 where these alone exist."""
     choose_split(split, SPLITS, "synscapes")
     return list_files(find_folder(root, ["img/rgb", "img/rgb-2k"], "the images of Synscapes", DOWNLOAD_HINT), IMAGES)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
+    Files,
     Labels,
     are_train_ids,
     build_labels,
@@ -32,8 +33,8 @@ DEPTH = ("Depth/Depth", "Depth")
 _CODING_OF_FOLDER = {"parsed_LABELS": "synthia", "synthia_mapped_to_cityscapes": "cityscapes"}
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images: stem to path. The only split is "train"."""
+def images(root: Path, split: str) -> Files:
+    """List the images by name. The only split is "train"."""
     choose_split(split, SPLITS, "synthia")
     return list_files(find_folder(root, ["RGB"], "the images of SYNTHIA", DOWNLOAD_HINT), IMAGES)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
+    Files,
     Labels,
     build_labels,
     choose_split,
@@ -23,8 +24,8 @@ DOWNLOAD_HINT = (
 _CODING = Coding("urbansyn", CODINGS["trainids"].classes, frozenset([*range(20), IGNORE]))
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images: stem, such as 0001, to path. The only split, "train", holds all images."""
+def images(root: Path, split: str) -> Files:
+    """List the images by name, such as 0001. The only split, "train", holds all images."""
     choose_split(split, SPLITS, "urbansyn")
     return _list_numbered(find_folder(root, ["rgb"], "the images of UrbanSyn", DOWNLOAD_HINT), IMAGES)
 
@@ -42,6 +43,6 @@ def matches(root: Path) -> bool:
     return is_folder(root / "rgb") and is_folder(root / "ss")
 
 
-def _list_numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """List the files <folder>_<number> of a folder: number to path."""
-    return {stem.removeprefix(f"{folder.name}_"): path for stem, path in list_files(folder, suffixes).items()}
+def _list_numbered(folder: Path, suffixes: tuple[str, ...]) -> Files:
+    """List the files <folder>_<number> of a folder by number."""
+    return list_files(folder, suffixes, start=f"{folder.name}_")

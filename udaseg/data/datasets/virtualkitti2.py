@@ -5,12 +5,14 @@ from pathlib import Path
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
+    Files,
     Labels,
     build_labels,
     choose_split,
     find_folder,
     is_folder,
-    list_files,
+    list_folders,
+    with_folders,
 )
 from udaseg.labels import RGB, Coding
 
@@ -52,8 +54,8 @@ _CODING = Coding(
 )
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the images of a split: stem, such as Scene01_clone_00000, to path."""
+def images(root: Path, split: str) -> Files:
+    """List the images of a split by name; a stem, such as Scene01_clone_00000, begins with scene and variation."""
     return _list(root, split, "rgb", "rgb_")
 
 
@@ -79,17 +81,14 @@ def _base(root: Path, kind: str) -> Path:
     return folder if is_folder(folder) else root
 
 
-def _list(root: Path, split: str, kind: str, start: str) -> dict[str, Path]:
+def _list(root: Path, split: str, kind: str, start: str) -> Files:
     """List the files of one kind of the left camera, in all scenes and variations of a split that exist."""
     name = choose_split(split, SPLITS, "virtualkitti2")
     base, place = _base(root, kind), f"frames/{kind}/Camera_0"
-    files: dict[str, Path] = {}
-    for scene in SCENES:
-        for variation in VARIATIONS if name == "train" else (name,):
-            if is_folder(folder := base / scene / variation / place):
-                listed = list_files(folder, IMAGES)
-                files |= {f"{scene}_{variation}_{s.removeprefix(start)}": path for s, path in listed.items()}
-    if not files:
+    variations = VARIATIONS if name == "train" else (name,)
+    every = {f"{scene}/{variation}": base / scene / variation / place for scene in SCENES for variation in variations}
+    folders = {key: folder for key, folder in every.items() if is_folder(folder)}
+    if not folders:
         pattern = f"<scene>/{'<variation>' if name == 'train' else name}/{place}"
         find_folder(base, [pattern], f"the {kind} files of Virtual KITTI 2", DOWNLOAD_HINT)  # no such folder: it raises
-    return files
+    return with_folders(list_folders(folders, IMAGES, start=start, root=root))

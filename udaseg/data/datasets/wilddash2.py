@@ -4,6 +4,7 @@ from pathlib import Path
 
 from udaseg.data.datasets.layout import (
     IMAGES,
+    Files,
     Labels,
     build_labels,
     choose_coding,
@@ -26,8 +27,8 @@ _IDS = {**CODINGS["cityscapes"].classes, **_OWN}
 _CODING = Coding("wilddash2", _IDS, frozenset([*range(39), IGNORE]))
 
 
-def images(root: Path, split: str) -> dict[str, Path]:
-    """List the public images: stem to path. Both splits, train and val, hold all of them."""
+def images(root: Path, split: str) -> Files:
+    """List the public images by name. Both splits, train and val, hold all of them."""
     choose_split(split, SPLITS, "wilddash2")
     return list_files(find_folder(root, ["images"], "the images of WildDash 2", DOWNLOAD_HINT), IMAGES)
 

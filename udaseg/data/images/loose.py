@@ -3,28 +3,34 @@
 import contextlib
 import io
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from udaseg.data.datasets.layout import IMAGES, list_directory, list_files
+from udaseg.data.datasets.layout import IMAGES, count_folders, list_files
+from udaseg.data.datasets.names import choose_stems
 from udaseg.data.images.read import image_size, read_image
 from udaseg.errors import UdasegError
 
 ANIMATIONS = (".gif", ".webp", ".apng")
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mts", ".ts", ".wmv", ".flv", ".y4m")
+_SUPPORTED = f"supported are {', '.join(suffix[1:] for suffix in dict.fromkeys((*IMAGES, *ANIMATIONS)))}"
 
 
 @dataclass
 class LooseImages:
-    """A list of images of any size; all frames of an animation have the same entry in `files`."""
+    """A list of images of any size; all frames of an animation have the same entry in `files`.
+
+    `folders` counts the images of each sub-folder. `other_files` are paths in the folder that are not images.
+    """
 
     stems: tuple[str, ...]
     files: tuple[Path, ...]
-    other_files: tuple[str, ...] = ()  # names of files in the folder that are not images
+    other_files: tuple[str, ...] = ()
+    folders: Mapping[str, int] = field(default_factory=dict)
     _animation: Image.Image | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -46,7 +52,7 @@ class LooseImages:
 
 
 def open_loose_images(path: Path) -> LooseImages:
-    """Open all png and jpg images directly in a directory, a single image, or an animation.
+    """Open all images in a directory and its sub-folders, a single image, or an animation.
 
     Raises UdasegError where there is no image, two images have the same stem, or the file is a video.
     """
@@ -54,34 +60,25 @@ def open_loose_images(path: Path) -> LooseImages:
     if path.is_dir():
         return _open_folder(path)
     if not path.is_file():
-        raise UdasegError(f"there is no image or directory {path}", "name a directory of png or jpg images")
-    if suffix in IMAGES and suffix not in ANIMATIONS:
-        return LooseImages((path.stem,), (path,))
+        raise UdasegError(f"there is no image or directory {path}", "name a directory of images")
     if suffix in ANIMATIONS:
         return _open_animation(path)
+    if suffix in IMAGES:
+        return LooseImages(tuple(choose_stems({path.stem: path}).values()), (path,))
     if suffix in VIDEOS:
         raise UdasegError(f"{path} is a video, and videos are not supported", _ffmpeg_hint(path))
-    raise UdasegError(
-        f"{path}: expected images, found {suffix or 'no suffix'}", "supported are png, jpg, gif, webp and apng"
-    )
+    raise UdasegError(f"{path}: expected images, found {suffix or 'no suffix'}", _SUPPORTED)
 
 
 def _open_folder(path: Path) -> LooseImages:
-    files = list_files(path, IMAGES)
-    names = sorted(entry.name for entry in list_directory(path) if entry.is_file() and not entry.name.startswith("."))
-    other_files = tuple(name for name in names if Path(name).suffix.lower() not in IMAGES)
+    files = list_files(path, IMAGES, deep=True)
     if files:
-        return LooseImages(tuple(files), tuple(files.values()), other_files)
-    videos = [name for name in other_files if Path(name).suffix.lower() in VIDEOS]
-    folders = sorted(
-        entry.name for entry in list_directory(path) if entry.is_dir() and list_files(path / entry.name, IMAGES)
-    )
-    hint = "supported are png and jpg"
-    if videos:
-        hint = _ffmpeg_hint(path / videos[0])
-    elif folders:
-        hint = f"name one of its directories with images: {', '.join(folders[:10])}"
-    raise UdasegError(f"{path} holds no png or jpg image", hint)
+        stems = choose_stems(files)
+        return LooseImages(
+            tuple(stems[name] for name in files), tuple(files.values()), files.left_out, count_folders(files)
+        )
+    videos = [name for name in files.left_out if Path(name).suffix.lower() in VIDEOS]
+    raise UdasegError(f"{path} holds no image", _ffmpeg_hint(path / videos[0]) if videos else _SUPPORTED)
 
 
 def _open_animation(path: Path) -> LooseImages:

@@ -30,7 +30,10 @@ LABELS = Table(
     "labels/<stem>.png",
     "`pseudolabel`, `refine`, `apply`",
     "Palette PNGs of 8 bits, as high and wide as the labels of the image: the class of every pixel in the order of "
-    "`classes`, and 255 where there is none. The palette is for people; programs read the indices.",
+    "`classes`, and 255 where there is none. The palette is for people; programs read the indices. A stem is the name "
+    "of an image without its suffix; its folders come before it where several images share the name: `seq1_000000`. "
+    "Bytes that are not UTF-8, control characters and backslashes are `%` and two digits. Beyond 200 bytes the end is "
+    "a digest.",
 )
 PREDICTIONS = Table(
     "predictions.h5",
