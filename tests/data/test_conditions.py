@@ -121,6 +121,17 @@ def test_dark_zurich(tmp_path, ending):
     assert "Dark_Zurich_train_anon.zip" in error.value.hint
 
 
+def test_foggy_cityscapes_in_a_renamed_folder(tmp_path):
+    cityscapes(tmp_path)
+    for path in list((tmp_path / "leftImg8bit").rglob("*.png")):
+        path.rename(path.with_name(f"{path.stem}_foggy_beta_0.02.png"))
+    assert detect(tmp_path) == "foggycityscapes"
+    images = open_labelled("foggycityscapes", tmp_path, "val", CS19)
+    assert stems(images)[0] == "aachen_000000_000019"
+    assert images.notes[0] == "images: leftImg8bit, beta 0.02"
+    assert tuple(images.label(3)[0]) == TRAIN_IDS
+
+
 @pytest.mark.parametrize("folder", ["leftImg8bit_foggy", "leftImg8bit_foggyDBF"])
 @pytest.mark.parametrize("ending", ["labelIds", "labelTrainIds"])
 def test_foggy_cityscapes(tmp_path, folder, ending):

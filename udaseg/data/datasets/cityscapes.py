@@ -35,6 +35,7 @@ DOWNLOAD_HINT = (
     "download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from https://www.cityscapes-dataset.com/ and "
     "unpack both into one directory"
 )
+FOG = "_leftImg8bit_foggy_beta_"  # in the names of foggy images
 
 
 def images(root: Path, split: str) -> Files:
@@ -110,4 +111,9 @@ def _depth(root: Path, split: str) -> tuple[dict[str, Path], list[str]]:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of Cityscapes."""
-    return is_folder(root / "leftImg8bit") and not idd.matches(root)
+    return is_folder(root / "leftImg8bit") and not idd.matches(root) and not holds_fog(root)
+
+
+def holds_fog(root: Path) -> bool:
+    """Return whether leftImg8bit/ holds foggy images: Foggy Cityscapes, with its folder renamed."""
+    return next((root / "leftImg8bit").glob(f"*/*/*{FOG}*"), None) is not None

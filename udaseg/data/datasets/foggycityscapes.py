@@ -7,7 +7,6 @@ from udaseg.data.datasets import cityscapes
 from udaseg.data.datasets.layout import IMAGES, Files, Labels, choose_split, find_folder, is_folder, list_files
 
 BETAS = ("0.02", "0.01", "0.005")  # attenuation per metre: visibility of some 150, 300 and 600 m
-_ENDING = "_leftImg8bit_foggy_beta_"
 # Without a beta, a split has the densest fog, on which methods are scored.
 SPLITS = {
     name: f"{split}/{beta}"
@@ -25,8 +24,8 @@ FOLDERS = ("leftImg8bit_foggy", "leftImg8bit_foggyDBF")  # the first fog simulat
 def images(root: Path, split: str) -> Files:
     """List the images of a split with one density of fog, by the names of the clear images."""
     beta = choose_split(split, SPLITS, "foggycityscapes").partition("/")[2]
-    files = list_files(_folder(root, split), IMAGES, f"{_ENDING}{beta}", deep=True)
-    others = tuple(f"{_ENDING}{other}" for other in BETAS)  # the same images in the other densities
+    files = list_files(_folder(root, split), IMAGES, f"{cityscapes.FOG}{beta}", deep=True)
+    others = tuple(f"{cityscapes.FOG}{other}" for other in BETAS)  # the same images in the other densities
     files.left_out = tuple(name for name in files.left_out if not name.rpartition(".")[0].endswith(others))
     return files
 
@@ -41,9 +40,11 @@ def labels(root: Path, split: str) -> Labels:
 
 def matches(root: Path) -> bool:
     """Return whether a directory holds foggy images; with clear ones beside them it is taken for Cityscapes."""
-    return any(is_folder(root / name) for name in FOLDERS) and not cityscapes.matches(root)
+    has_folder = any(is_folder(root / name) for name in FOLDERS)
+    return cityscapes.holds_fog(root) or (has_folder and not cityscapes.matches(root))
 
 
 def _folder(root: Path, split: str) -> Path:
-    candidates = [f"{name}/{SPLITS[split].partition('/')[0]}" for name in FOLDERS]
+    folders = (*FOLDERS, "leftImg8bit") if cityscapes.holds_fog(root) else FOLDERS
+    candidates = [f"{name}/{SPLITS[split].partition('/')[0]}" for name in folders]
     return find_folder(root, candidates, f"the {split} images of Foggy Cityscapes", DOWNLOAD_HINT)
