@@ -128,7 +128,7 @@ def test_an_encoder_that_cannot_compute_its_activations_twice_is_refused(monkeyp
 
     monkeypatch.delattr(timm.models.VisionTransformer, "set_grad_checkpointing")
     settings = models.resolve_color(Model(encoder="test_vit", decoder="linear", weights="none", bn="train"))
-    with pytest.raises(UdasegError, match="a VisionTransformer of timm, cannot compute its activations twice"):
+    with pytest.raises(UdasegError, match="a VisionTransformer, cannot compute its activations twice"):
         setup.network(settings, Warmup(activation_checkpointing=True), "abc", 0, torch.device("cpu"), print)
 
 

@@ -21,8 +21,15 @@ class Encoder(nn.Module):
     bn1: BatchNorm
 
     def checkpoint_activations(self) -> None:
-        """Keep only the input of each block in training, and compute its other maps again in the backward pass."""
-        raise NotImplementedError
+        """Keep only the input of each block in training, and compute its other maps again in the backward pass.
+
+        Raises UdasegError where an encoder cannot do that.
+        """
+        kind = type(self).__name__.removesuffix("Encoder")
+        raise UdasegError(
+            f"this encoder, a {kind}, cannot compute its activations twice",
+            "leave out activation_checkpointing; accumulate saves memory with every encoder",
+        )
 
     def first_layers(self) -> tuple[nn.Conv2d, BatchNorm]:
         """Return the first convolution and its batch norm; raise UdasegError where there is no such pair."""

@@ -3,6 +3,7 @@
 An encoder is the whole model of timm without its head. Its parameters keep timm's names.
 """
 
+from contextlib import suppress
 from inspect import signature
 from typing import Any
 
@@ -40,14 +41,10 @@ class TimmEncoder(Encoder):
         )
 
     def checkpoint_activations(self) -> None:
-        try:
+        with suppress(AssertionError, AttributeError):  # what timm raises where a model cannot do that
             self.set_grad_checkpointing(True)
-        except (AssertionError, AttributeError):
-            kind = type(self).__name__.removesuffix("Encoder")
-            raise UdasegError(
-                f"this encoder, a {kind} of timm, cannot compute its activations twice",
-                "leave out activation_checkpointing; accumulate saves memory with every encoder",
-            ) from None
+            return
+        super().checkpoint_activations()
 
     def first_layers(self) -> tuple[nn.Conv2d, BatchNorm]:
         layers = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d | nn.LayerNorm | BatchNorm)]
