@@ -6,7 +6,7 @@ on one process. The first process writes the files.
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from udaseg.config import Training
-from udaseg.data.batches import Batch, Stream, batches
+from udaseg.data.batches import Batch, JointStream, Stream, batches
 from udaseg.errors import UdasegError
 from udaseg.models import devices
 from udaseg.models.batchnorm import recomputation
@@ -44,7 +44,7 @@ class Trainable:
 def fit(
     trainables: dict[str, Trainable],
     objective: Objective,
-    streams: list[Stream],
+    streams: Sequence[Stream | JointStream],
     settings: Training,
     out: Path,
     *,
@@ -118,17 +118,18 @@ def first_rate(base: dict[str, list[float]], factor: float) -> float:
     return next(iter(base.values()))[0] * factor
 
 
-def _require_enough_images(streams: list[Stream], parts: int) -> None:
+def _require_enough_images(streams: Sequence[Stream | JointStream], parts: int) -> None:
     for stream in streams:
+        domains = " and ".join(part.domain for part in stream.parts)
         share = stream.batch // processes.count()
         if 1 <= share < parts:
             raise UdasegError(
-                f"accumulate={parts} needs as many {stream.domain} images in a step, and a process has {share}",
+                f"accumulate={parts} needs as many {domains} images in a step, and a process has {share}",
                 f"set accumulate to {share} or less, or batch to {parts * processes.count()} or more",
             )
         if stream.batch < processes.count():
             raise UdasegError(
-                f"{processes.count()} processes cannot share a batch of {stream.batch} {stream.domain} images",
+                f"{processes.count()} processes cannot share a batch of {stream.batch} {domains} images",
                 f"set batch to {processes.count()} or more, or start at most {stream.batch}",
             )
 
