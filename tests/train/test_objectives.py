@@ -30,7 +30,12 @@ def batch(*domains: str, height: int = 32) -> Batch:
 def trained(terms, *domains: str, **size: int):
     torch.manual_seed(0)
     model = models.construct(NETWORK, 3).train()
-    return model, terms(model)(0, batch(*domains, **size))
+    return model, joined(terms(model)(0, batch(*domains, **size)))
+
+
+def joined(passes) -> dict[str, torch.Tensor]:
+    """Give the terms of all passes."""
+    return passes if isinstance(passes, dict) else {name: value for terms in passes for name, value in terms.items()}
 
 
 def buffers(model) -> dict[str, torch.Tensor]:
@@ -115,7 +120,7 @@ def test_a_joint_batch_has_one_mean_over_the_labelled_pixels_of_all_its_images(s
             module.frozen = True  # in the decoder too: batches in parts are then those of the whole
     model.train()
     both, found, expected = uneven(sources), [], []
-    terms = self_training(model, network, nullcontext, 1.0, penalised, joint=True, parts=parts)(0, both)
+    (terms,) = self_training(model, network, nullcontext, 1.0, penalised, joint=True, parts=parts)(0, both)
     assert sorted(terms) == ["mrkld", "source", "source_aux1", "target", "target_aux1"]
     penalty = terms.pop("mrkld")
     torch.stack(list(terms.values())).sum().backward()
@@ -137,6 +142,19 @@ def test_a_joint_batch_has_one_mean_over_the_labelled_pixels_of_all_its_images(s
 def test_the_target_of_a_joint_batch_counts_by_its_weight():
     torch.manual_seed(0)
     model = models.construct(NETWORK, 3).eval()
-    plain, doubled = (self_training(model, NETWORK, nullcontext, w, joint=True)(0, uneven(1)) for w in (1.0, 2.0))
+    objectives = [self_training(model, NETWORK, nullcontext, weight, joint=True) for weight in (1.0, 2.0)]
+    plain, doubled = (joined(objective(0, uneven(1))) for objective in objectives)
     assert doubled["source"] == plain["source"]
     assert doubled["target"].item() == pytest.approx(2 * plain["target"].item())
+
+
+def test_domains_that_the_network_sees_one_after_the_other_are_passes_of_their_own():
+    passes = [
+        list(
+            self_training(models.construct(NETWORK, 3).train(), NETWORK, nullcontext, 1.0, domain_specific_bn=each)(
+                0, batch("source", "target")
+            )
+        )
+        for each in (True, "stem")
+    ]
+    assert [[list(terms) for terms in one] for one in passes] == [[["source"], ["target"]], [["source", "target"]]]

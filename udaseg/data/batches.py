@@ -33,6 +33,10 @@ class Batch(dict[str, torch.Tensor]):
     def to(self, device: torch.device) -> "Batch":
         return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
 
+    def domain(self, domain: str) -> "Batch":
+        """Return the tensors of a domain alone."""
+        return Batch({name: tensor for name, tensor in self.items() if name.startswith(f"{domain}_")})
+
 
 def cached_bytes(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
     """Return the memory that the cached samples take, `pixel` bytes a pixel; 0 where they are too large to cache.

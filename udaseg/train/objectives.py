@@ -1,6 +1,6 @@
 """The objectives of the training stages: functions (step, batch) -> named loss terms, whose sum is minimised."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -38,7 +38,7 @@ class DomainOutput(NamedTuple):
 
 # From the output of each domain, by name, to named loss terms.
 LossTerm = Callable[[dict[str, DomainOutput]], dict[str, Tensor]]
-# From the number of a step and its batch to the batch that the student trains on, and further loss terms.
+# From the number of a step and its batch to the batch that the student trains on, and further terms on the target.
 BatchTeacher = Callable[[int, Batch], tuple[Batch, list[LossTerm]]]
 
 
@@ -97,11 +97,11 @@ def self_training(
     `target_weight`. `teacher` may change the target of each batch and add terms. In the batch, `target_pixels`, float
     [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in `adaptation`. With `joint` the
     losses on labels are one mean over the labelled pixels of both domains: each domain's term is its share of it.
+    Domains that go through the network one after the other are two passes; the terms of `teacher` need the target's.
     """
     assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
 
-    def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        batch, loss_terms = (batch, []) if teacher is None else teacher(step, batch)
+    def run(batch: Batch, loss_terms: Sequence[LossTerm]) -> dict[str, Tensor]:
         outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, target_terms)
         if joint:
@@ -109,6 +109,15 @@ def self_training(
         for term in loss_terms:
             terms |= term(outputs)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
+
+    def objective(step: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        batch, loss_terms = (batch, []) if teacher is None else teacher(step, batch)
+        if domain_specific_bn is True and "source_image" in batch:
+            with frozen_statistics(module for module in model.modules() if isinstance(module, BatchNorm)):
+                source_terms = run(batch.domain("source"), [])
+            yield source_terms
+            batch = batch.domain("target")
+        yield run(batch, loss_terms)
 
     return objective
 
