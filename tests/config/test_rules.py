@@ -67,6 +67,14 @@ def test_settings_of_retraining_that_do_not_fit_together(settings, message, hint
     require_consistent(recipe, "distill")
 
 
+def test_rounds_that_take_nothing_over_are_refused():
+    online = {"retrain__labels": "none", "retrain__online": {}, "retrain__teacher": 0.9, "retrain__init": "weights"}
+    with pytest.raises(UdasegError, match=r"rounds is 2, .* a round reads nothing of the last"):
+        require_consistent(changed(rounds=2, **online), "retrain")
+    require_consistent(changed(**online), "retrain")
+    require_consistent(changed(rounds=2, **online | {"retrain__init": "warmup"}), "retrain")
+
+
 @pytest.mark.parametrize("stage", ["retrain", "distill"])
 def test_both_domains_of_a_batch_need_one_size(stage):
     sizes = {"source__size": [720, 1280], "target__size": [512, 1024], f"{stage}__augment": {"crop": None}}

@@ -51,6 +51,12 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
+        lambda recipe: recipe.rounds > 1 and recipe.retrain.init == "weights" and not recipe.retrain.reads_labels,
+        "rounds is {rounds}, and with retrain.init=weights and no stored labels a round reads nothing of the last",
+        "set rounds=1, or retrain.init=warmup",
+    ),
+    Requirement(
+        ("retrain",),
         lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.source == "none",
         "retrain.draw=joint draws from one list of both domains, and retrain.source is none",
         "set retrain.source=source, or retrain.draw=separate",
