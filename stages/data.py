@@ -116,12 +116,14 @@ def check(
 
 @app.command()
 def convert(
-    annotations: Annotated[Path, typer.Argument(help="A JSON file of COCO, or a directory of Labelme's.")],
+    annotations: Annotated[
+        Path, typer.Argument(help="A JSON file of COCO or Label Studio, or a directory of Labelme's.")
+    ],
     out: Annotated[Path, typer.Argument(help="The folder dataset to write.")],
     split: Annotated[str, typer.Option(help="The split to write; another one in the same directory stays.")] = "train",
     images: Annotated[Path | None, typer.Option(help="The directory of the images, if not beside the JSON.")] = None,
 ) -> None:
-    """Draw the polygons and masks of COCO or Labelme as labels of a folder dataset.
+    """Draw the polygons and masks of COCO, Label Studio or Labelme as labels of a folder dataset.
 
     Example: udaseg data convert exported/result.json data/real --split val
     """
@@ -136,6 +138,8 @@ def convert(
     print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
     if result.left_out:
         print(f"left out: {result.left_out} points and lines, which have no area")
+    if result.unannotated:
+        print(f"left out: {result.unannotated} images that nobody annotated")
 
 
 def print_findings(report) -> None:

@@ -98,6 +98,12 @@ def test_a_second_split_keeps_the_ids_of_the_first(tmp_path):
         convert(source, tmp_path / "out", "val")
 
 
+def test_images_that_were_copied_for_another_split_are_not_found_twice(tmp_path):
+    file = coco(tmp_path, ROAD)
+    convert(file, tmp_path / "out", "train", images=tmp_path)
+    assert convert(file, tmp_path / "out", "val", images=tmp_path).images == 1
+
+
 def labelme(file: Path, image: str, *shapes: dict) -> None:
     content = {"shapes": shapes, "imagePath": image, "imageHeight": 40, "imageWidth": 50, "imageData": None}
     file.write_text(json.dumps(content))

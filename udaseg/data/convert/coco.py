@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from udaseg.data.convert.regions import AnnotatedImage, Region, draw_polygons, draw_runs
+from udaseg.data.convert.regions import AnnotatedImage, Region, annotate, draw_polygons, draw_runs
 from udaseg.data.convert.sources import ImageIndex
 from udaseg.errors import UdasegError
 
@@ -31,8 +31,8 @@ def read_coco(content: dict[str, Any], file: Path, images: ImageIndex) -> tuple[
             size, source = (int(entry["height"]), int(entry["width"])), f"{file}: {entry['file_name']}"
             ordered = sorted(annotations[entry["id"]], key=lambda item: -float(item.get("area") or 0))
             regions = [_region(item, names, source) for item in ordered]
-            present = tuple(region for region in regions if region is not None)
-            annotated.append(AnnotatedImage(images.find(entry["file_name"], file), size, present, source))
+            present = [region for region in regions if region is not None]
+            annotated.append(annotate(images.find(entry["file_name"], file), size, present, source))
     except (KeyError, TypeError, ValueError) as error:
         raise UdasegError(
             f"{file}: expected annotations of COCO, found a damaged entry: {error!r}", "export it again"

@@ -11,9 +11,11 @@ import yaml
 
 from udaseg.data.convert.coco import is_coco, read_coco
 from udaseg.data.convert.labelme import is_labelme, read_labelme
+from udaseg.data.convert.labelstudio import is_labelstudio, read_labelstudio
+from udaseg.data.convert.panoptic import find_masks, is_panoptic, read_panoptic
 from udaseg.data.convert.regions import AnnotatedImage
 from udaseg.data.convert.sources import ImageIndex
-from udaseg.data.datasets.folder import read_classes
+from udaseg.data.datasets.folder import read_classes, splits
 from udaseg.data.images.read import image_size, write_label
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import atomic
@@ -24,17 +26,28 @@ BACKGROUND = "background"  # the class of pixels in no region, id 0
 _BACKGROUNDS = (BACKGROUND, "_background_")
 _IGNORED = "__ignore__"  # Labelme's name of pixels without a class
 _FORMATS_HINT = (
-    "expected are COCO's JSON or a directory of Labelme's; a mask export of CVAT or Pascal VOC needs no conversion: "
-    "unpack it into the directory of a split"
+    "expected are COCO's or Label Studio's JSON, or a directory of Labelme's; a mask export of CVAT or Pascal VOC "
+    "needs no conversion: unpack it into the directory of a split"
 )
 
 
 class Conversion(NamedTuple):
-    """What was written: the number of images, the names of the classes by id, and shapes without an area."""
+    """What was written: the number of images, the names of the classes by id.
+
+    `left_out` counts shapes without an area, `unannotated` images that nobody annotated.
+    """
 
     images: int
     classes: dict[int, str]
     left_out: int
+    unannotated: int
+
+
+class _Annotations(NamedTuple):
+    names: list[str]  # of the classes
+    images: list[AnnotatedImage]
+    left_out: int = 0
+    unannotated: int = 0
 
 
 def convert(
@@ -43,15 +56,18 @@ def convert(
     """Write the annotations of a JSON file, or of all in a directory, as a split of a folder dataset.
 
     Copies the images, which lie below the directory `images`, or below that of the annotations. Pixels in no region
-    get the class "background". Ids of an earlier split in `out` stay. Raises UdasegError for an unknown format, a
-    missing image, and a split that exists.
+    get the class "background"; those in no segment of COCO's panoptic format are ignored. Ids of an earlier split in
+    `out` stay. Raises UdasegError for an unknown format, a missing image, and a split that exists.
     """
     folder = out / split
     if folder.exists():
         raise UdasegError(f"{folder} exists", "name another directory or --split, or remove it")
-    names, annotated, left_out = _read(source, images)
+    annotations = _read(source, images, out)
+    annotated = annotations.images
+    if not annotated:
+        raise UdasegError(f"{source}: expected annotated images, found none", "annotate some, and export again")
     stems = _choose_stems([entry.image for entry in annotated])
-    ids = _choose_ids(out, names)
+    ids = _choose_ids(out, annotations.names)
     partial = out / f".{split}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     for part in ("images", "labels"):
@@ -76,31 +92,42 @@ def convert(
         content = {"names": ids, "ignore": [IGNORE]}
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     partial.rename(folder)
-    return Conversion(len(annotated), ids, left_out)
+    return Conversion(len(annotated), ids, annotations.left_out, annotations.unannotated)
 
 
-def _read(source: Path, images: Path | None) -> tuple[list[str], list[AnnotatedImage], int]:
+def _read(source: Path, images: Path | None, out: Path) -> _Annotations:
     if not source.exists():
         raise UdasegError(f"there is no file or directory {source}", _FORMATS_HINT)
     files = sorted(source.rglob("*.json")) if source.is_dir() else [source]
     contents = {file: _parse(file) for file in files}
-    coco = [file for file, content in contents.items() if is_coco(content)]
+    whole = [file for file, content in contents.items() if is_coco(content) or is_labelstudio(content)]
     labelme = [file for file, content in contents.items() if is_labelme(content)]
-    if len(coco) + bool(labelme) != 1:
-        found = join_names([str(file) for file in coco or files]) or "no JSON file"
+    if len(whole) + bool(labelme) != 1:
+        found = join_names([str(file) for file in whole or files]) or "no JSON file"
         hint = _FORMATS_HINT
-        if coco:
-            hint = f"name one file, and its split: udaseg data convert {coco[0]} OUT --split train --images {source}"
+        if whole:
+            hint = f"name one file, and its split: udaseg data convert {whole[0]} OUT --split train --images {source}"
         raise UdasegError(f"{source}: expected annotations of one split, found {found}", hint)
     above = source if source.is_dir() else source.parent
-    index = ImageIndex(images or (above.parent if above.name == "annotations" else above))
-    if coco:
-        names, annotated = read_coco(contents[coco[0]], coco[0], index)
-        return names, annotated, 0
-    read = [read_labelme(contents[file], file, index) for file in labelme]
-    annotated = [entry for entry, _ in read]
-    names = sorted({region.name for entry in annotated for region in entry.regions})
-    return names, annotated, sum(count for _, count in read)
+    root = images or (above.parent if above.name == "annotations" else above)
+    copies = [out / split for split in splits(out) if (out / split / "labels").is_dir()] if out.is_dir() else []
+    if labelme:
+        index = ImageIndex(root, copies)
+        read = [read_labelme(contents[file], file, index) for file in labelme]
+        annotated = [entry for entry, _ in read]
+        return _Annotations(_sorted_names(annotated), annotated, sum(count for _, count in read))
+    (file,) = whole
+    content = contents[file]
+    if is_labelstudio(content):
+        annotated, left_out, unannotated = read_labelstudio(content, file, ImageIndex(root, copies))
+        return _Annotations(_sorted_names(annotated), annotated, left_out, unannotated)
+    if is_panoptic(content):
+        return _Annotations(*read_panoptic(content, file, ImageIndex(root, [*copies, find_masks(file)])))
+    return _Annotations(*read_coco(content, file, ImageIndex(root, copies)))
+
+
+def _sorted_names(annotated: Sequence[AnnotatedImage]) -> list[str]:
+    return sorted(frozenset().union(*(entry.names for entry in annotated)))
 
 
 def _parse(file: Path) -> Any:
@@ -119,10 +146,7 @@ def _draw(entry: AnnotatedImage, ids: Mapping[str, int]) -> np.ndarray:
             f"{entry.image}",
             "convert with the images that were annotated; scale them later",
         )
-    label = np.zeros(entry.size, np.uint8)
-    for region in entry.regions:
-        label[region.draw(entry.size)] = ids[region.name]
-    return label
+    return entry.draw(ids)
 
 
 def _choose_ids(out: Path, names: Sequence[str]) -> dict[int, str]:

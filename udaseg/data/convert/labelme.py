@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from udaseg.config import HxW
-from udaseg.data.convert.regions import AnnotatedImage, Region, draw_circle, draw_polygons
+from udaseg.data.convert.regions import AnnotatedImage, Region, annotate, draw_circle, draw_polygons
 from udaseg.data.convert.sources import ImageIndex
 from udaseg.errors import UdasegError
 
@@ -34,8 +34,8 @@ def read_labelme(content: dict[str, Any], file: Path, images: ImageIndex) -> tup
         raise UdasegError(
             f"{file}: expected annotations of Labelme, found a damaged entry: {error!r}", "save it again"
         ) from None
-    present = tuple(region for region in regions if region is not None)
-    return AnnotatedImage(image, size, present, str(file)), len(regions) - len(present)
+    present = [region for region in regions if region is not None]
+    return annotate(image, size, present, str(file)), len(regions) - len(present)
 
 
 def _region(shape: dict[str, Any], source: str) -> Region | None:

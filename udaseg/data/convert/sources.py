@@ -1,6 +1,7 @@
 """The images below a directory, found by the names that annotations give them."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from udaseg.data.datasets.layout import IMAGES
@@ -8,14 +9,20 @@ from udaseg.errors import UdasegError, join_names
 
 
 class ImageIndex:
-    """All images below a directory by file name; no name leads out of it."""
+    """All images below a directory by file name, those of the folders `without` excepted; no name leads out of it."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, without: Sequence[Path] = ()):
         self._root = root
         self._by_name: dict[str, list[Path]] = defaultdict(list)
+        folders = [folder.resolve() for folder in without]
         for path in sorted(root.rglob("*")):
-            if path.suffix.lower() in IMAGES and not path.name.startswith(".") and path.is_file():
+            is_image = path.suffix.lower() in IMAGES and not path.name.startswith(".") and path.is_file()
+            if is_image and not (folders and any(map(path.resolve().is_relative_to, folders))):
                 self._by_name[path.name].append(path)
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether an image has this file name; directories in it count for nothing."""
+        return PurePosixPath(name).name in self._by_name
 
     def find(self, name: str, file: Path) -> Path:
         """Return the image of this name, with or without directories; of several, the one with the same directories.
