@@ -135,7 +135,10 @@ def convert(
     print(
         f"{result.images} images in {out / split}; {len(result.classes)} classes: {', '.join(result.classes.values())}"
     )
-    print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
+    if result.has_void:
+        print("pixels in no segment are ignored")
+    else:
+        print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
     if result.left_out:
         print(f"left out: {result.left_out} points and lines, which have no area")
     if result.unannotated:

@@ -150,6 +150,9 @@ def test_sources_that_cannot_be_converted_are_named(tmp_path):
     with pytest.raises(UdasegError, match="found no JSON file") as error:
         convert(tmp_path / "in", tmp_path / "out", "train")
     assert "needs no conversion" in error.value.hint
+    (tmp_path / "in" / "other.json").write_text('{"frames": []}')
+    with pytest.raises(UdasegError, match=r"found JSON of another format: .*other\.json"):
+        convert(tmp_path / "in", tmp_path / "out", "train")
     file = coco(tmp_path / "coco", ROAD, name="missing.jpg")
     with pytest.raises(UdasegError, match=r"the image missing\.jpg once below .*found none") as error:
         convert(file, tmp_path / "out", "train")

@@ -39,7 +39,7 @@ def panoptic(root: Path, *, image: str = "a.jpg", mask: str = "a.png", segments=
 @pytest.mark.parametrize("image", ["a.jpg", "a.png"])  # the second has the name of its mask
 def test_segments_become_classes(tmp_path, image):
     result = convert(panoptic(tmp_path, image=image), tmp_path / "out", "val")
-    assert (result.images, result.classes) == (1, {0: "background", 1: "car", 2: "road"})
+    assert (result.images, result.classes, result.has_void) == (1, {0: "background", 1: "car", 2: "road"}, True)
     images = open_labelled("folder", tmp_path / "out", "val", SPACE)
     assert np.array_equal(images.label(0), EXPECTED)
     assert images.records[0].image.read_bytes() == (tmp_path / "images" / image).read_bytes()

@@ -34,13 +34,15 @@ _FORMATS_HINT = (
 class Conversion(NamedTuple):
     """What was written: the number of images, the names of the classes by id.
 
-    `left_out` counts shapes without an area, `unannotated` images that nobody annotated.
+    `left_out` counts shapes without an area, `unannotated` images that nobody annotated. With `has_void` pixels in no
+    region are ignored; otherwise they have the class "background".
     """
 
     images: int
     classes: dict[int, str]
     left_out: int
     unannotated: int
+    has_void: bool
 
 
 class _Annotations(NamedTuple):
@@ -48,6 +50,7 @@ class _Annotations(NamedTuple):
     images: list[AnnotatedImage]
     left_out: int = 0
     unannotated: int = 0
+    has_void: bool = False
 
 
 def convert(
@@ -92,7 +95,7 @@ def convert(
         content = {"names": ids, "ignore": [IGNORE]}
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     partial.rename(folder)
-    return Conversion(len(annotated), ids, annotations.left_out, annotations.unannotated)
+    return Conversion(len(annotated), ids, *annotations[2:])
 
 
 def _read(source: Path, images: Path | None, out: Path) -> _Annotations:
@@ -102,11 +105,14 @@ def _read(source: Path, images: Path | None, out: Path) -> _Annotations:
     contents = {file: _parse(file) for file in files}
     whole = [file for file, content in contents.items() if is_coco(content) or is_labelstudio(content)]
     labelme = [file for file, content in contents.items() if is_labelme(content)]
+    if not whole and not labelme:
+        found = f"JSON of another format: {join_names([str(file) for file in files])}" if files else "no JSON file"
+        raise UdasegError(
+            f"{source}: expected annotations of COCO, Label Studio or Labelme, found {found}", _FORMATS_HINT
+        )
     if len(whole) + bool(labelme) != 1:
-        found = join_names([str(file) for file in whole or files]) or "no JSON file"
-        hint = _FORMATS_HINT
-        if whole:
-            hint = f"name one file, and its split: udaseg data convert {whole[0]} OUT --split train --images {source}"
+        found = join_names([str(file) for file in whole])
+        hint = f"name one file, and its split: udaseg data convert {whole[0]} OUT --split train --images {source}"
         raise UdasegError(f"{source}: expected annotations of one split, found {found}", hint)
     above = source if source.is_dir() else source.parent
     root = images or (above.parent if above.name == "annotations" else above)
@@ -122,7 +128,8 @@ def _read(source: Path, images: Path | None, out: Path) -> _Annotations:
         annotated, left_out, unannotated = read_labelstudio(content, file, ImageIndex(root, copies))
         return _Annotations(_sorted_names(annotated), annotated, left_out, unannotated)
     if is_panoptic(content):
-        return _Annotations(*read_panoptic(content, file, ImageIndex(root, [*copies, find_masks(file)])))
+        names, annotated = read_panoptic(content, file, ImageIndex(root, [*copies, find_masks(file)]))
+        return _Annotations(names, annotated, has_void=True)
     return _Annotations(*read_coco(content, file, ImageIndex(root, copies)))
 
 
