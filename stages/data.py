@@ -71,7 +71,7 @@ def make(
         opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)
     except UdasegError as error:
         message = error.message.replace("recipe demo: toytown.", "--")
-        raise UdasegError(message, "udaseg data make --help lists its flags") from None
+        raise UdasegError(message, "see what its flags take: udaseg data make --help") from None
     run_stage(opened, stage)
 
 
@@ -134,8 +134,8 @@ def convert(
         f"{result.images} images in {out / split}; {len(result.classes)} classes: {', '.join(result.classes.values())}"
     )
     print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
-    if result.left_out:
-        print(f"left out: {result.left_out} points and lines, which have no area")
+    for note in result.notes:
+        print(note)
 
 
 def print_findings(report) -> None:

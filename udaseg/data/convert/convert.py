@@ -1,7 +1,10 @@
 """Write a folder dataset from the annotations of a labelling tool."""
 
 import json
+import os
+import shlex
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +15,9 @@ import yaml
 from udaseg.data.convert.coco import is_coco, read_coco
 from udaseg.data.convert.labelme import is_labelme, read_labelme
 from udaseg.data.convert.regions import AnnotatedImage
-from udaseg.data.convert.sources import ImageIndex
+from udaseg.data.convert.sources import Annotations, ImageIndex
 from udaseg.data.datasets.folder import read_classes
+from udaseg.data.datasets.names import choose_stems
 from udaseg.data.images.read import image_size, write_label
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.files import atomic
@@ -30,11 +34,11 @@ _FORMATS_HINT = (
 
 
 class Conversion(NamedTuple):
-    """What was written: the number of images, the names of the classes by id, and shapes without an area."""
+    """What was written: the number of images, the names of the classes by id, and what the user has to know of it."""
 
     images: int
     classes: dict[int, str]
-    left_out: int
+    notes: Sequence[str]
 
 
 def convert(
@@ -47,9 +51,14 @@ def convert(
     missing image, and a split that exists.
     """
     folder = out / split
-    if folder.exists():
-        raise UdasegError(f"{folder} exists", "name another directory or --split, or remove it")
+    if split != Path(split).name or split.startswith("."):
+        raise UdasegError(f"--split {split}: expected the name of a directory", "for example --split train")
+    if folder.exists() or out.is_file():
+        raise UdasegError(f"{folder if folder.exists() else out} exists", "name another directory, or another --split")
     names, annotated, left_out = _read(source, images)
+    notes = [f"left out: {text}" for text in left_out]
+    if empty := sum(not entry.regions for entry in annotated):
+        notes.append(f"{empty} of {len(annotated)} images have no region: all their pixels are {BACKGROUND}")
     stems = _choose_stems([entry.image for entry in annotated])
     ids = _choose_ids(out, names)
     partial = out / f".{split}.partial"
@@ -76,31 +85,39 @@ def convert(
         content = {"names": ids, "ignore": [IGNORE]}
         temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
     partial.rename(folder)
-    return Conversion(len(annotated), ids, left_out)
+    return Conversion(len(annotated), ids, notes)
 
 
-def _read(source: Path, images: Path | None) -> tuple[list[str], list[AnnotatedImage], int]:
+def _read(source: Path, images: Path | None) -> Annotations:
     if not source.exists():
         raise UdasegError(f"there is no file or directory {source}", _FORMATS_HINT)
+    above = source if source.is_dir() else source.parent
+    index = ImageIndex(images or (above.parent if above.name == "annotations" else above))
     files = sorted(source.rglob("*.json")) if source.is_dir() else [source]
-    contents = {file: _parse(file) for file in files}
-    coco = [file for file, content in contents.items() if is_coco(content)]
-    labelme = [file for file, content in contents.items() if is_labelme(content)]
+    coco, labelme, others = [], {}, []
+    for file in files:  # one after the other: Labelme's hold the image too
+        content = _parse(file)
+        if is_coco(content):
+            coco.append(file)
+        elif is_labelme(content):
+            labelme[file] = read_labelme(content, file, index)
+        else:
+            others.append(str(file))
     if len(coco) + bool(labelme) != 1:
         found = join_names([str(file) for file in coco or files]) or "no JSON file"
         hint = _FORMATS_HINT
         if coco:
-            hint = f"name one file, and its split: udaseg data convert {coco[0]} OUT --split train --images {source}"
+            words = ["udaseg", "data", "convert", str(coco[0]), f"{source}-drawn", "--split", "train"]
+            hint = f"name one file, and its split: {shlex.join([*words, '--images', str(source)])}"
         raise UdasegError(f"{source}: expected annotations of one split, found {found}", hint)
-    above = source if source.is_dir() else source.parent
-    index = ImageIndex(images or (above.parent if above.name == "annotations" else above))
+    left_out = [f"other JSON files: {join_names(others)}"] if others else []
     if coco:
-        names, annotated = read_coco(contents[coco[0]], coco[0], index)
-        return names, annotated, 0
-    read = [read_labelme(contents[file], file, index) for file in labelme]
-    annotated = [entry for entry, _ in read]
-    names = sorted({region.name for entry in annotated for region in entry.regions})
-    return names, annotated, sum(count for _, count in read)
+        annotations = read_coco(_parse(coco[0]), coco[0], index)
+        return annotations._replace(left_out=[*annotations.left_out, *left_out])
+    if count := sum(count for _, count in labelme.values()):
+        left_out.append(f"{count} points and lines, which have no area")
+    annotated = [entry for entry, _ in labelme.values()]
+    return Annotations(sorted({region.name for entry in annotated for region in entry.regions}), annotated, left_out)
 
 
 def _parse(file: Path) -> Any:
@@ -144,10 +161,13 @@ def _choose_ids(out: Path, names: Sequence[str]) -> dict[int, str]:
 
 
 def _choose_stems(files: Sequence[Path]) -> list[str]:
-    """Return a stem for each image; where two are equal, all begin with the name of their directory."""
-    stems = [file.stem for file in files]
-    if len(set(stems)) < len(stems):
-        stems = [f"{file.parent.name}_{file.stem}" for file in files]
-    if repeated := sorted({stem for stem in stems if stems.count(stem) > 1}):
-        raise UdasegError(f"expected another name for each image, found twice: {join_names(repeated)}", "rename them")
-    return stems
+    """Return a stem for each image: its name, with its directories where several images share that."""
+    below = Path(os.path.commonpath([file.parent for file in files])) if files else Path()
+    names = [file.relative_to(below).with_suffix("").as_posix() for file in files]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise UdasegError(
+            f"expected another name for each image in {below}, found several times: {join_names(repeated)}",
+            "annotate each image once, and rename those of one name",
+        )
+    stems = choose_stems(dict(zip(names, files, strict=True)))
+    return [stems[name] for name in names]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from udaseg.config import HxW
 
@@ -25,6 +26,14 @@ class AnnotatedImage:
     size: HxW
     regions: tuple[Region, ...]
     source: str
+
+
+def to_points(values: ArrayLike) -> list[tuple[float, float]]:
+    """Return points (x, y) as numbers; raise ValueError where they are none, or not finite."""
+    points = np.asarray(values, np.float64).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ValueError("a point that is not finite")
+    return [(float(x), float(y)) for x, y in points]
 
 
 def draw_polygons(polygons: Sequence[Sequence[tuple[float, float]]], size: HxW) -> np.ndarray:

@@ -1,10 +1,31 @@
-"""The images below a directory, found by the names that annotations give them."""
+"""What is read from the files of labelling tools, and the images that these name."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from udaseg.data.convert.regions import AnnotatedImage
 from udaseg.data.datasets.layout import IMAGES
 from udaseg.errors import UdasegError, join_names
+
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError)  # what a JSON of another form raises
+
+
+class Annotations(NamedTuple):
+    """The names of the classes, the annotated images, and texts on what is left out."""
+
+    names: Sequence[str]
+    images: Sequence[AnnotatedImage]
+    left_out: Sequence[str]
+
+
+def damaged_entry(file: Path, tool: str, error: Exception) -> UdasegError:
+    """Build the error for a file of a tool that lacks a key or has a value of another kind."""
+    problem = f"no {error}" if isinstance(error, KeyError) else error
+    return UdasegError(
+        f"{file}: expected annotations of {tool}, found a damaged entry: {problem}", f"export it again with {tool}"
+    )
 
 
 class ImageIndex:
