@@ -43,7 +43,7 @@ app = typer.Typer(
     name="udaseg",
     help="Adapt a segmentation network from labelled synthetic streets to unlabelled real ones.",
     epilog="Every stage writes one directory under runs/<recipe>; without flags it finds its inputs there. "
-    "Example: udaseg warmup, then udaseg pseudolabel, refine, retrain, evaluate, report.",
+    "Example: `udaseg warmup`, then pseudolabel, refine, retrain, evaluate, report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -71,7 +71,7 @@ def make(
         opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)
     except UdasegError as error:
         message = error.message.replace("recipe demo: toytown.", "--")
-        raise UdasegError(message, "udaseg data make --help lists its flags") from None
+        raise UdasegError(message, "see what its flags take: udaseg data make --help") from None
     run_stage(opened, stage)
 
 
@@ -127,7 +127,6 @@ def convert(
 
     Example: udaseg data convert exported/result.json data/real --split val
     """
-    from udaseg.data.convert.convert import BACKGROUND
     from udaseg.data.convert.convert import convert as convert_annotations
 
     with show_progress("data convert", "images") as show:
@@ -135,14 +134,8 @@ def convert(
     print(
         f"{result.images} images in {out / split}; {len(result.classes)} classes: {', '.join(result.classes.values())}"
     )
-    if result.has_void:
-        print("pixels in no segment are ignored")
-    else:
-        print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
-    if result.left_out:
-        print(f"left out: {result.left_out} points and lines, which have no area")
-    if result.unannotated:
-        print(f"left out: {result.unannotated} images that nobody annotated")
+    for note in result.notes:
+        print(note)
 
 
 def print_findings(report) -> None:

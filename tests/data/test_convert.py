@@ -125,7 +125,7 @@ def test_every_shape_of_labelme(tmp_path):
     ]
     labelme(tmp_path / "in/a.json", "..\\in\\a.jpg", *shapes)
     result = convert(tmp_path / "in", tmp_path / "out", "train")
-    assert result.left_out == 2
+    assert result.notes[1:] == ["left out: 2 points and lines, which have no area"]
     assert result.classes == {0: "background", 1: "car", 2: "road"}
     expected = EXPECTED.copy()
     expected[draw_circle((30, 8), (33, 8), SIZE)] = 1

@@ -99,7 +99,7 @@ def test_the_code_of_a_public_export():
 
 def test_shapes_are_drawn_in_their_order(tmp_path):
     result = convert(export(tmp_path / "in", {"result": [ROAD, CAR]}), tmp_path / "out", "train")
-    assert (result.images, result.left_out, result.unannotated) == (1, 0, 0)
+    assert (result.images, len(result.notes)) == (1, 1)
     assert result.classes == {0: "background", 1: "car", 2: "road"}
     assert np.array_equal(labels(tmp_path / "out"), EXPECTED)
     assert check(tmp_path / "out").ok
@@ -167,7 +167,11 @@ def test_what_is_left_out_is_counted(tmp_path):
     tasks += [{"id": 2, "data": {"image": "b.jpg"}, "annotations": []}]
     tasks += [{"id": 3, "data": {"image": "c.jpg"}, "annotations": [{"was_cancelled": True, "result": []}]}]
     result = convert(export(tmp_path / "in", content=tasks), tmp_path / "out", "train")
-    assert (result.images, result.left_out, result.unannotated) == (1, 1, 2)
+    assert result.images == 1
+    assert result.notes[1:] == [
+        "left out: 1 points and lines, which have no area",
+        "left out: 2 images that nobody annotated",
+    ]
     with pytest.raises(UdasegError, match="expected annotated images, found none"):
         convert(export(tmp_path / "in", content=tasks[1:]), tmp_path / "none", "train")
 
@@ -201,7 +205,7 @@ def test_the_ground_truth_decides_among_several_annotations(tmp_path):
         (region("brush", "car", format="rle", rle="abc"), "cannot draw a brush mask: a list of bytes is expected"),
         (brush(np.zeros((4, 4), bool)), "64 values for an image of 40x50, expected 8000"),
         (region("polygon", "car", points=[[1, 2], [3]]), "found a damaged entry"),
-        (region("brush", "car", format="rle"), "found a damaged entry: KeyError"),
+        (region("brush", "car", format="rle"), "found a damaged entry: no 'rle'"),
         ({**ROAD, "original_width": 51}, "expected an image of 40x51, found 40x50"),
     ],
 )

@@ -39,7 +39,8 @@ def panoptic(root: Path, *, image: str = "a.jpg", mask: str = "a.png", segments=
 @pytest.mark.parametrize("image", ["a.jpg", "a.png"])  # the second has the name of its mask
 def test_segments_become_classes(tmp_path, image):
     result = convert(panoptic(tmp_path, image=image), tmp_path / "out", "val")
-    assert (result.images, result.classes, result.has_void) == (1, {0: "background", 1: "car", 2: "road"}, True)
+    assert (result.images, result.classes) == (1, {0: "background", 1: "car", 2: "road"})
+    assert result.notes == ["pixels in no segment are ignored"]
     images = open_labelled("folder", tmp_path / "out", "val", SPACE)
     assert np.array_equal(images.label(0), EXPECTED)
     assert images.records[0].image.read_bytes() == (tmp_path / "images" / image).read_bytes()
@@ -75,7 +76,9 @@ def test_wrong_masks_give_one_clear_error(tmp_path):
 
 
 def test_a_segment_of_no_category_is_a_damaged_entry(tmp_path):
-    with pytest.raises(UdasegError, match=r"panoptic_val\.json: expected panoptic annotations .*KeyError\(4\)"):
+    with pytest.raises(
+        UdasegError, match=r"panoptic_val\.json: expected annotations of COCO, found a damaged entry: no 4"
+    ):
         convert(panoptic(tmp_path, segments={1: 4}), tmp_path / "out", "val")
 
 

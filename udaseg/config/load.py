@@ -118,13 +118,13 @@ def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         problem = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise UdasegError(
-            f"cannot read recipe {path}: {problem}", "udaseg recipe list shows the shipped ones"
+            f"cannot read recipe {path}: {problem}", "`udaseg recipe list` shows the shipped ones"
         ) from None
     except ValueError as error:
         hint = "correct that line; `udaseg recipe show demo` prints an example"
         raise UdasegError(f"recipe {path} is not YAML: {error}", hint) from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise UdasegError(f"recipe {path} is not a mapping of sections", "udaseg recipe show demo prints an example")
+        raise UdasegError(f"recipe {path} is not a mapping of sections", "`udaseg recipe show demo` prints an example")
     if not isinstance(values.get("toy", {}), dict):
         raise UdasegError(f"recipe {path}: toy: is not a mapping of sections", "write the settings below it, indented")
     return {"name": path.stem, **values}

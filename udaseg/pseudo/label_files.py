@@ -24,7 +24,10 @@ def _checked(thresholds, classes):
             "estimate the thresholds from the predictions that are to be labelled",
         )
     if not (np.isfinite(thresholds).all() and (thresholds > 0).all()):
-        raise UdasegError(f"thresholds are {thresholds.tolist()}, expected finite numbers above 0")
+        raise UdasegError(
+            f"thresholds are {thresholds.tolist()}, expected finite numbers above 0",
+            "estimate them again: udaseg pseudolabel --force",
+        )
     return thresholds
 
 
@@ -65,9 +68,9 @@ def pseudo_label(
 
 def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
     """Read thresholds.json. Raises UdasegError where it is missing, damaged, or has other classes."""
-    thresholds = read_document(path, Thresholds, "run udaseg pseudolabel again")
+    thresholds = read_document(path, Thresholds, "write it again: udaseg pseudolabel --force")
     if thresholds is None:
-        raise UdasegError(f"{path} does not exist", "udaseg pseudolabel writes it beside its labels")
+        raise UdasegError(f"{path} does not exist", "`udaseg pseudolabel` writes it beside its labels")
     if thresholds.classes != list(classes):
         raise UdasegError(
             f"{path}: expected thresholds of {', '.join(classes)}; found those of {', '.join(thresholds.classes)}",

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from udaseg.config import HxW
-from udaseg.data.convert.regions import AnnotatedImage, Region, annotate, draw_circle, draw_polygons
-from udaseg.data.convert.sources import ImageIndex
+from udaseg.data.convert.regions import AnnotatedImage, Region, annotate, draw_circle, draw_polygons, to_points
+from udaseg.data.convert.sources import DAMAGE, ImageIndex, damaged_entry
 from udaseg.errors import UdasegError
 
 
@@ -29,18 +29,16 @@ def read_labelme(content: dict[str, Any], file: Path, images: ImageIndex) -> tup
     try:
         size = int(content["imageHeight"]), int(content["imageWidth"])
         regions = [_region(shape, str(file)) for shape in content["shapes"]]
-        image = images.find(content["imagePath"], file)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UdasegError(
-            f"{file}: expected annotations of Labelme, found a damaged entry: {error!r}", "save it again"
-        ) from None
+        image = images.find(str(content["imagePath"]), file)
+    except DAMAGE as error:
+        raise damaged_entry(file, "Labelme", error) from None
     present = [region for region in regions if region is not None]
     return annotate(image, size, present, str(file)), len(regions) - len(present)
 
 
 def _region(shape: dict[str, Any], source: str) -> Region | None:
     name, kind = str(shape["label"]), shape.get("shape_type") or "polygon"
-    points = [(float(x), float(y)) for x, y in shape["points"]]
+    points = to_points(shape["points"])
     if kind == "rectangle" and len(points) == 2:
         (left, top), (right, bottom) = points
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]

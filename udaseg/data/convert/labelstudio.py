@@ -10,8 +10,8 @@ import numpy as np
 
 from udaseg.config import HxW
 from udaseg.data.convert.brush import draw_brush
-from udaseg.data.convert.regions import AnnotatedImage, Region, annotate, draw_polygons
-from udaseg.data.convert.sources import ImageIndex
+from udaseg.data.convert.regions import Region, annotate, draw_polygons, to_points
+from udaseg.data.convert.sources import DAMAGE, Annotations, ImageIndex, collect, damaged_entry
 from udaseg.data.datasets.layout import IMAGES
 from udaseg.data.images.read import image_size
 from udaseg.errors import UdasegError, join_names
@@ -34,13 +34,11 @@ def is_labelstudio(content: Any) -> bool:
     return isinstance(content, list) and bool(content) and all(map(_is_task, content))
 
 
-def read_labelstudio(
-    content: list[dict[str, Any]], file: Path, images: ImageIndex
-) -> tuple[list[AnnotatedImage], int, int]:
-    """Read the images with their regions in their order; also count points and lines, and tasks without annotation.
+def read_labelstudio(content: list[dict[str, Any]], file: Path, images: ImageIndex) -> Annotations:
+    """Read the images with their regions in their order.
 
-    Both are left out. Raises UdasegError for a missing image, several annotations of one task, a region without a
-    label, and a kind of region that is not known.
+    Points and lines are left out, and images without an annotation. Raises UdasegError for a missing image, several
+    annotations of one task, a region without a label, and a kind of region that is not known.
     """
     annotated, left_out, unannotated = [], 0, 0
     for task in (_read_task(entry, file) for entry in content):
@@ -52,18 +50,16 @@ def read_labelstudio(
             sizes = {(int(shape["original_height"]), int(shape["original_width"])) for shape in shapes}
             image = _find_image(task.data, file, images)
             regions = [_region(shape, task.source) for shape in shapes if shape["shape"] in SHAPES]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UdasegError(
-                f"{task.source}: expected annotations of Label Studio, found a damaged entry: {error!r}",
-                "export it again",
-            ) from None
+        except DAMAGE as error:
+            raise damaged_entry(task.source, "Label Studio", error) from None
         if len(sizes) > 1:
             raise UdasegError(
                 f"{task.source}: expected one size of the image, found {sorted(sizes)}", "export it again"
             )
         left_out += len(shapes) - len(regions)
         annotated.append(annotate(image, next(iter(sizes), None) or image_size(image), regions, task.source))
-    return annotated, left_out, unannotated
+    counts = {"points and lines, which have no area": left_out, "images that nobody annotated": unannotated}
+    return collect(annotated, counts)
 
 
 def _is_task(entry: Any) -> bool:
@@ -141,7 +137,7 @@ def _region(shape: Mapping[str, Any], source: str) -> Region:
     if shape["shape"] == "brush":
         return Region(shape["name"], partial(_draw_brush, shape["rle"], source))
     if shape["shape"] == "polygon":
-        points = np.array(shape["points"], np.float64).reshape(-1, 2)
+        points = np.array(to_points(shape["points"]))
     elif shape["shape"] == "rectangle":
         corner, sides = (shape["x"], shape["y"]), np.array([shape["width"], shape["height"]])
         points = corner + np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * sides

@@ -10,7 +10,7 @@ import numpy as np
 from udaseg.config import HxW
 from udaseg.data.convert.coco import is_coco
 from udaseg.data.convert.regions import AnnotatedImage
-from udaseg.data.convert.sources import ImageIndex
+from udaseg.data.convert.sources import DAMAGE, Annotations, ImageIndex, damaged_entry
 from udaseg.data.images.read import read_label_pixels
 from udaseg.errors import UdasegError, join_names
 from udaseg.labels import IGNORE
@@ -37,7 +37,7 @@ def find_masks(file: Path) -> Path:
     return folder
 
 
-def read_panoptic(content: dict[str, Any], file: Path, images: ImageIndex) -> tuple[list[str], list[AnnotatedImage]]:
+def read_panoptic(content: dict[str, Any], file: Path, images: ImageIndex) -> Annotations:
     """Read the names of the classes, in the order of their ids, and the images with their segments.
 
     Pixels in no segment are ignored. Raises UdasegError for a missing image or PNG file, and an unknown category.
@@ -52,13 +52,11 @@ def read_panoptic(content: dict[str, Any], file: Path, images: ImageIndex) -> tu
             size, source = (int(image["height"]), int(image["width"])), f"{file}: {image['file_name']}"
             classes = {int(segment["id"]): names[segment["category_id"]] for segment in entry["segments_info"]}
             draw = partial(_draw_segments, masks / Path(entry["file_name"]).name, classes, size)
-            path = images.find(image["file_name"], file)
+            path = images.find(str(image["file_name"]), file)
             annotated.append(AnnotatedImage(path, size, source, frozenset(classes.values()), draw))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UdasegError(
-            f"{file}: expected panoptic annotations of COCO, found a damaged entry: {error!r}", "export it again"
-        ) from None
-    return [names[i] for i in sorted(names)], annotated
+    except DAMAGE as error:
+        raise damaged_entry(file, "COCO", error) from None
+    return Annotations([names[i] for i in sorted(names)], annotated, has_void=True)
 
 
 def _draw_segments(mask: Path, classes: Mapping[int, str], size: HxW, ids: Mapping[str, int]) -> np.ndarray:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from udaseg.config import HxW
 
@@ -43,6 +44,14 @@ def _draw_regions(regions: Sequence[Region], size: HxW, ids: Mapping[str, int]) 
     for region in regions:
         label[region.draw(size)] = ids[region.name]
     return label
+
+
+def to_points(values: ArrayLike) -> list[tuple[float, float]]:
+    """Return points (x, y) as numbers; raise ValueError where they are none, or not finite."""
+    points = np.asarray(values, np.float64).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ValueError("a point that is not finite")
+    return [(float(x), float(y)) for x, y in points]
 
 
 def draw_polygons(polygons: Sequence[Sequence[tuple[float, float]]], size: HxW) -> np.ndarray:

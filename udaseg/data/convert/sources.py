@@ -1,11 +1,41 @@
-"""The images below a directory, found by the names that annotations give them."""
+"""What is read from the files of labelling tools, and the images that these name."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
+from udaseg.data.convert.regions import AnnotatedImage
 from udaseg.data.datasets.layout import IMAGES
 from udaseg.errors import UdasegError, join_names
+
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, OverflowError)  # what a JSON of another form raises
+
+
+class Annotations(NamedTuple):
+    """The names of the classes, the annotated images, and texts on what is left out.
+
+    With `has_void` pixels in no region are ignored.
+    """
+
+    names: Sequence[str]
+    images: Sequence[AnnotatedImage]
+    left_out: Sequence[str] = ()
+    has_void: bool = False
+
+
+def collect(images: Sequence[AnnotatedImage], left_out: Mapping[str, int]) -> Annotations:
+    """Return annotated images with the sorted names of their classes, and of the counts in `left_out` those above 0."""
+    names = sorted(frozenset().union(*(image.names for image in images)))
+    return Annotations(names, images, [f"{count} {text}" for text, count in left_out.items() if count])
+
+
+def damaged_entry(file: Path | str, tool: str, error: Exception) -> UdasegError:
+    """Build the error for a file of a tool that lacks a key or has a value of another kind."""
+    problem = f"no {error}" if isinstance(error, KeyError) else error
+    return UdasegError(
+        f"{file}: expected annotations of {tool}, found a damaged entry: {problem}", f"export it again with {tool}"
+    )
 
 
 class ImageIndex:
