@@ -51,7 +51,7 @@ def convert(
     missing image, and a split that exists.
     """
     folder = out / split
-    if split != Path(split).name or split.startswith("."):
+    if not split or split != Path(split).name or split.startswith("."):
         raise UdasegError(f"--split {split}: expected the name of a directory", "for example --split train")
     if folder.exists() or out.is_file():
         raise UdasegError(f"{folder if folder.exists() else out} exists", "name another directory, or another --split")

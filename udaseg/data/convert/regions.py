@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,6 +27,13 @@ class AnnotatedImage:
     size: HxW
     regions: tuple[Region, ...]
     source: str
+
+
+def class_name(value: Any) -> str:
+    """Return the name of a class; raise ValueError where there is none."""
+    if value is None or not str(value).strip():
+        raise ValueError("a class without a name")
+    return str(value)
 
 
 def to_points(values: ArrayLike) -> list[tuple[float, float]]:
