@@ -1,6 +1,5 @@
 """udaseg data: render toytown, check a dataset, convert annotations, count classes."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -140,6 +139,8 @@ def convert(
 
 def print_findings(report) -> None:
     """Print the findings of a check, the worst first."""
+    from udaseg.data.findings import check_command
+
     order = ("error", "warning", "note")
     for finding in sorted(report.findings, key=lambda finding: order.index(finding.severity)):
         files = (
@@ -150,6 +151,6 @@ def print_findings(report) -> None:
             print(f"  hint: {finding.hint}")
     verdict = "usable" if report.ok else "not usable"
     if report.usable_as == ("target",):
-        command = shlex.join(["udaseg", "data", "check", report.root, "--as", "target"])
-        verdict = f"not usable as a source; usable as a target, whose training labels nothing reads ({command})"
+        command = check_command(report.root, "--as", "target")
+        verdict = f"not usable as a source; usable as a target, whose training labels nothing reads: {command}"
     print(f"{verdict}; {report.free_bytes / 1e9:.0f} GB free on this disk")

@@ -105,7 +105,7 @@ def run(work: Work) -> None:
         val = work.dataset("val")
         out = f"predict-{val.split}"
         make = command_of(work.run, f"udaseg predict --set {shlex.quote(f'target.split={val.split}')} --out {out}")
-        hint = f"predict these: {make}; then name {out} with --predictions"
+        hint = f"predict these with `{make}`, and name {out} with --predictions"
         metrics = evaluate_predictions(
             predictions, val, setting.average, work.out, warn=work.warn, hint=hint, progress=progress
         )

@@ -205,7 +205,7 @@ def test_the_ground_truth_decides_among_several_annotations(tmp_path):
         (region("brush", "car", format="rle", rle="abc"), "cannot draw a brush mask: a list of bytes is expected"),
         (brush(np.zeros((4, 4), bool)), "64 values for an image of 40x50, expected 8000"),
         (region("polygon", "car", points=[[1, 2], [3]]), "found a damaged entry"),
-        (region("brush", "car", format="rle"), "found a damaged entry: no 'rle'"),
+        (region("brush", "car", format="rle"), 'found a damaged entry: {"type": "brushlabels", '),
         ({**ROAD, "original_width": 51}, "expected an image of 40x51, found 40x50"),
     ],
 )

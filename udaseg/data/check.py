@@ -174,8 +174,10 @@ def _hint(problem: str, dataset: str, split: str) -> str:
     """Return the hint for a problem of some files of a split."""
     if dataset != "folder":
         solution = f"download these files again: {DATASETS[dataset].DOWNLOAD_HINT}"
+    elif problem == UNLABELLED:
+        solution = f"add their labels to {split}/labels, under the names of the images"
     elif problem.startswith("ids unknown"):
-        solution = "list these ids in classes.yaml, those without a class under `ignore`, or set the right --coding"
+        solution = "list these ids in classes.yaml, those without a class under `ignore`, or name another --coding"
     else:
         solution = "add these files, or export them again"
     if split in SCORED and problem == UNLABELLED:  # none has one, or those without one would be left out

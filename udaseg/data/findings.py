@@ -12,9 +12,9 @@ UNLABELLED = "images without a label"
 SCORED = ("val", "validation", "test")  # splits that `evaluate` reads; the others are for training
 
 
-def check_command(root: Path | str) -> str:
+def check_command(root: Path | str, *flags: str) -> str:
     """Return the command that checks a dataset, in backticks."""
-    return f"`{shlex.join(['udaseg', 'data', 'check', str(root)])}`"
+    return f"`{shlex.join(['udaseg', 'data', 'check', str(root), *flags])}`"
 
 
 @dataclass(frozen=True)

@@ -261,9 +261,9 @@ def _report_all_problems(run: Run, error: UdasegError) -> None:
     problems = data_problems(run)
     if len(problems) < 2 and not isinstance(error, AbsentError):
         return
-    hints = list(dict.fromkeys(problem.hint for problem in problems.values() if problem.hint))
+    hints = list(dict.fromkeys(problem.hint for problem in problems.values()))
     name = run.remembered["recipe"]
-    commands = ("udaseg warmup", "make demo")
+    commands = ("udaseg warmup --recipe demo", "make demo")
     if name in shipped_recipes() and run.recipe.scale == "full":
         commands = (f"udaseg warmup --recipe {name} --scale toy", f"make {name} SCALE=toy")
     ways = " or ".join(f"`{command}`" for command in commands)

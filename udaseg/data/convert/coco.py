@@ -8,14 +8,24 @@ from typing import Any
 import numpy as np
 
 from udaseg.config import HxW
-from udaseg.data.convert.regions import Region, annotate, draw_polygons, draw_runs, to_points
-from udaseg.data.convert.sources import DAMAGE, Annotations, ImageIndex, damaged_entry
+from udaseg.data.convert.regions import Region, annotate, class_name, draw_polygons, draw_runs, to_points
+from udaseg.data.convert.sources import DAMAGE, Annotations, ImageIndex, reading_entry, shorten
 from udaseg.errors import UdasegError
 
 
 def is_coco(content: Any) -> bool:
     """Return whether the content of a JSON file is COCO's."""
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
+    parts = ("images", "annotations", "categories")
+    return isinstance(content, dict) and all(isinstance(content.get(part), list) for part in parts)
+
+
+def read_categories(content: dict[str, Any], file: Path) -> dict[int, str]:
+    """Read the names of the classes by their ids."""
+    names = {}
+    for entry in content["categories"]:
+        with reading_entry(file, "COCO", entry):
+            names[int(entry["id"])] = class_name(entry["name"])
+    return names
 
 
 def read_coco(content: dict[str, Any], file: Path, images: ImageIndex) -> Annotations:
@@ -24,21 +34,20 @@ def read_coco(content: dict[str, Any], file: Path, images: ImageIndex) -> Annota
     Larger regions come first, so that smaller ones are drawn over them. Raises UdasegError for a missing image, an
     unknown category, a damaged entry, and where no annotation is a region.
     """
-    try:
-        names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        by_image = defaultdict(list)
-        for entry in content["annotations"]:
-            by_image[entry["image_id"]].append(entry)
-        annotated, boxes = [], 0
-        for entry in content["images"]:
-            size, source = (int(entry["height"]), int(entry["width"])), f"{file}: {entry['file_name']}"
-            ordered = sorted(by_image.pop(entry["id"], []), key=lambda item: -float(item.get("area") or 0))
-            regions = [_region(item, names, source) for item in ordered]
-            present = [region for region in regions if region is not None]
-            boxes += len(regions) - len(present)
-            annotated.append(annotate(images.find(str(entry["file_name"]), file), size, present, source))
-    except DAMAGE as error:
-        raise damaged_entry(file, "COCO", error) from None
+    names = read_categories(content, file)
+    by_image, boxes = defaultdict(list), 0  # regions with their areas, by the ids of images
+    for entry in content["annotations"]:
+        with reading_entry(file, "COCO", entry):
+            region, area = _region(entry, names, str(file)), float(entry.get("area") or 0)
+            by_image[entry["image_id"]] += [(area, region)] if region else []
+            boxes += region is None
+    annotated = []
+    for entry in content["images"]:
+        with reading_entry(file, "COCO", entry):
+            size, name = (int(entry["height"]), int(entry["width"])), str(entry["file_name"])
+            ordered = sorted(by_image.pop(entry["id"], []), key=lambda item: -item[0])
+            regions = [region for _, region in ordered]
+            annotated.append(annotate(images.find(name, file), size, regions, f"{file}: {name}"))
     if boxes and not any(image.names for image in annotated):
         raise UdasegError(
             f"{file}: expected polygons or run-length codes, found {boxes} annotations without either, such as boxes",
@@ -53,7 +62,7 @@ def read_coco(content: dict[str, Any], file: Path, images: ImageIndex) -> Annota
 
 
 def _region(entry: dict[str, Any], names: dict[int, str], source: str) -> Region | None:
-    shape, name = entry.get("segmentation"), names[entry["category_id"]]
+    shape, name = entry.get("segmentation"), names[int(entry["category_id"])]
     if isinstance(shape, dict):
         return Region(name, partial(_draw_code, shape, source))
     polygons = [to_points(np.reshape(flat, (-1, 2))) for flat in shape or [] if len(flat) >= 6]
@@ -62,8 +71,11 @@ def _region(entry: dict[str, Any], names: dict[int, str], source: str) -> Region
 
 def _draw_code(shape: dict[str, Any], source: str, size: HxW) -> np.ndarray:
     try:
-        if tuple(shape["size"]) != size:
-            raise ValueError(f"a region of {shape['size']} in an image of {list(size)}")
-        return draw_runs(shape["counts"], size)
-    except DAMAGE as error:
-        raise UdasegError(f"{source}: cannot draw a run-length code: {error}", "export it again") from None
+        if tuple(shape["size"]) == size:
+            return draw_runs(shape["counts"], size)
+    except DAMAGE:
+        pass
+    raise UdasegError(
+        f"{source}: expected a run-length code that fills an image of {size[0]}x{size[1]}, found {shorten(shape)}",
+        "export it again with COCO",
+    )

@@ -53,7 +53,7 @@ def convert(
     `out` stay. Raises UdasegError for an unknown format, a missing image, and a split that exists.
     """
     folder = out / split
-    if split != Path(split).name or split.startswith("."):
+    if not split or split != Path(split).name or split.startswith("."):
         raise UdasegError(f"--split {split}: expected the name of a directory", "for example --split train")
     if folder.exists() or out.is_file():
         raise UdasegError(f"{folder if folder.exists() else out} exists", "name another directory, or another --split")

@@ -10,8 +10,8 @@ import numpy as np
 
 from udaseg.config import HxW
 from udaseg.data.convert.brush import draw_brush
-from udaseg.data.convert.regions import Region, annotate, draw_polygons, to_points
-from udaseg.data.convert.sources import DAMAGE, Annotations, ImageIndex, collect, damaged_entry
+from udaseg.data.convert.regions import Region, annotate, class_name, draw_polygons, to_points
+from udaseg.data.convert.sources import Annotations, ImageIndex, collect, reading_entry
 from udaseg.data.datasets.layout import IMAGES
 from udaseg.data.images.read import image_size
 from udaseg.errors import UdasegError, join_names
@@ -41,17 +41,18 @@ def read_labelstudio(content: list[dict[str, Any]], file: Path, images: ImageInd
     annotations of one task, a region without a label, and a kind of region that is not known.
     """
     annotated, left_out, unannotated = [], 0, 0
-    for task in (_read_task(entry, file) for entry in content):
+    for entry in content:
+        with reading_entry(file, "Label Studio", entry):
+            task = _read_task(entry, file)
         if task.results is None:
             unannotated += 1
             continue
-        try:
-            shapes = list(_read_shapes(task))
-            sizes = {(int(shape["original_height"]), int(shape["original_width"])) for shape in shapes}
-            image = _find_image(task.data, file, images)
-            regions = [_region(shape, task.source) for shape in shapes if shape["shape"] in SHAPES]
-        except DAMAGE as error:
-            raise damaged_entry(task.source, "Label Studio", error) from None
+        shapes, sizes, regions = list(_read_shapes(task)), set(), []
+        for shape in shapes:
+            with reading_entry(task.source, "Label Studio", shape["result"]):
+                sizes.add((int(shape["original_height"]), int(shape["original_width"])))
+                regions += [_region(shape, task.source)] if shape["shape"] in SHAPES else []
+        image = _find_image(task.data, file, images)
         if len(sizes) > 1:
             raise UdasegError(
                 f"{task.source}: expected one size of the image, found {sorted(sizes)}", "export it again"
@@ -83,20 +84,22 @@ def _read_task(entry: dict[str, Any], file: Path) -> Task:
             f"{source}: expected one annotation of an image, found {len(done)}",
             "mark the right one as ground truth in Label Studio, or delete the others, and export again",
         )
-    return Task(source, entry["data"], done[0]["result"] if done else None)
+    return Task(source, entry["data"], list(done[0]["result"]) if done else None)
 
 
 def _read_shapes(task: Task) -> Iterator[dict[str, Any]]:
-    """Yield the regions of a task: their values with their kind as `shape`, and their label as `name`.
+    """Yield the regions of a task: their values with their kind as `shape`, label as `name` and entry as `result`.
 
     A region is one result, or several of the same id: its shape, and its label.
     """
     assert task.results is not None
     merged: dict[Any, dict[str, Any]] = {}
     for i, result in enumerate(task.results):
-        values = {**result, **result.get("value", {})}
-        region = merged.setdefault(result.get("id", i), {"names": []})
-        region.update(values | _shape(values, task), names=region["names"] or _labels(values))
+        with reading_entry(task.source, "Label Studio", result):
+            values = {**result, **result.get("value", {})}
+            region = merged.setdefault(result.get("id", i), {"names": [], "result": result})
+            names = [class_name(name) for name in _labels(values)]
+            region.update(values | _shape(values, task), names=region["names"] or names)
     for values in merged.values():
         if "shape" not in values:
             continue  # a choice, a text or a rating: they say something of the whole image
@@ -111,7 +114,7 @@ def _read_shapes(task: Task) -> Iterator[dict[str, Any]]:
                 f"{task.source}: expected an upright image, found one turned by {values['image_rotation']} degrees",
                 "turn the image file, and annotate it again",
             )
-        yield {**values, "name": str(values["names"][0])}
+        yield {**values, "name": values["names"][0]}
 
 
 def _shape(values: Mapping[str, Any], task: Task) -> dict[str, str]:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from udaseg.config import HxW
-from udaseg.data.convert.coco import is_coco
+from udaseg.data.convert.coco import is_coco, read_categories
 from udaseg.data.convert.regions import AnnotatedImage
-from udaseg.data.convert.sources import DAMAGE, Annotations, ImageIndex, damaged_entry
+from udaseg.data.convert.sources import Annotations, ImageIndex, reading_entry
 from udaseg.data.images.read import read_label_pixels
 from udaseg.errors import UdasegError, join_names
 from udaseg.labels import IGNORE
@@ -20,7 +20,9 @@ VOID = 0  # the id of pixels in no segment
 
 def is_panoptic(content: Any) -> bool:
     """Return whether the content of a JSON file is COCO's panoptic one: each annotation lists segments."""
-    return is_coco(content) and any("segments_info" in entry for entry in content["annotations"])
+    return is_coco(content) and any(
+        isinstance(entry, dict) and "segments_info" in entry for entry in content["annotations"]
+    )
 
 
 def find_masks(file: Path) -> Path:
@@ -43,19 +45,19 @@ def read_panoptic(content: dict[str, Any], file: Path, images: ImageIndex) -> An
     Pixels in no segment are ignored. Raises UdasegError for a missing image or PNG file, and an unknown category.
     """
     masks = find_masks(file)
-    try:
-        names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        by_id = {entry["id"]: entry for entry in content["images"]}
-        annotated = []
-        for entry in content["annotations"]:
-            image = by_id[entry["image_id"]]
-            size, source = (int(image["height"]), int(image["width"])), f"{file}: {image['file_name']}"
-            classes = {int(segment["id"]): names[segment["category_id"]] for segment in entry["segments_info"]}
+    names = read_categories(content, file)
+    by_id = {}
+    for entry in content["images"]:
+        with reading_entry(file, "COCO", entry):
+            by_id[entry["id"]] = (int(entry["height"]), int(entry["width"])), str(entry["file_name"])
+    annotated = []
+    for entry in content["annotations"]:
+        with reading_entry(file, "COCO", entry):
+            size, name = by_id[entry["image_id"]]
+            classes = {int(segment["id"]): names[int(segment["category_id"])] for segment in entry["segments_info"]}
             draw = partial(_draw_segments, masks / Path(entry["file_name"]).name, classes, size)
-            path = images.find(str(image["file_name"]), file)
-            annotated.append(AnnotatedImage(path, size, source, frozenset(classes.values()), draw))
-    except DAMAGE as error:
-        raise damaged_entry(file, "COCO", error) from None
+            used = frozenset(classes.values())
+            annotated.append(AnnotatedImage(images.find(name, file), size, f"{file}: {name}", used, draw))
     return Annotations([names[i] for i in sorted(names)], annotated, has_void=True)
 
 

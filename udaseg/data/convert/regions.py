@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,6 +45,13 @@ def _draw_regions(regions: Sequence[Region], size: HxW, ids: Mapping[str, int]) 
     for region in regions:
         label[region.draw(size)] = ids[region.name]
     return label
+
+
+def class_name(value: Any) -> str:
+    """Return the name of a class; raise ValueError where there is none."""
+    if value is None or not str(value).strip():
+        raise ValueError("a class without a name")
+    return str(value)
 
 
 def to_points(values: ArrayLike) -> list[tuple[float, float]]:

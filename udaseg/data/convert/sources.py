@@ -1,9 +1,11 @@
 """What is read from the files of labelling tools, and the images that these name."""
 
+import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from udaseg.data.convert.regions import AnnotatedImage
 from udaseg.data.datasets.layout import IMAGES
@@ -30,12 +32,22 @@ def collect(images: Sequence[AnnotatedImage], left_out: Mapping[str, int]) -> An
     return Annotations(names, images, [f"{count} {text}" for text, count in left_out.items() if count])
 
 
-def damaged_entry(file: Path | str, tool: str, error: Exception) -> UdasegError:
-    """Build the error for a file of a tool that lacks a key or has a value of another kind."""
-    problem = f"no {error}" if isinstance(error, KeyError) else error
-    return UdasegError(
-        f"{file}: expected annotations of {tool}, found a damaged entry: {problem}", f"export it again with {tool}"
-    )
+def shorten(entry: Any) -> str:
+    """Return the beginning of an entry of a file, to find it there."""
+    text = json.dumps(entry, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:80]} ..."
+
+
+@contextmanager
+def reading_entry(file: Path | str, tool: str, entry: Any) -> Iterator[None]:
+    """Raise UdasegError with the entry where a key or a value is not that of the tool inside this block."""
+    try:
+        yield
+    except DAMAGE:
+        raise UdasegError(
+            f"{file}: expected annotations of {tool}, found a damaged entry: {shorten(entry)}",
+            f"export it again with {tool}",
+        ) from None
 
 
 class ImageIndex:

@@ -67,7 +67,7 @@ def labels(
     if files and not named:
         raise UdasegError(
             f"{folder}: expected labels whose names end in {suffix}.png, found {join_names(list(files))}",
-            suffix_hint(pictures, files, option) or f"correct {option}",
+            suffix_hint(pictures, files, option) or f"leave out {option}",
         )
     depth = list_files(root / split / "depth", [".png"], deep=True) if is_folder(root / split / "depth") else {}
     if coding is not None:

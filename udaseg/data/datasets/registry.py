@@ -1,6 +1,7 @@
 """Open a dataset by name: images alone, or images with labels."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,13 +29,13 @@ from udaseg.data.datasets import (
     wilddash2,
 )
 from udaseg.data.datasets.label_names import suffix_hint
-from udaseg.data.datasets.layout import Files, Labels, describe
+from udaseg.data.datasets.layout import Files, Labels, describe, list_directory
 from udaseg.data.datasets.lists import select_listed
 from udaseg.data.datasets.names import choose_stems, mark_alike, pair
 from udaseg.data.findings import check_command
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.labels import IGNORE, ClassSpace, lookup_table, train_id_table, train_ids
+from udaseg.labels import IGNORE, ClassSpace, find_coding, lookup_table, train_id_table, train_ids
 
 DATASETS = {
     "gta5": gta5,
@@ -153,7 +154,9 @@ def open_labelled(
 
 
 def require_detected(dataset: str, coding: str | None, suffix: str | None) -> None:
-    """Raise UdasegError where a coding or a suffix of label names is set for a dataset that detects its own."""
+    """Raise UdasegError for an unknown coding, and where a dataset detects its own coding and names of labels."""
+    if coding is not None:
+        find_coding(coding)
     if coding is not None and dataset != "folder":
         raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
     if suffix is not None and dataset != "folder":
@@ -194,19 +197,33 @@ def detect(root: str | Path) -> str:
             f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"
         )
     names = [name for name, reader in DATASETS.items() if reader.matches(root)]
-    if names in ([], ["folder"]):  # any directory of directories looks like a folder dataset
-        subfolders = {root / name: reader for name, reader in DATASETS.items() if (root / name).is_dir()}
-        datasets = [subfolder for subfolder, reader in subfolders.items() if reader.matches(subfolder)]
-        if datasets:
-            raise UdasegError(
-                f"{root} is not a dataset; it holds {join_names([child.name for child in datasets])}",
-                f"name one of them, as with {check_command(datasets[0])}",
-            )
+    if names in ([], ["folder"]) and (datasets := _datasets_within(root, by_name=bool(names))):
+        raise UdasegError(
+            f"{root} is not a dataset; it holds {join_names([child.name for child in datasets])}",
+            f"name one of them, as with {check_command(datasets[0])}",
+        )
     if len(names) != 1:
         fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
         known = f"known are {', '.join(DATASETS)}"
         raise UdasegError(f"{root}: the layout {fits}", f"name it with --dataset {(names or ['folder'])[0]}; {known}")
     return names[0]
+
+
+def _datasets_within(root: Path, by_name: bool) -> list[Path]:
+    """List the datasets in a directory; with `by_name` those alone that have the name of their layout.
+
+    Any directory of directories looks like a folder dataset, and its splits may look like other layouts.
+    """
+    if by_name:
+        return [
+            root / name for name, reader in DATASETS.items() if (root / name).is_dir() and reader.matches(root / name)
+        ]
+    found = []
+    for child in sorted(root / entry.name for entry in list_directory(root) if entry.is_dir()):
+        with suppress(UdasegError):  # one that cannot be read
+            if any(reader.matches(child) for reader in DATASETS.values()):
+                found.append(child)
+    return found
 
 
 def require_known(dataset: str) -> None:

@@ -12,11 +12,19 @@ import numpy as np
 from PIL import Image
 
 from udaseg.data.images import png
-from udaseg.data.images.label_pixels import IDS, Container, decode_pixels, describe, find_ids, is_lossless
+from udaseg.data.images.label_pixels import (
+    IDS,
+    Container,
+    decode_pixels,
+    describe,
+    find_ids,
+    has_one_channel,
+    is_lossless,
+)
 from udaseg.data.images.png import SIGNATURE
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
-from udaseg.labels import IGNORE, ClassSpace
+from udaseg.labels import CHANNELS, IGNORE, ClassSpace
 
 # An image larger than Pillow's limit is an error, not a warning.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -90,7 +98,8 @@ def read_label_ids(path: Path, coding: str, container: Container = IDS) -> np.nd
 
     Ids are the indices of a palette image, the values of a grey image or of three equal channels, and in the coding
     "synthia" the red channel of a 16-bit RGB PNG. Other containers have one id for each colour, or the ids in one
-    channel. Raises UdasegError for a missing or damaged file, and for a file that does not fit its container.
+    channel: also in that of a palette's colours, where these are grey or that channel alone. Raises UdasegError for a
+    missing or damaged file, and for a file that does not fit its container.
     """
     data = _bytes(path)
     depth, colour = _kind(path, data) if data[:8] == SIGNATURE else (None, None)
@@ -103,6 +112,10 @@ def read_label_ids(path: Path, coding: str, container: Container = IDS) -> np.nd
                     "labels of SYNTHIA are in GT/LABELS",
                 )
             return ids.astype(np.uint8)
+        if colour == png.PALETTE and container.reading in CHANNELS:
+            pixels = decode_pixels(data, expand=True)
+            if has_one_channel(pixels, CHANNELS.index(container.reading)):
+                return find_ids(path, pixels, container, coding)
         if depth is None or depth > 8 or colour not in (0, 3) or container.reading == "colours":
             if not is_lossless(data):
                 raise UdasegError(
