@@ -25,6 +25,11 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
 @pytest.mark.parametrize(
     ("settings", "message", "hint"),
     [
+        ({"epochs": 2}, "steps=20000 and retrain.epochs=2 both say", "retrain.steps=null"),
+        ({"steps": None}, "are both null", "retrain.steps=20000"),
+        ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
+        ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
+        ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
         ({"keep": "teacher"}, "keep=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
@@ -84,7 +89,8 @@ def test_frozen_statistics_are_not_those_of_each_domain(stage):
     settings = {"model__bn": "frozen", f"{stage}__adabn": "stem"}
     with pytest.raises(UdasegError, match=f"{stage}.adabn=stem normalises each domain by itself") as caught:
         require_consistent(changed(**settings), stage)
-    assert caught.value.hint == f"set {stage}.adabn=after, or model.bn=train"
+    section = "retrain" if stage == "retrain" else "model"  # retraining has one of its own
+    assert caught.value.hint == f"set {stage}.adabn=after, or {section}.bn=train"
     require_consistent(changed(**settings | {f"{stage}__adabn": "after"}), stage)
     if stage == "retrain":
         require_consistent(changed(**settings, retrain__bn="train"), stage)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from udaseg.data.datasets.label_folder import match_label_files
+from udaseg.data.datasets.label_folder import LabelFiles, match_label_files
 from udaseg.data.images.read import read_train_ids
 from udaseg.errors import UdasegError, join_names
 from udaseg.inference.confidence import thresholded_label
@@ -16,7 +16,7 @@ from udaseg.labels import IGNORE, ClassSpace
 from udaseg.pipeline.common_inputs import LABEL_SUFFIX
 from udaseg.pipeline.inputs import refuse_flags
 from udaseg.pipeline.log import log
-from udaseg.pipeline.run import command_of
+from udaseg.pipeline.run import Run, command_of
 from udaseg.pipeline.work import Work
 
 
@@ -96,37 +96,36 @@ def find_labels(work: Work, stems: Sequence[str], classes: Sequence[str]) -> dic
     known to be of other classes.
     """
     folder, is_named = work.require_path("labels"), "labels" in work.run.paths
-    files, hint, others = (_find_named if is_named else _find_own)(work, folder, stems)
+    found = match_labels(work.run, folder, stems)
+    files = found.files
     if (missing := len(stems) - len(files)) and (not files or not is_named):
         first = next(stem for stem in stems if stem not in files)
         again = command_of(work.run, "udaseg pseudolabel", work.round if work.recipe.rounds > 1 else None)
-        left_out = f"; {len(others)} files are no label files: {join_names(others)}" if others else ""
+        others = f"; {len(found.others)} files are no label files: {join_names(found.others)}" if found.others else ""
         raise UdasegError(
-            f"{folder} holds no pseudo-label for {missing} of {len(stems)} images, the first is {first}{left_out}",
-            hint or f"name a folder that holds {first}.png and so on with --labels, or make the labels: {again}",
+            f"{folder} holds no pseudo-label for {missing} of {len(stems)} images, the first is {first}{others}",
+            found.hint or f"name a folder that holds {first}.png and so on with --labels, or make the labels: {again}",
         )
     if missing and work.is_first:
         work.warn(f"{missing} of {len(stems)} images have no pseudo-label in {folder} and are left out")
+    if is_named and found.suffix:
+        log(f"labels: the names in {folder} add {found.suffix} to those of the images")
+    if is_named and found.surplus:
+        log(f"labels: {found.surplus} label files in {folder} belong to none of the {len(stems)} images")
     require_same(folder, classes_of(folder), classes, work.other_classes_hint())
     return files
 
 
-def _find_own(work: Work, folder: Path, stems: Sequence[str]) -> tuple[dict[str, Path], None, tuple[str, ...]]:
+def match_labels(run: Run, folder: Path, stems: Sequence[str]) -> LabelFiles:
+    """Match the files in the input `labels` with stems: exactly for the run's own, by their names for a flag's."""
     setting, option = LABEL_SUFFIX
-    suffix = work.recipe.target.labels.predicted_suffix
+    suffix = run.recipe.target.labels.predicted_suffix
+    if "labels" in run.paths:
+        return match_label_files(folder, stems, suffix, option)
     because = f"the pseudo-labels are those of the run, and {setting} is for those that --labels names"
     refuse_flags({option: suffix}, because, "leave it out, or name a folder with --labels")
     paths = {stem: folder / f"{stem}.png" for stem in stems}
-    return {stem: path for stem, path in paths.items() if path.is_file()}, None, ()
-
-
-def _find_named(work: Work, folder: Path, stems: Sequence[str]) -> tuple[dict[str, Path], str | None, tuple[str, ...]]:
-    found = match_label_files(folder, stems, work.recipe.target.labels.predicted_suffix, LABEL_SUFFIX[1])
-    if found.files and found.suffix:
-        log(f"labels: the names in {folder} add {found.suffix} to those of the images")
-    if found.files and found.surplus:
-        log(f"labels: {found.surplus} label files in {folder} belong to none of the {len(stems)} images")
-    return found.files, found.hint, found.others
+    return LabelFiles({stem: path for stem, path in paths.items() if path.is_file()})
 
 
 def require_same(what: Path, found: Sequence[str] | None, classes: Sequence[str], hint: str) -> None:

@@ -19,10 +19,10 @@ class LabelFiles(NamedTuple):
     """
 
     files: dict[str, Path]
-    suffix: str
-    surplus: int
-    others: tuple[str, ...]
-    hint: str | None
+    suffix: str = ""
+    surplus: int = 0
+    others: tuple[str, ...] = ()
+    hint: str | None = None
 
 
 def match_label_files(folder: Path, stems: Sequence[str], suffix: str | None, option: str) -> LabelFiles:
