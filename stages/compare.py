@@ -37,9 +37,15 @@ def command(
     if as_json + as_csv + as_markdown + as_latex > 1:
         raise UdasegError("--json, --csv, --markdown and --latex each print all there is", "give one of them")
     if not runs and published is None:
-        raise UdasegError("there is nothing to compare", "udaseg compare RUN RUN, or --published realtime-gta2city")
+        raise UdasegError(
+            "there is nothing to compare",
+            "name runs, or a published table: udaseg compare --published realtime-gta2city",
+        )
     if oracle and not runs:
-        raise UdasegError("--oracle is the upper bound of other runs, and there are none", "udaseg compare RUN ...")
+        raise UdasegError(
+            "--oracle is the upper bound of other runs, and there are none",
+            "name the runs to compare before --oracle: udaseg compare runs/demo --oracle runs/oracle",
+        )
     from udaseg.report import comparison_table
     from udaseg.report.compare import compare, comparison_warnings, read_run
     from udaseg.report.published import published as read_published

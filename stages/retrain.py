@@ -6,7 +6,14 @@ from typing import Any
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_identity, prediction_of_round, steps_of_epochs, training_of_round
 from udaseg.pipeline import datasets
-from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input, training_labels
+from udaseg.pipeline.common_inputs import (
+    LABEL_SUFFIX,
+    LABELS_HELP,
+    label_names,
+    latest_model,
+    prototypes_input,
+    training_labels,
+)
 from udaseg.pipeline.inputs import input_path
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
@@ -19,7 +26,7 @@ def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     identity = {}
     if starts_from_model(recipe) and recipe.retrain.uses_initial_model:
         identity = prediction_identity(recipe.predict, round)
-    return {**sections, "round": round, **identity}
+    return {**sections, "round": round, **identity, **label_names(recipe)}
 
 
 def starts_from_model(recipe: Recipe) -> bool:
@@ -56,11 +63,11 @@ def resolve(run: Run) -> Recipe:
     if setting.epochs is None or setting.steps is not None:
         return run.recipe
     from udaseg.data.batches import subset_count
-    from udaseg.pseudo.label_files import stems_with_label
+    from udaseg.pseudo.label_files import match_labels
 
     folder = input_path(run, LABELS) if reads_labels(run.recipe) else None
     stems = [record.stem for record in datasets.open_dataset(run, "target").records]
-    images = len(stems if folder is None else stems_with_label(folder, stems))
+    images = len(stems if folder is None else match_labels(run, folder, stems).files)
     if setting.draw == "joint":
         images += subset_count(len(datasets.open_dataset(run, "source")), setting.source_fraction)
     steps = {"steps": steps_of_epochs(setting, images), "epochs": None}
@@ -69,16 +76,16 @@ def resolve(run: Run) -> Recipe:
 
 def run(work: Work) -> None:
     """Train on the source and on the pseudo-labelled target."""
-    from udaseg.pseudo.label_files import labelled_stems, open_labels, read_thresholds
+    from udaseg.pseudo.label_files import find_labels, open_labels, read_thresholds
     from udaseg.statistics.prototypes import read_prototypes_of
     from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 
     recipe, space, target = work.recipe, work.class_space(), work.view("target")
     setting, labels, initial = training_of_round(recipe.retrain, work.round), None, None
     if reads_labels(recipe):
-        stems = labelled_stems(work, [record.stem for record in target.images.records], space.classes)
-        path, read_label = work.path("thresholds"), open_labels(work.require_path("labels"), space)
-        labels = PseudoLabels(read_label, None if path is None else read_thresholds(path, space.classes), stems)
+        files = find_labels(work, [record.stem for record in target.images.records], space.classes)
+        path, read_label = work.path("thresholds"), open_labels(files, space)
+        labels = PseudoLabels(read_label, None if path is None else read_thresholds(path, space.classes), list(files))
     if starts_from_model(recipe):
         model, centroids = work.require_path("model"), None
         if moves_prototypes(recipe):
@@ -139,7 +146,7 @@ stage = Stage(
         ),
     ],
     datasets=[Dataset("target"), Dataset("source", when=reads_source)],
-    flags=FLAGS,
+    flags=(*FLAGS, LABEL_SUFFIX),
     each_round=True,
     shared=can_be_shared,
     seeded=True,

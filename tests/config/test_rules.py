@@ -55,7 +55,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         (
             {"mine": 0.8, "augment": {"crop": None}},
             r"retrain.mine=0.8 .* there is no crop",
-            "retrain.augment.crop=[H,W]",
+            "retrain.augment.crop=[256,256]",
         ),
     ],
 )
@@ -80,7 +80,7 @@ def test_both_domains_of_a_batch_need_one_size(stage):
     sizes = {"source__size": [720, 1280], "target__size": [512, 1024], f"{stage}__augment": {"crop": None}}
     with pytest.raises(UdasegError, match=r"source.size is \(720, 1280\), target.size is \(512, 1024\)") as caught:
         require_consistent(changed(**sizes), stage)
-    assert f"or {stage}.augment.crop=[H,W]" in caught.value.hint
+    assert f"or {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(changed(**sizes, **{f"{stage}__source": "none"}), stage)
     require_consistent(changed(**sizes | {f"{stage}__augment": {"crop": [512, 512]}}), stage)
 
@@ -90,7 +90,7 @@ def test_a_batch_needs_images_of_one_size(stage):
     recipe = changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}})
     with pytest.raises(UdasegError, match="a batch needs one size") as caught:
         require_consistent(recipe, stage)
-    assert f"set {stage}.augment.crop=[H,W]" in caught.value.hint
+    assert f"set {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(
         changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}, f"{stage}__batch": 1}), stage
     )

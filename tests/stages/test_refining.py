@@ -73,7 +73,7 @@ def test_prototypes_of_a_model_that_a_flag_names_are_those_that_are_there(worksp
     outcome = udaseg(named)
     assert outcome.code == 1
     assert "holds the prototypes of another model than runs/tiny/retrain/model.pt" in outcome.err
-    assert "--out DIR computes its own, --prototypes-file DIR/prototypes.h5 names them" in outcome.err
+    assert "--out own-prototypes`, and name them with --prototypes-file own-prototypes" in outcome.err
     assert udaseg("prototypes --model retrain --out own").code == 0
     assert udaseg(f"{named} --prototypes-file own/prototypes.h5").code == 0
     assert manifest("made")["inputs"]["prototypes"]["path"] == "own/prototypes.h5"

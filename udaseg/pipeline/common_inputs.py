@@ -1,10 +1,20 @@
 """Where the inputs lie that several stages read: models, pseudo-labels, prototypes."""
 
+from typing import Any
+
 from udaseg.config import Recipe
 from udaseg.pipeline.stage import Input, StageFile
 
 MODEL_HELP = "A model.pt, a stage directory, or a stage of the run."
 LABELS_HELP = "Pseudo-labels <stem>.png: their folder, a stage directory, or a stage of the run."
+# Of label files that a flag names: what their names add to those of the images.
+LABEL_SUFFIX = ("target.labels.predicted_suffix", "--label-suffix")
+
+
+def label_names(recipe: Recipe) -> dict[str, Any]:
+    """Return the setting of the names of label files that a flag names, where there is one."""
+    suffix = recipe.target.labels.predicted_suffix
+    return {} if suffix is None else {"labels": {"suffix": suffix}}
 
 
 def latest_model(recipe: Recipe, round: int) -> StageFile:

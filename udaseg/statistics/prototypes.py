@@ -157,8 +157,8 @@ def read_prototypes_of(path: Path, model: Path, digest: str) -> Prototypes:
     if prototypes.model != digest:
         raise UdasegError(
             f"{path} holds the prototypes of another model than {model}",
-            f"udaseg prototypes --model {shlex.quote(str(model))} --out DIR computes its own, "
-            "--prototypes-file DIR/prototypes.h5 names them",
+            f"compute its own with `udaseg prototypes --model {shlex.quote(str(model))} --out own-prototypes`, "
+            "and name them with --prototypes-file own-prototypes",
         )
     return prototypes
 

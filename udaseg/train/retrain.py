@@ -175,6 +175,6 @@ def _build_mining(settings: Retrain, thresholds: Thresholds | None) -> Mining | 
     if thresholds is None:
         raise UdasegError(
             f"mine={settings.mine} needs the pixel counts of the predictions, and there are none",
-            "name the thresholds.json of udaseg pseudolabel with --thresholds",
+            "name the thresholds.json of `udaseg pseudolabel` with --thresholds",
         )
     return mine_rare_classes(settings.mine, thresholds.predicted, settings.mine_below)

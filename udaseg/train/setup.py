@@ -87,7 +87,7 @@ def require_stackable(streams: Sequence[Stream]) -> None:
         if len(sizes) > 1:
             raise UdasegError(
                 f"the {stream.domain} images have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
-                f"give one with --set {stream.domain}.size=[H,W], or a crop with augment.crop=[H,W]",
+                f"give one with --set '{stream.domain}.size=[256,512]', or a crop, `crop` in `augment` of the stage",
             )
 
 
@@ -98,5 +98,5 @@ def require_one_size(streams: Sequence[Stream]) -> None:
         found = ", ".join(f"those of the {domain} {height}x{width}" for domain, (height, width) in sizes.items())
         raise UdasegError(
             f"a batch holds images of both domains, which need one size; found {found}",
-            "set source.size and target.size to the same [H,W], or augment.crop",
+            "set source.size=[256,512] and target.size=[256,512], or a crop, `crop` in `augment` of the stage",
         )

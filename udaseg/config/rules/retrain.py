@@ -123,7 +123,7 @@ REQUIREMENTS = (
         ("retrain",),
         lambda recipe: recipe.retrain.mine > 0 and recipe.retrain.augment.crop is None,
         "retrain.mine={retrain.mine} places crops on rare classes, and there is no crop",
-        "set retrain.augment.crop=[H,W] smaller than the images, or retrain.mine=0",
+        "set retrain.augment.crop=[256,256], smaller than the images, or retrain.mine=0",
     ),
     Requirement(
         ("retrain",),

@@ -55,7 +55,7 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             (stage,),
             holds_of(stage, _mixes_sizes),
             f"{stage}.augment.scale gives images of several sizes, and a batch needs one size",
-            f"set {stage}.augment.crop=[H,W], or {stage}.augment.scale=[1,1]",
+            f"set {stage}.augment.crop=[256,256], or {stage}.augment.scale=[1,1]",
         ),
     )
 
@@ -71,7 +71,7 @@ def _needs_one_size(stage: str) -> Requirement:
         is_broken,
         f"a batch of {stage} holds images of both domains, which need one size; source.size is {{source.size}}, "
         "target.size is {target.size}",
-        f"set source.size and target.size to the same [H,W], or {stage}.augment.crop=[H,W]",
+        f"set source.size=[256,512] and target.size=[256,512], or {stage}.augment.crop=[256,256]",
     )
 
 
