@@ -9,12 +9,11 @@ from torchvision.models import vgg as torchvision_vgg
 
 from udaseg import config, models
 from udaseg.errors import UdasegError
-from udaseg.models import checkpoint
+from udaseg.models import checkpoint, export
 from udaseg.models.batchnorm import BatchNorm, estimate_statistics
 from udaseg.models.colors import normalise
-from udaseg.models.decoders import dilated
 from udaseg.models.decoders.fcn8s import enlarge
-from udaseg.models.encoders import build_encoder, require_batch_norm, vgg, wide_resnet
+from udaseg.models.encoders import build_encoder, require_batch_norm
 from udaseg.models.weights.recolor import convert_colors
 
 FCN8S = config.Model(name="fcn8s", backbone="vgg16", weights="none", bn="train")
@@ -23,13 +22,8 @@ NETWORKS = pytest.mark.parametrize("settings", [FCN8S, DILATED], ids=["fcn8s", "
 LEVELS = (1, 2, 3, 4)
 
 
-@pytest.fixture
-def narrow(monkeypatch):
-    """Build both encoders with a sixteenth of their channels."""
-    monkeypatch.setattr(vgg, "WIDTH", 4)
-    monkeypatch.setattr(vgg, "HIDDEN", 24)
-    monkeypatch.setattr(wide_resnet, "WIDTH", 4)
-    monkeypatch.setattr(dilated, "WIDTH", 16)
+@pytest.fixture(autouse=True)
+def _seed():
     torch.manual_seed(0)
 
 
@@ -179,11 +173,12 @@ def test_settings_of_batch_norm_are_one_error_with_vgg16(narrow):
         require_batch_norm(network.backbone, "adabn")
     with pytest.raises(UdasegError, match="first layers"):
         network.stem()
-    with pytest.raises(UdasegError, match="bn=frozen changes batch norm"):
+    with pytest.raises(UdasegError, match="bn=frozen changes batch norm") as caught:
         models.construct(FCN8S.model_copy(update={"bn": "frozen"}), 3)
+    assert caught.value.hint == "set bn=train, or choose an encoder with batch norm"
     with pytest.raises(UdasegError, match="vgg16 has no stride 8") as caught:
         build_encoder("vgg16", output_stride=8)
-    assert "model.decoder=fcn8s" in caught.value.hint
+    assert "model.name=fcn8s" in caught.value.hint
     with pytest.raises(UdasegError, match="cannot be converted to bgr-mean"):
         convert_colors(network.backbone, "rgb-imagenet", "bgr-mean")
 
@@ -222,12 +217,14 @@ def test_other_colours_give_the_same_features_of_resnet38(narrow):
 @NETWORKS
 def test_a_checkpoint_gives_the_network_back(narrow, settings, tmp_path):
     network = models.construct(settings, 3).eval()
-    checkpoint.save(tmp_path / "model.pt", network, settings, list("abc"))
-    loaded, meta = checkpoint.load(tmp_path / "model.pt")
+    path = tmp_path / "model.pt"
+    checkpoint.save(path, network, settings, list("abc"))
+    loaded, meta = checkpoint.load(path)
     assert (meta["model"]["name"], meta["model"]["backbone"]) == (settings.name, settings.backbone)
     assert "timm" not in meta
     image = torch.randn(1, 3, 40, 56)
     assert torch.equal(network(image).logits, loaded(image).logits)
+    assert export.export(path, "safetensors", (40, 56), tmp_path / "a.safetensors").difference == 0.0
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ from torchvision.models import vgg16
 
 from udaseg import config, models
 from udaseg.errors import UdasegError
-from udaseg.models.decoders import dilated
-from udaseg.models.encoders import wide_resnet
 from udaseg.models.weights.layouts import find_layout
 from udaseg.models.weights.mxnet import read_params
 
@@ -110,12 +108,6 @@ def test_counts_and_shapes_are_not_believed(tmp_path, content, reason):
 
 
 # --- the wide ResNet-38 ---------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def narrow(monkeypatch):
-    monkeypatch.setattr(wide_resnet, "WIDTH", 2)
-    monkeypatch.setattr(dilated, "WIDTH", 8)
 
 
 def blocks():

@@ -44,12 +44,12 @@ def no_normalised_stem() -> UdasegError:
     )
 
 
-def require_batch_norm(encoder: nn.Module, setting: str) -> None:
-    """Raise UdasegError where an encoder has no batch norm, which a setting changes."""
+def require_batch_norm(encoder: nn.Module, setting: str, off: str = "false") -> None:
+    """Raise UdasegError where an encoder has no batch norm, which a setting changes; `off` is its value without."""
     if not any(isinstance(module, BatchNorm) for module in encoder.modules()):
         raise UdasegError(
             f"{setting} changes batch norm, and the encoder of this network has none",
-            f"leave out {setting}, or set it to false; or choose an encoder with batch norm",
+            f"set {setting.partition('=')[0]}={off}, or choose an encoder with batch norm",
         )
 
 

@@ -70,6 +70,7 @@ def build(name: str, *, taps: tuple[int, ...] = (4,), output_stride: int = 32, *
     """Build VGG16 with random weights; raise UdasegError for another output stride than 32."""
     if output_stride != 32:
         raise UdasegError(
-            f"{name} has no stride {output_stride}", "leave out model.stride, or set model.decoder=fcn8s or fpn"
+            f"{name} has no stride {output_stride}",
+            "set model.name=fcn8s, which needs none; beside model.encoder leave out model.stride",
         )
     return VGG(taps)
