@@ -41,6 +41,9 @@ def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Tabl
         values = [column[key] for column in columns]
         if None not in values:
             table.add_row(label, *map(percent, values), *_change(values), style="bold" if key == "miou" else None)
+        if key == "miou" and any(column.get("miou_interval") for column in columns):
+            intervals = [_interval(column.get("miou_interval")) for column in columns]
+            table.add_row("its 95 % interval", *intervals, *([""] if len(columns) == 2 else []))
     return table
 
 
@@ -70,6 +73,10 @@ def read_metrics(stage: Path) -> dict[str, Any] | None:
 def percent(value: float | None) -> str:
     """Print a share in percent; a class that does not occur has none."""
     return "absent" if value is None else f"{100 * value:.1f}"
+
+
+def _interval(bounds: list[float] | None) -> str:
+    return "" if bounds is None else "-".join(map(percent, bounds))
 
 
 def _change(values: list[float | None]) -> list[str]:

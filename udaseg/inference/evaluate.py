@@ -14,6 +14,7 @@ from udaseg.data.depth import metres
 from udaseg.data.image_sets import LabelledSet, View
 from udaseg.errors import UdasegError
 from udaseg.inference.averaging import average_views
+from udaseg.inference.bootstrap import ImageCounts
 from udaseg.inference.confidence import argmax_label
 from udaseg.inference.predictions import Predictions
 from udaseg.inference.runner import Runner
@@ -136,6 +137,7 @@ class LabelCounter:
         self._dataset, self._out = dataset, out
         classes = len(dataset.space)
         self._counts = np.zeros((classes, classes), np.int64)
+        self._of_images = ImageCounts(len(dataset), classes)
         self.shown = set(np.linspace(0, len(dataset) - 1, min(PANELS, len(dataset))).astype(int).tolist())
 
     def add(self, i: int, image: np.ndarray | None, truth: np.ndarray, predicted: np.ndarray) -> None:
@@ -144,14 +146,18 @@ class LabelCounter:
         `image` is uint8 [H, W, 3]; it may be None where i is not in `shown`.
         """
         space = self._dataset.space
-        confusion(truth, predicted, len(space), out=self._counts)
+        counts = confusion(truth, predicted, len(space))
+        self._counts += counts
+        self._of_images.add(i, counts)
         if i in self.shown:
             _write_panel(self._out / "panels", self._dataset.records[i].stem, image, truth, predicted, space)
 
     def document(self) -> dict[str, Any]:
         """Return the content of metrics.json, for the images of all processes."""
         counts = processes.sum_of_all(self._counts)
-        return scores(counts, self._dataset.space.classes).document(counts, len(self._dataset))
+        metrics = scores(counts, self._dataset.space.classes).document(counts, len(self._dataset))
+        interval = self._of_images.interval()
+        return metrics if interval is None else metrics | {"miou_interval": list(interval)}
 
 
 def _metres(dataset: LabelledSet, i: int, depth_11HW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

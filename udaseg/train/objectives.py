@@ -16,7 +16,7 @@ from udaseg.models.devices import layout
 from udaseg.models.output import Output
 from udaseg.parallel import processes
 from udaseg.train.loop import Objective
-from udaseg.train.losses import cross_entropy, mask_at_grid, robust_entropy, upsample
+from udaseg.train.losses import cross_entropy, upsample
 
 Autocast = Callable[[], AbstractContextManager]
 # From the target's logits at full size, its labels, its images [N, H, W, 3] and the weights of its pixels, if they
@@ -68,17 +68,6 @@ def adaptation(
     return objective
 
 
-def entropy(weight: float) -> LossTerm:
-    """Return FDA's penalty on the target's entropy, pixel by pixel at the stride of the network (section 3.2)."""
-
-    def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
-        target = outputs["target"]
-        logits_NChw = target.output.logits
-        return {"entropy": weight * robust_entropy(logits_NChw, mask_at_grid(target.valid, logits_NChw.shape[-2:]))}
-
-    return term
-
-
 def self_training(
     model: nn.Module,
     settings: Model,
@@ -88,20 +77,22 @@ def self_training(
     teacher: BatchTeacher | None = None,
     domain_specific_bn: AdaBN = False,
     parts: int = 1,
+    loss_terms: Sequence[LossTerm] = (),
 ) -> Objective:
     """Return the objective of self-training: cross-entropy on the source's labels and on the target's (CBST, eq. 3).
 
     `target_terms` replaces the target's cross-entropy. Terms whose names begin with `target` are multiplied by
-    `target_weight`. `teacher` may change the target of each batch and add terms. In the batch, `target_pixels`, float
-    [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in `adaptation`.
+    `target_weight`. `teacher` may change the target of each batch and add terms; `loss_terms` are added too. In the
+    batch, `target_pixels`, float [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in
+    `adaptation`.
     """
     assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        batch, loss_terms = (batch, []) if teacher is None else teacher(step, batch)
+        batch, terms_of_batch = (batch, []) if teacher is None else teacher(step, batch)
         outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, target_terms)
-        for term in loss_terms:
+        for term in (*loss_terms, *terms_of_batch):
             terms |= term(outputs)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 

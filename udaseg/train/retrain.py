@@ -12,6 +12,7 @@ from udaseg.config import Model, Predict, Retrain
 from udaseg.data.batches import Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.image_sets import View
 from udaseg.data.sampling import Mining, mine_rare_classes
+from udaseg.data.style.dataset import random_restyle
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.io.documents.thresholds import Thresholds
@@ -19,6 +20,7 @@ from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
+from udaseg.train.entropy import entropy_terms
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
 from udaseg.train.ingredients.online import CONFIDENT
 from udaseg.train.ingredients.teacher import averaged_copy
@@ -118,6 +120,7 @@ def retrain(
             teacher,
             settings.domain_specific_bn,
             settings.accumulate,
+            entropy_terms(settings, model.align_corners),
         ),
         streams,
         settings,
@@ -163,7 +166,8 @@ def _streams(
         streams = [Stream("target", samples, settings.batch, settings.augment, mining)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
-        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment))
+        restyle = None if settings.fda is None else random_restyle(target.images, settings.fda)
+        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment, restyle=restyle))
     return streams
 
 

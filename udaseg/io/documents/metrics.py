@@ -44,6 +44,9 @@ class Metrics(Document):
         description="intersection over union; null for a class that is neither true nor predicted anywhere"
     )
     miou: Share | None = Field(description="the mean IoU of the classes that occur")
+    miou_interval: Annotated[list[Share] | None, Shape("2")] = conditional(
+        "more than one image", "the 95 % interval of miou over images, from 1000 bootstrap samples"
+    )
     miou16: Share | None = Field(description="over the 16 classes of SYNTHIA, where the space has them")
     miou13: Share | None = Field(description="over 13 of them, where the space has them")
     pixel_accuracy: Share | None = Field(description="the share of pixels with the right class")
