@@ -82,6 +82,20 @@ def test_a_batch_needs_images_of_one_size(stage):
 
 
 @pytest.mark.parametrize("stage", TRAININGS)
+def test_no_more_models_are_kept_than_are_saved(stage):
+    def of(**settings):
+        settings = {"steps": 4000, "save_every": 1000} | settings
+        return changed(**{f"{stage}__{key}": value for key, value in settings.items()})
+
+    require_consistent(of(keep_last=4), stage)
+    require_consistent(of(steps=0, keep_last=1), stage)
+    for settings in ({"keep_last": 5}, {"steps": 3000, "keep_last": 4}, {"steps": 0, "keep_last": 2}):
+        with pytest.raises(UdasegError, match="more models than") as caught:
+            require_consistent(of(**settings), stage)
+        assert f"{stage}.save_every" in caught.value.hint
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
 def test_frozen_statistics_are_not_those_of_each_domain(stage):
     settings = {"model__bn": "frozen", f"{stage}__adabn": "stem"}
     with pytest.raises(UdasegError, match=f"{stage}.adabn=stem normalises each domain by itself") as caught:

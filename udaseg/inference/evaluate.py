@@ -16,6 +16,7 @@ from udaseg.errors import UdasegError
 from udaseg.inference.averaging import average_views
 from udaseg.inference.bootstrap import ImageCounts
 from udaseg.inference.confidence import argmax_label
+from udaseg.inference.last_models import last_scores
 from udaseg.inference.predictions import Predictions
 from udaseg.inference.runner import Runner
 from udaseg.io.files import atomic, write_json
@@ -31,15 +32,18 @@ def evaluate(
     model: Path,
     view: View,
     settings: Evaluate,
-    out: Path,
+    out: Path | None,
     *,
+    earlier: Sequence[Path] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Evaluate a network on a labelled set; return the metrics and the description of the device for the manifest.
 
-    Writes `metrics.json` and a few panels into the folder `out`. Logits are upsampled bilinearly to the size of each
-    label, then averaged over scales and the mirror image, before the argmax (as in AdaptSegNet, ADVENT and FDA). Where
-    the network estimates depth and the dataset has it, the metrics hold the errors as `depth`.
+    Writes `metrics.json` and a few panels into the folder `out`; None writes nothing. Logits are upsampled bilinearly
+    to the size of each label, then averaged over scales and the mirror image, before the argmax (as in AdaptSegNet,
+    ADVENT and FDA). Where the network estimates depth and the dataset has it, the metrics hold the errors as `depth`.
+    `earlier` are models of the same training, the earliest first: the metrics hold their scores and that of the model
+    as `last`.
     """
     dataset = view.images
     runner = Runner(model, dataset.space.classes, settings.precision, heads=("depth",) if dataset.has_depth else ())
@@ -73,7 +77,10 @@ def evaluate(
             total.pixels += int(pixels)
             total.sums += sums
         metrics["depth"] = total.document()
-    if processes.is_first():
+    if earlier:
+        mious = [evaluate(one, view, settings, None, progress=progress)[0]["miou"] for one in earlier]
+        metrics["last"] = last_scores([*mious, metrics["miou"]])
+    if out is not None and processes.is_first():
         write_json(out / "metrics.json", metrics)
     return metrics, runner.environment
 
@@ -130,15 +137,16 @@ def evaluate_predictions(
 class LabelCounter:
     """Count the predicted and true labels of images, and draw panels of some images.
 
-    `shown` holds the indices of the images with a panel.
+    `shown` holds the indices of the images with a panel; without a folder there are none.
     """
 
-    def __init__(self, dataset: LabelledSet, out: Path):
+    def __init__(self, dataset: LabelledSet, out: Path | None):
         self._dataset, self._out = dataset, out
         classes = len(dataset.space)
         self._counts = np.zeros((classes, classes), np.int64)
         self._of_images = ImageCounts(len(dataset), classes)
-        self.shown = set(np.linspace(0, len(dataset) - 1, min(PANELS, len(dataset))).astype(int).tolist())
+        panels = 0 if out is None else min(PANELS, len(dataset))
+        self.shown = set(np.linspace(0, len(dataset) - 1, panels).astype(int).tolist())
 
     def add(self, i: int, image: np.ndarray | None, truth: np.ndarray, predicted: np.ndarray) -> None:
         """Count the labels of image i, both uint8 [H, W], and draw its panel if i is in `shown`.

@@ -107,6 +107,7 @@ def retrain(
         assert settings.needs_whole_batches, "needs_whole_batches lacks an ingredient"
         networks = Networks(model, network.color, autocast, initial=start, **extra_state)
         teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
+    result = extra_state["teacher"].module if settings.keep == "teacher" else model
     setup.require_stackable(streams)
     setup.require_one_size(streams)
     fit(
@@ -129,13 +130,13 @@ def retrain(
         device=device,
         extra_state=extra_state,
         logged_only=(CONFIDENT,),
+        keep_model=setup.model_keeper(settings, out, result, network, classes),
         progress=progress,
     )
     if settings.keep == "teacher":
         extra_state["teacher"].update_parameters(model)  # after the last step too
-        model = extra_state["teacher"].module
     if processes.is_first():
-        checkpoint.save(out / "model.pt", model, network, classes)
+        checkpoint.save(out / "model.pt", result, network, classes)
     return setup.TrainingResult(environment, warnings)
 
 

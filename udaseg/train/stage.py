@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from udaseg.inference.last_models import earlier_models
 from udaseg.io.weights_file import find_weights_file
 from udaseg.pipeline.datasets import training_source
 from udaseg.pipeline.stage import Input
@@ -61,7 +62,8 @@ def finish_training(work: Work, settings: Training, result: TrainingResult, imag
         if work.run.sample is not None:
             target = replace(target, images=work.run.sample.subset(target.images))
         progress = work.progress("images", f"{work.job.stage}: batch norm")
-        estimate_target_statistics(work.out / "model.pt", target, settings, progress=progress)
+        for model in (*earlier_models(work.out / "model.pt"), work.out / "model.pt"):
+            estimate_target_statistics(model, target, settings, progress=progress)
     loss: dict[str, Any] = last_loss(work.out / "log.jsonl")
     ending = f", the last loss is {loss['loss']:.3g}" if loss else ""
     count = int(images.partition(" ")[0])

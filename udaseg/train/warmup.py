@@ -80,6 +80,7 @@ def warmup(
         seed=seed,
         device=device,
         logged_only=adversaries.LOGGED_ONLY,
+        keep_model=setup.model_keeper(settings, out, model, network, classes),
         progress=progress,
     )
     if processes.is_first():

@@ -33,6 +33,14 @@ class DepthMetrics(Part):
     convention: str = Field(description="how the errors are counted, in words")
 
 
+class LastScores(Part):
+    """The scores of the last models of a training, of which model.pt is the last."""
+
+    miou: list[Share | None] = Field(description="of each, the earliest first")
+    mean: Share | None = Field(description="their mean")
+    deviation: NotNegative | None = Field(description="their standard deviation, that of a sample")
+
+
 class Metrics(Document):
     """Counted in integers over all images at the labels' own size."""
 
@@ -54,4 +62,5 @@ class Metrics(Document):
     confusion: Annotated[list[list[Count]], Shape(("C", "C"))] = Field(description="pixels; a row for each true class")
     images: Count = Field(description="images that were scored")
     convention: str = Field(description="how the numbers are counted, in words")
+    last: LastScores | None = conditional("the training kept several models", "the scores of its last models")
     depth: DepthMetrics | None = conditional(DEPTH, "the errors of the estimated depth")
