@@ -77,5 +77,6 @@ again = replace(
     section="distill",
     inputs=[Input("model", first_student, TEACHER_HELP), *declared.inputs[1:]],
     command="distill --again",
+    writes="",
 )
 stage = replace(declared, phases={"again": again})

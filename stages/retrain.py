@@ -8,7 +8,7 @@ from udaseg.config.rounds import prediction_identity, prediction_of_round, train
 from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input, training_labels
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_file
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
@@ -77,6 +77,7 @@ def run(work: Work) -> None:
         initial=initial,
         progress=work.progress("steps"),
     )
+    result.warnings.extend(style_warnings(recipe, setting, work.job.stage))
     count = len(target.images if labels is None else labels.stems)
     finish_training(work, setting, result, f"{count} target images")
 

@@ -140,10 +140,9 @@ def test_the_last_models_are_those_of_shorter_trainings(tmp_path, initial):
 
 
 def test_the_source_gets_styles_and_unsure_pixels_a_penalty(tmp_path, initial):
-    plain, styled = train(tmp_path / "1", initial), train(tmp_path / "2", initial, fda=0.1)
-    assert styled[0]["source"] != plain[0]["source"]
-    (line, _) = train(tmp_path / "3", initial, entropy="plain", entropy_weight=0.5)
-    assert 0 < line["entropy"] <= 0.5
-    # All target pixels have a label here.
-    (line, _) = train(tmp_path / "4", initial, entropy_weight=0.5, entropy_pixels="unlabelled")
-    assert line["entropy"] == 0
+    (plain,) = train(tmp_path / "1", initial, steps=1)
+    (styled,) = train(tmp_path / "2", initial, steps=1, fda=0.1, entropy="plain", entropy_weight=0.5)
+    assert styled["source"] != plain["source"]
+    assert 0 < styled["entropy"] <= 0.5
+    unlabelled = {"entropy_weight": 0.5, "entropy_pixels": "unlabelled"}  # there are none here
+    assert train(tmp_path / "3", initial, steps=1, **unlabelled)[0]["entropy"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from udaseg.pipeline.stage import Input
 from udaseg.pipeline.work import Work
 
 if TYPE_CHECKING:
-    from udaseg.config import Recipe, Training
+    from udaseg.config import Adaptation, Recipe, Training
     from udaseg.data.image_sets import View
     from udaseg.train.setup import TrainingResult
 
@@ -42,6 +43,20 @@ def source_view(work: Work, setting: str) -> View | None:
         return None
     section = work.recipe.source
     return View(training_source(work.run, setting), section.size, section.pad)
+
+
+def style_warnings(recipe: Recipe, settings: Adaptation, stage: str) -> list[str]:
+    """Warn where the style that a training draws is too narrow a band to hold more than the mean colour."""
+    from udaseg.data.style.fda import half_width
+
+    beta, size = settings.fda, settings.augment.crop or recipe.source.size
+    if beta is None or size is None or max(half_width(*size, beta)) > 0:
+        return []
+    least = math.ceil(1000 / min(size)) / 1000
+    return [
+        f"{stage}.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the images take over the "
+        f"target's mean colour and nothing else; {least} and more takes over contrast too"
+    ]
 
 
 def finish_training(work: Work, settings: Training, result: TrainingResult, images: str) -> None:
