@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from udaseg.errors import UdasegError
+from udaseg.inference.last_models import earlier_models
 from udaseg.pipeline import datasets
 from udaseg.pipeline.chain import final_training_stage
 from udaseg.pipeline.common_inputs import LABEL_SUFFIX, label_names
@@ -58,7 +59,10 @@ def job(run: Run) -> Job:
         "evaluate": recipe.evaluate.model_dump(),
     }
     out = run.out or _folder(run, model)
-    return Job(out.name if run.out is None else "evaluate", out, settings, {"model": digest_input(model), "val": val})
+    inputs = {"model": digest_input(model), "val": val}
+    if earlier := earlier_models(model):
+        inputs["earlier models"] = digest_input(earlier[0].parent)
+    return Job(out.name if run.out is None else "evaluate", out, settings, inputs)
 
 
 def _predictions_path(run: Run) -> Path | None:
@@ -112,7 +116,9 @@ def run(work: Work) -> None:
     else:
         view = work.view("val", setting.size)
         model = work.require_path("model")
-        metrics, work.result.environment = evaluate(model, view, setting, work.out, progress=progress)
+        metrics, work.result.environment = evaluate(
+            model, view, setting, work.out, earlier=earlier_models(model), progress=progress
+        )
     work.result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
     if work.is_first:  # a class that was never taught explains its score
         work.result.warnings += datasets.labelling_warnings(work.run, ["source"])

@@ -11,7 +11,7 @@ from udaseg.pipeline.work import Work
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     identity = prediction_identity(recipe.predict, round) if uses_prototypes(recipe) else {}
-    return {"refine": recipe.refine.model_dump(), **identity, **label_names(recipe)}
+    return {"refine": recipe.refine.identity(), **identity, **label_names(recipe)}
 
 
 def uses_prototypes(recipe: Recipe) -> bool:
@@ -50,6 +50,7 @@ def run(work: Work) -> None:
                 prediction_of_round(work.recipe.predict, work.round),
                 setting.temperature,
                 work.progress("images", "refine: batch norm"),
+                alone=setting.decide == "nearest",
             )
         summary = refine(
             labels,

@@ -18,7 +18,7 @@ from udaseg.pipeline.inputs import input_path
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_file
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
@@ -104,6 +104,7 @@ def run(work: Work) -> None:
         initial=initial,
         progress=work.progress("steps"),
     )
+    result.warnings.extend(style_warnings(recipe, setting, work.job.stage))
     count = len(target.images if labels is None else labels.stems)
     finish_training(work, setting, result, f"{count} target images")
 

@@ -99,7 +99,7 @@ def stage_command(stage: Stage) -> Callable[..., None]:
 
         def work() -> None:
             if wants_estimate:
-                print_estimate(phase.name, phase.trains, start(), lambda sample: run_stage(start(sample), phase))
+                print_estimate(prefix, phase.trains, start(), lambda sample: run_stage(start(sample), phase))
             else:
                 run_stage(start(), phase)
 

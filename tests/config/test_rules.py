@@ -52,6 +52,8 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"regulariser": "lrent", "loss": "symmetric"}, "labels and a loss of its own", "regulariser=mrkld"),
         ({"regulariser": "lrent", "classmix": True}, "labels and a loss of its own", "regulariser=mrkld"),
         ({"regulariser": "lrent", "init": "weights"}, "softens the labels", "retrain.init=warmup"),
+        ({"regulariser": "mrl2"}, "no weight of the regulariser mrl2", "retrain.effective_weight=0.01"),
+        ({"fda": 0.01, "source": "none"}, "retrain.fda=0.01 gives the source a style", "retrain.source=source"),
         (
             {"mine": 0.8, "augment": {"crop": None}},
             r"retrain.mine=0.8 .* there is no crop",
@@ -94,6 +96,20 @@ def test_a_batch_needs_images_of_one_size(stage):
     require_consistent(
         changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}, f"{stage}__batch": 1}), stage
     )
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_no_more_models_are_kept_than_are_saved(stage):
+    def of(**settings):
+        settings = {"steps": 4000, "save_every": 1000} | settings
+        return changed(**{f"{stage}__{key}": value for key, value in settings.items()})
+
+    require_consistent(of(keep_last=4), stage)
+    require_consistent(of(steps=0, keep_last=1), stage)
+    for settings in ({"keep_last": 5}, {"steps": 3000, "keep_last": 4}, {"steps": 0, "keep_last": 2}):
+        with pytest.raises(UdasegError, match="more models than") as caught:
+            require_consistent(of(**settings), stage)
+        assert f"{stage}.save_every" in caught.value.hint
 
 
 @pytest.mark.parametrize("stage", TRAININGS)
@@ -153,10 +169,19 @@ def test_adversaries_that_the_network_or_the_alignment_does_not_have(settings, m
 
 @pytest.mark.parametrize("network", [{"model__name": "bisenet"}, {"model__auxiliary": 0.1}])
 def test_an_inner_level_with_a_classifier_can_be_aligned(network):
-    require_consistent(changed(adversary__align="output", adversary__auxiliary=0.0002, **network), "warmup")
+    inner = {"adversary__align": "output", "adversary__auxiliary": 0.0002, "warmup__entropy_auxiliary": 0.0002}
+    require_consistent(changed(**inner, **network), "warmup")
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "warmup"])
+def test_the_entropy_of_an_inner_level_needs_a_classifier(stage):
+    recipe = changed(**{f"{stage}__entropy_auxiliary": 0.0002})
+    with pytest.raises(UdasegError, match="no classifier there") as caught:
+        require_consistent(recipe, stage)
+    assert f"{stage}.entropy_auxiliary=null" in caught.value.hint
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "warmup", "retrain"])
 def test_a_source_image_gets_one_style(stage):
     recipe = changed(**{f"{stage}__fda": 0.01, f"{stage}__source": "stylize"})
     with pytest.raises(UdasegError, match=f"{stage}.fda gives every drawn source image a style") as caught:
@@ -213,6 +238,11 @@ def test_what_has_a_reader_is_a_setting(key):
         ({"depth.balance": 0.1, "model.heads": ["depth"]}, "depth.balance"),
         ({"retrain.prototype_momentum": 0.5, "retrain.consistency": 1.0}, None),
         ({"adversary.weight": 0.1, "adversary.betas": [0.5, 0.9]}, "adversary.weight, adversary.betas"),
+        ({"warmup.entropy": "plain", "warmup.entropy_from": 9}, "warmup.entropy, warmup.entropy_from"),
+        ({"warmup.entropy": "plain", "warmup.entropy_weight": 0.001}, None),
+        ({"retrain.entropy_pixels": "unlabelled"}, "retrain.entropy_pixels"),
+        ({"pseudolabel.cap": 0.8}, "pseudolabel.cap"),
+        ({"refine.margin": 2.5, "refine.prototypes": True}, "refine.margin"),
     ],
 )
 def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):

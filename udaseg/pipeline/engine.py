@@ -70,7 +70,7 @@ def plan_job(run: Run, stage: Stage) -> Job:
 
 
 def _plan(run: Run, stage: Stage) -> Job:
-    rules.require_consistent(run.recipe, stage.name)
+    rules.require_consistent(run.recipe, stage.section or stage.name)
     return plan_declared(run, stage) if stage.job is None else stage.job(run)
 
 
@@ -109,7 +109,7 @@ def _adapted(run: Run, stage: Stage) -> Run:
 def _prepare(run: Run, stage: Stage) -> None:
     """Check what can be checked at once, then make the inputs that are missing."""
     inputs.refuse_unread_flags(run, stage)
-    rules.require_consistent(run.recipe, stage.name)
+    rules.require_consistent(run.recipe, stage.section or stage.name)
     declared = [one for one in stage.inputs if one.is_read(run.recipe)]
     for one in declared:
         if not inputs.is_made(run, one):

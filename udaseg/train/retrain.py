@@ -12,6 +12,7 @@ from udaseg.config import Model, Predict, Retrain
 from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.image_sets import View
 from udaseg.data.sampling import Mining, mine_rare_classes
+from udaseg.data.style.dataset import random_restyle
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.io.documents.thresholds import Thresholds
@@ -19,6 +20,7 @@ from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
+from udaseg.train.entropy import entropy_terms
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
 from udaseg.train.ingredients.online import CONFIDENT
 from udaseg.train.ingredients.teacher import averaged_copy
@@ -106,6 +108,7 @@ def retrain(
         assert settings.needs_whole_batches, "needs_whole_batches lacks an ingredient"
         networks = Networks(model, network.color, autocast, initial=start, **extra_state)
         teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
+    result = extra_state["teacher"].module if settings.keep == "teacher" else model
     setup.require_stackable(streams)
     setup.require_one_size(streams)
     fit(
@@ -119,6 +122,7 @@ def retrain(
             teacher,
             settings.domain_specific_bn,
             settings.accumulate,
+            entropy_terms(settings, model.align_corners),
             joint=settings.draw == "joint",
         ),
         [JointStream(tuple(streams), settings.batch)] if settings.draw == "joint" else streams,
@@ -128,13 +132,13 @@ def retrain(
         device=device,
         extra_state=extra_state,
         logged_only=(CONFIDENT,),
+        keep_model=setup.model_keeper(settings, out, result, network, classes),
         progress=progress,
     )
     if settings.keep == "teacher":
         extra_state["teacher"].update_parameters(model)  # after the last step too
-        model = extra_state["teacher"].module
     if processes.is_first():
-        checkpoint.save(out / "model.pt", model, network, classes)
+        checkpoint.save(out / "model.pt", result, network, classes)
     return setup.TrainingResult(environment, warnings)
 
 
@@ -165,7 +169,9 @@ def _streams(
     streams = [Stream("target", samples, settings.batch, settings.augment, mining, aligned=aligned)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
-        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment, aligned=aligned))
+        restyle = None if settings.fda is None else random_restyle(target.images, settings.fda)
+        samples = labelled(part)
+        streams.insert(0, Stream("source", samples, settings.batch, settings.augment, restyle=restyle, aligned=aligned))
     return streams
 
 

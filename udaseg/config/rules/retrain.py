@@ -79,7 +79,7 @@ REQUIREMENTS = (
         ("retrain",),
         lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.augment.crop is None,
         "retrain.aligned_crops puts the crops of both domains at one place, and there is no crop",
-        "set retrain.augment.crop=[H,W] smaller than the images, or retrain.aligned_crops=false",
+        "set retrain.augment.crop=[96,192], smaller than the images, or retrain.aligned_crops=false",
     ),
     Requirement(
         ("retrain",),
@@ -147,6 +147,18 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
+        lambda recipe: recipe.retrain.regulariser == "mrl2" and recipe.retrain.effective_weight is None,
+        "no weight of the regulariser mrl2 has been published, and retrain.effective_weight is not set",
+        "set retrain.effective_weight=0.01, or retrain.regulariser=mrkld",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.fda is not None and recipe.retrain.source == "none",
+        "retrain.fda={retrain.fda} gives the source a style, and retrain.source is none",
+        "set retrain.source=source, or retrain.fda=null",
+    ),
+    Requirement(
+        ("retrain",),
         _changes_labels_of_lrent,
         "regulariser lrent makes labels and a loss of its own, from the stored labels",
         "set retrain.regulariser=mrkld; or retrain.online=null, retrain.classmix=false, retrain.loss=cross-entropy",
@@ -157,7 +169,13 @@ READERS = (
         ("retrain.effective_weight",),
         lambda recipe: recipe.retrain.regulariser != "none",
         "there is no regulariser",
-        "set retrain.regulariser=mrkld, or mrent, lrent",
+        "set retrain.regulariser=mrkld, or mrent, mrl2, lrent",
+    ),
+    Reader(
+        ("retrain.entropy", "retrain.entropy_pixels"),
+        lambda recipe: recipe.retrain.entropy_weight is not None,
+        "no entropy is penalised",
+        "set retrain.entropy_weight=0.001",
     ),
     Reader(
         ("retrain.temperature", "retrain.prototype_momentum"),

@@ -35,6 +35,10 @@ def _has_empty_parts(recipe: Recipe, settings: Training) -> bool:
     return settings.accumulate > settings.batch
 
 
+def _keeps_more_than_it_saves(recipe: Recipe, settings: Training) -> bool:
+    return min(settings.kept_steps, default=1) < 1
+
+
 def _requirements(stage: str) -> tuple[Requirement, ...]:
     return (
         Requirement(
@@ -43,6 +47,13 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             f"{stage}.accumulate={{{stage}.accumulate}} is more parts than a batch has images: {stage}.batch is "
             f"{{{stage}.batch}}",
             f"set {stage}.accumulate to the number of images or less",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _keeps_more_than_it_saves),
+            f"{stage}.keep_last={{{stage}.keep_last}} is more models than {{{stage}.steps}} steps give with "
+            f"{stage}.save_every={{{stage}.save_every}}",
+            f"set {stage}.save_every to fewer steps, or {stage}.keep_last=1",
         ),
         Requirement(
             (stage,),

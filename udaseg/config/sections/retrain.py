@@ -13,15 +13,17 @@ from udaseg.config.fields import (
     Positive,
     Share,
 )
+from udaseg.config.sections.adaptation import Adaptation
 from udaseg.config.sections.online import Online
 from udaseg.config.sections.strong import Strong
-from udaseg.config.sections.training import Training
 
 
-class Retrain(Training):
+class Retrain(Adaptation):
     """The training on the source and on the pseudo-labelled target."""
 
-    later: ClassVar[frozenset[str]] = Training.later | {"aligned_crops", "draw", "epochs"}
+    later: ClassVar[frozenset[str]] = Adaptation.later | {
+        "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels",
+    }  # fmt: skip
 
     steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
     epochs: Count | None = Field(
@@ -49,12 +51,16 @@ class Retrain(Training):
         0.0, description="How much the share of source images grows in each further round."
     )
     source_fraction_max: Share = Field(1.0, description="The largest share of source images, in any round.")
-    regulariser: Literal["none", "mrkld", "mrent", "lrent"] = Field(
-        "none", description="The confidence regulariser (CRST): none, mrkld, mrent or lrent."
+    entropy_pixels: Literal["all", "unlabelled"] = Field(
+        "all", description="The target's pixels whose entropy is penalised: all, or unlabelled (IAST)."
     )
-    # The 0.1 published for MRKLD was multiplied in twice and acted as 0.01.
+    regulariser: Literal["none", "mrkld", "mrent", "mrl2", "lrent"] = Field(
+        "none", description="The confidence regulariser (CRST): none, mrkld, mrent, mrl2 or lrent."
+    )
+    # The 0.1 published for MRKLD was multiplied in twice and acted as 0.01. None is published for MRL2.
     effective_weight: Positive | None = Field(
-        None, description="The weight of the regulariser, or alpha of lrent; default: 0.01, and 0.25 for lrent."
+        None,
+        description="The weight of the regulariser, or alpha of lrent; default: 0.01, 0.25 for lrent, none for mrl2.",
     )
     # The CBST authors use 0.8.
     mine: Fraction = Field(0.0, description="The probability of centring a target crop on a rare class.")

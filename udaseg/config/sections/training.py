@@ -35,7 +35,7 @@ class Augment(Section):
 class Training(Section):
     """What all trainings share."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "no_decay", "layer_decay"})
+    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "keep_last", "no_decay", "layer_decay"})
     without_effect: ClassVar[frozenset[str]] = frozenset({"activation_checkpointing"})
 
     steps: NonNegativeInt = Field(100_000, description="Training steps.")
@@ -66,6 +66,10 @@ class Training(Section):
     warmup_steps: NonNegativeInt = Field(0, description="Steps in which the learning rate rises linearly.")
     precision: Precision = Field("auto", description="The number format of training: auto, fp32 or bf16.")
     save_every: Count = Field(1000, description="Steps between two checkpoints.")
+    # The score of a last model is partly luck: that of its neighbours tells how much.
+    keep_last: Count = Field(
+        1, description="Models to keep from the end of training, one every save_every steps, for evaluate to score."
+    )
     log_every: Count = Field(50, description="Steps between two lines of the training log.")
     augment: Augment = Field(Augment(), description="The random changes of training images.")
     # adabn: how batch norm treats the two domains
@@ -76,6 +80,14 @@ class Training(Section):
     adabn: AdaBN | Literal["after"] = Field(
         False, description="Batch norm's statistics for each domain by itself: false, true, stem or after."
     )
+
+    @property
+    def kept_steps(self) -> tuple[int, ...]:
+        """The steps before the last one whose models are kept, the earliest first; none while epochs say the length."""
+        if self.steps is None:
+            return ()
+        latest = (self.steps - 1) // self.save_every * self.save_every
+        return tuple(latest - i * self.save_every for i in reversed(range(self.keep_last - 1)))
 
     @property
     def domain_specific_bn(self) -> AdaBN:
