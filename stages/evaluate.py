@@ -18,7 +18,15 @@ from udaseg.pipeline.stage import Input, Stage, StageFile
 from udaseg.pipeline.work import Work
 
 from .terminal.command import run_command
-from .terminal.options import AverageOption, FlipOption, ModelOption, ScalesOption, view_changes
+from .terminal.options import (
+    AverageOption,
+    FlipOption,
+    ModelOption,
+    ScalesOption,
+    WindowOption,
+    WindowStrideOption,
+    view_changes,
+)
 from .terminal.result import print_result
 from .terminal.tables import depth_table, percent, read_metrics, scores_table
 
@@ -42,7 +50,7 @@ def job(run: Run) -> Job:
     settings = {
         "space": recipe.space,
         "target": recipe.target.model_dump(include={"dataset", "val", "size", "pad"}),
-        "evaluate": recipe.evaluate.model_dump(),
+        "evaluate": recipe.evaluate.identity(),
     }
     out = run.out or _folder(run, model)
     return Job(out.name if run.out is None else "evaluate", out, settings, {"model": digest_input(model), "val": val})
@@ -139,6 +147,8 @@ def command(
     model: ModelOption = None,
     scales: ScalesOption = None,
     flip: FlipOption = None,
+    window: WindowOption = None,
+    window_stride: WindowStrideOption = None,
     average: AverageOption = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Score these instead of a model: a predictions.h5, or its stage.")
@@ -150,6 +160,9 @@ def command(
     """
     if predictions is not None:
         because = "predictions have been made already"
-        refuse_flags({"--model": model, "--scales": scales, "--flip": flip}, because, "leave it out, or --predictions")
-    changes = view_changes("evaluate", scales, flip, average)
+        of_model = {"--model": model, "--scales": scales, "--flip": flip, "--window": window}
+        refuse_flags(of_model | {"--window-stride": window_stride}, because, "leave it out, or --predictions")
+    changes = view_changes(
+        "evaluate", scales=scales, flip=flip, average=average, window=window, window_stride=window_stride
+    )
     run_stage(open_run(changes, {"model": model, "predictions": predictions}), stage)
