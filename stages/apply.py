@@ -27,7 +27,7 @@ from .terminal.options import (
     ScalesOption,
     WindowOption,
     WindowStrideOption,
-    check_views,
+    check_settings,
     parse_size,
     view_changes,
 )
@@ -144,7 +144,7 @@ def command(
     changes = view_changes(
         "apply", scales=scales, flip=flip, average=average, window=window, window_stride=window_stride
     )
-    settings = check_views("apply", changes | {"apply.batch": batch, "apply.precision": precision})
+    settings = check_settings(Views, "apply", changes | {"apply.batch": batch, "apply.precision": precision})
     run = open_plain_run(out=out, force=force, dry_run=dry_run, as_json=as_json)
     if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
         raise UdasegError(f"--out {out} lies in {images}, whose images are labelled", "choose a place outside of it")

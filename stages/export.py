@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from udaseg.config import Views
 from udaseg.errors import UdasegError
 from udaseg.pipeline.log import log
 from udaseg.pipeline.trained_model import find_model, trained_size
 
-from .terminal.options import WindowOption, WindowStrideOption, check_views, parse_size, view_changes
+from .terminal.options import WindowOption, WindowStrideOption, check_settings, parse_size, view_changes
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
 COMPARED = 16  # of the images given
@@ -64,7 +65,7 @@ def command(
         )
     if out.exists() and not force:
         raise UdasegError(f"{out} exists already", "name another file, or write over it with --force")
-    views = check_views("export", view_changes("export", window=window, window_stride=window_stride))
+    views = check_settings(Views, "export", view_changes("export", window=window, window_stride=window_stride))
     model = find_model(model)
     height, width = _size(model, size)
     from udaseg.models.export import export, require

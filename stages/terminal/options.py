@@ -3,15 +3,17 @@
 import types
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from udaseg.config import LONGEST, Recipe, Views
+from udaseg.config import LONGEST, Recipe, Section
 from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError
+
+Checked = TypeVar("Checked", bound=Section)
 
 
 def complete_shipped_recipe(incomplete: str) -> list[str]:
@@ -118,18 +120,23 @@ def view_changes(
     }
 
 
-def check_views(command: str, changes: dict[str, Any]) -> Views:
-    """Return the views of a command that reads no recipe; raise UdasegError for a value that does not fit."""
-    values = {key.removeprefix(f"{command}."): value for key, value in changes.items() if value is not None}
+def check_settings(kind: type[Checked], command: str, values: dict[str, Any]) -> Checked:
+    """Return a section of settings of a command that reads no recipe.
+
+    `values` are by name, or by the dotted key of the command; None is the default. Raises UdasegError for a value that
+    does not fit.
+    """
+    given = {key.removeprefix(f"{command}."): value for key, value in values.items() if value is not None}
     try:
-        return Views(**values)
+        return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
         problem = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+        hint = f"udaseg {command} --help lists what it takes"
+        if not first["loc"]:
+            raise UdasegError(problem, hint) from None
         flag = f"--{str(first['loc'][0]).replace('_', '-')}"
-        raise UdasegError(
-            f"{flag}: {problem} (found {first['input']!r})", f"udaseg {command} --help lists what it takes"
-        ) from None
+        raise UdasegError(f"{flag}: {problem} (found {first['input']!r})", hint) from None
 
 
 def parse_list(flag: str, text: str) -> list[float]:

@@ -15,6 +15,8 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Length = Annotated[int, Field(ge=1, le=LONGEST)]
 HxW = tuple[Length, Length]
+InputSide = Annotated[int, Field(ge=32, le=LONGEST)]
+InputHxW = tuple[InputSide, InputSide]  # of what a network sees at a time
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # JSON holds these exactly, and PyTorch takes them
 Name = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of a directory
 AdaBN = Literal[False, True, "stem"]  # one value list, described where it is used

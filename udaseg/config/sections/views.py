@@ -5,14 +5,12 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from udaseg.config.fields import (
-    LONGEST,
     Count,
     HxW,
+    InputHxW,
     Precision,
     Section,
 )
-
-Side = Annotated[int, Field(ge=32, le=LONGEST)]  # of a window: the networks need 32 rows and columns or more
 
 
 class Views(Section):
@@ -29,7 +27,7 @@ class Views(Section):
     average: Literal["logits", "probs"] = Field(
         "logits", description="What is averaged over scales, mirrored images and windows: logits or probs."
     )
-    window: tuple[Side, Side] | None = Field(
+    window: InputHxW | None = Field(
         None,
         description="Height and width of windows that the network sees one by one; default: the whole image.",
     )
