@@ -131,12 +131,11 @@ def check_settings(kind: type[Checked], command: str, values: dict[str, Any]) ->
         return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        problem = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
-        hint = f"udaseg {command} --help lists what it takes"
-        if not first["loc"]:
-            raise UdasegError(problem, hint) from None
-        flag = f"--{str(first['loc'][0]).replace('_', '-')}"
-        raise UdasegError(f"{flag}: {problem} (found {first['input']!r})", hint) from None
+        problem = f"{first['msg']} (found {first['input']!r})"
+        if first["type"] == "value_error":
+            problem = str(first["ctx"]["error"])
+        flag = f"--{str(first['loc'][0]).replace('_', '-')}: " if first["loc"] else ""
+        raise UdasegError(f"{flag}{problem}", f"udaseg {command} --help lists what it takes") from None
 
 
 def parse_list(flag: str, text: str) -> list[float]:

@@ -250,6 +250,17 @@ def test_windows_are_averaged_with_scales_and_the_mirror_image(runner, average):
     assert runner.average_logits(images, None, settings).shape == (2, 3, 16, 24)
 
 
+def test_windows_in_half_precision_are_averaged_in_full_precision(tmp_path):
+    torch.manual_seed(0)
+    checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
+    full, half = (
+        Runner(tmp_path / "model.pt", CLASSES, precision).average_logits([image()], None, Predict(window=(32, 64)))
+        for precision in ("fp32", "bf16")
+    )
+    assert half.dtype == torch.float32
+    assert 0 < (half - full).abs().max() < 0.05 * full.abs().max()
+
+
 def test_statistics_of_batch_norm_are_those_of_windows(tmp_path):
     torch.manual_seed(0)
     checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)

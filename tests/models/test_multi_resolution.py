@@ -244,5 +244,5 @@ def test_a_detail_that_does_not_fit_the_network_is_an_error(changes, message, hi
 
 @pytest.mark.parametrize("network", [{"name": "deeplab"}, {"encoder": "resnet18.tv_in1k", "decoder": "smp/fpn"}])
 def test_a_network_with_align_corners_has_no_detail(network):
-    with pytest.raises(ValueError, match="has them with it; set encoder, and decoder=daformer"):
+    with pytest.raises(ValueError, match="has it; set encoder, and decoder=daformer"):
         config.Model(detail=(64, 64), **network)

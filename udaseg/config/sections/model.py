@@ -105,7 +105,7 @@ class Model(Section):
         is_published_deeplab = self.encoder is None and self.name == "deeplab"
         if self.detail is not None and (is_published_deeplab or self.architecture.startswith(SMP)):
             raise ValueError(
-                f"detail needs logits without align_corners, and {self.architecture} has them with it; set encoder, and "
+                f"detail needs a decoder without align_corners, and {self.architecture} has it; set encoder, and "
                 "decoder=daformer, segformer or fpn"
             )
         return self
