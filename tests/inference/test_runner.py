@@ -265,7 +265,7 @@ def test_statistics_of_batch_norm_are_those_of_windows(tmp_path):
     torch.manual_seed(0)
     checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
     runner, pictures, read = Runner(tmp_path / "model.pt", CLASSES, "fp32"), ImageList(*[(64, 96)] * 2), []
-    runner.adapt_statistics(View(pictures, None), 1, lambda *done: read.append(done), window=(64, 64))
+    runner.adapt_statistics(View(pictures, None), 1, lambda *done: read.append(done), windows=Predict(window=(64, 64)))
     assert read == [(1, 2), (2, 2)]
     with torch.no_grad():
         windows = [runner._input([pictures.image(i)[:, left : left + 64]], None) for i in range(2) for left in (0, 32)]

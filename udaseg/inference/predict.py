@@ -46,14 +46,8 @@ def predict(
         if settings.adabn and missing:
             done, total = done + len(images), 2 * len(images)
             first_pass = None if progress is None else lambda count, _: progress(count, total)
-            runner.adapt_statistics(
-                target,
-                settings.batch,
-                first_pass,
-                stem=settings.adabn == "stem",
-                window=settings.window,
-                window_stride=settings.window_stride,
-            )
+            is_stem = settings.adabn == "stem"
+            runner.adapt_statistics(target, settings.batch, first_pass, stem=is_stem, windows=settings)
 
         def infer(images: Sequence[np.ndarray], size: HxW) -> np.ndarray:
             return runner.average_logits(images, size, settings).half().cpu().numpy()

@@ -111,22 +111,21 @@ class Runner:
         progress: Progress | None = None,
         *,
         stem: bool = False,
-        window: HxW | None = None,
-        window_stride: HxW | None = None,
+        windows: Views | None = None,
     ) -> None:
         """Replace the batch norm statistics by the mean statistics over batches of all images of a view.
 
         Nothing else changes in the network (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
-        Adaptation). With `stem` only the first batch norm layer changes. With a `window` each window is a batch. Raises
-        UdasegError where the encoder has no batch norm.
+        Adaptation). With `stem` only the first batch norm layer changes. With the window of `windows` the images are
+        seen in it, and each window is a batch. Raises UdasegError where the encoder has no batch norm.
         """
         require_batch_norm(self.model.backbone, "adabn")
-        count = len(view.images)
+        count, views = len(view.images), windows or Views()
 
         def inputs() -> Iterator[Tensor]:
             for part in self.run(view, range(count), batch, self._input):
-                for box in split_image(part.output.shape[-2:], window, window_stride):
-                    yield box.crop(part.output)
+                boxes = split_image(part.output.shape[-2:], views.window, views.window_stride)
+                yield from (box.crop(part.output) for box in boxes)
                 if progress is not None:
                     progress(part.indices[-1] + 1, count)
 
