@@ -113,6 +113,20 @@ def test_no_more_models_are_kept_than_are_saved(stage):
 
 
 @pytest.mark.parametrize("stage", TRAININGS)
+def test_the_detail_is_a_part_of_the_crops_or_of_the_images(stage):
+    network = {"model__name": "fpn", "model__backbone": "resnet18"}
+    larger = network | {"model__detail": [64, 96], f"{stage}__augment": {"crop": [64, 64]}}
+    with pytest.raises(UdasegError, match=rf"\(64, 96\) is larger than the crops.*{stage}.augment.crop is") as caught:
+        require_consistent(changed(**larger), stage)
+    assert caught.value.hint == "set model.detail to half of the crop's height and width"
+    require_consistent(changed(**larger | {"model__detail": [64, 64]}), stage)
+    whole = network | {"model__detail": [136, 96], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=r"\(136, 96\) is larger than the images.*source.size is \(128, 256\)"):
+        require_consistent(changed(**whole), stage)
+    require_consistent(changed(**whole | {"model__detail": [128, 96]}), stage)
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
 def test_frozen_statistics_are_not_those_of_each_domain(stage):
     settings = {"model__bn": "frozen", f"{stage}__adabn": "stem"}
     with pytest.raises(UdasegError, match=f"{stage}.adabn=stem normalises each domain by itself") as caught:
