@@ -115,16 +115,17 @@ def check(
 
 @app.command()
 def convert(
-    annotations: Annotated[Path, typer.Argument(help="A JSON file of COCO, or a directory of Labelme's.")],
+    annotations: Annotated[
+        Path, typer.Argument(help="A JSON file of COCO or Label Studio, or a directory of Labelme's.")
+    ],
     out: Annotated[Path, typer.Argument(help="The folder dataset to write.")],
     split: Annotated[str, typer.Option(help="The split to write; another one in the same directory stays.")] = "train",
     images: Annotated[Path | None, typer.Option(help="The directory of the images, if not beside the JSON.")] = None,
 ) -> None:
-    """Draw the polygons and masks of COCO or Labelme as labels of a folder dataset.
+    """Draw the polygons and masks of COCO, Label Studio or Labelme as labels of a folder dataset.
 
     Example: udaseg data convert exported/result.json data/real --split val
     """
-    from udaseg.data.convert.convert import BACKGROUND
     from udaseg.data.convert.convert import convert as convert_annotations
 
     with show_progress("data convert", "images") as show:
@@ -132,7 +133,6 @@ def convert(
     print(
         f"{result.images} images in {out / split}; {len(result.classes)} classes: {', '.join(result.classes.values())}"
     )
-    print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
     for note in result.notes:
         print(note)
 

@@ -15,7 +15,7 @@ from udaseg.data.datasets.names import choose_stems, mark_alike
 from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_labels, require_detected, require_known
 from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
 from udaseg.data.image_sets import have_same_aspect
-from udaseg.data.images.read import read_depth, read_image, read_label_ids
+from udaseg.data.images.read import read_image, read_label_ids
 from udaseg.data.published import compare_with_published, expected_images
 from udaseg.errors import UdasegError
 from udaseg.labels import OWN_CODINGS, SPACES, Coding, class_space, train_ids
@@ -218,7 +218,9 @@ def _check_image(stem: str, split: _SplitFiles, root: Path) -> _ImageCheck:
         problems.append(("warning", "single-colour images", image.name))
     if depth is not None:
         try:
-            problems += _compare_sizes("depth maps", depth, read_depth(depth).shape, size, split.labels.resize)
+            problems += _compare_sizes(
+                "depth maps", depth, split.labels.read_depth(depth).shape, size, split.labels.resize
+            )
         except UdasegError as error:
             problems.append(("error", "depth maps that cannot be read", error.message))
     return _ImageCheck(size, ids, problems)

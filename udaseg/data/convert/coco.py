@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from udaseg.config import HxW
-from udaseg.data.convert.regions import AnnotatedImage, Region, class_name, draw_polygons, draw_runs, to_points
+from udaseg.data.convert.regions import Region, annotate, class_name, draw_polygons, draw_runs, to_points
 from udaseg.data.convert.sources import DAMAGE, Annotations, ImageIndex, reading_entry, shorten
 from udaseg.errors import UdasegError
 
@@ -19,17 +19,23 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and all(isinstance(content.get(part), list) for part in parts)
 
 
+def read_categories(content: dict[str, Any], file: Path) -> dict[int, str]:
+    """Read the names of the classes by their ids."""
+    names = {}
+    for entry in content["categories"]:
+        with reading_entry(file, "COCO", entry):
+            names[int(entry["id"])] = class_name(entry["name"])
+    return names
+
+
 def read_coco(content: dict[str, Any], file: Path, images: ImageIndex) -> Annotations:
     """Read the names of the classes, in the order of their ids, and the images with their regions.
 
     Larger regions come first, so that smaller ones are drawn over them. Raises UdasegError for a missing image, an
     unknown category, a damaged entry, and where no annotation is a region.
     """
-    names: dict[int, str] = {}
+    names = read_categories(content, file)
     by_image, boxes = defaultdict(list), 0  # regions with their areas, by the ids of images
-    for entry in content["categories"]:
-        with reading_entry(file, "COCO", entry):
-            names[int(entry["id"])] = class_name(entry["name"])
     for entry in content["annotations"]:
         with reading_entry(file, "COCO", entry):
             region, area = _region(entry, names, str(file)), float(entry.get("area") or 0)
@@ -40,9 +46,9 @@ def read_coco(content: dict[str, Any], file: Path, images: ImageIndex) -> Annota
         with reading_entry(file, "COCO", entry):
             size, name = (int(entry["height"]), int(entry["width"])), str(entry["file_name"])
             ordered = sorted(by_image.pop(entry["id"], []), key=lambda item: -item[0])
-            regions = tuple(region for _, region in ordered)
-            annotated.append(AnnotatedImage(images.find(name, file), size, regions, f"{file}: {name}"))
-    if boxes and not any(image.regions for image in annotated):
+            regions = [region for _, region in ordered]
+            annotated.append(annotate(images.find(name, file), size, regions, f"{file}: {name}"))
+    if boxes and not any(image.names for image in annotated):
         raise UdasegError(
             f"{file}: expected polygons or run-length codes, found {boxes} annotations without either, such as boxes",
             "export the annotations as segmentations; boxes cannot be drawn as labels",

@@ -14,9 +14,11 @@ import yaml
 
 from udaseg.data.convert.coco import is_coco, read_coco
 from udaseg.data.convert.labelme import is_labelme, read_labelme
+from udaseg.data.convert.labelstudio import is_labelstudio, read_labelstudio
+from udaseg.data.convert.panoptic import find_masks, is_panoptic, read_panoptic
 from udaseg.data.convert.regions import AnnotatedImage
-from udaseg.data.convert.sources import Annotations, ImageIndex
-from udaseg.data.datasets.folder import read_classes
+from udaseg.data.convert.sources import Annotations, ImageIndex, collect
+from udaseg.data.datasets.folder import read_classes, splits
 from udaseg.data.datasets.names import choose_stems
 from udaseg.data.images.read import image_size, write_label
 from udaseg.errors import UdasegError, join_names
@@ -28,8 +30,8 @@ BACKGROUND = "background"  # the class of pixels in no region, id 0
 _BACKGROUNDS = (BACKGROUND, "_background_")
 _IGNORED = "__ignore__"  # Labelme's name of pixels without a class
 _FORMATS_HINT = (
-    "expected are COCO's JSON or a directory of Labelme's; a mask export of CVAT or Pascal VOC needs no conversion: "
-    "unpack it into the directory of a split"
+    "expected are COCO's or Label Studio's JSON, or a directory of Labelme's; a mask export of CVAT or Pascal VOC "
+    "needs no conversion: unpack it into the directory of a split"
 )
 
 
@@ -47,18 +49,26 @@ def convert(
     """Write the annotations of a JSON file, or of all in a directory, as a split of a folder dataset.
 
     Copies the images, which lie below the directory `images`, or below that of the annotations. Pixels in no region
-    get the class "background". Ids of an earlier split in `out` stay. Raises UdasegError for an unknown format, a
-    missing image, and a split that exists.
+    get the class "background"; those in no segment of COCO's panoptic format are ignored. Ids of an earlier split in
+    `out` stay. Raises UdasegError for an unknown format, a missing image, and a split that exists.
     """
     folder = out / split
     if not split or split != Path(split).name or split.startswith("."):
         raise UdasegError(f"--split {split}: expected the name of a directory", "for example --split train")
     if folder.exists() or out.is_file():
         raise UdasegError(f"{folder if folder.exists() else out} exists", "name another directory, or another --split")
-    names, annotated, left_out = _read(source, images)
-    notes = [f"left out: {text}" for text in left_out]
-    if empty := sum(not entry.regions for entry in annotated):
-        notes.append(f"{empty} of {len(annotated)} images have no region: all their pixels are {BACKGROUND}")
+    names, annotated, left_out, has_void = _read(source, images, out)
+    if not annotated:
+        raise UdasegError(f"{source}: expected annotated images, found none", "annotate some, and export again")
+    notes = [
+        "pixels in no segment are ignored"
+        if has_void
+        else f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them",
+        *(f"left out: {text}" for text in left_out),
+    ]
+    if empty := sum(not entry.names for entry in annotated):
+        fate = "ignored" if has_void else BACKGROUND
+        notes.append(f"{empty} of {len(annotated)} images have no region: all their pixels are {fate}")
     stems = _choose_stems([entry.image for entry in annotated])
     ids = _choose_ids(out, names)
     partial = out / f".{split}.partial"
@@ -88,36 +98,52 @@ def convert(
     return Conversion(len(annotated), ids, notes)
 
 
-def _read(source: Path, images: Path | None) -> Annotations:
+def _read(source: Path, images: Path | None, out: Path) -> Annotations:
     if not source.exists():
         raise UdasegError(f"there is no file or directory {source}", _FORMATS_HINT)
     above = source if source.is_dir() else source.parent
-    index = ImageIndex(images or (above.parent if above.name == "annotations" else above))
+    root = images or (above.parent if above.name == "annotations" else above)
+    copies = [out / split for split in splits(out) if (out / split / "labels").is_dir()] if out.is_dir() else []
+    index = ImageIndex(root, copies)
     files = sorted(source.rglob("*.json")) if source.is_dir() else [source]
-    coco, labelme, others = [], {}, []
+    whole, labelme, others = [], {}, []
     for file in files:  # one after the other: Labelme's hold the image too
         content = _parse(file)
-        if is_coco(content):
-            coco.append(file)
+        if is_coco(content) or is_labelstudio(content):
+            whole.append(file)
         elif is_labelme(content):
             labelme[file] = read_labelme(content, file, index)
         else:
             others.append(str(file))
-    if len(coco) + bool(labelme) != 1:
-        found = join_names([str(file) for file in coco or files]) or "no JSON file"
-        hint = _FORMATS_HINT
-        if coco:
-            words = ["udaseg", "data", "convert", str(coco[0]), f"{source}-drawn", "--split", "train"]
-            hint = f"name one file, and its split: {shlex.join([*words, '--images', str(source)])}"
-        raise UdasegError(f"{source}: expected annotations of one split, found {found}", hint)
+    if not whole and not labelme:
+        found = f"JSON of another format: {join_names(others)}" if others else "no JSON file"
+        raise UdasegError(
+            f"{source}: expected annotations of COCO, Label Studio or Labelme, found {found}", _FORMATS_HINT
+        )
+    if len(whole) + bool(labelme) != 1:
+        words = ["udaseg", "data", "convert", str(whole[0]), f"{source}-drawn", "--split", "train"]
+        raise UdasegError(
+            f"{source}: expected annotations of one split, found {join_names([str(file) for file in files])}",
+            f"name one file, and its split: {shlex.join([*words, '--images', str(source)])}",
+        )
+    if whole:
+        annotations = _read_file(whole[0], root, copies, index)
+    else:
+        annotated = [entry for entry, _ in labelme.values()]
+        points = sum(count for _, count in labelme.values())
+        annotations = collect(annotated, {"points and lines, which have no area": points})
     left_out = [f"other JSON files: {join_names(others)}"] if others else []
-    if coco:
-        annotations = read_coco(_parse(coco[0]), coco[0], index)
-        return annotations._replace(left_out=[*annotations.left_out, *left_out])
-    if count := sum(count for _, count in labelme.values()):
-        left_out.append(f"{count} points and lines, which have no area")
-    annotated = [entry for entry, _ in labelme.values()]
-    return Annotations(sorted({region.name for entry in annotated for region in entry.regions}), annotated, left_out)
+    return annotations._replace(left_out=[*annotations.left_out, *left_out])
+
+
+def _read_file(file: Path, root: Path, copies: Sequence[Path], index: ImageIndex) -> Annotations:
+    """Read the one JSON file of all images; `root` and `copies` made the index of images."""
+    content = _parse(file)
+    if is_labelstudio(content):
+        return read_labelstudio(content, file, index)
+    if is_panoptic(content):  # a PNG of segments may have the name of its image
+        return read_panoptic(content, file, ImageIndex(root, [*copies, find_masks(file)]))
+    return read_coco(content, file, index)
 
 
 def _parse(file: Path) -> Any:
@@ -136,10 +162,7 @@ def _draw(entry: AnnotatedImage, ids: Mapping[str, int]) -> np.ndarray:
             f"{entry.image}",
             "convert with the images that were annotated; scale them later",
         )
-    label = np.zeros(entry.size, np.uint8)
-    for region in entry.regions:
-        label[region.draw(entry.size)] = ids[region.name]
-    return label
+    return entry.draw(ids)
 
 
 def _choose_ids(out: Path, names: Sequence[str]) -> dict[int, str]:

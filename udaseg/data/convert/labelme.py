@@ -10,7 +10,15 @@ import numpy as np
 from PIL import Image
 
 from udaseg.config import HxW
-from udaseg.data.convert.regions import AnnotatedImage, Region, class_name, draw_circle, draw_polygons, to_points
+from udaseg.data.convert.regions import (
+    AnnotatedImage,
+    Region,
+    annotate,
+    class_name,
+    draw_circle,
+    draw_polygons,
+    to_points,
+)
 from udaseg.data.convert.sources import ImageIndex, reading_entry
 from udaseg.data.images.read import name_file
 
@@ -33,8 +41,8 @@ def read_labelme(content: dict[str, Any], file: Path, images: ImageIndex) -> tup
         with reading_entry(file, "Labelme", shape):
             regions.append(_region(shape, file))
     image = images.find(str(content["imagePath"]), file)
-    present = tuple(region for region in regions if region is not None)
-    return AnnotatedImage(image, size, present, str(file)), len(regions) - len(present)
+    present = [region for region in regions if region is not None]
+    return annotate(image, size, present, str(file)), len(regions) - len(present)
 
 
 def _region(shape: dict[str, Any], file: Path) -> Region | None:

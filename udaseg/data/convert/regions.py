@@ -1,7 +1,8 @@
 """Regions of annotations drawn as masks: polygons, circles, run-length codes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,29 @@ class Region:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image file with its (height, width) and its regions, the last ones on top; `source` names it in errors."""
+    """An image file with its (height, width) and its label; `source` names it in errors.
+
+    `names` are the classes of its regions. `draw` turns the ids of classes into the label: uint8 [H, W].
+    """
 
     image: Path
     size: HxW
-    regions: tuple[Region, ...]
     source: str
+    names: frozenset[str]
+    draw: Callable[[Mapping[str, int]], np.ndarray]
+
+
+def annotate(image: Path, size: HxW, regions: Sequence[Region], source: str) -> AnnotatedImage:
+    """Describe an image by its regions, the last ones on top; pixels in no region get the id 0."""
+    names = frozenset(region.name for region in regions)
+    return AnnotatedImage(image, size, source, names, partial(_draw_regions, tuple(regions), size))
+
+
+def _draw_regions(regions: Sequence[Region], size: HxW, ids: Mapping[str, int]) -> np.ndarray:
+    label = np.zeros(size, np.uint8)
+    for region in regions:
+        label[region.draw(size)] = ids[region.name]
+    return label
 
 
 def class_name(value: Any) -> str:

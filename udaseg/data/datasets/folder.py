@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from udaseg.data.datasets.label_folder import LABELS
 from udaseg.data.datasets.label_names import find_suffix, suffix_hint
 from udaseg.data.datasets.labelmap import find_labelmap, read_labelmap
 from udaseg.data.datasets.layout import (
@@ -35,7 +36,6 @@ channel: red                 # only for RGB labels with the id in one channel
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
 CLASSES = "classes.yaml"  # beside the splits
 KEYS = ("names", "palette", "ignore", "ids", "channel")
-LABELS = (".png", ".tif", ".tiff", ".bmp")
 IMAGE_FOLDERS = ("images", "JPEGImages")  # the second names are those of CVAT and Pascal VOC
 LABEL_FOLDERS = ("labels", "SegmentationClass")
 
