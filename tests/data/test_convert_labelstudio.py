@@ -231,5 +231,5 @@ def test_a_region_at_no_place_is_a_damaged_entry(tmp_path, kind):
     value = {"polygon": {"points": [[nowhere, 0], [9, 0], [9, 9]]}}.get(
         kind, {"x": nowhere, "y": 5, "width": 5, "height": 5, "radiusX": 5, "radiusY": 5}
     )
-    with pytest.raises(UdasegError, match="found a damaged entry: .*NaN"):
+    with pytest.raises(UdasegError, match=r"found a damaged entry: .*NaN"):
         convert(export(tmp_path / "in", {"result": [region(kind, "car", **value)]}), tmp_path / "out", "train")
