@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.run import Run
@@ -147,10 +147,8 @@ def print_findings(report) -> None:
     for finding in report.findings:
         splits.setdefault(replace(finding, split=""), []).append(finding.split)
     for finding in sorted(splits, key=lambda finding: order.index(finding.severity)):
-        files = (
-            f": {', '.join(finding.files[:5])}" + (", ..." if len(finding.files) > 5 else "") if finding.files else ""
-        )
-        print(f"{finding.severity}: {', '.join(splits[finding])}: {finding.message}{files}")
+        files = [join_names(finding.files)] if finding.files else []
+        print(": ".join(filter(None, [finding.severity, ", ".join(splits[finding]), finding.message, *files])))
         if finding.hint:
             print(f"  hint: {finding.hint}")
     verdict = "usable" if report.ok else "not usable"
