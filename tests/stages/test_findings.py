@@ -1,4 +1,4 @@
-"""What a check prints: the worst first, the same finding of several splits once, and what the dataset can be used for."""
+"""What a check prints: the worst first, the same finding of several splits once, and what the data can be used for."""
 
 import pytest
 
