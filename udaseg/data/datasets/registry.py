@@ -258,7 +258,7 @@ def _incomplete(
     return UdasegError(
         f"{root}: expected a {kind} for each of {images} images, "
         f"found none for {len(missing)}: {join_names(mark_alike(missing, others))}",
-        hint or f"add these files, or remove the images; {check_command(root)} lists them all",
+        hint or f"add these {kind}s, or remove the images; {check_command(root)} lists them all",
     )
 
 
