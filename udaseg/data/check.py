@@ -179,7 +179,7 @@ def _hint(problem: str, dataset: str, split: str) -> str:
     elif problem.startswith("ids unknown"):
         solution = "list these ids in classes.yaml, those without a class under `ignore`, or name another --coding"
     else:
-        solution = "add these files, or export them again"
+        solution = "copy these files again, or export them again"
     if split in SCORED and problem == UNLABELLED:  # none has one, or those without one would be left out
         return solution
     if split in SCORED:  # which no `list` of a recipe shortens
