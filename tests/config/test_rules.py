@@ -30,6 +30,10 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
         ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
         ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
+        ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[H,W]"),
+        ({"aligned_crops": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
+        ({"aligned_crops": True, "draw": "joint"}, "draws no pairs", "retrain.draw=separate"),
+        ({"aligned_crops": True, "mine": 0.8}, "mine=0.8 puts them on rare classes", "retrain.mine=0"),
         ({"keep": "teacher"}, "keep=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
@@ -61,6 +65,14 @@ def test_settings_of_retraining_that_do_not_fit_together(settings, message, hint
         require_consistent(recipe, "retrain")
     assert hint in caught.value.hint
     require_consistent(recipe, "distill")
+
+
+def test_rounds_that_take_nothing_over_are_refused():
+    online = {"retrain__labels": "none", "retrain__online": {}, "retrain__teacher": 0.9, "retrain__init": "weights"}
+    with pytest.raises(UdasegError, match=r"rounds is 2, .* a round reads nothing of the last"):
+        require_consistent(changed(rounds=2, **online), "retrain")
+    require_consistent(changed(**online), "retrain")
+    require_consistent(changed(rounds=2, **online | {"retrain__init": "warmup"}), "retrain")
 
 
 @pytest.mark.parametrize("stage", ["retrain", "distill"])

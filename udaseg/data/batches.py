@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from udaseg.config import Augment
-from udaseg.data.augment import Pair, Restyle, augment, distort, fit, recolour
+from udaseg.data.augment import FindCorner, Pair, Restyle, augment, corner_at, distort, fit, recolour
 from udaseg.data.depth import inverse_depth, is_measured
 from udaseg.data.image_sets import LabelledSet, View
 from udaseg.data.sampling import ClassBalance, Mining
@@ -138,7 +138,7 @@ class Stream:
     """One domain of a training: its samples, how many make a batch, and how they are augmented.
 
     `restyle` changes the style of the cropped image at every draw, before its colours are changed. Without `balance`
-    every image is drawn once an epoch.
+    every image is drawn once an epoch. `aligned` streams crop the images of one position at the same place.
     """
 
     domain: str
@@ -148,6 +148,7 @@ class Stream:
     mining: Mining | None = None
     restyle: Restyle | None = None
     balance: ClassBalance | None = None
+    aligned: bool = False
 
     @property
     def parts(self) -> tuple["Stream", ...]:
@@ -168,9 +169,12 @@ class Stream:
         """Return a sample with the random changes of a position."""
         code = DOMAINS.index(self.domain)
         rng = np.random.default_rng((seed, 1, code, position))
-        find_corner = None
+        find_corner: FindCorner | None = None
         if self.mining is not None:
             find_corner = partial(self.mining.corner, rng=np.random.default_rng((seed, 2, code, position)))
+        elif self.aligned:
+            down, right = np.random.default_rng((seed, 6, position)).random(2)
+            find_corner = lambda label_HW, crop: corner_at(label_HW.shape, crop, down, right)  # noqa: E731
         pair = augment(self.samples[index], self.augment, rng, find_corner)
 
         def change_colours(image_HWC: np.ndarray) -> np.ndarray:

@@ -18,7 +18,13 @@ def label_names(recipe: Recipe) -> dict[str, Any]:
 
 
 def latest_model(recipe: Recipe, round: int) -> StageFile:
-    """Return the model that a round of self-training starts from: the warm-up's, then that of the round before."""
+    """Return the model that a round of self-training starts from: the warm-up's, then that of the round before.
+
+    A recipe without a warm-up, whose retraining starts from weights and reads no labels, has one model: that of it.
+    """
+    setting = recipe.retrain
+    if setting.init == "weights" and not setting.reads_labels and recipe.chain and "warmup" not in recipe.chain:
+        return StageFile("retrain", "model.pt", round)
     return StageFile("warmup", "model.pt") if round == 1 else StageFile("retrain", "model.pt", round - 1)
 
 

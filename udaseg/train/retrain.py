@@ -156,16 +156,16 @@ def _load_initial(
 def _streams(
     source: View | None, target: View, labels: PseudoLabels | None, settings: Retrain, seed: int
 ) -> list[Stream]:
-    if labels is None:
-        streams = [Stream("target", unlabelled(target), settings.batch, settings.augment)]
-    else:
+    samples, mining = unlabelled(target), None
+    if labels is not None:
         if labels.stems is not None:
             target = replace(target, images=target.images.choose(labels.stems))
         samples, mining = pseudo_labelled(target, labels.read), _build_mining(settings, labels.thresholds)
-        streams = [Stream("target", samples, settings.batch, settings.augment, mining)]
+    aligned = settings.aligned_crops
+    streams = [Stream("target", samples, settings.batch, settings.augment, mining, aligned=aligned)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
-        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment))
+        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment, aligned=aligned))
     return streams
 
 

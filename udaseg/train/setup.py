@@ -14,6 +14,7 @@ from udaseg.errors import UdasegError
 from udaseg.models import Network, build, devices, set_bn_mode
 from udaseg.models.encoders import require_batch_norm
 from udaseg.train.objectives import Autocast
+from udaseg.train.parameter_groups import parameter_groups
 
 
 class TrainingResult(NamedTuple):
@@ -58,12 +59,9 @@ def _require_adaptable(model: Network, settings: Training) -> None:
         model.stem()
 
 
-def optimizer(model: nn.Module, settings: Training) -> Optimizer:
-    """Build the optimizer: the learning rate of the heads is `lr * head_lr`, that of the backbone `lr`."""
-    groups = [
-        {"params": list(model.backbone_parameters()), "lr": settings.lr},
-        {"params": list(model.head_parameters()), "lr": settings.lr * settings.head_lr},
-    ]
+def optimizer(model: Network, settings: Training) -> Optimizer:
+    """Build the optimizer of a network, with the groups of `parameter_groups`."""
+    groups = parameter_groups(model, settings)
     for group in groups:
         group["initial_lr"] = group["lr"]
     if settings.optimizer == "adamw":

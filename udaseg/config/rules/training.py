@@ -79,12 +79,23 @@ REQUIREMENTS = (
     *(requirement for stage in TRAININGS for requirement in _requirements(stage)),
     *map(_needs_one_size, ("retrain", "distill")),
 )
-READERS = tuple(
-    Reader(
-        (f"{stage}.momentum",),
-        holds_of(stage, lambda recipe, settings: settings.optimizer == "sgd"),
-        "adamw has no momentum",
-        f"set {stage}.optimizer=sgd",
-    )
-    for stage in TRAININGS
+READERS = (
+    *(
+        Reader(
+            (f"{stage}.momentum",),
+            holds_of(stage, lambda recipe, settings: settings.optimizer == "sgd"),
+            "adamw has no momentum",
+            f"set {stage}.optimizer=sgd",
+        )
+        for stage in TRAININGS
+    ),
+    *(
+        Reader(
+            (f"{stage}.no_decay",),
+            holds_of(stage, lambda recipe, settings: settings.weight_decay > 0),
+            "there is no weight decay",
+            f"set {stage}.weight_decay=0.01",
+        )
+        for stage in TRAININGS
+    ),
 )

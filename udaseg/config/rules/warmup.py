@@ -113,9 +113,9 @@ READERS = (
     ),
     Reader(
         ("model.width",),
-        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer"),
+        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer", "dilated"),
         "this decoder has no width of its own",
-        "set model.decoder=fpn, segformer or daformer",
+        "set model.decoder=fpn, segformer, daformer or dilated",
     ),
     Reader(
         ("model.auxiliary",),

@@ -21,7 +21,7 @@ from udaseg.config.sections.training import Training
 class Retrain(Training):
     """The training on the source and on the pseudo-labelled target."""
 
-    later: ClassVar[frozenset[str]] = Training.later | {"draw", "epochs"}
+    later: ClassVar[frozenset[str]] = Training.later | {"aligned_crops", "draw", "epochs"}
 
     steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
     epochs: Count | None = Field(
@@ -59,6 +59,8 @@ class Retrain(Training):
     # The CBST authors use 0.8.
     mine: Fraction = Field(0.0, description="The probability of centring a target crop on a rare class.")
     mine_below: Fraction = Field(1e-3, description="A class is rare with less than this share of the predicted pixels.")
+    # HRDA: else classmix pastes the top of an image on the bottom of another.
+    aligned_crops: bool = Field(False, description="Crop the source and the target images of a batch at one place.")
     bn: BnMode | None = Field(
         None, description="Batch norm of the backbone in retraining: train, affine-frozen or frozen; default: model.bn."
     )
