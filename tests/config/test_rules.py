@@ -30,7 +30,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
         ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
         ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
-        ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[H,W]"),
+        ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[256,256]"),
         ({"aligned_crops": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
         ({"aligned_crops": True, "draw": "joint"}, "draws no pairs", "retrain.draw=separate"),
         ({"aligned_crops": True, "mine": 0.8}, "mine=0.8 puts them on rare classes", "retrain.mine=0"),

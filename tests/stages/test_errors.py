@@ -237,7 +237,9 @@ def test_files_of_somebody_else_are_left_alone(workspace, udaseg):
     photos = workspace / "photos"
     photos.mkdir()
     (photos / "me.jpg").write_bytes(b"precious")
-    assert_error(udaseg("pseudolabel --out photos"), "photos holds files that no stage has written", "--out")
+    assert_error(
+        udaseg("pseudolabel --out photos"), "photos holds files that no stage has written", "name an empty or a new"
+    )
     assert [path.name for path in photos.iterdir() if not path.name.startswith(".")] == ["me.jpg"]
     assert_error(udaseg("data make photos", tiny=False), "photos")
     assert (photos / "me.jpg").read_bytes() == b"precious"
