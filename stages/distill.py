@@ -1,12 +1,10 @@
 """udaseg distill: train a fresh student on the predictions of the finished model."""
 
-from pathlib import Path
-
 from udaseg.config import Recipe
 from udaseg.pipeline.common_inputs import MODEL_HELP
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_input
 
 
 def reads_source(recipe: Recipe) -> bool:
@@ -15,10 +13,6 @@ def reads_source(recipe: Recipe) -> bool:
 
 def finished_model(recipe: Recipe, round: int) -> StageFile:
     return StageFile("retrain", "model.pt", round)
-
-
-def first_weights(recipe: Recipe, round: int) -> Path | None:
-    return weights_file(recipe.distill.weights or recipe.model.weights)
 
 
 def run(work: Work) -> None:
@@ -46,10 +40,10 @@ stage = Stage(
     settings=["space", "model", "distill"],
     inputs=[
         Input("model", finished_model, f"The teacher, of any architecture: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}"),
-        Input("weights", first_weights),
+        weights_input("distill"),
         stylized_source("distill"),
     ],
-    datasets=[Dataset("target"), Dataset("source", when=reads_source)],
+    datasets=[Dataset("target", section="distill"), Dataset("source", when=reads_source)],
     flags=FLAGS,
     seeded=True,
     trains=True,

@@ -18,7 +18,7 @@ from udaseg.pipeline.stage import Input, Stage, StageFile
 from udaseg.pipeline.work import Work
 
 from .terminal.command import run_command
-from .terminal.options import AverageOption, FlipOption, ModelOption, ScalesOption, view_changes
+from .terminal.options import AverageOption, FlipOption, ModelOption, ScalesOption, parse_size, view_changes
 from .terminal.result import print_result
 from .terminal.tables import depth_table, percent, read_metrics, scores_table
 
@@ -37,12 +37,14 @@ def job(run: Run) -> Job:
             "target": recipe.target.model_dump(include={"dataset", "val"}),
             "evaluate": {"average": recipe.evaluate.average},
         }
+        if recipe.evaluate.gt_size is not None:
+            settings["evaluate"]["gt_size"], settings["target"]["pad"] = recipe.evaluate.gt_size, recipe.target.pad
         out = run.out or run.stage_folder(f"evaluate-{predictions.resolve().parent.name}")
         return Job("evaluate", out, settings, {"predictions": digest_input(predictions), "val": val})
     settings = {
         "space": recipe.space,
         "target": recipe.target.model_dump(include={"dataset", "val", "size", "pad"}),
-        "evaluate": recipe.evaluate.model_dump(),
+        "evaluate": recipe.evaluate.identity(),
     }
     out = run.out or _folder(run, model)
     return Job(out.name if run.out is None else "evaluate", out, settings, {"model": digest_input(model), "val": val})
@@ -74,16 +76,18 @@ def _folder(run: Run, model: Path) -> Path:
 
 def run(work: Work) -> None:
     """Score a model, or stored predictions, on the labelled split of the target."""
+    from udaseg.data.image_sets import View
     from udaseg.inference.evaluate import evaluate, evaluate_predictions
 
     setting, predictions, progress = work.recipe.evaluate, work.path("predictions"), work.progress("images")
     if predictions is not None:
         val = work.dataset("val")
+        truth = View(val, setting.gt_size, work.recipe.target.pad)
         out = f"predict-{val.split}"
         make = command_of(work.run, f"udaseg predict --set {shlex.quote(f'target.split={val.split}')} --out {out}")
         hint = f"predict these: {make}; then name {out} with --predictions"
         metrics = evaluate_predictions(
-            predictions, val, setting.average, work.out, warn=work.warn, hint=hint, progress=progress
+            predictions, truth, setting.average, work.out, warn=work.warn, hint=hint, progress=progress
         )
     else:
         view = work.view("val", setting.size)
@@ -100,14 +104,14 @@ def show(run: Run, job: Job) -> None:
     metrics = None if run.dry_run else read_metrics(job.out)
     if metrics is None:
         return
-    baseline = _baseline(run, job)
+    baseline = _baseline(run, job, metrics)
     print_result(run, metrics, scores_table(baseline, metrics), depth_table(baseline, metrics))
     scored = job.inputs["predictions" if "predictions" in job.inputs else "model"].path
     log(f"{job.stage}: mIoU {percent(metrics['miou'])} of {scored}")
 
 
-def _baseline(run: Run, job: Job) -> dict[str, Any] | None:
-    """Return the scores to show beside those of a model: of the same images, from an earlier stage of the run."""
+def _baseline(run: Run, job: Job, metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the scores to show beside those of a model: of the same labels, from an earlier stage of the run."""
     if "predictions" in job.inputs:
         return None
     if not run.round_given:
@@ -117,9 +121,12 @@ def _baseline(run: Run, job: Job) -> dict[str, Any] | None:
         manifest = read_manifest(run.stage_folder(stage))
         if manifest is None:
             continue
-        if manifest["inputs"].get("val", {}).get("digest") == job.inputs["val"].digest:
-            return read_metrics(run.stage_folder(stage))
-        log(f"{job.stage}: {run.stage_folder(stage)} scores other images, or classes, and is not shown beside it")
+        before = read_metrics(run.stage_folder(stage))
+        is_of_same = manifest["inputs"].get("val", {}).get("digest") == job.inputs["val"].digest
+        if is_of_same and before.get("gt_size") == metrics.get("gt_size"):
+            return before
+        other = f"{run.stage_folder(stage)} has other images, classes or label sizes"
+        log(f"{job.stage}: {other}, and is not shown beside it")
     return None
 
 
@@ -143,6 +150,7 @@ def command(
     predictions: Annotated[
         Path | None, typer.Option(help="Score these instead of a model: a predictions.h5, or its stage.")
     ] = None,
+    gt_size: Annotated[str | None, typer.Option(help="Resize labels to HEIGHTxWIDTH before they are counted.")] = None,
 ) -> None:
     """Score a model, or stored predictions such as those of an ensemble, on the labelled split of the target.
 
@@ -152,4 +160,5 @@ def command(
         because = "predictions have been made already"
         refuse_flags({"--model": model, "--scales": scales, "--flip": flip}, because, "leave it out, or --predictions")
     changes = view_changes("evaluate", scales, flip, average)
+    changes["evaluate.gt_size"] = None if gt_size is None else parse_size(gt_size, "--gt-size")
     run_stage(open_run(changes, {"model": model, "predictions": predictions}), stage)

@@ -111,11 +111,11 @@ def parse_seeds(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def parse_size(text: str) -> list[int]:
+def parse_size(text: str, flag: str = "--size") -> list[int]:
     """Read HEIGHTxWIDTH in pixels; raises UdasegError for anything else."""
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isdecimal() and 1 <= int(part) <= LONGEST for part in parts):
-        raise UdasegError(f"--size {text}: expected HEIGHTxWIDTH, up to {LONGEST} each", "for example --size 256x512")
+        raise UdasegError(f"{flag} {text}: expected HEIGHTxWIDTH, up to {LONGEST} each", f"for example {flag} 256x512")
     return [int(part) for part in parts]
 
 

@@ -65,6 +65,11 @@ def test_both_domains_of_a_batch_need_one_size(stage):
         require_consistent(changed(**sizes), stage)
     assert f"or {stage}.augment.crop=[H,W]" in caught.value.hint
     require_consistent(changed(**sizes, **{f"{stage}__source": "none"}), stage)
+    require_consistent(changed(**sizes, **{f"{stage}__size": [720, 1280]}), stage)
+    own = {"source__size": [512, 1024], f"{stage}__size": [720, 1280], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=rf"\(512, 1024\), {stage}.size is \(720, 1280\)") as caught:
+        require_consistent(changed(**own, target__size=[512, 1024]), stage)
+    assert f"set source.size and {stage}.size to the same" in caught.value.hint
     require_consistent(changed(**sizes | {f"{stage}__augment": {"crop": [512, 512]}}), stage)
 
 

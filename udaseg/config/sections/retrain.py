@@ -1,6 +1,6 @@
 """The section `retrain`: the training on pseudo-labels."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -8,6 +8,7 @@ from udaseg.config.fields import (
     BnMode,
     Decay,
     Fraction,
+    HxW,
     Positive,
     Share,
 )
@@ -19,6 +20,13 @@ from udaseg.config.sections.training import Training
 class Retrain(Training):
     """The training on the source and on the pseudo-labelled target."""
 
+    # Results have the size among the target's settings.
+    without_effect: ClassVar[frozenset[str]] = Training.without_effect | {"size"}
+
+    size: HxW | None = Field(
+        None,
+        description="Height and width of target images before scale and crop; default: the target's size.",
+    )
     source: Literal["source", "stylize", "none"] = Field(
         "source", description="The source images to train on: source, as they are, stylize, or none."
     )

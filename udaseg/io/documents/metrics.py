@@ -34,7 +34,7 @@ class DepthMetrics(Part):
 
 
 class Metrics(Document):
-    """Counted in integers over all images at the labels' own size."""
+    """Counted in integers over all images, at the labels' own size unless `gt_size` names another."""
 
     file = "metrics.json"
     where = "`evaluate`"
@@ -51,4 +51,7 @@ class Metrics(Document):
     confusion: Annotated[list[list[Count]], Shape(("C", "C"))] = Field(description="pixels; a row for each true class")
     images: Count = Field(description="images that were scored")
     convention: str = Field(description="how the numbers are counted, in words")
+    gt_size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = conditional(
+        "`evaluate.gt_size` is set", "height and width to which labels were resized before they were counted"
+    )
     depth: DepthMetrics | None = conditional(DEPTH, "the errors of the estimated depth")
