@@ -122,8 +122,8 @@ def _baseline(run: Run, job: Job, metrics: dict[str, Any]) -> dict[str, Any] | N
         if manifest is None:
             continue
         before = read_metrics(run.stage_folder(stage))
-        is_of_same = manifest["inputs"].get("val", {}).get("digest") == job.inputs["val"].digest
-        if is_of_same and before.get("gt_size") == metrics.get("gt_size"):
+        is_of_same_labels = manifest["inputs"].get("val", {}).get("digest") == job.inputs["val"].digest
+        if before is None or (is_of_same_labels and before.get("gt_size") == metrics.get("gt_size")):
             return before
         other = f"{run.stage_folder(stage)} has other images, classes or label sizes"
         log(f"{job.stage}: {other}, and is not shown beside it")

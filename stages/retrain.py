@@ -4,8 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 from udaseg.config import Recipe
-from udaseg.config.rounds import prediction_identity, prediction_of_round, training_of_round
+from udaseg.config.rounds import prediction_identity, prediction_of_round, steps_of_epochs, training_of_round
+from udaseg.pipeline import datasets
 from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input, training_labels
+from udaseg.pipeline.inputs import input_path
+from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, dump_section
 from udaseg.pipeline.work import Work
 from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_input
@@ -45,6 +48,23 @@ def can_be_shared(recipe: Recipe) -> bool:
     return not recipe.retrain.needs_whole_batches
 
 
+def resolve(run: Run) -> Recipe:
+    """Return the recipe with the number of steps in the place of epochs."""
+    setting = training_of_round(run.recipe.retrain, run.round)
+    if setting.epochs is None or setting.steps is not None:
+        return run.recipe
+    from udaseg.data.batches import subset_count
+    from udaseg.pseudo.label_files import stems_with_label
+
+    folder = input_path(run, LABELS) if reads_labels(run.recipe) else None
+    stems = [record.stem for record in datasets.open_dataset(run, "target").records]
+    images = len(stems if folder is None else stems_with_label(folder, stems))
+    if setting.draw == "joint":
+        images += subset_count(len(datasets.open_dataset(run, "source")), setting.source_fraction)
+    steps = {"steps": steps_of_epochs(setting, images), "epochs": None}
+    return run.recipe.model_copy(update={"retrain": run.recipe.retrain.model_copy(update=steps)})
+
+
 def run(work: Work) -> None:
     """Train on the source and on the pseudo-labelled target."""
     from udaseg.pseudo.label_files import labelled_stems, open_labels, read_thresholds
@@ -80,19 +100,20 @@ def run(work: Work) -> None:
     finish_training(work, setting, result, f"{count} target images")
 
 
+LABELS = Input(
+    "labels",
+    training_labels,
+    LABELS_HELP,
+    when=reads_labels,
+    because="retrain.labels is none, or retrain.online labels all pixels anew",
+    hint="set retrain.labels=pseudolabel, or retrain.online.pixels=unlabelled",
+)
 stage = Stage(
     "retrain",
     run,
     settings,
     inputs=[
-        Input(
-            "labels",
-            training_labels,
-            LABELS_HELP,
-            when=reads_labels,
-            because="retrain.labels is none, or retrain.online labels all pixels anew",
-            hint="set retrain.labels=pseudolabel, or retrain.online.pixels=unlabelled",
-        ),
+        LABELS,
         stylized_source("retrain"),
         Input(
             "model",
@@ -123,5 +144,6 @@ stage = Stage(
     seeded=True,
     trains=True,
     writes="as `warmup`",
+    resolve=resolve,
     example="udaseg retrain --labels runs/demo/refine/labels",
 )

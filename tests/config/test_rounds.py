@@ -1,7 +1,13 @@
 import pytest
 
 from udaseg.config import Predict, Pseudolabel, Retrain
-from udaseg.config.rounds import linear_schedule, prediction_of_round, share_of_round, training_of_round
+from udaseg.config.rounds import (
+    linear_schedule,
+    prediction_of_round,
+    share_of_round,
+    steps_of_epochs,
+    training_of_round,
+)
 from udaseg.errors import UdasegError
 
 
@@ -44,3 +50,9 @@ def test_training_follows_the_round():
     assert (third.source_fraction, third.lr) == (0.035, 2.5e-5)
     assert last.source_fraction == 0.06
     assert training_of_round(Retrain(), 5) == Retrain()
+
+
+def test_the_epochs_of_crst_are_as_many_steps_as_its_loader_gives():
+    """2975 target images and 3 % of 24966 source images in batches of 2, the last of them half full."""
+    assert steps_of_epochs(Retrain(steps=None, epochs=2, batch=2), 2975 + 748) == 2 * 1862
+    assert steps_of_epochs(Retrain(steps=None, epochs=3, batch=4), 8) == 6

@@ -25,6 +25,11 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
 @pytest.mark.parametrize(
     ("settings", "message", "hint"),
     [
+        ({"epochs": 2}, "steps=20000 and retrain.epochs=2 both say", "retrain.steps=null"),
+        ({"steps": None}, "are both null", "retrain.steps=20000"),
+        ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
+        ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
+        ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
         ({"keep": "teacher"}, "keep=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
@@ -89,7 +94,8 @@ def test_frozen_statistics_are_not_those_of_each_domain(stage):
     settings = {"model__bn": "frozen", f"{stage}__adabn": "stem"}
     with pytest.raises(UdasegError, match=f"{stage}.adabn=stem normalises each domain by itself") as caught:
         require_consistent(changed(**settings), stage)
-    assert caught.value.hint == f"set {stage}.adabn=after, or model.bn=train"
+    section = "retrain" if stage == "retrain" else "model"  # retraining has one of its own
+    assert caught.value.hint == f"set {stage}.adabn=after, or {section}.bn=train"
     require_consistent(changed(**settings | {f"{stage}__adabn": "after"}), stage)
     if stage == "retrain":
         require_consistent(changed(**settings, retrain__bn="train"), stage)
@@ -200,6 +206,9 @@ def test_what_has_a_reader_is_a_setting(key):
         ({"depth.balance": 0.1, "model.heads": ["depth"]}, "depth.balance"),
         ({"retrain.prototype_momentum": 0.5, "retrain.consistency": 1.0}, None),
         ({"adversary.weight": 0.1, "adversary.betas": [0.5, 0.9]}, "adversary.weight, adversary.betas"),
+        ({"warmup.adabn": "separate"}, "warmup.adabn"),
+        ({"warmup.adabn": "separate", "warmup.entropy_weight": 0.1}, None),
+        ({"warmup.adabn": "after"}, None),
     ],
 )
 def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):

@@ -83,7 +83,7 @@ def saved_bytes(parts: int, *, twice: bool = False) -> int:
 
     large = Batch({name: value.repeat_interleave(2, 1).repeat_interleave(2, 2) for name, value in batch(4).items()})
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        self_training(model, settings, nullcontext, 1.0, parts=parts)(0, large)
+        list(self_training(model, settings, nullcontext, 1.0, parts=parts)(0, large))
     return sum(storages.values())
 
 

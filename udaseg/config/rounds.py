@@ -1,5 +1,6 @@
 """The settings of one round of self-training."""
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -49,3 +50,12 @@ def training_of_round(settings: Retrain, round: int) -> Retrain:
     )
     lr = settings.lr * settings.lr_per_round ** (round - 1)
     return settings.model_copy(update={"source_fraction": fraction, "lr": lr})
+
+
+def steps_of_epochs(settings: Retrain, images: int) -> int:
+    """Return the steps in which `images` images are drawn in all epochs of the settings.
+
+    The last batch of an epoch is a step too, however few images are left for it (CRST).
+    """
+    assert settings.epochs is not None
+    return settings.epochs * math.ceil(images / settings.batch)

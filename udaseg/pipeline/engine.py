@@ -95,12 +95,13 @@ def plan_declared(run: Run, stage: Stage) -> Job:
 
 
 def _adapted(run: Run, stage: Stage) -> Run:
-    """Return the run with the recipe that a phase works with, in the last round where the stage is not repeated."""
+    """Return the run with the recipe that a stage works with, in the last round where the stage is not repeated."""
     if not stage.each_round and not run.round_given:
         run = run.in_round(run.recipe.rounds)
-    if stage.adapt is None:
-        return run
-    return replace(run, recipe=stage.adapt(run.recipe))
+    recipe = run.recipe if stage.resolve is None else stage.resolve(run)
+    if run.sample is not None:
+        recipe = run.sample.shorten(recipe)
+    return replace(run, recipe=recipe if stage.adapt is None else stage.adapt(recipe))
 
 
 def _prepare(run: Run, stage: Stage) -> None:

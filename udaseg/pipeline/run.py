@@ -80,7 +80,6 @@ class Run:
     def for_sample(self, sample: Sample) -> Run:
         """Return the run that does a sample of the work; what it needs first is planned and not made."""
         changes: dict[str, Any] = {
-            "recipe": sample.shorten(self.recipe),
             "out": sample.folder / "out",
             "datasets": {},
             "digests": {},

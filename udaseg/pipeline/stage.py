@@ -94,7 +94,8 @@ class Stage:
     which the result depends. `job` replaces the job that follows from the declaration. `check` raises UdasegError
     before anything is made. `carry_over` gives the function that keeps the results of target images that have not
     changed, for a stage and recipe in which the result of an image depends on no other image. `adapt` gives the recipe
-    that the stage works with, for a stage that is another's phase.
+    that the stage works with, for a stage that is another's phase. `resolve` gives the recipe with plain numbers for
+    the settings that depend on the data.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Stage:
     after: "Callable[[Run, Job], None] | None" = None  # shows the result, also of a stage that is up to date
     carry_over: "Callable[[Recipe, int], CarryOver | None] | None" = None
     adapt: Callable[[Recipe], Recipe] | None = None
+    resolve: "Callable[[Run], Recipe] | None" = None
     command: str = ""  # that runs it, when it is not `udaseg NAME`
     phases: "dict[str, Stage]" = field(default_factory=dict)  # by flag, without dashes: other stages of this command
 

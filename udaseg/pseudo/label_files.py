@@ -1,6 +1,6 @@
 """Pseudo-labels from probabilities and class-wise thresholds (CBST, eq. 8)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,11 @@ def open_labels(folder: Path, space: ClassSpace) -> Callable[[str], np.ndarray]:
     return lambda stem: read_train_ids(folder / f"{stem}.png", space)
 
 
+def stems_with_label(folder: Path, stems: Iterable[str]) -> list[str]:
+    """Return the stems that have a pseudo-label in a folder."""
+    return [stem for stem in stems if (folder / f"{stem}.png").is_file()]
+
+
 def labelled_stems(work: Work, stems: Sequence[str], classes: Sequence[str]) -> list[str]:
     """Return the stems that have a pseudo-label in the input `labels` of a stage; a warning counts the others.
 
@@ -88,7 +93,7 @@ def labelled_stems(work: Work, stems: Sequence[str], classes: Sequence[str]) -> 
     to be of other classes.
     """
     folder, is_named = work.require_path("labels"), "labels" in work.run.paths
-    labelled = [stem for stem in stems if (folder / f"{stem}.png").is_file()]
+    labelled = stems_with_label(folder, stems)
     missing = len(stems) - len(labelled)
     if missing and (not labelled or not is_named):
         first = next(stem for stem in stems if stem not in labelled)

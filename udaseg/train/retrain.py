@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from udaseg.config import Model, Predict, Retrain
-from udaseg.data.batches import Stream, labelled, pseudo_labelled, subset, unlabelled
+from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.image_sets import View
 from udaseg.data.sampling import Mining, mine_rare_classes
 from udaseg.errors import UdasegError
@@ -75,8 +75,9 @@ def retrain(
     """Train a network on the labelled source and the pseudo-labelled target; write `model.pt` in `out`.
 
     Training starts from `initial`, or from the weights that `network` names. Without `labels` all labels of the
-    target are made online. Every round draws other crops and colours in another order; the subset of the source only
-    grows from round to round. Raises UdasegError where the initial model has other classes or another architecture.
+    target are made online. `settings.steps` is the length, never null. Every round draws other crops and colours in
+    another order; the subset of the source only grows from round to round. Raises UdasegError where the initial model
+    has other classes or another architecture.
     """
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
     network = resolve_color(network)
@@ -120,8 +121,9 @@ def retrain(
             teacher,
             settings.domain_specific_bn,
             settings.accumulate,
+            joint=settings.draw == "joint",
         ),
-        streams,
+        [JointStream(tuple(streams), settings.batch)] if settings.draw == "joint" else streams,
         settings,
         out,
         seed=seed_of_round,

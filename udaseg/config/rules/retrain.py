@@ -37,6 +37,38 @@ TEACHER_USES: dict[str, Condition] = {
     "consistency": lambda recipe: recipe.retrain.consistency is not None,
 }
 REQUIREMENTS = (
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.steps is not None and recipe.retrain.epochs is not None,
+        "retrain.steps={retrain.steps} and retrain.epochs={retrain.epochs} both say how long the training is",
+        "set retrain.steps=null, or retrain.epochs=null",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.steps is None and recipe.retrain.epochs is None,
+        "retrain.steps and retrain.epochs are both null, and one of them says how long the training is",
+        "set retrain.steps=20000, or retrain.epochs=2",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.source == "none",
+        "retrain.draw=joint draws from one list of both domains, and retrain.source is none",
+        "set retrain.source=source, or retrain.draw=separate",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.needs_whole_batches,
+        "with retrain.draw=joint a batch may have no image of one domain, and teacher, online, strong, classmix and "
+        "consistency need both",
+        "set retrain.draw=separate",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.draw == "joint" and bool(recipe.retrain.domain_specific_bn),
+        "with retrain.draw=joint a batch may have no image of one domain, and retrain.adabn={retrain.adabn} "
+        "normalises each by itself",
+        "set retrain.adabn=after, or retrain.draw=separate",
+    ),
     *(_needs_teacher(setting, uses_teacher) for setting, uses_teacher in TEACHER_USES.items()),
     Requirement(
         ("retrain",),

@@ -49,7 +49,7 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             holds_of(stage, _has_frozen_statistics),
             f"{stage}.adabn={{{stage}.adabn}} normalises each domain by itself in training, and bn=frozen keeps the "
             "statistics of the model",
-            f"set {stage}.adabn=after, or model.bn=train",
+            f"set {stage}.adabn=after, or {'retrain' if stage == 'retrain' else 'model'}.bn=train",
         ),
         Requirement(
             (stage,),

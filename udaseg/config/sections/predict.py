@@ -25,6 +25,6 @@ class Predict(Views):
     #   true   those of the target images, in every layer
     #   stem   those of the target images, in the first normalisation layer only
     #   first  as true in round 1, as false after it: later models were trained on the target too
-    adabn: AdaBN | Literal["first"] = Field(
+    adabn: Literal[AdaBN, "first"] = Field(
         False, description="Estimate batch norm's statistics on the target images first: false, true, stem or first."
     )

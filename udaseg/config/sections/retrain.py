@@ -6,9 +6,11 @@ from pydantic import Field
 
 from udaseg.config.fields import (
     BnMode,
+    Count,
     Decay,
     Fraction,
     HxW,
+    NonNegativeInt,
     Positive,
     Share,
 )
@@ -20,9 +22,19 @@ from udaseg.config.sections.training import Training
 class Retrain(Training):
     """The training on the source and on the pseudo-labelled target."""
 
+    later: ClassVar[frozenset[str]] = Training.later | {"draw", "epochs"}
     # Results have the size among the target's settings.
     without_effect: ClassVar[frozenset[str]] = Training.without_effect | {"size"}
 
+    steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
+    epochs: Count | None = Field(
+        None, description="How often to draw each target image, or each image of a joint list; instead of steps."
+    )
+    # separate: `batch` images of each domain, and a mean over the pixels of each. joint: `batch` images of whatever
+    # domains, and one mean over all labelled pixels (CRST).
+    draw: Literal["separate", "joint"] = Field(
+        "separate", description="How batches are drawn: from separate lists of both domains, or from one joint list."
+    )
     size: HxW | None = Field(
         None,
         description="Height and width of target images before scale and crop; default: the target's size.",

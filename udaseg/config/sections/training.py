@@ -67,12 +67,12 @@ class Training(Section):
     #   true      statistics of its own for each domain, in every layer; the saved model has the target's
     #   stem      as true, in the first normalisation layer only
     #   after     mixed in training; replaced by the target's, in all layers, when training ends
-    adabn: AdaBN | Literal["after", "separate"] = Field(
+    adabn: Literal[AdaBN, "after", "separate"] = Field(
         False, description="Batch norm's statistics for each domain by itself: false, separate, true, stem or after."
     )
 
     @property
-    def domain_specific_bn(self) -> AdaBN | Literal["separate"]:
+    def domain_specific_bn(self) -> Literal[AdaBN, "separate"]:
         """The layers in which each domain is normalised by itself during training; separate is every layer."""
         return False if self.adabn == "after" else self.adabn
 
