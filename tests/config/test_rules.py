@@ -84,6 +84,11 @@ def test_both_domains_of_a_batch_need_one_size(stage):
         require_consistent(changed(**sizes), stage)
     assert f"or {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(changed(**sizes, **{f"{stage}__source": "none"}), stage)
+    require_consistent(changed(**sizes, **{f"{stage}__size": [720, 1280]}), stage)
+    own = {"source__size": [512, 1024], f"{stage}__size": [720, 1280], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=rf"\(512, 1024\), {stage}.size is \(720, 1280\)") as caught:
+        require_consistent(changed(**own, target__size=[512, 1024]), stage)
+    assert f"set source.size=[256,512] and {stage}.size=[256,512]" in caught.value.hint
     require_consistent(changed(**sizes | {f"{stage}__augment": {"crop": [512, 512]}}), stage)
 
 
@@ -257,6 +262,9 @@ def test_what_has_a_reader_is_a_setting(key):
         ({"retrain.entropy_pixels": "unlabelled"}, "retrain.entropy_pixels"),
         ({"pseudolabel.cap": 0.8}, "pseudolabel.cap"),
         ({"refine.margin": 2.5, "refine.prototypes": True}, "refine.margin"),
+        ({"warmup.adabn": "separate"}, "warmup.adabn"),
+        ({"warmup.adabn": "separate", "warmup.entropy_weight": 0.1}, None),
+        ({"warmup.adabn": "after"}, None),
     ],
 )
 def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):
