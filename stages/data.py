@@ -1,12 +1,12 @@
 """udaseg data: render toytown, check a dataset, convert annotations, count classes."""
 
-import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.run import Run
@@ -71,7 +71,7 @@ def make(
         opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)
     except UdasegError as error:
         message = error.message.replace("recipe demo: toytown.", "--")
-        raise UdasegError(message, "udaseg data make --help lists its flags") from None
+        raise UdasegError(message, "see what its flags take: udaseg data make --help") from None
     run_stage(opened, stage)
 
 
@@ -116,16 +116,17 @@ def check(
 
 @app.command()
 def convert(
-    annotations: Annotated[Path, typer.Argument(help="A JSON file of COCO, or a directory of Labelme's.")],
+    annotations: Annotated[
+        Path, typer.Argument(help="A JSON file of COCO or Label Studio, or a directory of Labelme's.")
+    ],
     out: Annotated[Path, typer.Argument(help="The folder dataset to write.")],
     split: Annotated[str, typer.Option(help="The split to write; another one in the same directory stays.")] = "train",
     images: Annotated[Path | None, typer.Option(help="The directory of the images, if not beside the JSON.")] = None,
 ) -> None:
-    """Draw the polygons and masks of COCO or Labelme as labels of a folder dataset.
+    """Draw the polygons and masks of COCO, Label Studio or Labelme as labels of a folder dataset.
 
     Example: udaseg data convert exported/result.json data/real --split val
     """
-    from udaseg.data.convert.convert import BACKGROUND
     from udaseg.data.convert.convert import convert as convert_annotations
 
     with show_progress("data convert", "images") as show:
@@ -133,23 +134,25 @@ def convert(
     print(
         f"{result.images} images in {out / split}; {len(result.classes)} classes: {', '.join(result.classes.values())}"
     )
-    print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
-    if result.left_out:
-        print(f"left out: {result.left_out} points and lines, which have no area")
+    for note in result.notes:
+        print(note)
 
 
 def print_findings(report) -> None:
     """Print the findings of a check, the worst first."""
+    from udaseg.data.findings import Finding, check_command
+
     order = ("error", "warning", "note")
-    for finding in sorted(report.findings, key=lambda finding: order.index(finding.severity)):
-        files = (
-            f": {', '.join(finding.files[:5])}" + (", ..." if len(finding.files) > 5 else "") if finding.files else ""
-        )
-        print(f"{finding.severity}: {finding.split}: {finding.message}{files}")
+    splits: dict[Finding, list[str]] = {}  # of findings that are the same in several
+    for finding in report.findings:
+        splits.setdefault(replace(finding, split=""), []).append(finding.split)
+    for finding in sorted(splits, key=lambda finding: order.index(finding.severity)):
+        files = [join_names(finding.files)] if finding.files else []
+        print(": ".join(filter(None, [finding.severity, ", ".join(splits[finding]), finding.message, *files])))
         if finding.hint:
             print(f"  hint: {finding.hint}")
     verdict = "usable" if report.ok else "not usable"
     if report.usable_as == ("target",):
-        command = shlex.join(["udaseg", "data", "check", report.root, "--as", "target"])
-        verdict = f"not usable as a source; usable as a target, whose training labels nothing reads ({command})"
+        command = check_command(report.root, "--as", "target")
+        verdict = f"not usable as a source; usable as a target, whose training labels nothing reads: {command}"
     print(f"{verdict}; {report.free_bytes / 1e9:.0f} GB free on this disk")

@@ -16,7 +16,7 @@ from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnin
 
 
 def settings(recipe: Recipe, round: int, *, phase: str) -> dict[str, Any]:
-    sections: dict[str, Any] = {"space": recipe.space, "model": recipe.model.model_dump()}
+    sections: dict[str, Any] = {"space": recipe.space, "model": recipe.model.identity()}
     sections[phase] = recipe.warmup.identity()
     if recipe.adversary.align != "none":
         sections["adversary"] = recipe.adversary.model_dump()
@@ -50,10 +50,11 @@ def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
 def check(run: Run) -> None:
     """Raise UdasegError where the network learns depth and the source has none."""
     recipe = run.recipe
-    if recipe.model.heads and not open_dataset(run, "source").has_depth:
+    if recipe.model.heads and not (source := open_dataset(run, "source")).has_depth:
+        notes = [note for note in source.notes if note.startswith("depth")]
         raise UdasegError(
             f"the heads {', '.join(recipe.model.heads)} learn the depth of the source, and {recipe.source.dataset} has "
-            "no depth for all of its images",
+            f"no depth for all of its images{f' ({notes[0]})' if notes else ''}",
             "choose a source with depth, such as synthia, or set model.heads=[]",
         )
 

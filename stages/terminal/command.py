@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -18,7 +18,7 @@ from udaseg.pipeline.run import Run, open_run
 from udaseg.pipeline.stage import Stage
 
 from .estimate import print_estimate
-from .options import SHARED, SWITCHES, parse_list, setting_option
+from .options import SHARED, SWITCHES, parse_setting, setting_option
 from .progress import show_progress
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -70,8 +70,8 @@ def stage_command(stage: Stage) -> Callable[..., None]:
     settings = {}  # parameter -> (field, flag, annotation)
     for declared in stage.flags:
         field, flag = declared if isinstance(declared, tuple) else (declared, None)
-        flag, annotation = setting_option(f"{section}.{field}", flag)
-        settings[f"set_{field}"] = field, flag, annotation
+        flag, annotation = setting_option(_key(section, field), flag)
+        settings[f"set_{field.replace('.', '_')}"] = field, flag, annotation
     files = {}  # parameter -> (input, annotation)
     for one in (one for one in stage.inputs if one.help):
         files[f"in_{one.name}"] = one.name, Annotated[Path | None, typer.Option(one.option(), help=one.help)]
@@ -88,9 +88,8 @@ def stage_command(stage: Stage) -> Callable[..., None]:
         changes, flags = {}, {}
         for key, (field, flag, _) in settings.items():
             value = arguments[key]
-            is_list = isinstance(value, str) and _is_list(section, field)
-            changes[f"{prefix}.{field}"] = parse_list(flag, value) if is_list else value
-            flags[f"{prefix}.{field}"] = flag
+            changes[_key(prefix, field)] = parse_setting(_key(section, field), flag, value)
+            flags[_key(prefix, field)] = flag
         paths = {name: arguments[key] for key, (name, _) in files.items()}
         wants_estimate = shared.pop("estimate")
 
@@ -109,17 +108,14 @@ def stage_command(stage: Stage) -> Callable[..., None]:
     return _with_signature(command, own, ())
 
 
+def _key(section: str, field: str) -> str:
+    """Return the dotted key of a field of a section, or of one that names its own section."""
+    return field if "." in field else f"{section}.{field}"
+
+
 def _summary(stage: Stage) -> str:
     """Return the first sentence of a stage's help: the first line of the docstring of its function."""
     return (inspect.getdoc(stage.run) or "").partition("\n\n")[0]
-
-
-def _is_list(section: str, field: str) -> bool:
-    from udaseg.config import Recipe
-
-    model = Recipe.model_fields[section].annotation
-    model = next(kind for kind in (get_args(model) or (model,)) if kind is not type(None))
-    return "tuple" in str(model.model_fields[field].annotation)
 
 
 def _open(

@@ -25,6 +25,15 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
 @pytest.mark.parametrize(
     ("settings", "message", "hint"),
     [
+        ({"epochs": 2}, "steps=20000 and retrain.epochs=2 both say", "retrain.steps=null"),
+        ({"steps": None}, "are both null", "retrain.steps=20000"),
+        ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
+        ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
+        ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
+        ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[256,256]"),
+        ({"aligned_crops": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
+        ({"aligned_crops": True, "draw": "joint"}, "draws no pairs", "retrain.draw=separate"),
+        ({"aligned_crops": True, "mine": 0.8}, "mine=0.8 puts them on rare classes", "retrain.mine=0"),
         ({"keep": "teacher"}, "keep=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
@@ -48,7 +57,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         (
             {"mine": 0.8, "augment": {"crop": None}},
             r"retrain.mine=0.8 .* there is no crop",
-            "retrain.augment.crop=[H,W]",
+            "retrain.augment.crop=[256,256]",
         ),
     ],
 )
@@ -60,12 +69,20 @@ def test_settings_of_retraining_that_do_not_fit_together(settings, message, hint
     require_consistent(recipe, "distill")
 
 
+def test_rounds_that_take_nothing_over_are_refused():
+    online = {"retrain__labels": "none", "retrain__online": {}, "retrain__teacher": 0.9, "retrain__init": "weights"}
+    with pytest.raises(UdasegError, match=r"rounds is 2, .* a round reads nothing of the last"):
+        require_consistent(changed(rounds=2, **online), "retrain")
+    require_consistent(changed(**online), "retrain")
+    require_consistent(changed(rounds=2, **online | {"retrain__init": "warmup"}), "retrain")
+
+
 @pytest.mark.parametrize("stage", ["retrain", "distill"])
 def test_both_domains_of_a_batch_need_one_size(stage):
     sizes = {"source__size": [720, 1280], "target__size": [512, 1024], f"{stage}__augment": {"crop": None}}
     with pytest.raises(UdasegError, match=r"source.size is \(720, 1280\), target.size is \(512, 1024\)") as caught:
         require_consistent(changed(**sizes), stage)
-    assert f"or {stage}.augment.crop=[H,W]" in caught.value.hint
+    assert f"or {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(changed(**sizes, **{f"{stage}__source": "none"}), stage)
     require_consistent(changed(**sizes | {f"{stage}__augment": {"crop": [512, 512]}}), stage)
 
@@ -75,7 +92,7 @@ def test_a_batch_needs_images_of_one_size(stage):
     recipe = changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}})
     with pytest.raises(UdasegError, match="a batch needs one size") as caught:
         require_consistent(recipe, stage)
-    assert f"set {stage}.augment.crop=[H,W]" in caught.value.hint
+    assert f"set {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(
         changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}, f"{stage}__batch": 1}), stage
     )
@@ -96,11 +113,26 @@ def test_no_more_models_are_kept_than_are_saved(stage):
 
 
 @pytest.mark.parametrize("stage", TRAININGS)
+def test_the_detail_is_a_part_of_the_crops_or_of_the_images(stage):
+    network = {"model__name": "fpn", "model__backbone": "resnet18"}
+    larger = network | {"model__detail": [64, 96], f"{stage}__augment": {"crop": [64, 64]}}
+    with pytest.raises(UdasegError, match=rf"\(64, 96\) is larger than the crops.*{stage}.augment.crop is") as caught:
+        require_consistent(changed(**larger), stage)
+    assert caught.value.hint == "set model.detail to half of the crop's height and width"
+    require_consistent(changed(**larger | {"model__detail": [64, 64]}), stage)
+    whole = network | {"model__detail": [136, 96], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=r"\(136, 96\) is larger than the images.*source.size is \(128, 256\)"):
+        require_consistent(changed(**whole), stage)
+    require_consistent(changed(**whole | {"model__detail": [128, 96]}), stage)
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
 def test_frozen_statistics_are_not_those_of_each_domain(stage):
     settings = {"model__bn": "frozen", f"{stage}__adabn": "stem"}
     with pytest.raises(UdasegError, match=f"{stage}.adabn=stem normalises each domain by itself") as caught:
         require_consistent(changed(**settings), stage)
-    assert caught.value.hint == f"set {stage}.adabn=after, or model.bn=train"
+    section = "retrain" if stage == "retrain" else "model"  # retraining has one of its own
+    assert caught.value.hint == f"set {stage}.adabn=after, or {section}.bn=train"
     require_consistent(changed(**settings | {f"{stage}__adabn": "after"}), stage)
     if stage == "retrain":
         require_consistent(changed(**settings, retrain__bn="train"), stage)

@@ -5,7 +5,7 @@ import torch
 
 from udaseg.config import Augment
 from udaseg.data.augment import Pair, recolour
-from udaseg.data.batches import Batches, Samples, Stream, batches, unlabelled
+from udaseg.data.batches import Batches, JointStream, Samples, Stream, batches, unlabelled
 from udaseg.data.image_sets import View
 
 
@@ -44,6 +44,40 @@ def test_batches_are_the_same_from_worker_processes_and_after_a_resume():
 def test_domains_draw_in_different_orders():
     batch = Batches([stream(count=100, batch=20), stream("target", count=100, batch=20)], 0)[0]
     assert not torch.equal(batch["source_label"], batch["target_label"])
+
+
+def joint(batch=3, **augment):
+    parts = stream("source", count=2, **augment), stream("target", count=7, **augment)
+    return JointStream(parts, batch)
+
+
+def shown(batch):
+    return [(name, int(label[0, 0])) for name in ("source", "target") for label in batch[f"{name}_label"]]
+
+
+def test_a_joint_list_draws_every_image_of_both_domains_once_an_epoch():
+    loaded = Batches([joint()], 0)
+    epochs = [[image for step in range(3 * e, 3 * e + 3) for image in shown(loaded[step])] for e in range(4)]
+    every = [("source", 0), ("source", 1), *(("target", i) for i in range(7))]
+    assert [sorted(epoch) for epoch in epochs] == [every] * 4
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert not any(np.array_equal(shown(Batches([joint()], 1)[step]), shown(loaded[step])) for step in range(2))
+
+
+def test_a_batch_of_a_joint_list_may_lack_a_domain_and_has_its_shape():
+    drawn = [Batches([joint()], 0)[step] for step in range(12)]
+    assert {len(batch["source_image"]) + len(batch["target_image"]) for batch in drawn} == {3}
+    alone = next(batch for batch in drawn if len(batch["source_image"]) == 0)
+    assert (alone["source_image"].shape, alone["source_image"].dtype) == ((0, 4, 4, 3), torch.uint8)
+    assert (alone["source_label"].shape, alone["source_label"].dtype) == ((0, 4, 4), torch.uint8)
+
+
+def test_batches_of_a_joint_list_are_the_same_from_workers_and_after_a_resume():
+    streams = [joint(jitter=0.4, blur=0.5)]
+    alone, resumed = (list(batches(streams, 1, range(first, 6), workers)) for first, workers in ((0, 0), (4, 2)))
+    for one, other in zip(alone[4:], resumed, strict=True):
+        assert sorted(one) == ["source_image", "source_label", "target_image", "target_label"]
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_images_that_fit_are_read_once():
@@ -128,3 +162,28 @@ def test_a_style_is_drawn_for_every_position_and_changes_nothing_else():
     assert len(set(first["source_image"][:, 0, 0, 0].tolist())) > 30
     assert torch.equal(first["source_label"], Batches([stream(count=1, batch=40)], 0)[0]["source_label"])
     assert not torch.equal(first["source_image"], styled(jitter=0.5)["source_image"])
+
+
+def placed(aligned, **augment):
+    """Give the corners of the crops of both domains in some batches, in shares of the free way."""
+
+    def place(i):
+        rows, columns = np.mgrid[:40, :80].astype(np.uint8)
+        return Pair(np.stack([rows, columns, columns], 2), rows)
+
+    settings = Augment(crop=(10, 20), flip=0.0, **augment)
+    streams = [Stream(name, Samples(place, 7, (40, 80)), 3, settings, aligned=aligned) for name in ("source", "target")]
+    drawn = [Batches(streams, 0)[step] for step in range(4)]
+    return [torch.cat([batch[f"{name}_image"][:, 0, 0, :2] for batch in drawn]) for name in ("source", "target")]
+
+
+def test_aligned_streams_crop_both_images_of_a_position_at_the_same_place():
+    source, target = placed(True)
+    assert torch.equal(source, target)
+    assert len(set(map(tuple, source.tolist()))) > 8
+    assert not torch.equal(*placed(False))
+    # With a scale of its own each crop lies at the same shares of the free way, which is longer in a larger image.
+    source, target = placed(True, scale=(0.8, 1.2))
+    assert not torch.equal(source, target)
+    assert (source.int() - target.int()).abs().max() <= 8
+    assert (placed(False, scale=(0.8, 1.2))[0].int() - target.int()).abs().max() > 20

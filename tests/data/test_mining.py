@@ -1,11 +1,13 @@
 """Small-class mining: crops on rare classes, the same whenever they are made, and all else as without it."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from udaseg.config import Augment
 from udaseg.data.augment import Pair
-from udaseg.data.batches import Batches, Samples, Stream, batches
+from udaseg.data.batches import Batches, JointStream, Samples, Stream, batches
 from udaseg.data.sampling import Mining, mine_rare_classes
 
 
@@ -94,3 +96,15 @@ def test_images_without_a_rare_class_are_as_without_mining():
                 assert torch.equal(one["target_image"][place], other["target_image"][place])
                 compared += 1
     assert compared == 8
+
+
+def test_a_joint_list_mines_the_target_alone():
+    source = replace(stream(None), domain="source")
+    joint = JointStream((source, stream(Mining(1.0, (9,)))), 4)
+    shown = {"source": 0, "target": 0}
+    for step in range(4):  # one epoch: 8 images of each domain, of which every second has the class
+        batch = Batches([joint], 1)[step]
+        for name in shown:
+            shown[name] += int((batch[f"{name}_label"] == 9).flatten(1).any(1).sum())
+    assert shown["target"] == 4
+    assert shown["source"] < 4

@@ -15,7 +15,7 @@ ENCODERS = ["test_efficientnet", "test_convnext", "test_vit"]
 # The stride of the logits on a pyramid, and on a transformer with patches of 16.
 STRIDES = {
     "fpn": (4, 4), "deeplab": (32, 16), "bisenet": (8, 8), "segformer": (4, 4), "daformer": (4, 4),
-    "aspp": (32, 16), "linear": (32, 16), "upscale": (8, 4),
+    "aspp": (32, 16), "linear": (32, 16), "upscale": (8, 4), "fcn8s": (8, 16), "dilated": (32, 16),
 }  # fmt: skip
 
 

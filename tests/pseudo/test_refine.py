@@ -46,7 +46,13 @@ def run(tmp_path):
         with Predictions(tmp_path / "predictions.h5") as predictions:
             chosen = Refine(**settings)
             document = refine(
-                labels, predictions, SPACE, chosen, tmp_path / out, source_pixels=[1, 1, 1], rectify=rectify
+                {"a": labels / "a.png"},
+                predictions,
+                SPACE,
+                chosen,
+                tmp_path / out,
+                source_pixels=[1, 1, 1],
+                rectify=rectify,
             )
         assert json.loads((tmp_path / out / "refine.json").read_text()) == document.content()
         return document, letters(read_train_ids(tmp_path / out / "labels" / "a.png", SPACE))
@@ -110,7 +116,8 @@ def test_least_sizes_are_noted_for_the_largest_picture(tmp_path):
         writer.put("tall", np.zeros((3, 8, 2), np.float16), 80, 4)
     settings = Refine(aggregate=True, confidence=0.0, base0=1280 * 76, base1=0, scale_with_area=True)
     with Predictions(tmp_path / "predictions.h5") as predictions:
-        document = refine(tmp_path, predictions, SPACE, settings, tmp_path / "out", source_pixels=[1, 1, 1])
+        labels = {stem: tmp_path / f"{stem}.png" for stem in ("wide", "tall")}
+        document = refine(labels, predictions, SPACE, settings, tmp_path / "out", source_pixels=[1, 1, 1])
     assert document.minimum == [240, 240, 240]
 
 

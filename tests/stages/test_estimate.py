@@ -54,8 +54,9 @@ def test_it_says_of_how_much_work_and_how_long_with_units(workspace, udaseg, hur
 def test_steps_and_pictures_are_counted_as_they_are_and_not_as_the_sample_has_them(workspace, udaseg, hurried):
     told = udaseg("predict --estimate --json").json
     assert (told["images"], told["sample"]) == (5, {"images": 3})
-    told = udaseg("retrain --steps 1000000 --estimate --json").json
-    assert (told["steps"], told["sample"]) == (1_000_000, {"steps": 3})
+    epochs = "--set retrain.steps=null --set retrain.epochs=400000"  # of 3 batches with the 5 target images
+    told = udaseg(f"retrain {epochs} --estimate --json").json
+    assert (told["steps"], told["sample"]) == (1_200_000, {"steps": 3})
     assert "images" not in told
 
 

@@ -1,14 +1,17 @@
+import gc
 import json
 import multiprocessing
 import os
 import signal
 import subprocess
+import weakref
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from udaseg.config import Augment, Training
 from udaseg.data.augment import Pair
@@ -159,3 +162,126 @@ def test_poly_is_clamped_past_its_horizon():
 def test_the_learning_rate_rises_linearly_first():
     settings = Training(steps=100, warmup_steps=4, power=0.0)
     assert [poly(step, settings) for step in range(5)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+TARGETS = torch.arange(3.0)
+
+
+def step_of(objective, out, *, logged_only=(), steps=1, **settings):
+    """Train four weights by an objective of them; give the weights, and the log."""
+    weights = nn.ParameterList([torch.tensor([1.0, -2.0, 0.5, 3.0])])
+    optimizer = torch.optim.SGD([{"params": weights, "initial_lr": 0.1}], lr=0.1)
+    stream = Stream("source", Samples(read, 6, (8, 8)), 2, Augment())
+    settings = Training(steps=steps, batch=2, log_every=1, power=0.0, **settings)
+    out.mkdir()
+    trainables = {"model": Trainable(weights, optimizer)}
+    fit(
+        trainables, partial(objective, weights[0]), [stream], settings, out, seed=0, device=torch.device("cpu"),
+        logged_only=logged_only,
+    )  # fmt: skip
+    return weights[0].detach(), [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def named(weights):
+    return [{f"term{i}": (weights - target).square().sum()} for i, target in enumerate(TARGETS)]
+
+
+def test_terms_pass_by_pass_give_the_step_of_their_sum(tmp_path):
+    """Of 2 (w - 0), 2 (w - 1), 2 (w - 2) all sums are exact."""
+
+    def joint(weights, step, batch):
+        return {name: term for terms in named(weights) for name, term in terms.items()}
+
+    def in_passes(weights, step, batch):
+        yield from named(weights)
+
+    (whole, log), (parts, log_of_parts) = (
+        step_of(objective, tmp_path / objective.__name__, steps=3) for objective in (joint, in_passes)
+    )
+    assert torch.equal(parts, whole)
+    assert log_of_parts == log
+
+
+def test_a_term_of_several_passes_is_their_sum_and_what_is_only_logged_has_no_gradient(tmp_path):
+    def objective(weights, step, batch):
+        for factor in (1.0, 2.0):
+            yield {"loss of labels": factor * weights.sum(), "seen": 100 * weights.sum()}
+
+    weights, (line,) = step_of(objective, tmp_path / "run", logged_only=("seen",))
+    torch.testing.assert_close(weights, torch.tensor([1.0, -2.0, 0.5, 3.0]) - 0.3)
+    assert (line["loss"], line["loss of labels"], line["seen"]) == (7.5, 7.5, 500.0)
+
+
+def test_a_pass_that_is_not_finite_stops_before_the_step(tmp_path):
+    seen = []
+
+    def objective(weights, step, batch):
+        seen.append(weights)
+        yield {"first": weights.sum()}
+        yield {"second": weights.sum() * (torch.nan if step == 1 else 1.0)}
+        yield {"third": weights.sum()}
+
+    with pytest.raises(UdasegError, match="step 2: second = nan"):
+        step_of(objective, tmp_path / "run", steps=3)
+    torch.testing.assert_close(seen[0].detach(), torch.tensor([1.0, -2.0, 0.5, 3.0]) - 0.3)
+
+
+class Saved:
+    """A tensor that waits for the backward pass."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+def peak_of_saved(objective, out):
+    """Return the most bytes that wait for the backward pass at any time."""
+    held, most = 0, 0
+
+    def release(size):
+        nonlocal held
+        held -= size
+
+    def keep(tensor):
+        nonlocal held, most
+        one, size = Saved(tensor), tensor.untyped_storage().nbytes()
+        weakref.finalize(one, release, size)
+        held += size
+        most = max(most, held)
+        return one
+
+    with saved_tensors_hooks(keep, lambda one: one.tensor):
+        step_of(objective, out)
+    gc.collect()
+    assert held == 0
+    return most
+
+
+def test_passes_hold_the_memory_of_the_largest_one_and_a_joint_step_that_of_all(tmp_path):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 3, 1))
+    passes = {"source": 2, "mixed": 2, "masked": 1}
+
+    def term(weights, images):
+        return network(torch.rand(images, 3, 16, 16)).square().mean() * weights.square().sum()
+
+    def alone(weights, step, batch):
+        return {"source": term(weights, passes["source"])}
+
+    def in_passes(weights, step, batch):
+        for name, images in passes.items():
+            yield {name: term(weights, images)}
+
+    def joint(weights, step, batch):
+        return {name: term(weights, images) for name, images in passes.items()}
+
+    largest, by_pass, whole = (
+        peak_of_saved(objective, tmp_path / objective.__name__) for objective in (alone, in_passes, joint)
+    )
+    assert by_pass <= 1.2 * largest
+    assert whole > 2 * largest
+
+
+def test_the_ramp_of_the_learning_rate_has_the_values_of_daformer_one_step_on():
+    settings = Training(steps=40_000, lr=6e-5, power=1.0, warmup_steps=1500)
+    expected = {0: 4.0e-8, 750: 2.947675e-5, 1499: 5.775150e-5, 1500: 5.775e-5, 20_000: 3.0e-5, 39_999: 1.5e-9}
+    for step, lr in expected.items():
+        assert settings.lr * poly(step, settings) == pytest.approx(lr, rel=1e-6)

@@ -48,13 +48,13 @@ class Pictures:
         return np.full((64, 96), int(self.records[i].stem) % 3, np.uint8)
 
 
-def train(out, initial=None, thresholds=THRESHOLDS, predict=None, network=NETWORK, **settings):
+def train(out, initial=None, thresholds=THRESHOLDS, predict=None, network=NETWORK, progress=None, **settings):
     chosen = Retrain(**{"steps": 2, "batch": 2, "log_every": 1, "augment": Augment(crop=(32, 32)), **settings})
-    out.mkdir()
+    out.mkdir(exist_ok=True)
     label = lambda stem: Pictures().label(int(stem))  # noqa: E731
     view, start = View(Pictures(), (64, 96)), None if initial is None else InitialModel(initial, predict)
     labels = PseudoLabels(label, thresholds)
-    retrain(view, view, SPACE.classes, network, chosen, out, seed=3, labels=labels, initial=start)
+    retrain(view, view, SPACE.classes, network, chosen, out, seed=3, labels=labels, initial=start, progress=progress)
     log = out / "log.jsonl"
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
@@ -74,6 +74,21 @@ def test_trains_with_soft_labels_mining_and_a_part_of_the_source(tmp_path, initi
     assert train(tmp_path / "2", initial, **settings) == first
     assert (tmp_path / "1" / "model.pt").read_bytes() == (tmp_path / "2" / "model.pt").read_bytes()
     assert train(tmp_path / "3", initial) != first
+
+
+def test_a_training_from_a_joint_list_goes_on_to_the_same_bytes(tmp_path, initial):
+    settings = {"draw": "joint", "source_fraction": 0.3, "mine": 0.8, "regulariser": "mrkld", "save_every": 2}
+
+    def stop(done, steps):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    alone = train(tmp_path / "1", initial, steps=5, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "2", initial, steps=5, progress=stop, **settings)
+    assert train(tmp_path / "2", initial, steps=5, **settings) == alone
+    assert (tmp_path / "1" / "model.pt").read_bytes() == (tmp_path / "2" / "model.pt").read_bytes()
+    assert [sorted(line) for line in alone] == [["loss", "lr", "mrkld", "source", "step", "target"]] * 5
 
 
 def test_mining_needs_the_counts_of_the_predictions(tmp_path):

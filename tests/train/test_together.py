@@ -33,7 +33,7 @@ AUGMENT = Augment(crop=(32, 48), scale=(0.3, 1.0), flip=0.5, jitter=0.2)  # crop
 SPACE = class_space(["road", "car", "sky"])
 ALIGNED = {"plain": "none", "output": "output", "fine-grained": "fine-grained"}
 OF_TIMM = Model(encoder="test_efficientnet", decoder="fpn", weights="none", bn="train")
-RUNS = (*ALIGNED, "retrained", "timm", "timm, activations twice")
+RUNS = (*ALIGNED, "retrained", "retrained jointly", "retrained by domain", "timm", "timm, activations twice")
 
 
 class Uneven(Pictures):
@@ -50,8 +50,11 @@ def train(name, out):
     out.mkdir(exist_ok=True, parents=True)
     images = Uneven()
     view = View(images, (64, 96))
-    if name == "retrained":
-        settings = Retrain(**SHARED, augment=AUGMENT, regulariser="mrkld", bn="train")
+    if name.startswith("retrained"):
+        # The first batch of the joint list has no image of the source in one process.
+        draw = "joint" if "jointly" in name else "separate"
+        settings = Retrain(**SHARED, augment=AUGMENT, regulariser="mrkld", bn="train", draw=draw)
+        settings = settings.model_copy(update={"adabn": "by domain" in name})
         labels = PseudoLabels(lambda stem: images.label(int(stem)))
         retrain(view, view, SPACE.classes, NETWORK, settings, out, seed=3, labels=labels)
         return

@@ -73,13 +73,14 @@ def augment(pair: Pair, settings: Augment, rng: np.random.Generator, find_corner
     pair = _scaled(pair, (height, width))
     if settings.crop is not None:
         corner = find_corner(pair.label, settings.crop) if find_corner is not None else None
-        pair = _crop(pair, settings.crop, *(corner or _random_corner(pair.label.shape, settings.crop, down, right)))
+        pair = _crop(pair, settings.crop, *(corner or corner_at(pair.label.shape, settings.crop, down, right)))
     if flip < settings.flip:
         pair = Pair(*(None if part is None else part[:, ::-1] for part in pair))
     return pair
 
 
-def _random_corner(shape: tuple[int, int], size: tuple[int, int], down: float, right: float) -> tuple[int, int]:
+def corner_at(shape: tuple[int, ...], size: tuple[int, int], down: float, right: float) -> tuple[int, int]:
+    """Return the top left corner of a crop at a place: shares of the way down and to the right, from 0 to below 1."""
     choices = (max(whole - side, 0) + 1 for whole, side in zip(shape, size, strict=True))
     top, left = (int(share * count) for share, count in zip((down, right), choices, strict=True))
     return top, left

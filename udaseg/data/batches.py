@@ -2,7 +2,7 @@
 
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from udaseg.config import Augment
-from udaseg.data.augment import Pair, Restyle, augment, distort, fit, recolour
+from udaseg.data.augment import FindCorner, Pair, Restyle, augment, corner_at, distort, fit, recolour
 from udaseg.data.depth import inverse_depth, is_measured
 from udaseg.data.image_sets import LabelledSet, View
 from udaseg.data.sampling import ClassBalance, Mining
@@ -32,6 +32,10 @@ class Batch(dict[str, torch.Tensor]):
 
     def to(self, device: torch.device) -> "Batch":
         return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
+
+    def domain(self, domain: str) -> "Batch":
+        """Return the tensors of a domain alone."""
+        return Batch({name: tensor for name, tensor in self.items() if name.startswith(f"{domain}_")})
 
 
 def cached_bytes(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
@@ -117,9 +121,14 @@ def unlabelled(view: View) -> Samples:
     return Samples(read, len(images), view.size, labels=False, pad=view.pad)
 
 
+def subset_count(images: int, fraction: float) -> int:
+    """Return how many images a fraction of them is: rounded down, and at least one."""
+    return max(1, math.floor(images * Fraction(repr(float(fraction)))))
+
+
 def subset(images: LabelledSet, fraction: float, seed: int) -> LabelledSet:
     """Return a random fraction of the images, at least one; a larger fraction contains a smaller one (CBST)."""
-    count = max(1, math.floor(len(images) * Fraction(repr(float(fraction)))))
+    count = subset_count(len(images), fraction)
     indices = sorted(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
     return replace(images, records=tuple(images.records[i] for i in indices))
 
@@ -129,7 +138,7 @@ class Stream:
     """One domain of a training: its samples, how many make a batch, and how they are augmented.
 
     `restyle` changes the style of the cropped image at every draw, before its colours are changed. Without `balance`
-    every image is drawn once an epoch.
+    every image is drawn once an epoch. `aligned` streams crop the images of one position at the same place.
     """
 
     domain: str
@@ -139,6 +148,62 @@ class Stream:
     mining: Mining | None = None
     restyle: Restyle | None = None
     balance: ClassBalance | None = None
+    aligned: bool = False
+
+    @property
+    def parts(self) -> tuple["Stream", ...]:
+        """The streams of single domains, as in a JointStream."""
+        return (self,)
+
+    def draw(self, seed: int, position: int) -> tuple["Stream", Pair]:
+        """Return the image at a position of the training and its stream, a pure function of both arguments."""
+        code, count = DOMAINS.index(self.domain), len(self.samples)
+        if self.balance is None:
+            epoch, offset = divmod(position, count)
+            index = int(_order(seed, code, epoch, count)[offset])
+        else:
+            index = self.balance.index((seed, 5, code), position)
+        return self, self.change(index, seed, position)
+
+    def change(self, index: int, seed: int, position: int) -> Pair:
+        """Return a sample with the random changes of a position."""
+        code = DOMAINS.index(self.domain)
+        rng = np.random.default_rng((seed, 1, code, position))
+        find_corner: FindCorner | None = None
+        if self.mining is not None:
+            find_corner = partial(self.mining.corner, rng=np.random.default_rng((seed, 2, code, position)))
+        elif self.aligned:
+            down, right = np.random.default_rng((seed, 6, position)).random(2)
+            find_corner = lambda label_HW, crop: corner_at(label_HW.shape, crop, down, right)  # noqa: E731
+        pair = augment(self.samples[index], self.augment, rng, find_corner)
+
+        def change_colours(image_HWC: np.ndarray) -> np.ndarray:
+            if self.restyle is not None:
+                image_HWC = self.restyle(image_HWC, np.random.default_rng((seed, 4, code, position)))
+            return distort(image_HWC, self.augment, rng)
+
+        return recolour(pair, change_colours)
+
+
+@dataclass(frozen=True)
+class JointStream:
+    """One shuffled list of the images of several domains; `batch` of them make a batch, of whatever domains (CRST).
+
+    Every image is drawn once an epoch. A batch has each domain, some with no image: [0, H, W, 3]. The images of all
+    domains have one size.
+    """
+
+    parts: tuple[Stream, ...]
+    batch: int
+
+    def draw(self, seed: int, position: int) -> tuple[Stream, Pair]:
+        """Return the image at a position of the training and its stream, a pure function of both arguments."""
+        ends = np.cumsum([len(part.samples) for part in self.parts])
+        epoch, offset = divmod(position, int(ends[-1]))
+        place = int(_order(seed, len(DOMAINS), epoch, int(ends[-1]))[offset])
+        part = int(np.searchsorted(ends, place, side="right"))
+        stream, index = self.parts[part], place - int(ends[part]) + len(self.parts[part].samples)
+        return stream, stream.change(index, seed, position)
 
 
 class Batches(Dataset):
@@ -147,49 +212,41 @@ class Batches(Dataset):
     Each process of a data-parallel training makes its part of the batch.
     """
 
-    def __init__(self, streams: list[Stream], seed: int):
+    def __init__(self, streams: Sequence[Stream | JointStream], seed: int):
         self._streams, self._seed = streams, seed
         self._parts = [processes.contiguous_shard(stream.batch) for stream in streams]
 
     def __getitem__(self, step: int) -> Batch:
         batch = Batch()
         for stream, part in zip(self._streams, self._parts, strict=True):
-            pairs = [self._draw(stream, step * stream.batch + i) for i in part]
-            batch[f"{stream.domain}_image"] = torch.from_numpy(np.stack([pair.image for pair in pairs]))
-            if stream.samples.labels:
-                batch[f"{stream.domain}_label"] = torch.from_numpy(np.stack([pair.label for pair in pairs]))
-            valid = [np.ones(pair.label.shape, bool) if pair.valid is None else pair.valid for pair in pairs]
-            if not all(map(np.all, valid)):
-                batch[f"{stream.domain}_valid"] = torch.from_numpy(np.stack(valid))
-            if pairs[0].depth is not None:
-                batch[f"{stream.domain}_depth"] = torch.from_numpy(np.stack([pair.depth for pair in pairs]))
+            drawn = [stream.draw(self._seed, step * stream.batch + i) for i in part]
+            for own in stream.parts:
+                batch |= _collate(own, [pair for part_of, pair in drawn if part_of is own], like=drawn[0][1])
         return batch
 
-    def _draw(self, stream: Stream, position: int) -> Pair:
-        code, count = DOMAINS.index(stream.domain), len(stream.samples)
-        if stream.balance is None:
-            epoch, offset = divmod(position, count)
-            index = int(_order(self._seed, code, epoch, count)[offset])
-        else:
-            index = stream.balance.index((self._seed, 5, code), position)
-        rng = np.random.default_rng((self._seed, 1, code, position))
-        find_corner = None
-        if stream.mining is not None:
-            find_corner = partial(stream.mining.corner, rng=np.random.default_rng((self._seed, 2, code, position)))
-        pair = augment(stream.samples[index], stream.augment, rng, find_corner)
 
-        def change_colours(image_HWC: np.ndarray) -> np.ndarray:
-            if stream.restyle is not None:
-                image_HWC = stream.restyle(image_HWC, np.random.default_rng((self._seed, 4, code, position)))
-            return distort(image_HWC, stream.augment, rng)
+def _collate(stream: Stream, pairs: Sequence[Pair], like: Pair) -> Batch:
+    """Stack the images of a domain; without any they have the shapes of `like`."""
 
-        return recolour(pair, change_colours)
+    def stack(arrays: list[np.ndarray], like: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.stack(arrays) if arrays else np.empty((0, *like.shape), like.dtype))
+
+    batch = Batch({f"{stream.domain}_image": stack([pair.image for pair in pairs], like.image)})
+    if stream.samples.labels:
+        batch[f"{stream.domain}_label"] = stack([pair.label for pair in pairs], like.label)
+    valid = [np.ones(pair.label.shape, bool) if pair.valid is None else pair.valid for pair in pairs]
+    if not all(map(np.all, valid)):
+        batch[f"{stream.domain}_valid"] = torch.from_numpy(np.stack(valid))
+    if like.depth is not None:
+        batch[f"{stream.domain}_depth"] = stack([pair.depth for pair in pairs], like.depth)
+    return batch
 
 
-def batches(streams: list[Stream], seed: int, steps: range, workers: int) -> Iterator[Batch]:
+def batches(streams: Sequence[Stream | JointStream], seed: int, steps: range, workers: int) -> Iterator[Batch]:
     """Yield the batches of `steps` in order; `workers` processes make them ahead (0: this process)."""
     for stream in streams:
-        stream.samples.set_workers(workers)
+        for part in stream.parts:
+            part.samples.set_workers(workers)
     loader = DataLoader(
         Batches(streams, seed),
         batch_size=None,

@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 from udaseg.config import HxW
 from udaseg.data.augment import size_within
+from udaseg.data.findings import check_command
 from udaseg.data.images import read
 from udaseg.data.images.label_pixels import IDS, Container
 from udaseg.errors import UdasegError
@@ -131,7 +132,7 @@ class LabelledSet:
             raise UdasegError(
                 f"{record.label}: expected ids of the coding {self.coding!r}, found {unknown}",
                 "the labels are in another coding than the one detected, or the file is damaged; "
-                f"`udaseg data check {self.root}` shows the ids of every file",
+                f"{check_command(self.root)} shows the ids of every file",
             )
         return labels
 
@@ -160,7 +161,7 @@ class LabelledSet:
         if not self.resize_labels and not have_same_aspect(shape, size):
             raise UdasegError(
                 f"{path}: expected the aspect of its image, {size[0]}x{size[1]}, found {shape[0]}x{shape[1]}",
-                f"the image is {record.image}; `udaseg data check {self.root}` lists every such pair",
+                f"the image is {record.image}; {check_command(self.root)} lists every such pair",
             )
         return size
 

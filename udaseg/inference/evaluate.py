@@ -92,7 +92,7 @@ def evaluate_predictions(
     out: Path,
     *,
     warn: Callable[[str], None],
-    hint: str | None = None,
+    hint: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate the predictions in a predictions.h5 on a labelled set; return the metrics.

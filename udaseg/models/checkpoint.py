@@ -19,7 +19,7 @@ from udaseg.models import construct
 from udaseg.models.network import Network
 from udaseg.models.tensorfile import facts, read, write
 
-ARCHITECTURE = ("name", "backbone", "encoder", "decoder", "stride", "width", "aspp", "color", "heads")
+ARCHITECTURE = ("name", "backbone", "encoder", "decoder", "stride", "width", "aspp", "color", "heads", "detail")
 
 
 def save(
@@ -61,7 +61,7 @@ def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network,
     """
     path = Path(path)
     if not path.is_file():
-        raise UdasegError(f"there is no model at {path}", "run udaseg warmup first, or name a model.pt with --model")
+        raise UdasegError(f"there is no model at {path}", "run `udaseg warmup` first, or name a model.pt with --model")
     meta, tensors = facts(path, read(path))
     settings = config.Model(**meta["model"], weights="none")
     meta["model"] = settings.model_dump(mode="json", exclude={"weights"})  # adds settings that older files lack
@@ -89,8 +89,8 @@ def require(
     """Raise UdasegError with each difference between a loaded network and the expected one.
 
     `meta` are the facts of the loaded network. `classes` are the expected names in order. `model` is compared in
-    name, backbone, aspp (of deeplab), color, heads, and the presence of an auxiliary classifier. `source` names the
-    network in the message.
+    name, backbone, aspp (of deeplab), color, heads, detail, and the presence of an auxiliary classifier. `source` names
+    the network in the message.
     """
     differences = []
     if classes is not None and list(classes) != meta["classes"]:

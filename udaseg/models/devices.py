@@ -27,11 +27,16 @@ def choose() -> torch.device:
 
 
 def bfloat16(precision: str, device: torch.device) -> bool:
-    """Return whether to compute in bf16: with "bf16", and with "auto" where the device supports it."""
+    """Return whether to compute in bf16: with "bf16", and with "auto" where the device supports it.
+
+    A PyTorch that is held to AVX2 (ATEN_CPU_CAPABILITY) would imitate bf16 on any CPU, which takes many times as long.
+    """
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if torch.backends.cpu.get_cpu_capability() == "AVX2":
+        return False
     supported = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(supported.get("avx512_bf16") or supported.get("amx_bf16"))
 

@@ -18,7 +18,7 @@ from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, Job, read_manifest
 from udaseg.pipeline.manifest import reasons as find_reasons
-from udaseg.pipeline.run import Run
+from udaseg.pipeline.run import Run, hints_for
 from udaseg.pipeline.stage import Stage
 from udaseg.pipeline.stage_dir import Result, open_stage, require_ours
 from udaseg.pipeline.swap import partial_folder
@@ -42,17 +42,18 @@ class PlannedError(Exception):
 def run_stage(run: Run, stage: Stage) -> Job:
     """Make the inputs that are missing, then do the work of a stage unless it is up to date; return its job.
 
-    Raises UdasegError for what is wrong with settings, inputs and data, and PlannedError where a dry run of a
-    dependency ends.
+    Raises UdasegError for what is wrong with settings, inputs and data, with a hint for this run, and PlannedError
+    where a dry run of a dependency ends.
     """
-    run = _adapted(run, stage)
-    _prepare(run, stage)
-    job = _plan(run, stage)
-    with open_work(run, job, shared=stage.is_shared(run.recipe), prints_results=stage.results) as work:
-        if work is not None:
-            stage.run(work)
-    if stage.after is not None:
-        stage.after(run, job)
+    with hints_for(run):
+        run = _adapted(run, stage)
+        _prepare(run, stage)
+        job = _plan(run, stage)
+        with open_work(run, job, shared=stage.is_shared(run.recipe), prints_results=stage.results) as work:
+            if work is not None:
+                stage.run(work)
+        if stage.after is not None:
+            stage.after(run, job)
     return job
 
 
@@ -92,12 +93,13 @@ def plan_declared(run: Run, stage: Stage) -> Job:
 
 
 def _adapted(run: Run, stage: Stage) -> Run:
-    """Return the run with the recipe that a phase works with, in the last round where the stage is not repeated."""
+    """Return the run with the recipe that a stage works with, in the last round where the stage is not repeated."""
     if not stage.each_round and not run.round_given:
         run = run.in_round(run.recipe.rounds)
-    if stage.adapt is None:
-        return run
-    return replace(run, recipe=stage.adapt(run.recipe))
+    recipe = run.recipe if stage.resolve is None else stage.resolve(run)
+    if run.sample is not None:
+        recipe = run.sample.shorten(recipe)
+    return replace(run, recipe=recipe if stage.adapt is None else stage.adapt(recipe))
 
 
 def _prepare(run: Run, stage: Stage) -> None:

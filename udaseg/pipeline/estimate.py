@@ -123,7 +123,7 @@ class Sample:
     def shorten(self, recipe: Recipe) -> Recipe:
         """Return the recipe with fewer steps of the training that is sampled."""
         section = getattr(recipe, self.stage) if self.trains else None
-        if section is None:
+        if section is None or section.steps is None:  # refused later
             return recipe
         steps = self.count("steps", section.steps)
         changes = {"steps": steps, "keep_last": 1}  # the sample has too few steps for more models

@@ -93,14 +93,14 @@ def find_flagged(run: Run, option: str, path: Path, name: str) -> Path:
             return candidate
     if str(path) in run.stages and not path.exists():
         return require_finished_stage(run, str(path)) / name
-    kind = name or "stage directory"
+    kind = name if Path(name).suffix else f"folder {name}" if name else "stage directory"
     if path.exists():
         raise UdasegError(
             f"{option} {path}: expected a {kind} or a directory with one, found neither", f"name one with {option}"
         )
     raise UdasegError(
         f"{option} {path}: {path} does not exist, and neither does {in_run / name}",
-        f"name a {kind} or a stage that has one; {command_of(run, 'udaseg status')} says which stages are done",
+        f"name a {kind} or a stage that has one; `{command_of(run, 'udaseg status')}` says which stages are done",
     )
 
 

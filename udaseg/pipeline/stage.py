@@ -88,7 +88,8 @@ class Stage:
     which the result depends. `job` replaces the job that follows from the declaration. `check` raises UdasegError
     before anything is made. `carry_over` gives the function that keeps the results of target images that have not
     changed, for a stage and recipe in which the result of an image depends on no other image. `adapt` gives the recipe
-    that the stage works with, for a stage that is another's phase.
+    that the stage works with, for a stage that is another's phase. `resolve` gives the recipe with plain numbers for
+    the settings that depend on the data.
     """
 
     name: str
@@ -96,7 +97,7 @@ class Stage:
     settings: Sequence[str] | Callable[[Recipe, int], dict[str, Any]] = ()
     inputs: Sequence[Input] = ()
     datasets: Sequence[Dataset] = ()
-    flags: Sequence[str | tuple[str, str]] = ()  # fields of `section`, or (field, flag)
+    flags: Sequence[str | tuple[str, str]] = ()  # fields of `section`, or dotted keys; or each with its flag
     writes: str = ""  # its files beside manifest.json, for README's table
     section: str = ""  # of the recipe that the flags change; the stage's name when absent
     example: str = ""
@@ -110,6 +111,7 @@ class Stage:
     after: "Callable[[Run, Job], None] | None" = None  # shows the result, also of a stage that is up to date
     carry_over: "Callable[[Recipe, int], CarryOver | None] | None" = None
     adapt: Callable[[Recipe], Recipe] | None = None
+    resolve: "Callable[[Run], Recipe] | None" = None
     command: str = ""  # that runs it, when it is not `udaseg NAME`
     phases: "dict[str, Stage]" = field(default_factory=dict)  # by flag, without dashes: other stages of this command
 

@@ -1,7 +1,7 @@
 """Refine the pseudo-labels of a whole set."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +25,12 @@ REFERENCE_AREA = 1280 * 760  # pixels of the images for which N_base0 and N_base
 
 
 def refine(
-    labels: Path,
+    labels: Mapping[str, Path],
     predictions: Predictions,
     space: ClassSpace,
     settings: Refine,
     out: Path,
     *,
-    stems: Sequence[str] | None = None,
     source_pixels: Sequence[int] | None = None,
     rectify: Rectify | None = None,
     batch: int = 1,
@@ -39,7 +38,7 @@ def refine(
 ) -> Refinement:
     """Write `labels/<stem>.png`, refined step by step, and `refine.json`; return the latter's content.
 
-    `stems` are the images to refine; without them, all that are predicted.
+    `labels` are the files of the images to refine, by stem.
     Aggregation needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
     depth-distribution paper: a class that is common there needs large components). It drops a label where the
     confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
@@ -50,7 +49,7 @@ def refine(
     assert source_pixels is not None or "aggregate" not in chosen
     assert rectify is not None or "prototypes" not in chosen
     (out / "labels").mkdir(parents=True, exist_ok=True)
-    stems = predictions.stems if stems is None else stems
+    stems = list(labels)
     shard = processes.shard(stems, batch)
 
     def minimum_of(size: tuple[int, int]) -> np.ndarray:
@@ -88,10 +87,10 @@ def refine(
     def refined(scored: tuple[str, np.ndarray | None]) -> np.ndarray:
         stem, rectified_Chw = scored
         path, size = out / "labels" / f"{stem}.png", predictions.size(stem)
-        before_HW = read_train_ids(labels / f"{stem}.png", space)
+        before_HW = read_train_ids(labels[stem], space)
         if before_HW.shape != size:
             raise UdasegError(
-                f"{labels / stem}.png has the size {before_HW.shape}, its prediction is for {size}",
+                f"{labels[stem]} has the size {before_HW.shape}, its prediction is for {size}",
                 "make the pseudo-labels and the predictions from the same images",
             )
         if path.exists():

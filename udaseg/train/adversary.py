@@ -207,7 +207,7 @@ def _require_patch(settings: Adversary, name: str, domain: DomainOutput) -> None
     if settings.align != "fine-grained" and min(height, width) < PATCH_SIDE:
         raise UdasegError(
             f"the {name} images are {height}x{width}, and a patch of the discriminator is {PATCH_SIDE} pixels wide",
-            f"set {name}.size=[H,W], or warmup.augment.crop, to {PATCH_SIDE} or more",
+            f"set {name}.size=[256,512], or warmup.augment.crop=[256,256]; each side needs {PATCH_SIDE} or more",
         )
 
 

@@ -6,7 +6,7 @@ on one process. The first process writes the files.
 
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from udaseg.config import Training
-from udaseg.data.batches import Batch, Stream, batches
+from udaseg.data.batches import Batch, JointStream, Stream, batches
 from udaseg.errors import UdasegError
 from udaseg.models import devices
 from udaseg.models.batchnorm import recomputation
@@ -26,7 +26,9 @@ from udaseg.train.schedule import poly
 from udaseg.train.state import restore, save
 from udaseg.train.training_log import Log
 
-Objective = Callable[[int, Batch], dict[str, Tensor]]
+# From the number of a step and its batch to named loss terms, or to those of one pass through the network after the
+# other.
+Objective = Callable[[int, Batch], dict[str, Tensor] | Iterable[dict[str, Tensor]]]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -44,7 +46,7 @@ class Trainable:
 def fit(
     trainables: dict[str, Trainable],
     objective: Objective,
-    streams: list[Stream],
+    streams: Sequence[Stream | JointStream],
     settings: Training,
     out: Path,
     *,
@@ -57,7 +59,8 @@ def fit(
 ) -> int:
     """Train up to `settings.steps`, from the state in `out/state.pt` if there is one; return the first step.
 
-    `objective(step, batch)` returns named loss terms. Their sum is minimised, without the terms in `logged_only`.
+    `objective(step, batch)` returns named loss terms, or yields those of several passes through the network. Their sum
+    is minimised, without the terms in `logged_only`. The graph of a pass is freed before the next one is built.
     `extra_state` are modules that are saved and restored but not optimised, such as an averaged teacher. `keep_model`
     is called with each number of steps after which the state is saved, in the first process and before that.
 
@@ -84,15 +87,9 @@ def fit(
                 for group, lr in zip(optimizer.param_groups, base[name], strict=True):
                     group["lr"] = lr * factor
                 optimizer.zero_grad(set_to_none=True)
-            terms = objective(step, batch.to(device))
-            loss = torch.stack([term.float() for name, term in terms.items() if name not in logged_only]).sum()
-            shares = torch.stack([loss, *(term.float() for term in terms.values())]).detach()
-            total, *values = processes.all_reduce_sum(shares)
+            loss, terms = _add_passes(objective(step, batch.to(device)), logged_only, repeating)
+            total, *values = processes.all_reduce_sum(torch.stack([loss, *terms.values()]))
             _require_finite(total, dict(zip(terms, values, strict=True)), step, out)
-            with ExitStack() as repeated:  # parts of the forward pass, where the settings save memory
-                for module in repeating:
-                    repeated.enter_context(recomputation(module))
-                loss.backward()
             _add_gradients(optimizers.values())
             for optimizer in optimizers.values():
                 optimizer.step()
@@ -117,22 +114,45 @@ def fit(
     return start
 
 
+def _add_passes(
+    passes: dict[str, Tensor] | Iterable[dict[str, Tensor]], logged_only: Collection[str], repeating: list[nn.Module]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Add the gradients of each pass to the parameters; return the loss and the values of its terms, float32.
+
+    `repeating` are modules that run parts of the forward pass again, where the settings save memory.
+    """
+    losses: list[Tensor] = []
+    values: dict[str, Tensor] = {}
+    for terms in [passes] if isinstance(passes, dict) else passes:
+        loss = torch.stack([term.float() for name, term in terms.items() if name not in logged_only]).sum()
+        with ExitStack() as repeated:
+            for module in repeating:
+                repeated.enter_context(recomputation(module))
+            loss.backward()
+        losses.append(loss.detach())
+        for name, term in terms.items():
+            value = term.detach().float()
+            values[name] = values[name] + value if name in values else value
+    return torch.stack(losses).sum(), values
+
+
 def first_rate(base: dict[str, list[float]], factor: float) -> float:
     """Return the learning rate of the first group of the first trainable, which is the one in papers."""
     return next(iter(base.values()))[0] * factor
 
 
-def _require_enough_images(streams: list[Stream], parts: int) -> None:
+def _require_enough_images(streams: Sequence[Stream | JointStream], parts: int) -> None:
     for stream in streams:
+        domains = " and ".join(part.domain for part in stream.parts)
         share = stream.batch // processes.count()
         if 1 <= share < parts:
             raise UdasegError(
-                f"accumulate={parts} needs as many {stream.domain} images in a step, and a process has {share}",
+                f"accumulate={parts} needs as many {domains} images in a step, and a process has {share}",
                 f"set accumulate to {share} or less, or batch to {parts * processes.count()} or more",
             )
         if stream.batch < processes.count():
             raise UdasegError(
-                f"{processes.count()} processes cannot share a batch of {stream.batch} {stream.domain} images",
+                f"{processes.count()} processes cannot share a batch of {stream.batch} {domains} images",
                 f"set batch to {processes.count()} or more, or start at most {stream.batch}",
             )
 

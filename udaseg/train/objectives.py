@@ -1,6 +1,6 @@
 """The objectives of the training stages: functions (step, batch) -> named loss terms, whose sum is minimised."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from udaseg.config import AdaBN, Model
 from udaseg.data.batches import DOMAINS, Batch
+from udaseg.labels import IGNORE
 from udaseg.models.batchnorm import BatchNorm, by_domain, frozen_statistics
 from udaseg.models.colors import normalise
 from udaseg.models.devices import layout
@@ -37,7 +38,7 @@ class DomainOutput(NamedTuple):
 
 # From the output of each domain, by name, to named loss terms.
 LossTerm = Callable[[dict[str, DomainOutput]], dict[str, Tensor]]
-# From the number of a step and its batch to the batch that the student trains on, and further loss terms.
+# From the number of a step and its batch to the batch that the student trains on, and further terms on the target.
 BatchTeacher = Callable[[int, Batch], tuple[Batch, list[LossTerm]]]
 
 
@@ -78,25 +79,49 @@ def self_training(
     domain_specific_bn: AdaBN = False,
     parts: int = 1,
     loss_terms: Sequence[LossTerm] = (),
+    joint: bool = False,
 ) -> Objective:
     """Return the objective of self-training: cross-entropy on the source's labels and on the target's (CBST, eq. 3).
 
     `target_terms` replaces the target's cross-entropy. Terms whose names begin with `target` are multiplied by
     `target_weight`. `teacher` may change the target of each batch and add terms; `loss_terms` are added too. In the
     batch, `target_pixels`, float [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in
-    `adaptation`.
+    `adaptation`. With `joint` the losses on labels are one mean over the labelled pixels of both domains: each domain's
+    term is its share of it. Domains that go through the network one after the other are two passes; all further terms
+    need the target's.
     """
     assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
 
-    def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        batch, terms_of_batch = (batch, []) if teacher is None else teacher(step, batch)
+    def run(batch: Batch, further_terms: Sequence[LossTerm]) -> dict[str, Tensor]:
         outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, target_terms)
-        for term in (*loss_terms, *terms_of_batch):
+        if joint:
+            terms = _share_one_mean(terms, outputs)
+        for term in further_terms:
             terms |= term(outputs)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 
+    def objective(step: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        batch, terms_of_batch = (batch, []) if teacher is None else teacher(step, batch)
+        if domain_specific_bn is True and "source_image" in batch:
+            with frozen_statistics(module for module in model.modules() if isinstance(module, BatchNorm)):
+                source_terms = run(batch.domain("source"), [])
+            yield source_terms
+            batch = batch.domain("target")
+        yield run(batch, [*loss_terms, *terms_of_batch])
+
     return objective
+
+
+def _share_one_mean(terms: dict[str, Tensor], outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
+    """Turn the mean over the labelled pixels of each domain into its share of one mean over those of all domains.
+
+    The penalty of a regulariser has no share: it stays a mean over the target's pixels (CRST).
+    """
+    counts = {name: processes.all_reduce_sum((one.label != IGNORE).sum()) for name, one in outputs.items()}
+    total = torch.stack(list(counts.values())).sum().clamp(min=1)
+    shares = {name: counts[domain] / total for name in terms if (domain := name.partition("_aux")[0]) in counts}
+    return {name: term * shares.get(name, 1.0) for name, term in terms.items()}
 
 
 def _run_domains(
@@ -117,7 +142,7 @@ def _run_domains(
     def run(*part: Tensor) -> list[Output]:
         return _run_part(model, settings, autocast, dict(zip(images, part, strict=True)), domain_specific_bn)
 
-    *earlier, last = zip(*(image_NHWC.tensor_split(parts) for image_NHWC in images.values()), strict=True)
+    *earlier, last = zip(*_split(list(images.values()), parts), strict=True)
     results = [*(checkpoint(run, *part, use_reentrant=False) for part in earlier), run(*last)]
     outputs = results[0] if parts == 1 else [Output.cat(of_domain) for of_domain in zip(*results, strict=True)]
     return {
@@ -129,6 +154,15 @@ def _run_domains(
         )
         for (domain, image_NHWC), output in zip(images.items(), outputs, strict=True)
     }
+
+
+def _split(images: Sequence[Tensor], parts: int) -> list[tuple[Tensor, ...]]:
+    """Split the images of each domain into parts, so that no part is empty."""
+    split = [image_NHWC.tensor_split(parts) for image_NHWC in images]
+    if all(len(image_NHWC) < parts for image_NHWC in images):
+        # In a batch from a joint list: the first parts have images of one domain, the last ones of the other.
+        split[-1] = images[-1].split([len(part) for part in reversed(split[-1])])
+    return split
 
 
 def _run_part(

@@ -65,7 +65,7 @@ def _require_lambdas(thresholds: Thresholds | None) -> Sequence[float]:
     if thresholds is None:
         raise UdasegError(
             "regulariser lrent needs the thresholds of the pseudo-labels, and there are none",
-            "name the thresholds.json of udaseg pseudolabel with --thresholds",
+            "name the thresholds.json of `udaseg pseudolabel` with --thresholds",
         )
     if thresholds.policy not in ("st", "cbst", "percentile"):
         raise UdasegError(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from udaseg.config import Model, Predict, Retrain
-from udaseg.data.batches import Stream, labelled, pseudo_labelled, subset, unlabelled
+from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.image_sets import View
 from udaseg.data.sampling import Mining, mine_rare_classes
 from udaseg.data.style.dataset import random_restyle
@@ -75,8 +75,9 @@ def retrain(
     """Train a network on the labelled source and the pseudo-labelled target; write `model.pt` in `out`.
 
     Training starts from `initial`, or from the weights that `network` names. Without `labels` all labels of the
-    target are made online. Every round draws other crops and colours in another order; the subset of the source only
-    grows from round to round. Raises UdasegError where the initial model has other classes or another architecture.
+    target are made online. `settings.steps` is the length, never null. Every round draws other crops and colours in
+    another order; the subset of the source only grows from round to round. Raises UdasegError where the initial model
+    has other classes or another architecture.
     """
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
     network = resolve_color(network)
@@ -122,8 +123,9 @@ def retrain(
             settings.domain_specific_bn,
             settings.accumulate,
             entropy_terms(settings, model.align_corners),
+            joint=settings.draw == "joint",
         ),
-        streams,
+        [JointStream(tuple(streams), settings.batch)] if settings.draw == "joint" else streams,
         settings,
         out,
         seed=seed_of_round,
@@ -149,7 +151,7 @@ def _load_initial(
     predict = initial.predict
     if settings.uses_initial_model and predict is not None and predict.adabn:
         runner = Runner(initial.path, None, predict.precision)
-        runner.adapt_statistics(target, predict.batch, stem=predict.adabn == "stem")
+        runner.adapt_statistics(target, predict.batch, stem=predict.adabn == "stem", windows=predict)
         # Without the heads that only training has: those stay as they are.
         model.load_state_dict(runner.model.cpu().state_dict(), strict=False)
     return model
@@ -158,17 +160,18 @@ def _load_initial(
 def _streams(
     source: View | None, target: View, labels: PseudoLabels | None, settings: Retrain, seed: int
 ) -> list[Stream]:
-    if labels is None:
-        streams = [Stream("target", unlabelled(target), settings.batch, settings.augment)]
-    else:
+    samples, mining = unlabelled(target), None
+    if labels is not None:
         if labels.stems is not None:
             target = replace(target, images=target.images.choose(labels.stems))
         samples, mining = pseudo_labelled(target, labels.read), _build_mining(settings, labels.thresholds)
-        streams = [Stream("target", samples, settings.batch, settings.augment, mining)]
+    aligned = settings.aligned_crops
+    streams = [Stream("target", samples, settings.batch, settings.augment, mining, aligned=aligned)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
         restyle = None if settings.fda is None else random_restyle(target.images, settings.fda)
-        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment, restyle=restyle))
+        samples = labelled(part)
+        streams.insert(0, Stream("source", samples, settings.batch, settings.augment, restyle=restyle, aligned=aligned))
     return streams
 
 
@@ -178,6 +181,6 @@ def _build_mining(settings: Retrain, thresholds: Thresholds | None) -> Mining | 
     if thresholds is None:
         raise UdasegError(
             f"mine={settings.mine} needs the pixel counts of the predictions, and there are none",
-            "name the thresholds.json of udaseg pseudolabel with --thresholds",
+            "name the thresholds.json of `udaseg pseudolabel` with --thresholds",
         )
     return mine_rare_classes(settings.mine, thresholds.predicted, settings.mine_below)

@@ -16,6 +16,7 @@ from udaseg.inference.last_models import LAST_MODELS
 from udaseg.models import Network, build, checkpoint, devices, set_bn_mode
 from udaseg.models.encoders import require_batch_norm
 from udaseg.train.objectives import Autocast
+from udaseg.train.parameter_groups import parameter_groups
 
 
 class TrainingResult(NamedTuple):
@@ -60,12 +61,9 @@ def _require_adaptable(model: Network, settings: Training) -> None:
         model.stem()
 
 
-def optimizer(model: nn.Module, settings: Training) -> Optimizer:
-    """Build the optimizer: the learning rate of the heads is `lr * head_lr`, that of the backbone `lr`."""
-    groups = [
-        {"params": list(model.backbone_parameters()), "lr": settings.lr},
-        {"params": list(model.head_parameters()), "lr": settings.lr * settings.head_lr},
-    ]
+def optimizer(model: Network, settings: Training) -> Optimizer:
+    """Build the optimizer of a network, with the groups of `parameter_groups`."""
+    groups = parameter_groups(model, settings)
     for group in groups:
         group["initial_lr"] = group["lr"]
     if settings.optimizer == "adamw":
@@ -103,7 +101,7 @@ def require_stackable(streams: Sequence[Stream]) -> None:
         if len(sizes) > 1:
             raise UdasegError(
                 f"the {stream.domain} images have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
-                f"give one with --set {stream.domain}.size=[H,W], or a crop with augment.crop=[H,W]",
+                f"give one with --set '{stream.domain}.size=[256,512]', or a crop, `crop` in `augment` of the stage",
             )
 
 
@@ -114,5 +112,5 @@ def require_one_size(streams: Sequence[Stream]) -> None:
         found = ", ".join(f"those of the {domain} {height}x{width}" for domain, (height, width) in sizes.items())
         raise UdasegError(
             f"a batch holds images of both domains, which need one size; found {found}",
-            "set source.size and target.size to the same [H,W], or augment.crop",
+            "set source.size=[256,512] and target.size=[256,512], or a crop, `crop` in `augment` of the stage",
         )

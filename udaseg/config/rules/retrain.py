@@ -37,6 +37,69 @@ TEACHER_USES: dict[str, Condition] = {
     "consistency": lambda recipe: recipe.retrain.consistency is not None,
 }
 REQUIREMENTS = (
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.steps is not None and recipe.retrain.epochs is not None,
+        "retrain.steps={retrain.steps} and retrain.epochs={retrain.epochs} both say how long the training is",
+        "set retrain.steps=null, or retrain.epochs=null",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.steps is None and recipe.retrain.epochs is None,
+        "retrain.steps and retrain.epochs are both null, and one of them says how long the training is",
+        "set retrain.steps=20000, or retrain.epochs=2",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.rounds > 1 and recipe.retrain.init == "weights" and not recipe.retrain.reads_labels,
+        "rounds is {rounds}, and with retrain.init=weights and no stored labels a round reads nothing of the last",
+        "set rounds=1, or retrain.init=warmup",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.source == "none",
+        "retrain.draw=joint draws from one list of both domains, and retrain.source is none",
+        "set retrain.source=source, or retrain.draw=separate",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.needs_whole_batches,
+        "with retrain.draw=joint a batch may have no image of one domain, and teacher, online, strong, classmix and "
+        "consistency need both",
+        "set retrain.draw=separate",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.draw == "joint" and bool(recipe.retrain.domain_specific_bn),
+        "with retrain.draw=joint a batch may have no image of one domain, and retrain.adabn={retrain.adabn} "
+        "normalises each by itself",
+        "set retrain.adabn=after, or retrain.draw=separate",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.augment.crop is None,
+        "retrain.aligned_crops puts the crops of both domains at one place, and there is no crop",
+        "set retrain.augment.crop=[256,256], smaller than the images, or retrain.aligned_crops=false",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.source == "none",
+        "retrain.aligned_crops puts the crops of both domains at one place, and retrain.source is none",
+        "set retrain.source=source, or retrain.aligned_crops=false",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.draw == "joint",
+        "retrain.aligned_crops pairs a source and a target image, and retrain.draw=joint draws no pairs",
+        "set retrain.draw=separate, or retrain.aligned_crops=false",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.mine > 0,
+        "retrain.aligned_crops puts the target's crops where the source's are, and retrain.mine={retrain.mine} puts "
+        "them on rare classes",
+        "set retrain.mine=0, or retrain.aligned_crops=false",
+    ),
     *(_needs_teacher(setting, uses_teacher) for setting, uses_teacher in TEACHER_USES.items()),
     Requirement(
         ("retrain",),
@@ -60,7 +123,7 @@ REQUIREMENTS = (
         ("retrain",),
         lambda recipe: recipe.retrain.mine > 0 and recipe.retrain.augment.crop is None,
         "retrain.mine={retrain.mine} places crops on rare classes, and there is no crop",
-        "set retrain.augment.crop=[H,W] smaller than the images, or retrain.mine=0",
+        "set retrain.augment.crop=[256,256], smaller than the images, or retrain.mine=0",
     ),
     Requirement(
         ("retrain",),

@@ -39,6 +39,18 @@ def _keeps_more_than_it_saves(recipe: Recipe, settings: Training) -> bool:
     return min(settings.kept_steps, default=1) < 1
 
 
+def _exceeds_crop(recipe: Recipe, settings: Training) -> bool:
+    detail, crop = recipe.model.detail, settings.augment.crop
+    return detail is not None and crop is not None and (detail[0] > crop[0] or detail[1] > crop[1])
+
+
+def _exceeds_images(recipe: Recipe, settings: Training) -> bool:
+    detail, sizes = recipe.model.detail, (recipe.source.size, recipe.target.size)
+    if detail is None or settings.augment.crop is not None:
+        return False
+    return any(size is not None and (detail[0] > size[0] or detail[1] > size[1]) for size in sizes)
+
+
 def _requirements(stage: str) -> tuple[Requirement, ...]:
     return (
         Requirement(
@@ -60,13 +72,27 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             holds_of(stage, _has_frozen_statistics),
             f"{stage}.adabn={{{stage}.adabn}} normalises each domain by itself in training, and bn=frozen keeps the "
             "statistics of the model",
-            f"set {stage}.adabn=after, or model.bn=train",
+            f"set {stage}.adabn=after, or {'retrain' if stage == 'retrain' else 'model'}.bn=train",
         ),
         Requirement(
             (stage,),
             holds_of(stage, _mixes_sizes),
             f"{stage}.augment.scale gives images of several sizes, and a batch needs one size",
-            f"set {stage}.augment.crop=[H,W], or {stage}.augment.scale=[1,1]",
+            f"set {stage}.augment.crop=[256,256], or {stage}.augment.scale=[1,1]",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _exceeds_crop),
+            f"model.detail={{model.detail}} is larger than the crops, and is a part of them: {stage}.augment.crop is "
+            f"{{{stage}.augment.crop}}",
+            "set model.detail to half of the crop's height and width",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _exceeds_images),
+            "model.detail={model.detail} is larger than the images, and is a part of them: source.size is "
+            "{source.size}, target.size is {target.size}",
+            "set model.detail to half of their height and width",
         ),
     )
 
@@ -82,7 +108,7 @@ def _needs_one_size(stage: str) -> Requirement:
         is_broken,
         f"a batch of {stage} holds images of both domains, which need one size; source.size is {{source.size}}, "
         "target.size is {target.size}",
-        f"set source.size and target.size to the same [H,W], or {stage}.augment.crop=[H,W]",
+        f"set source.size=[256,512] and target.size=[256,512], or {stage}.augment.crop=[256,256]",
     )
 
 
@@ -90,12 +116,23 @@ REQUIREMENTS = (
     *(requirement for stage in TRAININGS for requirement in _requirements(stage)),
     *map(_needs_one_size, ("retrain", "distill")),
 )
-READERS = tuple(
-    Reader(
-        (f"{stage}.momentum",),
-        holds_of(stage, lambda recipe, settings: settings.optimizer == "sgd"),
-        "adamw has no momentum",
-        f"set {stage}.optimizer=sgd",
-    )
-    for stage in TRAININGS
+READERS = (
+    *(
+        Reader(
+            (f"{stage}.momentum",),
+            holds_of(stage, lambda recipe, settings: settings.optimizer == "sgd"),
+            "adamw has no momentum",
+            f"set {stage}.optimizer=sgd",
+        )
+        for stage in TRAININGS
+    ),
+    *(
+        Reader(
+            (f"{stage}.no_decay",),
+            holds_of(stage, lambda recipe, settings: settings.weight_decay > 0),
+            "there is no weight decay",
+            f"set {stage}.weight_decay=0.01",
+        )
+        for stage in TRAININGS
+    ),
 )

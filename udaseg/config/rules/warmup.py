@@ -138,9 +138,9 @@ READERS = (
     ),
     Reader(
         ("model.width",),
-        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer", "aspp"),
+        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer", "aspp", "dilated"),
         "this decoder has no width of its own",
-        "set model.decoder=fpn, segformer, daformer or aspp",
+        "set model.decoder=fpn, segformer, daformer, aspp or dilated",
     ),
     Reader(
         ("model.auxiliary",),

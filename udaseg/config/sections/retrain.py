@@ -6,8 +6,10 @@ from pydantic import Field
 
 from udaseg.config.fields import (
     BnMode,
+    Count,
     Decay,
     Fraction,
+    NonNegativeInt,
     Positive,
     Share,
 )
@@ -19,8 +21,19 @@ from udaseg.config.sections.strong import Strong
 class Retrain(Adaptation):
     """The training on the source and on the pseudo-labelled target."""
 
-    later: ClassVar[frozenset[str]] = Adaptation.later | {"fda", "entropy_weight", "entropy_pixels"}
+    later: ClassVar[frozenset[str]] = Adaptation.later | {
+        "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels",
+    }  # fmt: skip
 
+    steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
+    epochs: Count | None = Field(
+        None, description="How often to draw each target image, or each image of a joint list; instead of steps."
+    )
+    # separate: `batch` images of each domain, and a mean over the pixels of each. joint: `batch` images of whatever
+    # domains, and one mean over all labelled pixels (CRST).
+    draw: Literal["separate", "joint"] = Field(
+        "separate", description="How batches are drawn: from separate lists of both domains, or from one joint list."
+    )
     source: Literal["source", "stylize", "none"] = Field(
         "source", description="The source images to train on: source, as they are, stylize, or none."
     )
@@ -52,6 +65,8 @@ class Retrain(Adaptation):
     # The CBST authors use 0.8.
     mine: Fraction = Field(0.0, description="The probability of centring a target crop on a rare class.")
     mine_below: Fraction = Field(1e-3, description="A class is rare with less than this share of the predicted pixels.")
+    # HRDA: else classmix pastes the top of an image on the bottom of another.
+    aligned_crops: bool = Field(False, description="Crop the source and the target images of a batch at one place.")
     bn: BnMode | None = Field(
         None, description="Batch norm of the backbone in retraining: train, affine-frozen or frozen; default: model.bn."
     )

@@ -14,6 +14,7 @@ from udaseg.config.fields import (
     Positive,
     Precision,
     Section,
+    Share,
 )
 
 
@@ -34,7 +35,7 @@ class Augment(Section):
 class Training(Section):
     """What all trainings share."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "keep_last"})
+    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "keep_last", "no_decay", "layer_decay"})
     without_effect: ClassVar[frozenset[str]] = frozenset({"activation_checkpointing"})
 
     steps: NonNegativeInt = Field(100_000, description="Training steps.")
@@ -51,6 +52,13 @@ class Training(Section):
     head_lr: Positive = Field(10.0, description="The learning rate of the heads, as a multiple of the backbone's.")
     momentum: Fraction = Field(0.9, description="The momentum of sgd.")
     weight_decay: NonNegative = Field(5e-4, description="The weight decay of the optimizer.")
+    no_decay: Literal["none", "norms"] = Field(
+        "none", description="What has no weight decay: none, or norms, biases, position embeddings and tokens (norms)."
+    )
+    # VFM-UDA++ has 0.9.
+    layer_decay: Share = Field(
+        1.0, description="The factor of the learning rate from each block of the encoder to the block before it."
+    )
     power: NonNegative = Field(0.9, description="The exponent of the polynomial decay of the learning rate.")
     horizon: Count | None = Field(
         None, description="The step at which the learning rate's decay reaches zero; default: the last step."
@@ -75,7 +83,9 @@ class Training(Section):
 
     @property
     def kept_steps(self) -> tuple[int, ...]:
-        """The steps before the last one whose models are kept, the earliest first."""
+        """The steps before the last one whose models are kept, the earliest first; none while epochs say the length."""
+        if self.steps is None:
+            return ()
         latest = (self.steps - 1) // self.save_every * self.save_every
         return tuple(latest - i * self.save_every for i in reversed(range(self.keep_last - 1)))
 

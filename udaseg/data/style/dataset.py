@@ -113,7 +113,7 @@ def open_stylized(source: LabelledSet, folder: Path) -> LabelledSet:
     if missing:
         raise UdasegError(
             f"{folder} lacks {len(missing)} of the {len(records)} source images, the first is {missing[0]}",
-            "it was made from another source; run udaseg stylize for this one",
+            "it was made from another source; make that of this one: udaseg stylize",
         )
     return replace(source, root=folder, records=records, resize_labels=True)
 
