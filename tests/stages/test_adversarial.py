@@ -122,6 +122,13 @@ def test_the_entropy_of_the_target_alone(rendered, udaseg, manifest):
     assert outcome.code == 0, outcome.err
     assert {"source", "target", "weights"} == manifest("runs/tiny/warmup")["inputs"].keys()
     assert all(line["entropy"] > 0 for line in log())
+    delayed = ("warmup.entropy_weight=0.005", "warmup.fda=0.05", "warmup.entropy_from=2")
+    assert udaseg("warmup", *changed(*delayed)).code == 0
+    assert [line.get("entropy", 0) > 0 for line in log()] == [False, False, True, True]
+    assert udaseg("warmup --steps 2", *changed(*delayed)).code == 0
+    assert manifest("runs/tiny/warmup")["warnings"][-1] == (
+        "warmup.entropy_from=2: no entropy was penalised in 2 steps"
+    )
 
 
 def test_an_overpowered_discriminator_is_warned_of(rendered, udaseg, manifest, monkeypatch):
