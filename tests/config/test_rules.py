@@ -29,6 +29,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"steps": None}, "are both null", "retrain.steps=20000"),
         ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
         ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
+        ({"draw": "joint", "entropy_weight": 0.1}, "no image of the target", "retrain.entropy_weight=null"),
         ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
         ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[256,256]"),
         ({"aligned_crops": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
