@@ -11,6 +11,7 @@ from udaseg.data.datasets.layout import (
     choose_split,
     find_folder,
     is_folder,
+    list_directory,
     list_files,
 )
 
@@ -46,5 +47,6 @@ def labels(root: Path, split: str) -> Labels:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of GTA5."""
-    is_other = is_folder(root / "images" / "10k") or (root / "panoptic.json").is_file()  # BDD100K, WildDash 2
-    return is_folder(root / "images") and is_folder(root / "labels") and not is_other
+    if not (is_folder(root / "images") and is_folder(root / "labels")) or (root / "panoptic.json").is_file():
+        return False  # WildDash 2 has these folders too
+    return all(not entry.is_dir() for entry in list_directory(root / "images"))  # those of others hold splits
