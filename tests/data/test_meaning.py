@@ -81,3 +81,10 @@ def test_a_colour_that_the_list_of_cvat_lacks_gets_a_line_there(tmp_path):
     assert hint.startswith("give each a line in labelmap.txt, as in void:0,0,0::")
     (root / "labelmap.txt").write_text("car:128,0,0::\nvoid:0,0,0::\n")
     assert findings(root) == {}
+
+
+def test_labels_without_any_class_are_an_error(tmp_path):
+    found = findings(dataset(tmp_path, "names: {1: road}\nignore: [0, 5]\n", 0, 5))
+    assert found.keys() == {"the labels show no class", "labels in which every pixel is ignored"}
+    severity, hint = found["the labels show no class"]
+    assert (severity, "classes.yaml" in hint) == ("error", True)

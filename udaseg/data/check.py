@@ -16,7 +16,7 @@ from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_l
 from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
 from udaseg.data.image_sets import have_same_aspect
 from udaseg.data.images.read import read_image, read_label_ids
-from udaseg.data.meaning import doubt_lone_class, suggest_names
+from udaseg.data.meaning import doubt_ids, suggest_names
 from udaseg.data.published import compare_with_published, expected_images
 from udaseg.errors import UdasegError
 from udaseg.labels import OWN_CODINGS, SPACES, Coding, class_space, train_ids
@@ -100,7 +100,7 @@ def check(
             of_images.append(Finding("error", name, "no images", hint=DATASETS[dataset].DOWNLOAD_HINT))
         splits.append(_summarise(name, expected_images(dataset, name, root), split, +sizes, ids, images_with))
         findings += split.findings + of_images + compare_with_published(splits[-1], split.images, dataset)
-        findings += doubt_lone_class(splits[-1], split.labels.coding) if split.labels else []
+        findings += doubt_ids(splits[-1], split.labels.coding) if split.labels else []
         pixels += sum(size[0] * size[1] * count for size, count in (+sizes).items())
     free = shutil.disk_usage(root).free
     needed = pixels // 64 * 2 * 19  # stride-8 logits of 19 classes in float16

@@ -47,6 +47,7 @@ def labels(root: Path, split: str) -> Labels:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of GTA5."""
-    if not (is_folder(root / "images") and is_folder(root / "labels")) or (root / "panoptic.json").is_file():
-        return False  # WildDash 2 has these folders too
+    others = ("panoptic.json", "classes.yaml")  # WildDash 2 and datasets of one's own have these folders too
+    if not (is_folder(root / "images") and is_folder(root / "labels")) or any((root / n).is_file() for n in others):
+        return False
     return all(not entry.is_dir() for entry in list_directory(root / "images"))  # those of others hold splits
