@@ -10,15 +10,19 @@ SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def find_weights_file(setting: str) -> Path:
-    """Return the path of the file that `PATH` or `pip:PACKAGE` names; raise UdasegError where there is none."""
+    """Return the path of the file that `PATH` or `pip:PACKAGE` names; raise UdasegError where there is none.
+
+    A path may be the directory of a stage, which holds a model.pt.
+    """
     if setting.startswith(PACKAGE):
         return find_package_file(setting.removeprefix(PACKAGE))
-    if not Path(setting).is_file():
+    path = Path(setting, "model.pt") if Path(setting).is_dir() else Path(setting)
+    if not path.is_file():
         raise UdasegError(
-            f"there is no weights file {setting}",
+            f"there is no weights file {path}",
             "set model.weights to imagenet, none, pip:PACKAGE, or the path of a file",
         )
-    return Path(setting)
+    return path
 
 
 def find_package_file(package: str) -> Path:
