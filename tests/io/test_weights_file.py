@@ -47,3 +47,12 @@ def test_a_package_without_one_file_of_weights_raises(install, files, named):
     install("made-up-weights", *files)
     with pytest.raises(UdasegError, match=f"should have one file .pth or .pt or .safetensors, found {named}"):
         find_weights_file("pip:made-up-weights")
+
+
+def test_a_path_names_a_file_or_the_directory_of_a_stage(tmp_path):
+    (tmp_path / "warmup").mkdir()
+    with pytest.raises(UdasegError, match=r"there is no weights file .*warmup/model\.pt"):
+        find_weights_file(str(tmp_path / "warmup"))
+    (tmp_path / "warmup/model.pt").write_bytes(b"")
+    for name in ("warmup", "warmup/model.pt"):
+        assert find_weights_file(str(tmp_path / name)) == tmp_path / "warmup/model.pt"

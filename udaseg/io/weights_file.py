@@ -10,6 +10,7 @@ PACKAGE = "pip:"  # before the name of an installed package
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
+<<<<<<< HEAD
 def find_weights_file(value: str, key: str = "model.weights") -> Path:
     """Return the path of the file that `PATH` or `pip:PACKAGE` names, the value of the setting `key`.
 
@@ -23,6 +24,22 @@ def find_weights_file(value: str, key: str = "model.weights") -> Path:
             f"name one with --set {key}=FILE, or set {key} to imagenet, none, or pip:PACKAGE",
         )
     return Path(value)
+=======
+def find_weights_file(setting: str) -> Path:
+    """Return the path of the file that `PATH` or `pip:PACKAGE` names; raise UdasegError where there is none.
+
+    A path may be the directory of a stage, which holds a model.pt.
+    """
+    if setting.startswith(PACKAGE):
+        return find_package_file(setting.removeprefix(PACKAGE))
+    path = Path(setting, "model.pt") if Path(setting).is_dir() else Path(setting)
+    if not path.is_file():
+        raise UdasegError(
+            f"there is no weights file {path}",
+            "set model.weights to imagenet, none, pip:PACKAGE, or the path of a file",
+        )
+    return path
+>>>>>>> r28b
 
 
 def _find_package_file(package: str, key: str) -> Path:
