@@ -194,11 +194,7 @@ def _hint(problem: str, dataset: str, split: str, root: Path, known: str | None 
         solution = "list these ids in classes.yaml, those without a class under `ignore`, or name another --coding"
         solution = f"{known}; or {solution}" if known else solution
     else:
-<<<<<<< HEAD
-        solution = "copy these files again, or export them again"
-=======
-        solution = known or "add these files, or export them again"
->>>>>>> r28b
+        solution = known or "copy these files again, or export them again"
     if split in SCORED and problem == UNLABELLED:  # none has one, or those without one would be left out
         return solution
     if split in SCORED:  # which no `list` of a recipe shortens

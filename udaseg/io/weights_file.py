@@ -10,36 +10,21 @@ PACKAGE = "pip:"  # before the name of an installed package
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
-<<<<<<< HEAD
 def find_weights_file(value: str, key: str = "model.weights") -> Path:
     """Return the path of the file that `PATH` or `pip:PACKAGE` names, the value of the setting `key`.
 
-    Raises UdasegError where there is none, with a hint that names the setting.
+    A path may be the directory of a stage, which holds a model.pt. Raises UdasegError where there is none, with a hint
+    that names the setting.
     """
     if value.startswith(PACKAGE):
         return _find_package_file(value.removeprefix(PACKAGE), key)
-    if not Path(value).is_file():
-        raise UdasegError(
-            f"there is no weights file {value}",
-            f"name one with --set {key}=FILE, or set {key} to imagenet, none, or pip:PACKAGE",
-        )
-    return Path(value)
-=======
-def find_weights_file(setting: str) -> Path:
-    """Return the path of the file that `PATH` or `pip:PACKAGE` names; raise UdasegError where there is none.
-
-    A path may be the directory of a stage, which holds a model.pt.
-    """
-    if setting.startswith(PACKAGE):
-        return find_package_file(setting.removeprefix(PACKAGE))
-    path = Path(setting, "model.pt") if Path(setting).is_dir() else Path(setting)
+    path = Path(value, "model.pt") if Path(value).is_dir() else Path(value)
     if not path.is_file():
         raise UdasegError(
             f"there is no weights file {path}",
-            "set model.weights to imagenet, none, pip:PACKAGE, or the path of a file",
+            f"name one with --set {key}=FILE, or set {key} to imagenet, none, or pip:PACKAGE",
         )
     return path
->>>>>>> r28b
 
 
 def _find_package_file(package: str, key: str) -> Path:
