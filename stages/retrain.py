@@ -1,17 +1,24 @@
 """udaseg retrain: train on the source and on the pseudo-labelled target."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from udaseg.config import Recipe
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from udaseg.config import Recipe, Retrain
 from udaseg.config.rounds import prediction_identity, prediction_of_round, steps_of_epochs, training_of_round
 from udaseg.pipeline import datasets
 from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input, training_labels
 from udaseg.pipeline.inputs import input_path
+from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
 from udaseg.pipeline.work import Work
 from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+
+if TYPE_CHECKING:
+    from udaseg.data.image_sets import View
+    from udaseg.data.rare_classes import RareClasses
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
@@ -40,6 +47,10 @@ def reads_thresholds(recipe: Recipe) -> bool:
 
 def moves_prototypes(recipe: Recipe) -> bool:
     return recipe.retrain.moves_prototypes
+
+
+def draws_rare_classes(recipe: Recipe) -> bool:
+    return recipe.retrain.rare is not None
 
 
 def can_be_shared(recipe: Recipe) -> bool:
@@ -84,8 +95,9 @@ def run(work: Work) -> None:
         if moves_prototypes(recipe):
             centroids = read_prototypes_of(work.require_path("prototypes"), model, work.digest("model")).centroids
         initial = InitialModel(model, prediction_of_round(recipe.predict, work.round), centroids)
+    source = source_view(work, setting.source)
     result = retrain(
-        source_view(work, setting.source),
+        source,
         target,
         space.classes,
         recipe.model if setting.bn is None else recipe.model.model_copy(update={"bn": setting.bn}),
@@ -95,10 +107,31 @@ def run(work: Work) -> None:
         round=work.round,
         labels=labels,
         initial=initial,
+        rare=None if source is None else rare_classes(work, source, setting),
         progress=work.progress("steps"),
     )
     count = len(target.images if labels is None else labels.stems)
     finish_training(work, setting, result, f"{count} target images")
+
+
+def rare_classes(work: Work, source: View, setting: Retrain) -> RareClasses | None:
+    """Return what rare class sampling draws from; log how often it draws each class, and warn where that is bad."""
+    from udaseg.data.batches import subset
+    from udaseg.data.rare_classes import RareClasses, describe, sampling_warnings
+    from udaseg.statistics.class_counts import read_image_pixels
+
+    if setting.rare is None:
+        return None
+    classes, part = source.images.space.classes, subset(source.images, setting.source_fraction, work.seed)
+    stems = [record.stem for record in part.records]
+    rare = RareClasses(read_image_pixels(work.require_path("class_counts"), classes, stems), setting.rare)
+    log(
+        f"retrain: how often rare class sampling draws each class, of {len(part)} source images\n"
+        f"{describe(rare, classes)}"
+    )
+    for warning in sampling_warnings(rare, classes):
+        work.warn(warning)
+    return rare
 
 
 LABELS = Input(
@@ -133,6 +166,15 @@ stage = Stage(
             because="mining and lrent alone need it",
             hint="set retrain.mine=0.8",
             beside="labels",
+        ),
+        Input(
+            "class_counts",
+            "stats/stats.json",
+            "A stats.json of the source, for rare class sampling.",
+            when=draws_rare_classes,
+            because="retrain.rare is off",
+            hint="set retrain.rare={}",
+            make=True,
         ),
         prototypes_input(
             moves_prototypes, "retrain.online.rectify and retrain.consistency alone move prototypes", "leave it out"

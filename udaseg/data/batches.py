@@ -12,9 +12,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from udaseg.config import Augment
-from udaseg.data.augment import Pair, Restyle, augment, distort, fit, recolour
+from udaseg.data.augment import FindCorner, Margins, Pair, Restyle, augment, distort, fit, mark_margins, recolour
 from udaseg.data.depth import inverse_depth, is_measured
 from udaseg.data.image_sets import LabelledSet, View
+from udaseg.data.rare_classes import RareClasses
 from udaseg.data.sampling import ClassBalance, Mining
 from udaseg.labels import IGNORE
 from udaseg.parallel import processes
@@ -27,6 +28,7 @@ class Batch(dict[str, torch.Tensor]):
     """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and, with labels, `<domain>_label` uint8 [N, H, W].
 
     `<domain>_valid`, bool [N, H, W], exists where images do not fill the batch; it is false outside the images.
+    `<domain>_trusted`, bool [N, H, W], exists for streams with margins, and is false there and outside the images.
     `<domain>_depth`, float32 [N, H, W], exists for samples with depth: inverse depth, 0 where unknown.
     """
 
@@ -138,7 +140,7 @@ class Stream:
     """One domain of a training: its samples, how many make a batch, and how they are augmented.
 
     `restyle` changes the style of the cropped image at every draw, before its colours are changed. Without `balance`
-    every image is drawn once an epoch.
+    and `rare` every image is drawn once an epoch. `margins` mark the border of each image as not trusted.
     """
 
     domain: str
@@ -148,6 +150,8 @@ class Stream:
     mining: Mining | None = None
     restyle: Restyle | None = None
     balance: ClassBalance | None = None
+    rare: RareClasses | None = None
+    margins: Margins | None = None
 
     @property
     def parts(self) -> tuple["Stream", ...]:
@@ -157,6 +161,10 @@ class Stream:
     def draw(self, seed: int, position: int) -> tuple["Stream", Pair]:
         """Return the image at a position of the training and its stream, a pure function of both arguments."""
         code, count = DOMAINS.index(self.domain), len(self.samples)
+        if self.rare is not None:
+            rng = np.random.default_rng((seed, 7, code, position))
+            index, shown = self.rare.draw(rng)
+            return self, self.change(index, seed, position, partial(self.rare.corner, image=index, c=shown, rng=rng))
         if self.balance is None:
             epoch, offset = divmod(position, count)
             index = int(_order(seed, code, epoch, count)[offset])
@@ -164,14 +172,16 @@ class Stream:
             index = self.balance.index((seed, 5, code), position)
         return self, self.change(index, seed, position)
 
-    def change(self, index: int, seed: int, position: int) -> Pair:
-        """Return a sample with the random changes of a position."""
+    def change(self, index: int, seed: int, position: int, find_corner: FindCorner | None = None) -> Pair:
+        """Return a sample with the random changes of a position; `find_corner` may place its crop."""
         code = DOMAINS.index(self.domain)
         rng = np.random.default_rng((seed, 1, code, position))
-        find_corner = None
         if self.mining is not None:
             find_corner = partial(self.mining.corner, rng=np.random.default_rng((seed, 2, code, position)))
-        pair = augment(self.samples[index], self.augment, rng, find_corner)
+        pair = self.samples[index]
+        if self.margins is not None:
+            pair = mark_margins(pair, self.margins)
+        pair = augment(pair, self.augment, rng, find_corner)
 
         def change_colours(image_HWC: np.ndarray) -> np.ndarray:
             if self.restyle is not None:
@@ -233,6 +243,8 @@ def _collate(stream: Stream, pairs: Sequence[Pair], like: Pair) -> Batch:
     valid = [np.ones(pair.label.shape, bool) if pair.valid is None else pair.valid for pair in pairs]
     if not all(map(np.all, valid)):
         batch[f"{stream.domain}_valid"] = torch.from_numpy(np.stack(valid))
+    if like.trusted is not None:
+        batch[f"{stream.domain}_trusted"] = stack([pair.trusted for pair in pairs], like.trusted)
     if like.depth is not None:
         batch[f"{stream.domain}_depth"] = stack([pair.depth for pair in pairs], like.depth)
     return batch

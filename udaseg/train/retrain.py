@@ -11,6 +11,7 @@ from torch import nn
 from udaseg.config import Model, Predict, Retrain
 from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, subset, unlabelled
 from udaseg.data.image_sets import View
+from udaseg.data.rare_classes import RareClasses
 from udaseg.data.sampling import Mining, mine_rare_classes
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
@@ -21,7 +22,7 @@ from udaseg.parallel import processes
 from udaseg.train import setup
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
 from udaseg.train.ingredients.online import CONFIDENT
-from udaseg.train.ingredients.teacher import averaged_copy
+from udaseg.train.ingredients.teacher import averaged_copy, teacher_warnings
 from udaseg.train.loop import Trainable, fit
 from udaseg.train.moving_prototypes import MovingPrototypes
 from udaseg.train.objectives import self_training
@@ -68,18 +69,19 @@ def retrain(
     round: int = 1,
     labels: PseudoLabels | None = None,
     initial: InitialModel | None = None,
+    rare: RareClasses | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> setup.TrainingResult:
     """Train a network on the labelled source and the pseudo-labelled target; write `model.pt` in `out`.
 
     Training starts from `initial`, or from the weights that `network` names. Without `labels` all labels of the
     target are made online. `settings.steps` is the length, never null. Every round draws other crops and colours in
-    another order; the subset of the source only grows from round to round. Raises UdasegError where the initial model
-    has other classes or another architecture.
+    another order; the subset of the source only grows from round to round. `rare` draws the images of that subset.
+    Raises UdasegError where the initial model has other classes or another architecture.
     """
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
     network = resolve_color(network)
-    warnings: list[str] = []
+    warnings = teacher_warnings(settings)
     start = None
     if initial is not None:
         start = _load_initial(initial, target, classes, network, settings)
@@ -90,11 +92,11 @@ def retrain(
             model.move_strides()
         model.load_state_dict(start.state_dict())
     autocast, environment = setup.number_format(settings, device)
-    streams = _streams(source, target, labels, settings, seed)
+    streams = _streams(source, target, labels, rare, settings, seed)
     thresholds = None if labels is None else labels.thresholds
     extra_state: dict[str, nn.Module] = {}
     if settings.teacher is not None:
-        extra_state["teacher"] = averaged_copy(model, settings.teacher)
+        extra_state["teacher"] = averaged_copy(model, settings.teacher, settings.teacher_norm)
     if settings.moves_prototypes:
         centroids_CD = torch.from_numpy(initial.centroids)
         extra_state["prototypes"] = MovingPrototypes(centroids_CD, settings.prototype_momentum).to(device)
@@ -154,18 +156,25 @@ def _load_initial(
 
 
 def _streams(
-    source: View | None, target: View, labels: PseudoLabels | None, settings: Retrain, seed: int
+    source: View | None,
+    target: View,
+    labels: PseudoLabels | None,
+    rare: RareClasses | None,
+    settings: Retrain,
+    seed: int,
 ) -> list[Stream]:
+    online = settings.online
+    margins = online.margins if online is not None and online.has_margins else None
     if labels is None:
-        streams = [Stream("target", unlabelled(target), settings.batch, settings.augment)]
+        streams = [Stream("target", unlabelled(target), settings.batch, settings.augment, margins=margins)]
     else:
         if labels.stems is not None:
             target = replace(target, images=target.images.choose(labels.stems))
         samples, mining = pseudo_labelled(target, labels.read), _build_mining(settings, labels.thresholds)
-        streams = [Stream("target", samples, settings.batch, settings.augment, mining)]
+        streams = [Stream("target", samples, settings.batch, settings.augment, mining, margins=margins)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
-        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment))
+        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment, rare=rare))
     return streams
 
 

@@ -12,8 +12,10 @@ from udaseg.config.fields import (
     NonNegativeInt,
     Positive,
     Share,
+    TeacherNorm,
 )
 from udaseg.config.sections.online import Online
+from udaseg.config.sections.rare import Rare
 from udaseg.config.sections.strong import Strong
 from udaseg.config.sections.training import Training
 
@@ -21,7 +23,7 @@ from udaseg.config.sections.training import Training
 class Retrain(Training):
     """The training on the source and on the pseudo-labelled target."""
 
-    later: ClassVar[frozenset[str]] = Training.later | {"draw", "epochs"}
+    later: ClassVar[frozenset[str]] = Training.later | {"draw", "epochs", "rare", "teacher_norm"}
 
     steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
     epochs: Count | None = Field(
@@ -56,6 +58,7 @@ class Retrain(Training):
     effective_weight: Positive | None = Field(
         None, description="The weight of the regulariser, or alpha of lrent; default: 0.01, and 0.25 for lrent."
     )
+    rare: Rare | None = Field(None, description="Draw source images and crops with rare classes more often (DAFormer).")
     # The CBST authors use 0.8.
     mine: Fraction = Field(0.0, description="The probability of centring a target crop on a rare class.")
     mine_below: Fraction = Field(1e-3, description="A class is rare with less than this share of the predicted pixels.")
@@ -68,6 +71,12 @@ class Retrain(Training):
     # Published values: 0.999.
     teacher: Fraction | None = Field(
         None, description="The momentum of a teacher, an average of the student over time; default: no teacher."
+    )
+    # average: the averaged running statistics, of the mixture of both domains
+    # batch: those of each batch of the target, in every layer (DAFormer)
+    # stem: those of each batch, in the first normalisation layer only
+    teacher_norm: TeacherNorm = Field(
+        "average", description="The statistics of the teacher's batch norm: average, batch or stem."
     )
     keep: Literal["student", "teacher"] = Field(
         "student", description="Which of the two networks becomes model.pt: student or teacher."
