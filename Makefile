@@ -9,6 +9,7 @@
 #   make ablation RECIPE=gta2city SCALE=toy SEEDS="0 1 2"   with each ingredient left out, over seeds
 #   make realtime-table SCALE=toy SEEDS="0 1 2"   all rows of the real-time table, measured beside published
 #   make depth-table SCALE=toy SEEDS="0 1 2"   M1 to M4 of the depth distribution, likewise
+#   make multi-band SCALE=toy              FDA: three networks, their average, self-training from it
 #   make bench                             how fast the kernels and the stages are, beside what else does their work
 #   make bench ONLY="fda density"          some of it; OUT=FILE instead of bench.json
 
@@ -16,10 +17,10 @@ PYTHON ?= python3.11
 RECIPES = $(patsubst udaseg/config/recipes/%.yaml,%,$(wildcard udaseg/config/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
-.PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table depth-table
+.PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table depth-table multi-band
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -14
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -15
 	@echo "recipes: $(RECIPES)"
 
 .venv/ready: constraints.txt pyproject.toml
@@ -91,3 +92,32 @@ depth-table: .venv/ready
 	@$(MAKE) --no-print-directory ablation RECIPE=synthia2city RUN=$(RUN) SEEDS='$(ROW-SEEDS)' > /dev/null
 	@$(UDASEG) compare $(foreach row,M1 M2 M3 full,$(foreach seed,$(ROW-SEEDS),$(RUN)/ablation/seed$(seed)/$(row))) \
 		--published synthia2city-ablation
+
+# FDA's multi-band transfer: a network for each beta; in two rounds, the average of the three labels the target, and
+# each is trained anew. The average of the last three is the published row.
+BANDS = fda-gta2city fda05-gta2city fda09-gta2city
+MBT = $(or $(RUN),runs/multi-band$(if $(SCALE),-$(SCALE)))
+MBT-FLAGS = $(filter-out --run $(RUN),$(FLAGS))
+OF-BAND = --recipe $$band $(MBT-FLAGS) --run $(MBT)/$$band
+OF-ALL = --recipe fda-gta2city $(MBT-FLAGS) --run $(MBT)
+average = $(UDASEG) ensemble $(OF-ALL) --out $(MBT)/$(1) $(foreach band,$(BANDS),--predictions $(MBT)/$(band)/$(2))
+
+multi-band: .venv/ready
+	@set -e; for round in 1 2; do \
+		for band in $(BANDS); do \
+			if [ $$round = 1 ]; then $(UDASEG) warmup $(OF-BAND); fi; \
+			$(UDASEG) predict $(OF-BAND) --round $$round; \
+		done; \
+		$(call average,round$$round/ensemble,round$$round/predict); \
+		$(UDASEG) pseudolabel $(OF-ALL) --round $$round --predictions $(MBT)/round$$round/ensemble; \
+		for band in $(BANDS); do \
+			$(UDASEG) retrain $(OF-BAND) --round $$round --labels $(MBT)/round$$round/pseudolabel; \
+		done; \
+	done
+	@set -e; for band in $(BANDS); do \
+		$(UDASEG) predict $(OF-BAND) --model $(MBT)/$$band/round2/retrain --out $(MBT)/$$band/predict-val \
+			--set target.split=val --set predict.adabn=false $(if $(SCALE),,--set 'target.size=[576,1344]'); \
+	done
+	@$(call average,ensemble,predict-val)
+	@$(UDASEG) evaluate $(OF-ALL) --predictions $(MBT)/ensemble
+	@$(UDASEG) compare $(MBT)/evaluate-ensemble --published gta2city

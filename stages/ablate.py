@@ -126,9 +126,10 @@ def _run_and_score(run: Run, finished: Sequence[Path]) -> dict[str, Any]:
     metrics = None if evaluation is None else read_metrics(evaluation)
     assert metrics is not None
     if metrics["miou"] is None:
+        root = Path(run.recipe.data, run.recipe.target.root or run.recipe.target.dataset)
         raise UdasegError(
             f"{evaluation}: none of the classes occurs, so there is no mean",
-            "udaseg data check tells which classes the labels of the target have",
+            f"see which classes the labels have: udaseg data check {root}",
         )
     return metrics
 

@@ -48,7 +48,7 @@ def _settings(changes: dict[str, Any], batch: int | None, precision: str | None)
     except ValidationError as error:
         first = error.errors()[0]
         found = f"{first['msg']} (found {first['input']!r})"
-        raise UdasegError(f"--{first['loc'][0]}: {found}", "udaseg apply --help lists what it takes") from None
+        raise UdasegError(f"--{first['loc'][0]}: {found}", "see what it takes: udaseg apply --help") from None
 
 
 def _job(run: Run, images: Path, plan: Plan, look: Views) -> Job:

@@ -43,7 +43,7 @@ app = typer.Typer(
     name="udaseg",
     help="Adapt a segmentation network from labelled synthetic streets to unlabelled real ones.",
     epilog="Every stage writes one directory under runs/<recipe>; without flags it finds its inputs there. "
-    "Example: udaseg warmup, then udaseg pseudolabel, refine, retrain, evaluate, report.",
+    "Example: `udaseg warmup`, then pseudolabel, refine, retrain, evaluate, report.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -107,13 +107,12 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _failed(error: Exception, message: str, hint: str | None) -> int:
+def _failed(error: Exception, message: str, hint: str) -> int:
     if os.environ.get("UDASEG_DEBUG"):
         traceback.print_exception(error)
     who = "" if processes.count() == 1 else f" (process {processes.rank() + 1} of {processes.count()})"
     print(f"error{who}: {message}", file=sys.stderr)
-    if hint:
-        print(f" hint: {hint}", file=sys.stderr)
+    print(f" hint: {hint}", file=sys.stderr)
     for note in getattr(error, "__notes__", ()):
         print(f" {note}", file=sys.stderr)
     return 1

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from udaseg.errors import UdasegError
+from udaseg.pipeline.log import log
 
 
 def _tables(incomplete: str) -> list[str]:
@@ -30,24 +31,32 @@ def command(
     """Compare runs: mean and spread over seeds, the gain over the first row, the share of the gap to an oracle.
 
     Runs that differ in nothing but their seed share a row. A published mean that is not the mean of its published
-    classes is marked.
+    classes is marked. A run of another network than the published row beside it is named in a warning.
 
     Example: udaseg compare runs/a runs/b --published realtime-gta2city
     """
     if as_json + as_csv + as_markdown + as_latex > 1:
         raise UdasegError("--json, --csv, --markdown and --latex each print all there is", "give one of them")
     if not runs and published is None:
-        raise UdasegError("there is nothing to compare", "udaseg compare RUN RUN, or --published realtime-gta2city")
+        raise UdasegError(
+            "there is nothing to compare",
+            "name runs, or a published table: udaseg compare --published realtime-gta2city",
+        )
     if oracle and not runs:
-        raise UdasegError("--oracle is the upper bound of other runs, and there are none", "udaseg compare RUN ...")
+        raise UdasegError(
+            "--oracle is the upper bound of other runs, and there are none",
+            "name the runs to compare before --oracle: udaseg compare runs/demo --oracle runs/oracle",
+        )
     from udaseg.report import comparison_table
-    from udaseg.report.compare import compare, comparison_warnings, read_run
+    from udaseg.report.compare import compare, comparison_warnings, network_warnings, read_run
     from udaseg.report.published import published as read_published
 
     table = None if published is None else read_published(published)
     read = [read_run(path) for path in runs or []]
     rows = compare(read, [read_run(path) for path in oracle or []], table) if read else []
-    notes = comparison_warnings(rows, table)
+    notes = [*comparison_warnings(rows, table), *(warnings := network_warnings(rows))]
+    for warning in warnings:
+        log(f"compare: warning: {warning}")
     if oracle and len(rows) == 2:
         notes.append(
             "there is one row beside the oracle, the one that gains and shares are over: name the source-only models "

@@ -1,6 +1,5 @@
 """udaseg data: render toytown, check a dataset, convert annotations, count classes."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -71,7 +70,7 @@ def make(
         opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)
     except UdasegError as error:
         message = error.message.replace("recipe demo: toytown.", "--")
-        raise UdasegError(message, "udaseg data make --help lists its flags") from None
+        raise UdasegError(message, "see what its flags take: udaseg data make --help") from None
     run_stage(opened, stage)
 
 
@@ -116,16 +115,17 @@ def check(
 
 @app.command()
 def convert(
-    annotations: Annotated[Path, typer.Argument(help="A JSON file of COCO, or a directory of Labelme's.")],
+    annotations: Annotated[
+        Path, typer.Argument(help="A JSON file of COCO or Label Studio, or a directory of Labelme's.")
+    ],
     out: Annotated[Path, typer.Argument(help="The folder dataset to write.")],
     split: Annotated[str, typer.Option(help="The split to write; another one in the same directory stays.")] = "train",
     images: Annotated[Path | None, typer.Option(help="The directory of the images, if not beside the JSON.")] = None,
 ) -> None:
-    """Draw the polygons and masks of COCO or Labelme as labels of a folder dataset.
+    """Draw the polygons and masks of COCO, Label Studio or Labelme as labels of a folder dataset.
 
     Example: udaseg data convert exported/result.json data/real --split val
     """
-    from udaseg.data.convert.convert import BACKGROUND
     from udaseg.data.convert.convert import convert as convert_annotations
 
     with show_progress("data convert", "images") as show:
@@ -133,13 +133,14 @@ def convert(
     print(
         f"{result.images} images in {out / split}; {len(result.classes)} classes: {', '.join(result.classes.values())}"
     )
-    print(f"pixels in no region have the class {BACKGROUND}; a space without this class ignores them")
-    if result.left_out:
-        print(f"left out: {result.left_out} points and lines, which have no area")
+    for note in result.notes:
+        print(note)
 
 
 def print_findings(report) -> None:
     """Print the findings of a check, the worst first."""
+    from udaseg.data.findings import check_command
+
     order = ("error", "warning", "note")
     for finding in sorted(report.findings, key=lambda finding: order.index(finding.severity)):
         files = (
@@ -150,6 +151,6 @@ def print_findings(report) -> None:
             print(f"  hint: {finding.hint}")
     verdict = "usable" if report.ok else "not usable"
     if report.usable_as == ("target",):
-        command = shlex.join(["udaseg", "data", "check", report.root, "--as", "target"])
-        verdict = f"not usable as a source; usable as a target, whose training labels nothing reads ({command})"
+        command = check_command(report.root, "--as", "target")
+        verdict = f"not usable as a source; usable as a target, whose training labels nothing reads: {command}"
     print(f"{verdict}; {report.free_bytes / 1e9:.0f} GB free on this disk")

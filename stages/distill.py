@@ -1,5 +1,6 @@
 """udaseg distill: train a fresh student on the predictions of the finished model."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from udaseg.config import Recipe
@@ -15,6 +16,10 @@ def reads_source(recipe: Recipe) -> bool:
 
 def finished_model(recipe: Recipe, round: int) -> StageFile:
     return StageFile("retrain", "model.pt", round)
+
+
+def first_student(recipe: Recipe, round: int) -> StageFile:
+    return StageFile("distill", "model.pt")
 
 
 def first_weights(recipe: Recipe, round: int) -> Path | None:
@@ -40,12 +45,14 @@ def run(work: Work) -> None:
     finish_training(work, recipe.distill, result, f"{len(target.images)} target images")
 
 
-stage = Stage(
+TEACHER_HELP = f"The teacher, of any architecture: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}"
+
+declared = Stage(
     "distill",
     run,
     settings=["space", "model", "distill"],
     inputs=[
-        Input("model", finished_model, f"The teacher, of any architecture: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}"),
+        Input("model", finished_model, TEACHER_HELP),
         Input("weights", first_weights),
         stylized_source("distill"),
     ],
@@ -56,3 +63,20 @@ stage = Stage(
     writes="as `warmup`: a new student of that model",
     example="udaseg distill --model runs/demo/retrain/model.pt --set model.name=bisenet",
 )
+
+
+def run_again(work: Work) -> None:
+    """Distill the student of `distill` into a second fresh student (ProDA, stage 3)."""
+    run(work)
+
+
+again = replace(
+    declared,
+    name="redistill",
+    run=run_again,
+    section="distill",
+    inputs=[Input("model", first_student, TEACHER_HELP), *declared.inputs[1:]],
+    command="distill --again",
+    writes="",
+)
+stage = replace(declared, phases={"again": again})

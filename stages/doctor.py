@@ -28,9 +28,7 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
         recipe, lacks = run.recipe, []
         if not datasets.uses_toytown(run):  # which is rendered where it is missing
             sides = (recipe.source, recipe.target, recipe.space, recipe.data)
-            lacks = [
-                (error.hint or "", what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()
-            ]
+            lacks = [(error.hint, what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()]
         model = recipe.model
         if model.weights == "imagenet" and (absent := weights(model.encoder_name)):
             lacks.append((absent.fix, absent.what))

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from udaseg.errors import UdasegError
+from udaseg.inference.last_models import earlier_models
 from udaseg.pipeline import datasets
 from udaseg.pipeline.chain import final_training_stage
+from udaseg.pipeline.common_inputs import LABEL_SUFFIX, label_names
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.inputs import digest_input, find_flagged, input_path, refuse_flags
 from udaseg.pipeline.log import log
@@ -18,11 +21,20 @@ from udaseg.pipeline.stage import Input, Stage, StageFile
 from udaseg.pipeline.work import Work
 
 from .terminal.command import run_command
-from .terminal.options import AverageOption, FlipOption, ModelOption, ScalesOption, view_changes
+from .terminal.options import (
+    AverageOption,
+    FlipOption,
+    ModelOption,
+    ScalesOption,
+    setting_option,
+    view_changes,
+)
 from .terminal.result import print_result
 from .terminal.tables import depth_table, percent, read_metrics, scores_table
 
+LabelSuffixOption = setting_option(*LABEL_SUFFIX)[1]
 # The evaluations whose scores are shown beside those of a stage, the first that is there.
+PREDICTIONS = "predictions.h5"
 BASELINES = {"evaluate": ("evaluate-pretrain", "evaluate-warmup"), "evaluate-warmup": ("evaluate-pretrain",)}
 
 
@@ -36,8 +48,10 @@ def job(run: Run) -> Job:
             "space": recipe.space,
             "target": recipe.target.model_dump(include={"dataset", "val"}),
             "evaluate": {"average": recipe.evaluate.average},
+            **label_names(recipe),
         }
-        out = run.out or run.stage_folder(f"evaluate-{predictions.resolve().parent.name}")
+        name = (predictions if predictions.is_dir() else predictions.resolve().parent).name
+        out = run.out or run.stage_folder(f"evaluate-{name}")
         return Job("evaluate", out, settings, {"predictions": digest_input(predictions), "val": val})
     settings = {
         "space": recipe.space,
@@ -45,12 +59,24 @@ def job(run: Run) -> Job:
         "evaluate": recipe.evaluate.model_dump(),
     }
     out = run.out or _folder(run, model)
-    return Job(out.name if run.out is None else "evaluate", out, settings, {"model": digest_input(model), "val": val})
+    inputs = {"model": digest_input(model), "val": val}
+    if earlier := earlier_models(model):
+        inputs["earlier models"] = digest_input(earlier[0].parent)
+    return Job(out.name if run.out is None else "evaluate", out, settings, inputs)
 
 
 def _predictions_path(run: Run) -> Path | None:
+    """Return what --predictions names: a predictions.h5, or a folder of label files."""
     path = run.paths.get("predictions")
-    return None if path is None else find_flagged(run, "--predictions", path, "predictions.h5")
+    return path if path is None or _holds_labels(path) else find_flagged(run, "--predictions", path, PREDICTIONS)
+
+
+def _holds_labels(path: Path) -> bool:
+    """Tell whether a path is a folder of label files, not a directory with a predictions.h5."""
+    from udaseg.data.datasets.label_folder import LABELS
+
+    is_folder = path.is_dir() and not (path / PREDICTIONS).is_file()
+    return is_folder and any(file.suffix.lower() in LABELS for file in path.rglob("*"))
 
 
 def _model_path(run: Run) -> Path:
@@ -77,22 +103,44 @@ def run(work: Work) -> None:
     from udaseg.inference.evaluate import evaluate, evaluate_predictions
 
     setting, predictions, progress = work.recipe.evaluate, work.path("predictions"), work.progress("images")
-    if predictions is not None:
+    if predictions is not None and predictions.is_dir():
+        metrics = _evaluate_labels(work, predictions)
+    elif predictions is not None:
         val = work.dataset("val")
         out = f"predict-{val.split}"
         make = command_of(work.run, f"udaseg predict --set {shlex.quote(f'target.split={val.split}')} --out {out}")
-        hint = f"predict these: {make}; then name {out} with --predictions"
+        hint = f"predict these with `{make}`, and name {out} with --predictions"
         metrics = evaluate_predictions(
             predictions, val, setting.average, work.out, warn=work.warn, hint=hint, progress=progress
         )
     else:
         view = work.view("val", setting.size)
         model = work.require_path("model")
-        metrics, work.result.environment = evaluate(model, view, setting, work.out, progress=progress)
+        metrics, work.result.environment = evaluate(
+            model, view, setting, work.out, earlier=earlier_models(model), progress=progress
+        )
     work.result.metrics = {key: metrics[key] for key in ("miou", "pixel_accuracy", "images")}
     if work.is_first:  # a class that was never taught explains its score
         work.result.warnings += datasets.labelling_warnings(work.run, ["source"])
         work.result.warnings += datasets.teaching_warnings(work.run)
+
+
+def _evaluate_labels(work: Work, folder: Path) -> dict[str, Any]:
+    """Score the label files in a folder."""
+    from udaseg.data.datasets.label_folder import match_label_files
+    from udaseg.inference.evaluate_labels import evaluate_labels
+
+    val, suffix = work.dataset("val"), work.recipe.target.labels.predicted_suffix
+    found = match_label_files(folder, [record.stem for record in val.records], suffix, LABEL_SUFFIX[1])
+    if not found.files:
+        raise UdasegError(
+            f"{folder} holds no prediction for any of the {len(val)} labelled images, the first is "
+            f"{val.records[0].stem}",
+            found.hint or f"name a folder that holds {val.records[0].stem}.png and so on with --predictions",
+        )
+    if found.suffix:
+        log(f"evaluate: the names in {folder} add {found.suffix} to those of the images")
+    return evaluate_labels(found.files, val, work.out, warn=work.warn, progress=work.progress("images"))
 
 
 def show(run: Run, job: Job) -> None:
@@ -141,15 +189,24 @@ def command(
     flip: FlipOption = None,
     average: AverageOption = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Score these instead of a model: a predictions.h5, or its stage.")
+        Path | None,
+        typer.Option(help="Score these instead of a model: a predictions.h5, its stage, or a folder of label files."),
     ] = None,
+    label_suffix: LabelSuffixOption = None,
 ) -> None:
     """Score a model, or stored predictions such as those of an ensemble, on the labelled split of the target.
 
     Example: udaseg evaluate --model warmup
     """
+    holds_labels = predictions is not None and _holds_labels(predictions)
     if predictions is not None:
         because = "predictions have been made already"
         refuse_flags({"--model": model, "--scales": scales, "--flip": flip}, because, "leave it out, or --predictions")
-    changes = view_changes("evaluate", scales, flip, average)
-    run_stage(open_run(changes, {"model": model, "predictions": predictions}), stage)
+    if holds_labels:
+        refuse_flags({"--average": average}, "labels are not averaged", "leave it out")
+    else:
+        because = "label files alone have a suffix"
+        refuse_flags({LABEL_SUFFIX[1]: label_suffix}, because, "name their folder with --predictions, or leave it out")
+    changes = view_changes("evaluate", scales, flip, average) | {LABEL_SUFFIX[0]: label_suffix}
+    paths = {"model": model, "predictions": predictions}
+    run_stage(open_run(changes, paths, flags={LABEL_SUFFIX[0]: LABEL_SUFFIX[1]}), stage)

@@ -23,6 +23,8 @@ RULES = {
     "MAC+bias": "and the additions of their biases",
     "2*MAC": "multiplications and additions, each counted",
 }
+# network -> the encoder of the publication
+BACKBONES = {"deeplab": "resnet101", "fcn8s": "vgg16", "dilated": "resnet38"}
 
 
 def command(
@@ -139,7 +141,7 @@ def _settings(name: str, backbone: str | None) -> Model:
     from udaseg.config import Model
     from udaseg.config.networks import ENCODERS, NETWORKS
 
-    backbone = backbone or ("resnet101" if name == "deeplab" else "resnet18")
+    backbone = backbone or BACKBONES.get(name, "resnet18")
     if name in NETWORKS and backbone in ENCODERS:
         return Model(name=name, backbone=backbone, weights="none")
     return Model(encoder=backbone, decoder=name, weights="none")

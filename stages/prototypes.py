@@ -5,14 +5,21 @@ from typing import Any
 
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_identity, prediction_of_round
-from udaseg.pipeline.common_inputs import LABELS_HELP, MODEL_HELP, latest_model, prototype_labels
+from udaseg.pipeline.common_inputs import (
+    LABEL_SUFFIX,
+    LABELS_HELP,
+    MODEL_HELP,
+    label_names,
+    latest_model,
+    prototype_labels,
+)
 from udaseg.pipeline.stage import Dataset, Input, Stage, dump_section
 from udaseg.pipeline.work import Work
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     sections = {name: dump_section(recipe, name) for name in ("space", "prototypes")}
-    return sections | prediction_identity(recipe.predict, round)
+    return sections | prediction_identity(recipe.predict, round) | label_names(recipe)
 
 
 def reads_source(recipe: Recipe) -> bool:
@@ -25,7 +32,7 @@ def reads_target(recipe: Recipe) -> bool:
 
 def run(work: Work) -> None:
     """Compute the mean feature of every class."""
-    from udaseg.pseudo.label_files import labelled_stems, open_labels
+    from udaseg.pseudo.label_files import find_labels, open_labels
     from udaseg.statistics.prototypes import gather, write
 
     parts, setting = [], prediction_of_round(work.recipe.predict, work.round)
@@ -34,12 +41,18 @@ def run(work: Work) -> None:
         parts.append((source, source.images.label))
     if reads_target(work.recipe):
         target, space = work.view("target"), work.class_space()
-        stems = labelled_stems(work, [record.stem for record in target.images.records], space.classes)
-        read_label = open_labels(work.require_path("labels"), space)
+        files = find_labels(work, [record.stem for record in target.images.records], space.classes)
+        stems, read_label = list(files), open_labels(files, space)
         parts.append((replace(target, images=target.images.choose(stems)), lambda i: read_label(stems[i])))
     model, progress = work.require_path("model"), work.progress("passes" if setting.adabn else "images")
     prototypes, work.result.environment = gather(
-        model, work.class_space(), parts, setting, digest=work.digest("model"), progress=progress
+        model,
+        work.class_space(),
+        parts,
+        setting,
+        digest=work.digest("model"),
+        correct=work.recipe.prototypes.correct,
+        progress=progress,
     )
     if not work.is_first:
         return
@@ -68,7 +81,7 @@ stage = Stage(
         ),
     ],
     datasets=[Dataset("source", when=reads_source), Dataset("target", when=reads_target)],
-    flags=["domain"],
+    flags=["domain", LABEL_SUFFIX],
     each_round=True,
     shared=True,
     writes="`prototypes.h5`: the mean feature of each class",

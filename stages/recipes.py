@@ -92,7 +92,7 @@ def check(
         except UdasegError as error:
             problems.append(error)
     if problems:
-        hints = "\n       ".join(dict.fromkeys(problem.hint for problem in problems if problem.hint))
+        hints = "\n       ".join(dict.fromkeys(problem.hint for problem in problems))
         messages = "\n  ".join(dict.fromkeys(problem.message for problem in problems))
         raise UdasegError(f"recipe {name} cannot be run:\n  {messages}", hints)
     opened = {} if is_missing else {name: datasets.open_dataset(run, name) for name in ("source", "val")}

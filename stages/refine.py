@@ -4,14 +4,14 @@ from typing import Any
 
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_identity, prediction_of_round
-from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input
+from udaseg.pipeline.common_inputs import LABEL_SUFFIX, LABELS_HELP, label_names, latest_model, prototypes_input
 from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     identity = prediction_identity(recipe.predict, round) if uses_prototypes(recipe) else {}
-    return {"refine": recipe.refine.model_dump(), **identity}
+    return {"refine": recipe.refine.identity(), **identity, **label_names(recipe)}
 
 
 def uses_prototypes(recipe: Recipe) -> bool:
@@ -26,18 +26,18 @@ def run(work: Work) -> None:
     """Remove from the pseudo-labels what is likely wrong."""
     from udaseg.inference.predictions import Predictions
     from udaseg.labels import class_space
-    from udaseg.pseudo.label_files import labelled_stems, require_same
+    from udaseg.pseudo.label_files import find_labels, require_same
     from udaseg.pseudo.rectification import rectifier
     from udaseg.pseudo.refine import refine
     from udaseg.statistics.class_counts import read_pixels
     from udaseg.statistics.prototypes import read_prototypes_of
 
-    setting, labels, pixels, rectify = work.recipe.refine, work.require_path("labels"), None, None
+    setting, pixels, rectify = work.recipe.refine, None, None
     with Predictions(work.require_path("predictions")) as predictions:
         space, hint = class_space(predictions.classes), work.other_classes_hint()
         if work.run.out is None:  # elsewhere the predictions stand on their own
             require_same(predictions.path, space.classes, work.class_space().classes, hint)
-        stems = labelled_stems(work, predictions.stems, space.classes)
+        labels = find_labels(work, predictions.stems, space.classes)
         if aggregates(work.recipe):
             pixels = read_pixels(work.require_path("class_counts"), space.classes)
         if uses_prototypes(work.recipe):
@@ -50,6 +50,7 @@ def run(work: Work) -> None:
                 prediction_of_round(work.recipe.predict, work.round),
                 setting.temperature,
                 work.progress("images", "refine: batch norm"),
+                alone=setting.decide == "nearest",
             )
         summary = refine(
             labels,
@@ -57,7 +58,6 @@ def run(work: Work) -> None:
             space,
             setting,
             work.out,
-            stems=stems,
             source_pixels=pixels,
             rectify=rectify,
             batch=work.recipe.predict.batch,
@@ -106,7 +106,7 @@ stage = Stage(
     datasets=[Dataset("target", when=uses_prototypes)],
     flags=[
         ("aggregate", "--spatial-prior"), "prototypes", "first", "pixels", "temperature", "confidence", "base0",
-        "base1", "scale_with_area",
+        "base1", "scale_with_area", LABEL_SUFFIX,
     ],
     each_round=True,
     shared=True,

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 from udaseg.config import Recipe, Retrain
 from udaseg.config.rounds import prediction_identity, prediction_of_round, steps_of_epochs, training_of_round
 from udaseg.pipeline import datasets
-from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input, training_labels
+from udaseg.pipeline.common_inputs import (
+    LABEL_SUFFIX,
+    LABELS_HELP,
+    label_names,
+    latest_model,
+    prototypes_input,
+    training_labels,
+)
 from udaseg.pipeline.inputs import input_path
 from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_file
 
 if TYPE_CHECKING:
     from udaseg.data.image_sets import View
@@ -26,7 +33,7 @@ def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     identity = {}
     if starts_from_model(recipe) and recipe.retrain.uses_initial_model:
         identity = prediction_identity(recipe.predict, round)
-    return {**sections, "round": round, **identity}
+    return {**sections, "round": round, **identity, **label_names(recipe)}
 
 
 def starts_from_model(recipe: Recipe) -> bool:
@@ -66,12 +73,12 @@ def resolve(run: Run) -> Recipe:
     setting = training_of_round(run.recipe.retrain, run.round)
     if setting.epochs is None or setting.steps is not None:
         return run.recipe
-    from udaseg.data.batches import subset_count
-    from udaseg.pseudo.label_files import stems_with_label
+    from udaseg.data.image_sets import subset_count
+    from udaseg.pseudo.label_files import match_labels
 
     folder = input_path(run, LABELS) if reads_labels(run.recipe) else None
     stems = [record.stem for record in datasets.open_dataset(run, "target").records]
-    images = len(stems if folder is None else stems_with_label(folder, stems))
+    images = len(stems if folder is None else match_labels(run, folder, stems).files)
     if setting.draw == "joint":
         images += subset_count(len(datasets.open_dataset(run, "source")), setting.source_fraction)
     steps = {"steps": steps_of_epochs(setting, images), "epochs": None}
@@ -80,16 +87,16 @@ def resolve(run: Run) -> Recipe:
 
 def run(work: Work) -> None:
     """Train on the source and on the pseudo-labelled target."""
-    from udaseg.pseudo.label_files import labelled_stems, open_labels, read_thresholds
+    from udaseg.pseudo.label_files import find_labels, open_labels, read_thresholds
     from udaseg.statistics.prototypes import read_prototypes_of
     from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 
     recipe, space, target = work.recipe, work.class_space(), work.view("target")
     setting, labels, initial = training_of_round(recipe.retrain, work.round), None, None
     if reads_labels(recipe):
-        stems = labelled_stems(work, [record.stem for record in target.images.records], space.classes)
-        path, read_label = work.path("thresholds"), open_labels(work.require_path("labels"), space)
-        labels = PseudoLabels(read_label, None if path is None else read_thresholds(path, space.classes), stems)
+        files = find_labels(work, [record.stem for record in target.images.records], space.classes)
+        path, read_label = work.path("thresholds"), open_labels(files, space)
+        labels = PseudoLabels(read_label, None if path is None else read_thresholds(path, space.classes), list(files))
     if starts_from_model(recipe):
         model, centroids = work.require_path("model"), None
         if moves_prototypes(recipe):
@@ -110,13 +117,14 @@ def run(work: Work) -> None:
         rare=None if source is None else rare_classes(work, source, setting),
         progress=work.progress("steps"),
     )
+    result.warnings.extend(style_warnings(recipe, setting, work.job.stage))
     count = len(target.images if labels is None else labels.stems)
     finish_training(work, setting, result, f"{count} target images")
 
 
 def rare_classes(work: Work, source: View, setting: Retrain) -> RareClasses | None:
     """Return what rare class sampling draws from; log how often it draws each class, and warn where that is bad."""
-    from udaseg.data.batches import subset
+    from udaseg.data.image_sets import subset
     from udaseg.data.rare_classes import RareClasses, describe, sampling_warnings
     from udaseg.statistics.class_counts import read_image_pixels
 
@@ -181,7 +189,7 @@ stage = Stage(
         ),
     ],
     datasets=[Dataset("target"), Dataset("source", when=reads_source)],
-    flags=FLAGS,
+    flags=(*FLAGS, LABEL_SUFFIX),
     each_round=True,
     shared=can_be_shared,
     seeded=True,

@@ -28,7 +28,9 @@ def command(
     Example: udaseg status runs/demo
     """
     if folder is not None and not (folder / RUN_FILE).is_file():
-        raise UdasegError(f"{folder} is no run: it has no {RUN_FILE}", "udaseg status --recipe NAME plans a new one")
+        raise UdasegError(
+            f"{folder} is no run: it has no {RUN_FILE}", "plan a new one, as with: udaseg status --recipe demo"
+        )
     run = open_run() if folder is None else open_run(run=folder)
     stages = chain_status.states(run)
     from rich.table import Table

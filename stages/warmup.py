@@ -1,19 +1,18 @@
 """udaseg warmup: train on the labelled source, and align the target with it where the recipe has an adversary."""
 
-import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from udaseg.config import Recipe
+from udaseg.config import Recipe, Warmup
 from udaseg.config.recipe import pretrain_recipe
 from udaseg.errors import UdasegError
 from udaseg.pipeline.datasets import open_dataset, teaching_warnings
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_file
 
 
 def settings(recipe: Recipe, round: int, *, phase: str) -> dict[str, Any]:
@@ -51,10 +50,11 @@ def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
 def check(run: Run) -> None:
     """Raise UdasegError where the network learns depth and the source has none."""
     recipe = run.recipe
-    if recipe.model.heads and not open_dataset(run, "source").has_depth:
+    if recipe.model.heads and not (source := open_dataset(run, "source")).has_depth:
+        notes = [note for note in source.notes if note.startswith("depth")]
         raise UdasegError(
             f"the heads {', '.join(recipe.model.heads)} learn the depth of the source, and {recipe.source.dataset} has "
-            "no depth for all of its images",
+            f"no depth for all of its images{f' ({notes[0]})' if notes else ''}",
             "choose a source with depth, such as synthia, or set model.heads=[]",
         )
 
@@ -96,25 +96,19 @@ def run(work: Work) -> None:
     )
     if not work.is_first:
         return
-    warnings = [*result.warnings, *colour_alone(recipe, work.job.stage), *teaching_warnings(work.run)]
+    warnings = [*result.warnings, *style_warnings(recipe, setting, work.job.stage)]
+    warnings += [*entropy_warnings(setting, work.job.stage), *teaching_warnings(work.run)]
     result = result._replace(warnings=warnings)
     if recipe.adversary.align != "none":
         result = result._replace(warnings=[*result.warnings, *training_warnings(work.out / "log.jsonl")])
     finish_training(work, setting, result, f"{len(source.images)} images")
 
 
-def colour_alone(recipe: Recipe, phase: str) -> list[str]:
-    """Warn where the style that a training draws is too narrow a band to hold more than the mean colour."""
-    from udaseg.data.style.fda import half_width
-
-    beta, size = recipe.warmup.fda, recipe.warmup.augment.crop or recipe.source.size
-    if beta is None or size is None or max(half_width(*size, beta)) > 0:
+def entropy_warnings(setting: Warmup, phase: str) -> list[str]:
+    """Warn where the penalty on entropy would begin after the last step."""
+    if setting.entropy_weight is None or setting.entropy_from < setting.steps:
         return []
-    least = math.ceil(1000 / min(size)) / 1000
-    return [
-        f"{phase}.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the images take over the "
-        f"target's mean colour and nothing else; {least} and more takes over contrast too"
-    ]
+    return [f"{phase}.entropy_from={setting.entropy_from}: no entropy was penalised in {setting.steps} steps"]
 
 
 declared = Stage(

@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 # Two test processes share the cores of a small machine: each keeps to one. To be set before NumPy, Numba and PyTorch.
 for _name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -25,3 +27,14 @@ for _kept in _LIBRARY.rglob("*.nbi"):
     with contextlib.suppress(FileNotFoundError):  # of several test processes, one removes it
         if _kept.stat().st_mtime < _changed:
             _kept.unlink()
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Build vgg16 and resnet38 with a sixteenth of their channels or fewer, and their decoders likewise."""
+    from udaseg.models.decoders import dilated
+    from udaseg.models.encoders import vgg, wide_resnet
+
+    for module, name, channels in ((vgg, "WIDTH", 4), (vgg, "HIDDEN", 24), (wide_resnet, "WIDTH", 2),
+                                   (dilated, "WIDTH", 8)):  # fmt: skip
+        monkeypatch.setattr(module, name, channels)

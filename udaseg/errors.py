@@ -7,12 +7,13 @@ from difflib import get_close_matches
 class UdasegError(Exception):
     """Report a user's error: `message` says what is wrong, and where; `hint` says how to correct it.
 
-    The message names what was expected and what was found. The command line prints both without a traceback and
-    exits with code 1. Everything that a user can cause raises this error. A mistake in our own code raises
+    The message names what was expected and what was found. A command in the hint stands between backticks, or after a
+    colon to the end of its line: so it can be pasted. The command line prints both without a traceback and exits with
+    code 1. Everything that a user can cause raises this error. A mistake in our own code raises
     AssertionError instead.
     """
 
-    def __init__(self, message: str, hint: str | None = None):
+    def __init__(self, message: str, hint: str):
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -242,7 +242,8 @@ def find_coding(coding: str | Coding) -> Coding:
     if isinstance(coding, Coding):
         return coding
     if coding not in CODINGS:
-        raise UdasegError(f"there is no label coding {coding!r}", f"known: {', '.join(CODINGS)}")
+        hint = f"{did_you_mean(coding, CODINGS)}known: {', '.join(CODINGS)}"
+        raise UdasegError(f"there is no label coding {coding!r}", hint)
     return CODINGS[coding]
 
 

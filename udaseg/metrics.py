@@ -48,7 +48,7 @@ def count_pairs(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """
     if truth.shape != prediction.shape:
         shapes = f"{list(truth.shape)} and the other {list(prediction.shape)}"
-        raise UdasegError(f"one label map is {shapes}, expected one shape")
+        raise UdasegError(f"one label map is {shapes}, expected one shape", "resize one of the two, nearest")
     counts = np.zeros((256, 256), np.int64)
     truth, prediction = np.ascontiguousarray(truth).reshape(-1), np.ascontiguousarray(prediction).reshape(-1)
     whole = truth.size // 8 * 8
@@ -76,7 +76,10 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, classes: int, out: np.n
             "upsample the logits to the size of the truth; never resize one of the two to hide the difference",
         )
     if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
-        raise UdasegError(f"truth is {truth.dtype} and prediction {prediction.dtype}, expected uint8 class ids")
+        raise UdasegError(
+            f"truth is {truth.dtype} and prediction {prediction.dtype}, expected uint8 class ids",
+            "convert both to uint8; 255 is ignored",
+        )
     counts = count_pairs(truth, prediction)
     counts[IGNORE] = 0
     if counts[classes:].any():
@@ -191,7 +194,10 @@ def scores(confusion: np.ndarray, classes: Sequence[str]) -> Scores:
     """
     classes = tuple(classes)
     if confusion.shape != (len(classes), len(classes)):
-        raise UdasegError(f"confusion is {list(confusion.shape)} for {len(classes)} classes, expected [C, C]")
+        raise UdasegError(
+            f"confusion is {list(confusion.shape)} for {len(classes)} classes, expected [C, C]",
+            "name the classes that the confusion matrix was counted with",
+        )
     right = np.diagonal(confusion)
     union = confusion.sum(1) + confusion.sum(0) - right
     iou = tuple(int(r) / int(u) if u else None for r, u in zip(right, union, strict=True))

@@ -70,8 +70,8 @@ def stage_command(stage: Stage) -> Callable[..., None]:
     settings = {}  # parameter -> (field, flag, annotation)
     for declared in stage.flags:
         field, flag = declared if isinstance(declared, tuple) else (declared, None)
-        flag, annotation = setting_option(f"{section}.{field}", flag)
-        settings[f"set_{field}"] = field, flag, annotation
+        flag, annotation = setting_option(_key(section, field), flag)
+        settings[f"set_{field.replace('.', '_')}"] = field, flag, annotation
     files = {}  # parameter -> (input, annotation)
     for one in (one for one in stage.inputs if one.help):
         files[f"in_{one.name}"] = one.name, Annotated[Path | None, typer.Option(one.option(), help=one.help)]
@@ -88,9 +88,9 @@ def stage_command(stage: Stage) -> Callable[..., None]:
         changes, flags = {}, {}
         for key, (field, flag, _) in settings.items():
             value = arguments[key]
-            is_list = isinstance(value, str) and _is_list(section, field)
-            changes[f"{prefix}.{field}"] = parse_list(flag, value) if is_list else value
-            flags[f"{prefix}.{field}"] = flag
+            is_list = isinstance(value, str) and "." not in field and _is_list(section, field)
+            changes[_key(prefix, field)] = parse_list(flag, value) if is_list else value
+            flags[_key(prefix, field)] = flag
         paths = {name: arguments[key] for key, (name, _) in files.items()}
         wants_estimate = shared.pop("estimate")
 
@@ -99,7 +99,7 @@ def stage_command(stage: Stage) -> Callable[..., None]:
 
         def work() -> None:
             if wants_estimate:
-                print_estimate(phase.name, phase.trains, start(), lambda sample: run_stage(start(sample), phase))
+                print_estimate(prefix, phase.trains, start(), lambda sample: run_stage(start(sample), phase))
             else:
                 run_stage(start(), phase)
 
@@ -107,6 +107,11 @@ def stage_command(stage: Stage) -> Callable[..., None]:
 
     command.__doc__ = f"{_summary(stage)}\n\nExample: {stage.example or stage.command_line()}"
     return _with_signature(command, own, ())
+
+
+def _key(section: str, field: str) -> str:
+    """Return the dotted key of a field of a section, or of one that names its own section."""
+    return field if "." in field else f"{section}.{field}"
 
 
 def _summary(stage: Stage) -> str:

@@ -41,6 +41,8 @@ def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Tabl
         values = [column[key] for column in columns]
         if None not in values:
             table.add_row(label, *map(percent, values), *_change(values), style="bold" if key == "miou" else None)
+        if key == "miou":
+            _add_spread(table, columns)
     return table
 
 
@@ -70,6 +72,19 @@ def read_metrics(stage: Path) -> dict[str, Any] | None:
 def percent(value: float | None) -> str:
     """Print a share in percent; a class that does not occur has none."""
     return "absent" if value is None else f"{100 * value:.1f}"
+
+
+def _add_spread(table: Table, columns: list[dict[str, Any]]) -> None:
+    """Add what is known of how sure the means are: their interval over images, and the last models of a training."""
+    intervals = [column.get("miou_interval") for column in columns]
+    last = [column.get("last") for column in columns]
+    rows = {
+        "its 95 % interval": ["" if one is None else "-".join(map(percent, one)) for one in intervals],
+        "mean of the last models": ["" if one is None else _spread(one["mean"], one["deviation"], "") for one in last],
+    }
+    for label, cells in rows.items():
+        if any(cells):
+            table.add_row(label, *cells, *[""] * (len(table.columns) - 1 - len(cells)))
 
 
 def _change(values: list[float | None]) -> list[str]:

@@ -79,7 +79,8 @@ def run_stages(folder: Path, count: int) -> dict[str, Any]:
     def run_refine() -> None:
         settings = config.Refine(aggregate=True, scale_with_area=True, confidence=0.0)
         with Predictions(folder / "predictions.h5") as predictions:
-            refine(folder / "pseudo" / "labels", predictions, SPACE, settings, folder / "refined", source_pixels=pixels)
+            labels = {stem: folder / "pseudo" / "labels" / f"{stem}.png" for stem in predictions.stems}
+            refine(labels, predictions, SPACE, settings, folder / "refined", source_pixels=pixels)
 
     timed("predict", lambda: predict(model, SPACE, View(target), config.Predict(batch=BATCH), folder))
     timed("pseudolabel", run_pseudolabel)

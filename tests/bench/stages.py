@@ -148,7 +148,8 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
         yield Job(
             f"refine, aggregation, {name}",
             lambda out, settings=settings: refine(
-                root / "label", predictions, SPACE, settings, out,
+                {stem: root / "label" / f"{stem}.png" for stem in predictions.stems},
+                predictions, SPACE, settings, out,
                 source_pixels=np.linspace(1, 100, len(SPACE)).astype(int).tolist(),
             ),
             lambda out, reads_logits=confidence > 0: refine_files(out, reads_logits),

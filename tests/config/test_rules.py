@@ -30,6 +30,10 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
         ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
         ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
+        ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[96,192]"),
+        ({"aligned_crops": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
+        ({"aligned_crops": True, "draw": "joint"}, "draws no pairs", "retrain.draw=separate"),
+        ({"aligned_crops": True, "mine": 0.8}, "mine=0.8 puts them on rare classes", "retrain.mine=0"),
         ({"keep": "teacher"}, "keep=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
@@ -66,10 +70,12 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
             "teacher_norm=batch normalises by each batch",
             "retrain.teacher_norm=average, or retrain.bn=train",
         ),
+        ({"regulariser": "mrl2"}, "no weight of the regulariser mrl2", "retrain.effective_weight=0.01"),
+        ({"fda": 0.01, "source": "none"}, "retrain.fda=0.01 gives the source a style", "retrain.source=source"),
         (
             {"mine": 0.8, "augment": {"crop": None}},
             r"retrain.mine=0.8 .* there is no crop",
-            "retrain.augment.crop=[H,W]",
+            "retrain.augment.crop=[256,256]",
         ),
     ],
 )
@@ -102,12 +108,20 @@ def test_new_settings_at_their_defaults_are_no_part_of_what_older_results_depend
     assert (retrain["online"]["flip"], retrain["strong"]["method"], retrain["rare"]["pixels"]) == (True, "dacs", 3000)
 
 
+def test_rounds_that_take_nothing_over_are_refused():
+    online = {"retrain__labels": "none", "retrain__online": {}, "retrain__teacher": 0.9, "retrain__init": "weights"}
+    with pytest.raises(UdasegError, match=r"rounds is 2, .* a round reads nothing of the last"):
+        require_consistent(changed(rounds=2, **online), "retrain")
+    require_consistent(changed(**online), "retrain")
+    require_consistent(changed(rounds=2, **online | {"retrain__init": "warmup"}), "retrain")
+
+
 @pytest.mark.parametrize("stage", ["retrain", "distill"])
 def test_both_domains_of_a_batch_need_one_size(stage):
     sizes = {"source__size": [720, 1280], "target__size": [512, 1024], f"{stage}__augment": {"crop": None}}
     with pytest.raises(UdasegError, match=r"source.size is \(720, 1280\), target.size is \(512, 1024\)") as caught:
         require_consistent(changed(**sizes), stage)
-    assert f"or {stage}.augment.crop=[H,W]" in caught.value.hint
+    assert f"or {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(changed(**sizes, **{f"{stage}__source": "none"}), stage)
     require_consistent(changed(**sizes | {f"{stage}__augment": {"crop": [512, 512]}}), stage)
 
@@ -117,10 +131,24 @@ def test_a_batch_needs_images_of_one_size(stage):
     recipe = changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}})
     with pytest.raises(UdasegError, match="a batch needs one size") as caught:
         require_consistent(recipe, stage)
-    assert f"set {stage}.augment.crop=[H,W]" in caught.value.hint
+    assert f"set {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(
         changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}, f"{stage}__batch": 1}), stage
     )
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_no_more_models_are_kept_than_are_saved(stage):
+    def of(**settings):
+        settings = {"steps": 4000, "save_every": 1000} | settings
+        return changed(**{f"{stage}__{key}": value for key, value in settings.items()})
+
+    require_consistent(of(keep_last=4), stage)
+    require_consistent(of(steps=0, keep_last=1), stage)
+    for settings in ({"keep_last": 5}, {"steps": 3000, "keep_last": 4}, {"steps": 0, "keep_last": 2}):
+        with pytest.raises(UdasegError, match="more models than") as caught:
+            require_consistent(of(**settings), stage)
+        assert f"{stage}.save_every" in caught.value.hint
 
 
 @pytest.mark.parametrize("stage", TRAININGS)
@@ -180,10 +208,19 @@ def test_adversaries_that_the_network_or_the_alignment_does_not_have(settings, m
 
 @pytest.mark.parametrize("network", [{"model__name": "bisenet"}, {"model__auxiliary": 0.1}])
 def test_an_inner_level_with_a_classifier_can_be_aligned(network):
-    require_consistent(changed(adversary__align="output", adversary__auxiliary=0.0002, **network), "warmup")
+    inner = {"adversary__align": "output", "adversary__auxiliary": 0.0002, "warmup__entropy_auxiliary": 0.0002}
+    require_consistent(changed(**inner, **network), "warmup")
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "warmup"])
+def test_the_entropy_of_an_inner_level_needs_a_classifier(stage):
+    recipe = changed(**{f"{stage}__entropy_auxiliary": 0.0002})
+    with pytest.raises(UdasegError, match="no classifier there") as caught:
+        require_consistent(recipe, stage)
+    assert f"{stage}.entropy_auxiliary=null" in caught.value.hint
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "warmup", "retrain"])
 def test_a_source_image_gets_one_style(stage):
     recipe = changed(**{f"{stage}__fda": 0.01, f"{stage}__source": "stylize"})
     with pytest.raises(UdasegError, match=f"{stage}.fda gives every drawn source image a style") as caught:
@@ -245,6 +282,11 @@ def test_what_has_a_reader_is_a_setting(key):
         ({"retrain.rare.tries": 20, "retrain.augment.crop": None}, "retrain.rare.tries"),
         ({"distill.strong.method": "dacs", "distill.strong.jitter": 0}, "distill.strong.method"),
         ({"distill.strong.method": "dacs", "distill.strong.jitter": 0, "distill.strong.hue": 0.1}, None),
+        ({"warmup.entropy": "plain", "warmup.entropy_from": 9}, "warmup.entropy, warmup.entropy_from"),
+        ({"warmup.entropy": "plain", "warmup.entropy_weight": 0.001}, None),
+        ({"retrain.entropy_pixels": "unlabelled"}, "retrain.entropy_pixels"),
+        ({"pseudolabel.cap": 0.8}, "pseudolabel.cap"),
+        ({"refine.margin": 2.5, "refine.prototypes": True}, "refine.margin"),
     ],
 )
 def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):

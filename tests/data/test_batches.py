@@ -174,3 +174,28 @@ def test_a_style_is_drawn_for_every_position_and_changes_nothing_else():
     assert len(set(first["source_image"][:, 0, 0, 0].tolist())) > 30
     assert torch.equal(first["source_label"], Batches([stream(count=1, batch=40)], 0)[0]["source_label"])
     assert not torch.equal(first["source_image"], styled(jitter=0.5)["source_image"])
+
+
+def placed(aligned, **augment):
+    """Give the corners of the crops of both domains in some batches, in shares of the free way."""
+
+    def place(i):
+        rows, columns = np.mgrid[:40, :80].astype(np.uint8)
+        return Pair(np.stack([rows, columns, columns], 2), rows)
+
+    settings = Augment(crop=(10, 20), flip=0.0, **augment)
+    streams = [Stream(name, Samples(place, 7, (40, 80)), 3, settings, aligned=aligned) for name in ("source", "target")]
+    drawn = [Batches(streams, 0)[step] for step in range(4)]
+    return [torch.cat([batch[f"{name}_image"][:, 0, 0, :2] for batch in drawn]) for name in ("source", "target")]
+
+
+def test_aligned_streams_crop_both_images_of_a_position_at_the_same_place():
+    source, target = placed(True)
+    assert torch.equal(source, target)
+    assert len(set(map(tuple, source.tolist()))) > 8
+    assert not torch.equal(*placed(False))
+    # With a scale of its own each crop lies at the same shares of the free way, which is longer in a larger image.
+    source, target = placed(True, scale=(0.8, 1.2))
+    assert not torch.equal(source, target)
+    assert (source.int() - target.int()).abs().max() <= 8
+    assert (placed(False, scale=(0.8, 1.2))[0].int() - target.int()).abs().max() > 20

@@ -121,6 +121,14 @@ def test_dark_zurich(tmp_path, ending):
     assert "Dark_Zurich_train_anon.zip" in error.value.hint
 
 
+def test_dark_zurich_unpacked_into_directories_of_its_archives(tmp_path):
+    anonymous(tmp_path / "Dark_Zurich_train_anon", "train/night", "GOPR0351", ())
+    anonymous(tmp_path / "Dark_Zurich_val_anon", "val/night", "GOPR0356")
+    assert detect(tmp_path) == "darkzurich"
+    assert len(open_images("darkzurich", tmp_path, "train")) == 2
+    assert len(open_labelled("darkzurich", tmp_path, "val", CS19)) == 2
+
+
 def test_foggy_cityscapes_in_a_renamed_folder(tmp_path):
     cityscapes(tmp_path)
     for path in list((tmp_path / "leftImg8bit").rglob("*.png")):

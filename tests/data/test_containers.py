@@ -49,9 +49,27 @@ def indexed(path: Path, ids: np.ndarray) -> None:
     image.save(path.with_suffix(".png"))
 
 
+def optimised(colour_of):
+    """Return what writes ids as an optimiser does: the colours of the ids as a palette in another order."""
+
+    def write(path: Path, ids: np.ndarray) -> None:
+        image = Image.fromarray(3 - ids)
+        image.putpalette([level for i in (3, 2, 1, 0) for level in colour_of(i)])
+        image.save(path.with_suffix(".png"))
+
+    return write
+
+
 def own_palette(path: Path, ids: np.ndarray) -> None:
     image = Image.fromarray(ids)
     image.putpalette(COLOURS.ravel().tolist())
+    image.save(path.with_suffix(".png"))
+
+
+def grey_palette(path: Path, ids: np.ndarray) -> None:
+    """Write the ids as indices, with greys to look at that are no ids."""
+    image = Image.fromarray(ids)
+    image.putpalette([level for i in range(4) for level in (80 * i,) * 3])
     image.save(path.with_suffix(".png"))
 
 
@@ -77,6 +95,14 @@ CONTAINERS = {
     "palette": (CLASSES, own_palette, None),
     "palette, colours given": (PALETTE, own_palette, None),
     "palette of an optimiser": (PALETTE, indexed, "one colour for each class"),
+    "grey, made a palette": (CLASSES, optimised(lambda i: (i, i, i)), "ids in the red values of their colours"),
+    "CARLA, made a palette": (CLASSES, optimised(lambda i: (i, 0, 0)), "ids in the red values of their colours"),
+    "channel named, made a palette": (
+        f"{CLASSES}channel: blue\n",
+        optimised(lambda i: (0, 0, i)),
+        "ids in the blue channel",
+    ),
+    "grey palette of other values": (CLASSES, grey_palette, None),
     "grey, 16 bits": (CLASSES, stored(lambda ids: ids.astype(np.uint16)), "16-bit grey ids"),
     "grey TIFF": (CLASSES, stored(lambda ids: ids, ".tif"), None),
     "grey BMP": (CLASSES, stored(lambda ids: ids, ".bmp"), None),

@@ -98,6 +98,12 @@ def test_a_second_split_keeps_the_ids_of_the_first(tmp_path):
         convert(source, tmp_path / "out", "val")
 
 
+def test_images_that_were_copied_for_another_split_are_not_found_twice(tmp_path):
+    file = coco(tmp_path, ROAD)
+    convert(file, tmp_path / "out", "train", images=tmp_path)
+    assert convert(file, tmp_path / "out", "val", images=tmp_path).images == 1
+
+
 def labelme(file: Path, image: str, *shapes: dict) -> None:
     content = {"shapes": shapes, "imagePath": image, "imageHeight": 40, "imageWidth": 50, "imageData": None}
     file.write_text(json.dumps(content))
@@ -119,7 +125,7 @@ def test_every_shape_of_labelme(tmp_path):
     ]
     labelme(tmp_path / "in/a.json", "..\\in\\a.jpg", *shapes)
     result = convert(tmp_path / "in", tmp_path / "out", "train")
-    assert result.left_out == 2
+    assert result.notes[1:] == ["left out: 2 points and lines, which have no area"]
     assert result.classes == {0: "background", 1: "car", 2: "road"}
     expected = EXPECTED.copy()
     expected[draw_circle((30, 8), (33, 8), SIZE)] = 1
@@ -144,6 +150,9 @@ def test_sources_that_cannot_be_converted_are_named(tmp_path):
     with pytest.raises(UdasegError, match="found no JSON file") as error:
         convert(tmp_path / "in", tmp_path / "out", "train")
     assert "needs no conversion" in error.value.hint
+    (tmp_path / "in" / "other.json").write_text('{"frames": []}')
+    with pytest.raises(UdasegError, match=r"found JSON of another format: .*other\.json"):
+        convert(tmp_path / "in", tmp_path / "out", "train")
     file = coco(tmp_path / "coco", ROAD, name="missing.jpg")
     with pytest.raises(UdasegError, match=r"the image missing\.jpg once below .*found none") as error:
         convert(file, tmp_path / "out", "train")
@@ -156,6 +165,84 @@ def test_sources_that_cannot_be_converted_are_named(tmp_path):
         file.write_text(damage)
         with pytest.raises(UdasegError, match=r"instances\.json: expected"):
             convert(file, tmp_path / "out", "train")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        [[0, 0, 10, 0, 10]],
+        [[0, 0, 10, 0, 10, 10, 5]],
+        [[float("nan")] * 6],
+        ["abcdef"],
+        [5],
+        {"size": [40, 50], "counts": [2**70]},
+        {"size": [40, 50], "counts": "\u00e9"},
+        {"counts": [2000]},
+    ],
+)
+def test_a_damaged_region_of_coco_is_shown(tmp_path, shape):
+    file = coco(tmp_path / "coco", ROAD, {"category_id": 7, "segmentation": shape})
+    if shape == [[0, 0, 10, 0, 10]]:  # too few points for an area
+        assert convert(file, tmp_path / "out", "train").notes[1:] == [
+            "left out: 1 annotations without polygon or run-length code, such as boxes"
+        ]
+        return
+    with pytest.raises(UdasegError, match=r"instances\.json: expected .*found .*\{") as caught:
+        convert(file, tmp_path / "out", "train")
+    assert caught.value.hint == "export it again with COCO"
+    assert "Error" not in caught.value.message
+
+
+def test_annotations_that_cannot_be_drawn_are_counted(tmp_path):
+    box = {"category_id": 7, "bbox": [0, 0, 9, 9]}
+    elsewhere = {**ROAD, "image_id": 9}
+    result = convert(coco(tmp_path / "coco", ROAD, box, elsewhere), tmp_path / "out", "train")
+    assert result.notes[1:] == [
+        "left out: 1 annotations without polygon or run-length code, such as boxes",
+        "left out: 1 annotations of images that are not in the file",
+    ]
+    assert convert(coco(tmp_path / "coco"), tmp_path / "out", "val").notes[1:] == [
+        "1 of 1 images have no region: all their pixels are background"
+    ]
+    with pytest.raises(UdasegError, match="found 1 annotations without either, such as boxes"):
+        convert(coco(tmp_path / "boxes", box), tmp_path / "out", "test")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"label": "a", "shape_type": "circle", "points": [[1, 1]]},
+        {"label": "a", "shape_type": "mask", "points": [[0, 0]], "mask": "bm9uZQ=="},
+        {"label": "a", "shape_type": "mask", "points": [[0, 0]], "mask": None},
+        {"label": "", "points": [[0, 0], [9, 9], [9, 0]]},
+        {"label": "a", "points": "none"},
+        5,
+    ],
+)
+def test_a_damaged_shape_of_labelme_is_named(tmp_path, shape):
+    photo(tmp_path / "in/a.jpg", SIZE)
+    labelme(tmp_path / "in/a.json", "a.jpg", shape)
+    with pytest.raises(UdasegError, match=r"a\.json: expected .*, found a ") as caught:
+        convert(tmp_path / "in", tmp_path / "out", "train")
+    assert " object at " not in caught.value.message
+
+
+def test_images_of_one_name_keep_their_directories_and_one_that_is_named_twice_is_refused(tmp_path):
+    for name in ("x/1.jpg", "y/1.jpg", "y/2.jpg"):
+        photo(tmp_path / "in" / name, SIZE)
+        labelme((tmp_path / "in" / name).with_suffix(".json"), Path(name).name)
+    convert(tmp_path / "in", tmp_path / "out", "train")
+    assert sorted(path.stem for path in (tmp_path / "out/train/labels").iterdir()) == ["2", "x_1", "y_1"]
+    labelme(tmp_path / "in/y/again.json", "2.jpg")
+    with pytest.raises(UdasegError, match=r"found several times: y/2"):
+        convert(tmp_path / "in", tmp_path / "out", "val")
+
+
+@pytest.mark.parametrize("split", ["../train", "a/b", ".hidden", ""])
+def test_a_split_is_a_name_in_the_directory(tmp_path, split):
+    with pytest.raises(UdasegError, match="expected the name of a directory"):
+        convert(coco(tmp_path / "coco", ROAD), tmp_path / "out", split)
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_files_of_coco_need_a_name(tmp_path):

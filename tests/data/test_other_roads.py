@@ -97,6 +97,7 @@ def test_idd_without_drawn_labels_raises_with_the_command_that_draws_them(tmp_pa
     ("ending", "values", "classes", "coding"),
     [
         ("", (7, 34, 35, 38, 37, 1, 23, 255), (0, 14, 13, 0, 255, 255, 10, 255), "wilddash2"),
+        ("_labelIds", (43, 46, 48, 52, 56, 58, 78, 60), (0, 5, 12, 1, 3, 17, 9, 255), "wilddash2"),
         ("_labelIds", CITYSCAPES_IDS, TRAIN_IDS, "wilddash2"),
         ("", TRAIN_IDS, TRAIN_IDS, "trainids"),
     ],

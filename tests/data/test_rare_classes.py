@@ -62,14 +62,14 @@ def test_classes_and_images_are_drawn_as_often_as_their_probability_says():
 
 
 class Counting:
-    """Random integers; remembers how many there were."""
+    """Random numbers; remembers how many crops there were."""
 
     def __init__(self):
         self.rng, self.count = np.random.default_rng(0), 0
 
-    def integers(self, high):
+    def random(self, size):
         self.count += 1
-        return self.rng.integers(high)
+        return self.rng.random(size)
 
 
 def scene():
@@ -94,7 +94,7 @@ def crops(c, number=200, label=None, **settings):
         top, left = sampler.corner(label, (16, 16), 0, c, rng)
         shown = label[top : top + 16, left : left + 16]
         assert shown.shape == (16, 16)
-        found.append((np.bincount(shown.ravel(), minlength=256)[:4], (rng.count - before) // 2))
+        found.append((np.bincount(shown.ravel(), minlength=256)[:4], rng.count - before))
     return found
 
 
@@ -159,6 +159,22 @@ def test_batches_show_the_rare_class_and_are_the_same_after_a_resume_and_from_wo
     backwards = [own.draw(1, position)[1] for position in reversed(range(24))][::-1]
     assert np.array_equal(np.stack([pair.label for pair in backwards]), labels.numpy())
     assert not np.array_equal(own.draw(2, 0)[1].image, own.draw(1, 0)[1].image)
+
+
+def test_crops_of_an_aligned_target_lie_where_those_of_the_rare_class_lie():
+    def place(i):
+        pair = read(i)
+        rows, columns = np.mgrid[:24, :32].astype(np.uint8)
+        return pair._replace(image=np.stack([rows, columns, columns], 2))
+
+    plain = Augment(crop=(12, 16), flip=0.0)
+    source = replace(stream(), samples=Samples(place, 8, (24, 32)), augment=plain, aligned=True)
+    target = Stream("target", Samples(place, 8, (24, 32)), 4, plain, aligned=True)
+    for step in range(6):
+        batch = Batches([source, target], 1)[step]
+        assert torch.equal(batch["source_image"], batch["target_image"])
+        alone = Batches([replace(source, aligned=False)], 1)[step]
+        assert torch.equal(batch["source_label"], alone["source_label"])
 
 
 # --- warnings

@@ -11,9 +11,12 @@ from udaseg import models
 from udaseg.config import Evaluate, Model, Predict
 from udaseg.data.image_sets import View
 from udaseg.inference.evaluate import evaluate
+from udaseg.inference.last_models import earlier_models
 from udaseg.inference.predict import predict
 from udaseg.inference.predictions import Predictions
 from udaseg.inference.runner import Runner
+from udaseg.io.documents.metrics import Metrics
+from udaseg.io.documents.read import read_document
 from udaseg.labels import class_space
 from udaseg.metrics import DEPTH_ERRORS, DepthErrors, confusion
 from udaseg.models import checkpoint
@@ -75,6 +78,24 @@ def test_evaluation_averages_at_the_size_of_the_labels(model, tmp_path, average)
     # Batches of other sizes round otherwise: a pixel or two on an edge may fall to the other side.
     assert np.abs(np.array(metrics["confusion"]) - counts).sum() <= 6
     assert counts.sum() == 3 * 64 * 96
+
+
+def test_the_last_models_are_scored_beside_the_last_one(model, tmp_path):
+    (tmp_path / "last").mkdir()
+    for i, path in enumerate((tmp_path / "last/0000100.pt", tmp_path / "last/0000200.pt", tmp_path / "model.pt")):
+        torch.manual_seed(i)
+        checkpoint.save(path, models.construct(NETWORK, 3), NETWORK, SPACE.classes)
+    earlier, settings = earlier_models(tmp_path / "model.pt"), Evaluate(precision="fp32")
+    metrics, _ = evaluate(tmp_path / "model.pt", View(ImageList()), settings, tmp_path / "1", earlier=earlier)
+    alone = [evaluate(path, View(ImageList()), settings, None)[0]["miou"] for path in (*earlier, tmp_path / "model.pt")]
+    assert metrics["last"]["miou"] == alone
+    assert len(set(alone)) == 3
+    assert metrics["last"]["mean"] == pytest.approx(np.mean(alone))
+    assert metrics["last"]["deviation"] == pytest.approx(np.std(alone, ddof=1))
+    assert read_document(tmp_path / "1" / "metrics.json", Metrics).last.miou == alone
+    assert earlier_models(earlier[0]) == []
+    low, high = metrics["miou_interval"]
+    assert low <= metrics["miou"] <= high
 
 
 def test_one_view_and_its_double_give_the_same_scores(model, tmp_path):

@@ -12,7 +12,7 @@ from udaseg.models.encoders import build_encoder
 from udaseg.train.losses import cross_entropy, upsample
 
 NAMES = tuple(NETWORKS)
-STRIDES = {"deeplab": 8, "bisenet": 8, "fpn": 4}
+STRIDES = {"deeplab": 8, "bisenet": 8, "fpn": 4, "fcn8s": 8, "dilated": 8}
 
 
 def small(name: str, **changes) -> config.Model:

@@ -6,25 +6,28 @@ import json
 
 import pytest
 
-from udaseg.config.load import shipped_recipes
+from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES
 from udaseg.report import comparison_table
-from udaseg.report.compare import compare, comparison_warnings, read_run
+from udaseg.report.compare import compare, comparison_warnings, network_warnings, read_run
+from udaseg.report.networks import PRINTED, Network, is_printed
 from udaseg.report.published import published, tables
 
 CLASSES = ("road", "car")
+DEEPLAB = {"name": "deeplab", "backbone": "resnet101"}
+BISENET = {"name": "bisenet", "backbone": "resnet18"}
 
 
 @pytest.fixture
 def write(tmp_path):
     """Write a run of one training and its evaluation, as the stages leave them."""
 
-    def run(name, iou, seed=0, recipe="light", stage="warmup", classes=CLASSES, images=5, **settings):
+    def run(name, iou, seed=0, recipe="light", stage="warmup", classes=CLASSES, images=5, model=None, **settings):
         folder = tmp_path / name
         manifest = {
             "schema": 1, "stage": stage, "version": "0.1.0", "command": "", "seed": seed,
-            "settings": {stage: {"steps": 9, **settings}, "data": "a/b"}, "inputs": {},
+            "settings": {stage: {"steps": 9, **settings}, "data": "a/b", "model": model or {}}, "inputs": {},
             "outputs": {"count": 1, "bytes": 1, "digest": "a", "signature": "b"}, "metrics": {}, "warnings": [],
             "environment": {}, "started": "2026-01-01T10:00:00Z", "seconds": 1,
         }  # fmt: skip
@@ -139,22 +142,23 @@ def test_published_numbers_stand_beside_the_runs_of_their_recipe(write):
     table = published("realtime-gta2city")
     classes = SPACES["cs19"].classes
     runs = [
-        write(name, [value] * 19, recipe=name, classes=classes)
+        write(name, [value] * 19, recipe=name, classes=classes, model=BISENET)
         for name, value in (("source-realtime-gta2city", 0.1), ("realtime-gta2city", 0.3), ("mine", 0.2))
     ]
     found = rows(*runs, table=table)
     assert [row.label for row in found] == ["no domain adaptation", "light discriminator", "mine"]
     laid_out = comparison_table.summary(found, table, comparison_warnings(found, table))
-    assert laid_out.header == ("method", "mIoU", "Δ", "published", "published Δ")
-    assert laid_out.rows[1] == ("light discriminator", "30.0", "+20.0", "24.4", "+11.0")
-    assert laid_out.rows[2] == ("mine", "20.0", "+10.0", "–", "–")
-    assert ("target only", "–", "–", "49.9", "+36.5") in laid_out.rows
+    assert laid_out.header == ("method", "mIoU", "Δ", "published", "published Δ", "network")
+    network = "bisenet on resnet18"
+    assert laid_out.rows[1] == ("light discriminator", "30.0", "+20.0", "24.4", "+11.0", network)
+    assert laid_out.rows[2] == ("mine", "20.0", "+10.0", "–", "–", network)
+    assert ("target only", "–", "–", "49.9", "+36.5", "BiSeNet on ResNet-18") in laid_out.rows
     assert len(laid_out.rows) == 9
     assert "Politecnico di Torino" in laid_out.notes[0]
 
 
 def test_a_network_of_19_classes_beside_a_table_of_16_is_read_by_its_16(write):
-    folder = write("a", [0.5] * 19, recipe="synthia2city", classes=SPACES["cs19"].classes)
+    folder = write("a", [0.5] * 19, recipe="synthia2city", classes=SPACES["cs19"].classes, model=DEEPLAB)
     path = folder / "evaluate-warmup" / "metrics.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"miou16": 0.41, "miou13": 0.52}))
     table = published("synthia2city")
@@ -162,8 +166,59 @@ def test_a_network_of_19_classes_beside_a_table_of_16_is_read_by_its_16(write):
     assert found[0].miou.mean == 0.41
     assert any("that of the 16" in said for said in comparison_warnings(found, table))
     laid_out = comparison_table.summary(found, table, ())
-    assert laid_out.header == ("method", "mIoU", "mIoU of 13", "published", "published, of 13")
-    assert laid_out.rows[0] == ("depth distribution", "41.0", "52.0", "48.2*", "55.5")
+    assert laid_out.header == ("method", "mIoU", "mIoU of 13", "published", "published, of 13", "network")
+    assert laid_out.rows[0] == ("depth distribution", "41.0", "52.0", "48.2*", "55.5", "deeplab on resnet101")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model", "label"),
+    [
+        ("cbst-resnet38-gta2city", {"name": "dilated", "backbone": "resnet38"}, "CBST, ResNet-38"),
+        ("cbst-resnet38-gta2city", {"encoder": "resnet38", "decoder": "dilated", "stride": 8}, "CBST, ResNet-38"),
+        ("cbst-vgg16-gta2city", {"name": "fcn8s", "backbone": "vgg16"}, "CBST, FCN8s-VGG16"),
+    ],
+)
+def test_a_run_of_the_printed_network_stands_in_its_row(write, recipe, model, label):
+    table = published("cbst-gta2city")
+    found = rows(write("a", [0.4] * 19, recipe=recipe, classes=table.classes, model=model), table=table)
+    assert [row.label for row in found] == [label]
+    assert network_warnings(found) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model", "network"),
+    [
+        ("cbst-gta2city", DEEPLAB, "deeplab on resnet101"),
+        ("cbst-resnet38-gta2city", {"encoder": "mit_b5", "decoder": "daformer"}, "daformer on mit_b5"),
+        ("cbst-resnet38-gta2city", {"encoder": "resnet38"}, "fpn on resnet38"),
+        ("cbst-resnet38-gta2city", {}, "an unknown network"),
+    ],
+)
+def test_a_run_of_another_network_keeps_its_name_and_is_told(write, recipe, model, network):
+    table = published("cbst-gta2city")
+    found = rows(write("a", [0.4] * 19, recipe=recipe, classes=table.classes, model=model), table=table)
+    label = f"{recipe} beside CBST, ResNet-38"
+    (warning,) = network_warnings(found)
+    assert warning == f"{label}: the run is {network}, the published network is ResNet-38"
+    laid_out = comparison_table.summary(found, table, [warning])
+    assert laid_out.rows[0] == (label, "40.0", "45.2", "–" if network == "an unknown network" else network)
+    assert warning in laid_out.notes
+    assert len(laid_out.rows) == len(table.rows)
+    lines = list(csv.DictReader(io.StringIO(comparison_table.comma_separated(found, table))))
+    assert (lines[0]["method"], lines[0]["published_network"]) == (label, "ResNet-38")
+    assert comparison_table.document(found, table, [])["rows"][0]["network"] == (
+        found[0].network and found[0].network._asdict()
+    )
+
+
+def test_a_row_without_a_printed_network_takes_any(write):
+    table = published("cbst-city2rome")
+    assert {row.network for row in table.rows} == {"Dilation-Frontend", "DeepLab-v2", "ResNet-38", None}
+    found = rows(write("a", [0.4] * 13, recipe="gcaa", classes=table.classes, model=DEEPLAB), table=table)
+    assert network_warnings(found) == []  # it is beside no row
+    assert not any(is_printed(Network("resnet101", "deeplab"), name) for name in ("Dilation-Frontend", "ResNet-38"))
+    assert is_printed(Network("resnet101.tv_in1k", "deeplab"), "ResNet-101")
+    assert not is_printed(Network("resnet50", "deeplab"), "DeepLab-v2 on ResNet-101")
 
 
 # --- the published tables -------------------------------------------------------------------------------------------
@@ -174,7 +229,10 @@ def test_published_tables_are_whole(name):
     table = published(name)
     assert set(table.classes) <= {c for space in SPACES.values() for c in space.classes}
     assert len({row.method for row in table.rows}) == len(table.rows)
-    assert {row.recipe for row in table.rows} - {None} <= shipped_recipes().keys()
+    recipes = [recipe for row in table.rows for recipe in row.recipes]
+    assert set(recipes) <= shipped_recipes().keys()
+    assert len(set(recipes)) == len(recipes)
+    assert {row.network for row in table.rows} <= {*PRINTED, "Dilation-Frontend", "Dilated ResNet-26", "DenseNet", None}
     for row in table.rows:
         assert len(row.iou) in (0, len(table.classes)), row.method
         assert row.miou is not None or row.miou13 is not None, row.method
@@ -218,6 +276,17 @@ def test_another_table_is_not_known():
     assert "realtime-gta2city" in caught.value.hint
 
 
+def test_the_recipes_of_other_networks_than_the_printed_ones_are_known():
+    others = set()
+    for name in tables():
+        for row in published(name).rows:
+            models = {recipe: load_recipe(recipe).model for recipe in row.recipes if row.network is not None}
+            own = {name: Network(model.encoder_name, model.architecture) for name, model in models.items()}
+            others |= {name for name, network in own.items() if not is_printed(network, row.network)}
+    cities = {f"cbst-city2{city}" for city in ("rio", "rome", "taipei", "tokyo")}
+    assert others == cities | {"cbst-gta2bdd", "cbst-gta2city", "cbst-synthia2city"}  # DeepLab beside ResNet-38
+
+
 # --- as text --------------------------------------------------------------------------------------------------------
 
 
@@ -235,7 +304,7 @@ def test_markdown_and_latex_hold_the_same_cells(write):
 
 def test_csv_has_every_number_and_class(write):
     table = published("synthia2city-7")
-    found = rows(write("a", [0.5] * 7, recipe="synthia2city-7", classes=table.classes), table=table)
+    found = rows(write("a", [0.5] * 7, recipe="synthia2city-7", classes=table.classes, model=DEEPLAB), table=table)
     lines = list(csv.DictReader(io.StringIO(comparison_table.comma_separated(found, table))))
     assert [line["method"] for line in lines] == ["depth distribution", "ADVENT", "DADA", "CTRL"]
     assert (lines[0]["miou"], lines[0]["published"], lines[0]["sky"], lines[0]["seeds"]) == (

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from filelock import FileLock
 
 from udaseg.pipeline import doctor
 from udaseg.stages import cli
+
+from ..hints import assert_understood
 
 RECIPE = """\
 base: demo
@@ -102,13 +105,21 @@ def rendered(finished, tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def udaseg(capsys):
-    """Give the command line: words in, an Outcome out; `tiny=False` leaves out the tiny recipe."""
+    """Give the command line: words in, an Outcome out; `tiny=False` leaves out the tiny recipe.
+
+    Every error comes with a hint, and what that tells the user to type is understood.
+    """
 
     def run(command: str, *more: str, tiny: bool = True) -> Outcome:
         capsys.readouterr()
         code = cli.run([*command.split(), *more, *(["--recipe", "tiny.yaml"] if tiny else [])])
         said = capsys.readouterr()
-        return Outcome(code, said.out, said.err)
+        outcome = Outcome(code, said.out, said.err)
+        if re.search(r"^error: ", said.err, re.MULTILINE):
+            _, _, hint = said.err.partition("\n hint: ")
+            assert hint, said.err
+            assert_understood(hint)
+        return outcome
 
     return run
 
@@ -130,6 +141,8 @@ def killing(self, target):
 
 Path.replace = killing
 from udaseg.stages import cli
+
+from ..hints import assert_understood
 sys.exit(cli.run(sys.argv[3:]))
 """
 

@@ -230,7 +230,10 @@ def test_info_reads_a_model(finished, udaseg, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("nothing", "known: deeplab, bisenet, fpn, segformer, daformer, linear, upscale, full, light"),
+        (
+            "nothing",
+            "known: deeplab, bisenet, fpn, segformer, daformer, aspp, linear, upscale, fcn8s, dilated, full, light",
+        ),
         ("full --size big", "expected HEIGHTxWIDTH"),
         ("light --size 16x64", "32x32 or more"),
         ("fpn --backbone vgg", "there is no encoder 'vgg'"),

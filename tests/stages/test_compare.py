@@ -30,6 +30,24 @@ def test_a_run_beside_its_own_start(workspace, udaseg):
     assert "\\begin{tabular}" in udaseg(f"{words} --latex", tiny=False).out
 
 
+def test_a_run_of_another_network_than_the_published_row_is_told_on_stderr(workspace, udaseg):
+    run_file = Path("runs/tiny/run.json")
+    content = json.loads(run_file.read_text()) | {"recipe": "cbst-gta2city"}
+    run_file.unlink()  # a link to the file of all tests
+    run_file.write_text(json.dumps(content))
+    warning = (
+        "cbst-gta2city beside CBST, ResNet-38: the run is fpn on tf_efficientnet_lite0, the published network is "
+        "ResNet-38"
+    )
+    outcome = udaseg("compare runs/tiny --published cbst-gta2city", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err == f"compare: warning: {warning}\n"
+    assert warning in outcome.out.splitlines()
+    for form in ("--csv", "--json", "--latex --classes"):
+        assert udaseg(f"compare runs/tiny --published cbst-gta2city {form}", tiny=False).err == outcome.err
+    assert udaseg("compare runs/tiny", tiny=False).err == ""
+
+
 def test_brackets_in_a_name_are_no_markup(workspace, udaseg):
     shutil.copytree("runs/tiny", "runs/a[lr]")
     Path("runs/b[").mkdir()

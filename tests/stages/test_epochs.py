@@ -22,9 +22,9 @@ def test_epochs_are_as_many_steps_as_their_images_make_batches(workspace, udaseg
 
 def test_epochs_count_the_images_that_have_a_label(workspace, udaseg):
     labels = sorted(Path("runs/tiny/refine/labels").glob("*.png"))
-    Path("few").mkdir()
+    Path("few/day").mkdir(parents=True)
     for path in labels[:3]:
-        (Path("few") / path.name).write_bytes(path.read_bytes())
+        (Path("few/day") / f"{path.stem}_ids.png").write_bytes(path.read_bytes())
     assert "4 steps" in udaseg(f"retrain --labels few {EPOCHS}2 --dry-run").err
     refused = udaseg(f"retrain --labels nowhere {EPOCHS}2 --dry-run")
     assert (refused.code, "--labels nowhere" in refused.err) == (1, True)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from udaseg.labels import CODINGS, SPACES, lookup_table, train_ids
+
 
 def predictions(path: Path, names: list[str], images: dict[str, np.ndarray], size: tuple[int, int]) -> Path:
     """Write a predictions.h5 with plain h5py, as another program would."""
@@ -165,6 +167,55 @@ def test_pseudo_labels_of_a_part_of_the_images(workspace, udaseg, manifest):
     assert outcome.code == 1
     assert f"labels holds no pseudo-label for 5 of 5 images, the first is {victim.stem}" in outcome.err
     assert f"name a folder that holds {victim.stem}.png and so on with --labels" in outcome.err
+
+
+def test_labels_of_another_tool_with_other_names(workspace, udaseg, manifest):
+    """In sub-folders, with a suffix, beside renderings: the hint names the flag, and the flag is enough."""
+    for path in sorted(Path("runs/tiny/refine/labels").iterdir()):
+        for ending in ("_pred", "_color"):
+            copied = Path("preds", path.stem.split("_")[0], f"{path.stem}{ending}.png")
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copied)
+    outcome = udaseg("retrain --labels preds --steps 1 --out more")
+    assert outcome.code == 1
+    assert (
+        "hint: tell what the labels' names add to the images': --label-suffix=_color (others add _pred)" in outcome.err
+    )
+    outcome = udaseg("retrain --labels preds --steps 1 --label-suffix=_pred --out more")
+    assert outcome.code == 0, outcome.err
+    assert "1 steps on 5 target images" in outcome.err
+    assert "labels: the names in preds add _pred to those of the images" in outcome.err
+    assert manifest("more")["settings"]["labels"] == {"suffix": "_pred"}
+    assert "up to date" in udaseg("retrain --labels preds --steps 1 --label-suffix=_pred --out more").err
+    outcome = udaseg("retrain --label-suffix=_pred --out other")
+    assert outcome.code == 1
+    assert "--label-suffix: nothing would read it: the pseudo-labels are those of the run" in outcome.err
+
+
+def test_predictions_of_another_tool_are_scored(workspace, udaseg):
+    truth = sorted(Path("data").rglob("gtFine/val/**/*_labelIds.png"))
+    table = lookup_table(train_ids(CODINGS["cityscapes"], SPACES["cs19"]))
+    Path("preds").mkdir()
+    for path in truth[1:]:
+        name = path.name.replace("_gtFine_labelIds", "_leftImg8bit")
+        Image.fromarray(table[np.array(Image.open(path))]).save(Path("preds", name))
+    outcome = udaseg("evaluate --predictions preds --json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["images"] == len(truth) - 1
+    assert outcome.json["miou"] == 1
+    assert f"warning: 1 of {len(truth)} labelled images have no prediction" in outcome.err
+    assert Path("runs/tiny/evaluate-preds/metrics.json").is_file()
+    for flags, message in (
+        ("--average probs", "--average: nothing would read it: labels are not averaged"),
+        ("--label-suffix=_x", "preds holds no prediction for any of the 3 labelled images"),
+        ("--flip", "--flip: nothing would read it: predictions have been made already"),
+    ):
+        outcome = udaseg(f"evaluate --predictions preds {flags} --out more")
+        assert outcome.code == 1
+        assert message in outcome.err
+    outcome = udaseg("evaluate --label-suffix=_x")
+    assert outcome.code == 1
+    assert "--label-suffix: nothing would read it: label files alone have a suffix" in outcome.err
 
 
 def test_a_lost_pseudo_label_of_the_run_itself_is_no_subset(workspace, udaseg):

@@ -73,12 +73,30 @@ def test_prototypes_of_a_model_that_a_flag_names_are_those_that_are_there(worksp
     outcome = udaseg(named)
     assert outcome.code == 1
     assert "holds the prototypes of another model than runs/tiny/retrain/model.pt" in outcome.err
-    assert "--out DIR computes its own, --prototypes-file DIR/prototypes.h5 names them" in outcome.err
+    assert "--out own-prototypes`, and name them with --prototypes-file own-prototypes" in outcome.err
     assert udaseg("prototypes --model retrain --out own").code == 0
     assert udaseg(f"{named} --prototypes-file own/prototypes.h5").code == 0
     assert manifest("made")["inputs"]["prototypes"]["path"] == "own/prototypes.h5"
     # Batch norm's statistics are means over batches, so these are others.
     assert "batch: 8 -> 1" in udaseg("prototypes --set predict.batch=1 --dry-run").err
+
+
+def test_anchors_are_of_pixels_that_the_model_has_right(workspace, udaseg, manifest):
+    anchors = ("--set", "prototypes.domain=source", "--set", "prototypes.correct=true")
+    assert udaseg("prototypes --domain source --out all").code == 0
+    assert "correct" not in manifest("all")["settings"]["prototypes"]  # results from before this setting stay
+    assert udaseg("prototypes", *anchors).code == 0
+    everything, right = (prototypes.read(Path(out, "prototypes.h5")) for out in ("all", "runs/tiny/prototypes"))
+    assert (right.counts <= everything.counts).all()
+    assert 0 < right.counts.sum() < everything.counts.sum()
+    nearest = ("refine --prototypes --no-spatial-prior --pixels all --set refine.decide=nearest", *anchors)
+    kept = []
+    for margin in (0, 1e3):
+        outcome = udaseg(*nearest, "--set", f"refine.margin={margin}")
+        assert outcome.code == 0, outcome.err
+        kept.append(manifest("runs/tiny/refine")["metrics"]["after"])
+    assert kept == [5 * 64 * 128, 0]
+    assert "refine.margin: nothing would read it" in udaseg("refine --prototypes --set refine.margin=1").err
 
 
 @pytest.mark.parametrize("scales", ["[1.0]", "[0.7, 1.3]"])

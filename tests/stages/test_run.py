@@ -37,6 +37,19 @@ def test_an_empty_run_is_filled_stage_by_stage(rendered, udaseg):
     ]  # fmt: skip
 
 
+def test_a_chain_may_begin_with_retraining_from_weights(workspace, udaseg):
+    online = "{init: weights, source: source, labels: none, online: {}, teacher: 0.9, classmix: true}"
+    Path("online.yaml").write_text(f"base: tiny.yaml\nchain: [retrain, predict, evaluate, report]\nretrain: {online}\n")
+    assert udaseg("recipe check online.yaml", tiny=False).code == 0
+    planned = lines(udaseg("run online.yaml --dry-run", tiny=False))
+    assert planned[0] == "[1/4] retrain: would run: it has not been run"
+    assert all("runs/online/retrain does not exist" in line for line in planned[1:3])
+    rows = udaseg("status --recipe online.yaml --json", tiny=False).json["stages"]
+    assert [row["state"] for row in rows] == ["to run", "waiting", "waiting", "waiting"]
+    refused = udaseg("run online.yaml --rounds 2", tiny=False)
+    assert (refused.code, "a round reads nothing of the last" in refused.err) == (1, True)
+
+
 def test_a_changed_setting_runs_its_stage_and_what_follows(workspace, udaseg):
     outcome = udaseg("run", "--set", "pseudolabel.p=0.4", "--until", "refine")
     assert outcome.code == 0, outcome.err

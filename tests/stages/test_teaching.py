@@ -64,7 +64,8 @@ def test_frozen_statistics_are_not_each_domains_own(workspace, udaseg, words):
     outcome = udaseg(words, "--set", "model.bn=frozen", "--set", f"{stage}.adabn=stem")
     assert outcome.code == 1
     assert f"error: {stage}.adabn=stem normalises each domain by itself in training, and" in outcome.err
-    assert f"hint: set {stage}.adabn=after, or model.bn=train" in outcome.err
+    section = "retrain" if stage == "retrain" else "model"
+    assert f"hint: set {stage}.adabn=after, or {section}.bn=train" in outcome.err
     assert udaseg(words, "--set", "model.bn=frozen", "--set", f"{stage}.adabn=after", "--dry-run").code == 0
 
 

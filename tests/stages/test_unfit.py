@@ -229,7 +229,7 @@ def test_a_directory_of_datasets_is_none(rendered, udaseg):
     assert_refused(
         outcome,
         "data/toytown is not a dataset; it holds gta5, synthia, cityscapes",
-        "name one of them: data/toytown/gta5",
+        "name one of them, as with `udaseg data check data/toytown/gta5`",
     )
 
 

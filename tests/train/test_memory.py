@@ -95,14 +95,21 @@ def test_computing_activations_twice_keeps_less():
     assert saved_bytes(1, twice=True) < 0.4 * saved_bytes(1)
 
 
+NAMED = {
+    "resnet18": {"name": "fpn", "backbone": "resnet18"},
+    "vgg16": {"name": "fcn8s", "backbone": "vgg16"},
+    "resnet38": {"name": "dilated", "backbone": "resnet38"},
+}
+
+
 def train(out, encoder, progress=None, **changes):
     out.mkdir(exist_ok=True)
     view = View(Pictures(), (64, 96))
-    named = {"name": "fpn", "backbone": encoder} if encoder == "resnet18" else {"encoder": encoder, "drop_path": 0.2}
+    named = NAMED.get(encoder, {"encoder": encoder, "drop_path": 0.2})
     settings = Warmup(
         **{"steps": 3, "batch": 3, "save_every": 3, "log_every": 1, "precision": "fp32", **changes},
         augment=Augment(crop=SIZE),
-        adabn=False if encoder == "test_vit" else "stem",
+        adabn=False if encoder in ("test_vit", "vgg16") else "stem",
     )
     model = Model(**named, weights="none", bn="train")
     warmup(view, view, model, settings, out, seed=0, adversary=Adversary(align="output", weight=0.1), progress=progress)
@@ -142,8 +149,8 @@ class Stop(Exception):  # noqa: N818 - it is no error
     """End a training from outside."""
 
 
-@pytest.mark.parametrize("encoder", ["test_efficientnet", "test_vit"])
-def test_a_network_of_timm_that_was_stopped_goes_on_to_the_same_weights(tmp_path, encoder):
+@pytest.mark.parametrize("encoder", ["test_efficientnet", "test_vit", "vgg16", "resnet38"])
+def test_a_network_with_dropout_that_was_stopped_goes_on_to_the_same_weights(tmp_path, encoder, narrow):
     def stop(done, total):
         if done == 2:
             raise Stop

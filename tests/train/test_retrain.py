@@ -10,10 +10,10 @@ import torch
 
 from udaseg import models
 from udaseg.config import Augment, Model, Online, Predict, Retrain
-from udaseg.data.batches import subset
-from udaseg.data.image_sets import View
+from udaseg.data.image_sets import View, subset
 from udaseg.errors import UdasegError
 from udaseg.inference import adabn
+from udaseg.inference.last_models import earlier_models
 from udaseg.io.documents.thresholds import Thresholds
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
@@ -141,3 +141,22 @@ def test_a_larger_part_of_the_source_holds_the_smaller():
         assert list(small) == [record for record in large if record in small]
     assert parts[-1] == images.records
     assert subset(images, 0.29, 8).records != parts[3]
+
+
+def test_the_last_models_are_those_of_shorter_trainings(tmp_path, initial):
+    settings = {"save_every": 1, "horizon": 9}
+    train(tmp_path / "long", initial, steps=3, keep_last=3, **settings)
+    train(tmp_path / "short", initial, steps=2, **settings)
+    kept = earlier_models(tmp_path / "long" / "model.pt")
+    assert [path.name for path in kept] == ["0000001.pt", "0000002.pt"]
+    assert kept[1].read_bytes() == (tmp_path / "short" / "model.pt").read_bytes()
+    assert earlier_models(tmp_path / "short" / "model.pt") == []
+
+
+def test_the_source_gets_styles_and_unsure_pixels_a_penalty(tmp_path, initial):
+    (plain,) = train(tmp_path / "1", initial, steps=1)
+    (styled,) = train(tmp_path / "2", initial, steps=1, fda=0.1, entropy="plain", entropy_weight=0.5)
+    assert styled["source"] != plain["source"]
+    assert 0 < styled["entropy"] <= 0.5
+    unlabelled = {"entropy_weight": 0.5, "entropy_pixels": "unlabelled"}  # there are none here
+    assert train(tmp_path / "3", initial, steps=1, **unlabelled)[0]["entropy"] == 0

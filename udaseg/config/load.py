@@ -1,11 +1,14 @@
 """Read a recipe: the files that it is based on, layer over layer, then the changes, checked as a whole."""
 
+import json
 import re
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticUndefined
 
 from udaseg.config.presets import PRESETS
 from udaseg.config.recipe import Recipe
@@ -13,6 +16,7 @@ from udaseg.config.sections.model import BY_ENCODER, BY_NAME
 from udaseg.errors import UdasegError, did_you_mean
 from udaseg.io.files import parse_yaml
 
+_PLAIN_WORDS = {"tuple": "list", "Tuple": "List", "dictionary": "mapping"}  # of Python to those of YAML
 RENAMED = {"refine.spatial_prior": "refine.aggregate"}  # settings of earlier versions
 
 
@@ -118,13 +122,13 @@ def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         problem = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise UdasegError(
-            f"cannot read recipe {path}: {problem}", "udaseg recipe list shows the shipped ones"
+            f"cannot read recipe {path}: {problem}", "`udaseg recipe list` shows the shipped ones"
         ) from None
     except ValueError as error:
         hint = "correct that line; `udaseg recipe show demo` prints an example"
         raise UdasegError(f"recipe {path} is not YAML: {error}", hint) from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise UdasegError(f"recipe {path} is not a mapping of sections", "udaseg recipe show demo prints an example")
+        raise UdasegError(f"recipe {path} is not a mapping of sections", "`udaseg recipe show demo` prints an example")
     if not isinstance(values.get("toy", {}), dict):
         raise UdasegError(f"recipe {path}: toy: is not a mapping of sections", "write the settings below it, indented")
     return {"name": path.stem, **values}
@@ -194,20 +198,44 @@ def _explain(error: ValidationError, origin: str) -> tuple[str, str]:
 
 
 def _explain_one(detail: Any) -> tuple[str, str]:
-    key = ".".join(str(part) for part in detail["loc"])
-    value, hint = detail.get("input"), f"set it with --set {key}=VALUE"
     if detail["type"] == "extra_forbidden":
-        return f"unknown setting {key!r}", _suggest_setting(detail["loc"])
+        return f"unknown setting {'.'.join(map(str, detail['loc']))!r}", _suggest_setting(detail["loc"])
+    name, field = _find_setting(detail["loc"])
+    key = ".".join([name, *(str(part) for part in detail["loc"] if isinstance(part, int))])
+    value, hint = detail.get("input"), _suggest_value(name, field)
     if detail["type"] == "value_error":
-        name = ".NAME" if isinstance(value, dict) else ""  # the error is of a section, or of one setting
-        return f"{key}: {detail['ctx']['error']}", f"set it with --set {key}{name}=VALUE"
+        return f"{key}: {detail['ctx']['error']}", hint
     if detail["type"] == "string_pattern_mismatch":
         return f"{key}: expected the name of a directory, without / and without a dot in front", "give it another name"
     if detail["type"] == "literal_error":
         if key == "model.backbone":
             hint = f"any encoder of timm is chosen with --set model.encoder={value}"
         hint = did_you_mean(str(value), re.findall(r"'([^']*)'", detail["ctx"]["expected"])) + hint
-    return f"{key}: {detail['msg']} (found {value!r})", hint
+    message = re.sub(r" or instance of \w+", "", detail["msg"])
+    for word, plain in _PLAIN_WORDS.items():
+        message = message.replace(word, plain)
+    return f"{key}: {message} (found {value!r})", hint
+
+
+def _find_setting(path: tuple[Any, ...]) -> tuple[str, Any]:
+    """Return the dotted name of the setting that a path leads to, or into, and its field; None where it has none."""
+    section, field, names = Recipe, None, []
+    for part in path:
+        if part not in getattr(section, "model_fields", ()):  # an index of a list, or one of several types
+            break
+        names.append(part)
+        field = section.model_fields[part]
+        section = _section_type(field)
+    return ".".join(names), field
+
+
+def _suggest_value(name: str, field: Any) -> str:
+    """Return the hint for a wrong value: the setting with its default; for a section, where it stands."""
+    default = None if field is None else field.get_default(call_default_factory=True)
+    if field is None or isinstance(default, dict | BaseModel) or default is PydanticUndefined:
+        return f"correct {name or 'it'} in the recipe, or one of its settings with --set"
+    text = default if isinstance(default, str) else json.dumps(default)
+    return f"its default is --set {shlex.quote(f'{name}={text}')}"
 
 
 def _suggest_setting(path: tuple[Any, ...]) -> str:

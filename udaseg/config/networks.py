@@ -10,8 +10,11 @@ DECODERS = {
     "fpn": "fpn",
     "segformer": "segformer",
     "daformer": "daformer",
+    "aspp": "aspp",
     "linear": "linear",
     "upscale": "upscale",
+    "fcn8s": "fcn8s",
+    "dilated": "dilated",
 }
 # model.decoder=smp/NAME -> module for the decoders of segmentation_models_pytorch, an extra
 SMP = "smp/"
@@ -20,13 +23,15 @@ SMP_NAMES = (
     "segformer",
 )  # fmt: skip
 # model.name: the decoders that also stand for a published network, on an encoder of the table below
-NETWORKS = ("deeplab", "bisenet", "fpn")
+NETWORKS = ("deeplab", "bisenet", "fpn", "fcn8s", "dilated")
 
 # model.backbone -> module in udaseg/models/encoders/ with build(name, **options) -> Encoder, and IMAGENET
 ENCODERS = {
     "resnet18": "resnet",
     "resnet50": "resnet",
     "resnet101": "resnet",
+    "vgg16": "vgg",
+    "resnet38": "wide_resnet",
 }
 # model.encoder: the module for all names that are not in the table
 ANY_ENCODER = "timm"

@@ -78,6 +78,6 @@ def pretrain_recipe(recipe: Recipe) -> Recipe:
     if recipe.pretrain is None:
         raise UdasegError(
             f"recipe {recipe.name} has no pretrain section: its warm-up starts from model.weights",
-            "udaseg warmup without --pretrain is its first phase",
+            "run its first phase: udaseg warmup",
         )
     return recipe.model_copy(update={"warmup": recipe.pretrain, "pretrain": None, "adversary": Adversary()})

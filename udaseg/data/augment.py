@@ -11,6 +11,8 @@ from udaseg.labels import IGNORE
 
 # From a label and the size of a crop to the crop's top left corner, or None for a random one.
 FindCorner = Callable[[np.ndarray, tuple[int, int]], tuple[int, int] | None]
+# The places of crops by their position in the training: shares of the way down and to the right, as in `corner_at`.
+Places = dict[int, tuple[float, float]]
 Margins = tuple[float, float, float, float]  # shares of an image at its top, bottom, left and right
 # From an image uint8 [H, W, 3] to the same in another style.
 Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -75,16 +77,38 @@ def augment(pair: Pair, settings: Augment, rng: np.random.Generator, find_corner
     pair = _scaled(pair, (height, width))
     if settings.crop is not None:
         corner = find_corner(pair.label, settings.crop) if find_corner is not None else None
-        pair = _crop(pair, settings.crop, *(corner or _random_corner(pair.label.shape, settings.crop, down, right)))
+        pair = _crop(pair, settings.crop, *(corner or corner_at(pair.label.shape, settings.crop, down, right)))
     if flip < settings.flip:
         pair = Pair(*(None if part is None else part[:, ::-1] for part in pair))
     return pair
 
 
-def _random_corner(shape: tuple[int, int], size: tuple[int, int], down: float, right: float) -> tuple[int, int]:
+def corner_at(shape: tuple[int, ...], size: tuple[int, int], down: float, right: float) -> tuple[int, int]:
+    """Return the top left corner of a crop at a place: shares of the way down and to the right, from 0 to below 1."""
     choices = (max(whole - side, 0) + 1 for whole, side in zip(shape, size, strict=True))
     top, left = (int(share * count) for share, count in zip((down, right), choices, strict=True))
     return top, left
+
+
+def draw_corner(label_HW: np.ndarray, crop: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+    """Return the top left corner (row, column) of a random crop."""
+    down, right = rng.random(2)
+    return corner_at(label_HW.shape, crop, down, right)
+
+
+def follow(places: Places, position: int, find_corner: FindCorner) -> FindCorner:
+    """Return a function that puts every crop of a position where the first one lies, which `find_corner` places."""
+
+    def follow_first(label_HW: np.ndarray, crop: tuple[int, int]) -> tuple[int, int]:
+        if position not in places:
+            corner = find_corner(label_HW, crop)
+            assert corner is not None, "the first crop of a position has no place of its own"
+            choices = (max(whole - side, 0) + 1 for whole, side in zip(label_HW.shape, crop, strict=True))
+            down, right = ((first + 0.5) / count for first, count in zip(corner, choices, strict=True))
+            places[position] = down, right
+        return corner_at(label_HW.shape, crop, *places[position])
+
+    return follow_first
 
 
 def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:

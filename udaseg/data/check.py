@@ -8,25 +8,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from udaseg.data.datasets import cityscapes, crosscity, folder, synthia
+from udaseg.data.datasets import folder
 from udaseg.data.datasets.label_names import suffix_hint
 from udaseg.data.datasets.layout import AbsentError, Files, Labels, count_folders, describe
 from udaseg.data.datasets.names import choose_stems, mark_alike
-from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_labels, require_detected
+from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_labels, require_detected, require_known
 from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
 from udaseg.data.image_sets import have_same_aspect
-from udaseg.data.images.read import read_depth, read_image, read_label_ids
+from udaseg.data.images.read import read_image, read_label_ids
+from udaseg.data.published import compare_with_published, expected_images
 from udaseg.errors import UdasegError
 from udaseg.labels import OWN_CODINGS, SPACES, Coding, class_space, train_ids
 from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order
 
-PUBLISHED = {("cityscapes", "train"): cityscapes.SHARES, ("synthia", "train"): synthia.SHARES}
 # Datasets that are useless without labels.
 SOURCES = ("gta5", "synthia", "urbansyn", "synscapes", "virtualkitti2", "carla", "idda")
-MAX_VARIATION = 0.1  # total variation between the class shares and the published ones; a larger one is a warning
 SUFFIX_OPTION = "--label-suffix"  # of `udaseg data check`
-MIN_IMAGES = 100  # class shares of fewer images are not compared
 
 
 class _SplitFiles(NamedTuple):
@@ -86,11 +84,10 @@ def check(
             )
             for (severity, kind), files in problems.items()
         ]
-        expected = DATASETS[dataset].IMAGE_COUNTS.get(name)
-        if expected and dataset == "crosscity":
-            expected *= max(1, len(crosscity.cities(root)))
-        splits.append(_summarise(name, expected, split, +sizes, ids, images_with))
-        findings += split.findings + of_images + _compare(splits[-1], split, dataset)
+        if not split.images and not any(finding.severity == "error" for finding in split.findings):
+            of_images.append(Finding("error", name, "no images", hint=DATASETS[dataset].DOWNLOAD_HINT))
+        splits.append(_summarise(name, expected_images(dataset, name, root), split, +sizes, ids, images_with))
+        findings += split.findings + of_images + compare_with_published(splits[-1], split.images, dataset)
         pixels += sum(size[0] * size[1] * count for size, count in (+sizes).items())
     free = shutil.disk_usage(root).free
     needed = pixels // 64 * 2 * 19  # stride-8 logits of 19 classes in float16
@@ -103,8 +100,7 @@ def check(
 
 
 def _list_splits(dataset: str, root: Path, coding: str | None, suffix: str | None) -> dict[str, _SplitFiles]:
-    if dataset not in DATASETS:
-        raise UdasegError(f"there is no dataset {dataset!r}", f"known: {', '.join(DATASETS)}")
+    require_known(dataset)
     require_detected(dataset, coding, suffix)
     reader = DATASETS[dataset]
     names = folder.splits(root) if dataset == "folder" else list(reader.IMAGE_COUNTS)
@@ -178,10 +174,14 @@ def _hint(problem: str, dataset: str, split: str) -> str:
     """Return the hint for a problem of some files of a split."""
     if dataset != "folder":
         solution = f"download these files again: {DATASETS[dataset].DOWNLOAD_HINT}"
+    elif problem == UNLABELLED:
+        solution = f"add their labels to {split}/labels, under the names of the images"
     elif problem.startswith("ids unknown"):
-        solution = "list these ids in classes.yaml, those without a class under `ignore`, or set the right --coding"
+        solution = "list these ids in classes.yaml, those without a class under `ignore`, or name another --coding"
     else:
         solution = "add these files, or export them again"
+    if split in SCORED and problem == UNLABELLED:  # none has one, or those without one would be left out
+        return solution
     if split in SCORED:  # which no `list` of a recipe shortens
         return f"{solution}; or move the labels of these images elsewhere: evaluate scores the images with a label"
     return f"{solution}; or exclude the images: `list` in the recipe names a text file of the images to use"
@@ -218,7 +218,9 @@ def _check_image(stem: str, split: _SplitFiles, root: Path) -> _ImageCheck:
         problems.append(("warning", "single-colour images", image.name))
     if depth is not None:
         try:
-            problems += _compare_sizes("depth maps", depth, read_depth(depth).shape, size, split.labels.resize)
+            problems += _compare_sizes(
+                "depth maps", depth, split.labels.read_depth(depth).shape, size, split.labels.resize
+            )
         except UdasegError as error:
             problems.append(("error", "depth maps that cannot be read", error.message))
     return _ImageCheck(size, ids, problems)
@@ -270,29 +272,3 @@ def _summarise(
         images_with=with_class,
         ignored=ignored,
     )
-
-
-def _compare(split: Split, files: _SplitFiles, dataset: str) -> list[Finding]:
-    """Compare the numbers of a split with the published ones."""
-    findings = []
-    if not split.images and not any(finding.severity == "error" for finding in files.findings):
-        findings.append(Finding("error", split.name, "no images"))
-    if split.expected and split.images != split.expected:
-        numbers = [int(stem) for stem in files.images if stem.isdecimal()]
-        gaps = sorted(set(range(min(numbers), max(numbers))) - set(numbers)) if numbers else []
-        findings.append(
-            Finding(
-                "warning",
-                split.name,
-                f"{split.images} images of {split.expected}" + (f"; {len(gaps)} numbers are left out" if gaps else ""),
-                tuple(map(str, gaps)),
-            )
-        )
-    published = PUBLISHED.get((dataset, split.name))
-    if published and split.classes and split.images >= MIN_IMAGES:
-        total = sum(split.classes[name] for name in published) or 1.0
-        distance = sum(abs(split.classes[name] / total - share) for name, share in published.items()) / 2
-        if distance > MAX_VARIATION:
-            message = f"class shares are {distance:.2f} (total variation) from the published ones"
-            findings.append(Finding("warning", split.name, message))
-    return findings

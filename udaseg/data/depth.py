@@ -12,6 +12,15 @@ def inverse_depth(cm: np.ndarray) -> np.ndarray:
     return np.float32(65536) / (cm.astype(np.float32) + np.float32(1))
 
 
+def centimetres(metres: np.ndarray) -> np.ndarray:
+    """Convert depth in metres (float) to centimetres: uint16 of the same shape.
+
+    What is farther than 655.34 m, infinite or no number becomes FAR; what is not above 0 becomes 0.
+    """
+    rounded = np.rint(metres.astype(np.float64) * 100)
+    return np.where(np.isnan(rounded), FAR, rounded.clip(0, FAR)).astype(np.uint16)
+
+
 def metres(inverse_depth: np.ndarray) -> np.ndarray:
     """Convert inverse depth (float, above 0) to metres: float of the same shape."""
     return (65536 / inverse_depth - 1) / 100

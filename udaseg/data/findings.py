@@ -1,13 +1,20 @@
 """The report of a dataset check: numbers of each split, and findings."""
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
 Use = Literal["source", "target"]
 UNLABELLED = "images without a label"
 SCORED = ("val", "validation", "test")  # splits that `evaluate` reads; the others are for training
+
+
+def check_command(root: Path | str, *flags: str) -> str:
+    """Return the command that checks a dataset, in backticks."""
+    return f"`{shlex.join(['udaseg', 'data', 'check', str(root), *flags])}`"
 
 
 @dataclass(frozen=True)

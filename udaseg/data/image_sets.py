@@ -7,6 +7,7 @@ mistake can read one.
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image as Pillow
 
 from udaseg.config import HxW
 from udaseg.data.augment import size_within
+from udaseg.data.findings import check_command
 from udaseg.data.images import read
 from udaseg.data.images.label_pixels import IDS, Container
 from udaseg.errors import UdasegError
@@ -131,7 +133,7 @@ class LabelledSet:
             raise UdasegError(
                 f"{record.label}: expected ids of the coding {self.coding!r}, found {unknown}",
                 "the labels are in another coding than the one detected, or the file is damaged; "
-                f"`udaseg data check {self.root}` shows the ids of every file",
+                f"{check_command(self.root)} shows the ids of every file",
             )
         return labels
 
@@ -160,9 +162,21 @@ class LabelledSet:
         if not self.resize_labels and not have_same_aspect(shape, size):
             raise UdasegError(
                 f"{path}: expected the aspect of its image, {size[0]}x{size[1]}, found {shape[0]}x{shape[1]}",
-                f"the image is {record.image}; `udaseg data check {self.root}` lists every such pair",
+                f"the image is {record.image}; {check_command(self.root)} lists every such pair",
             )
         return size
+
+
+def subset_count(images: int, fraction: float) -> int:
+    """Return how many images a fraction of them is: rounded down, and at least one."""
+    return max(1, math.floor(images * Fraction(repr(float(fraction)))))
+
+
+def subset(images: LabelledSet, fraction: float, seed: int) -> LabelledSet:
+    """Return a random fraction of the images, at least one; a larger fraction contains a smaller one (CBST)."""
+    count = subset_count(len(images), fraction)
+    indices = sorted(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
+    return replace(images, records=tuple(images.records[i] for i in indices))
 
 
 def have_same_aspect(shape: tuple[int, ...], size: tuple[int, ...]) -> bool:

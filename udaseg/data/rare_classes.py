@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from udaseg.config import Rare
+from udaseg.data.augment import draw_corner
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
 from udaseg.metrics import count_ids
@@ -72,9 +73,8 @@ class RareClasses:
         scale = np.count_nonzero(label_HW != IGNORE) / self.counts[image].sum()
         needed = settings.crop_share * settings.pixels * scale
         height, width = crop
-        free = [max(whole - side, 0) for whole, side in zip(label_HW.shape, crop, strict=True)]
         for _ in range(settings.tries):
-            top, left = (int(rng.integers(side + 1)) for side in free)
+            top, left = draw_corner(label_HW, crop, rng)
             shown_C = count_ids(label_HW[top : top + height, left : left + width])[:classes]
             if shown_C[c] > needed and shown_C.max() < settings.max_share * shown_C.sum():
                 break

@@ -14,7 +14,9 @@ from udaseg.data.depth import metres
 from udaseg.data.image_sets import LabelledSet, View
 from udaseg.errors import UdasegError
 from udaseg.inference.averaging import average_views
+from udaseg.inference.bootstrap import ImageCounts
 from udaseg.inference.confidence import argmax_label
+from udaseg.inference.last_models import last_scores
 from udaseg.inference.predictions import Predictions
 from udaseg.inference.runner import Runner
 from udaseg.io.files import atomic, write_json
@@ -30,15 +32,18 @@ def evaluate(
     model: Path,
     view: View,
     settings: Evaluate,
-    out: Path,
+    out: Path | None,
     *,
+    earlier: Sequence[Path] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Evaluate a network on a labelled set; return the metrics and the description of the device for the manifest.
 
-    Writes `metrics.json` and a few panels into the folder `out`. Logits are upsampled bilinearly to the size of each
-    label, then averaged over scales and the mirror image, before the argmax (as in AdaptSegNet, ADVENT and FDA). Where
-    the network estimates depth and the dataset has it, the metrics hold the errors as `depth`.
+    Writes `metrics.json` and a few panels into the folder `out`; None writes nothing. Logits are upsampled bilinearly
+    to the size of each label, then averaged over scales and the mirror image, before the argmax (as in AdaptSegNet,
+    ADVENT and FDA). Where the network estimates depth and the dataset has it, the metrics hold the errors as `depth`.
+    `earlier` are models of the same training, the earliest first: the metrics hold their scores and that of the model
+    as `last`.
     """
     dataset = view.images
     runner = Runner(model, dataset.space.classes, settings.precision, heads=("depth",) if dataset.has_depth else ())
@@ -72,7 +77,10 @@ def evaluate(
             total.pixels += int(pixels)
             total.sums += sums
         metrics["depth"] = total.document()
-    if processes.is_first():
+    if earlier:
+        mious = [evaluate(one, view, settings, None, progress=progress)[0]["miou"] for one in earlier]
+        metrics["last"] = last_scores([*mious, metrics["miou"]])
+    if out is not None and processes.is_first():
         write_json(out / "metrics.json", metrics)
     return metrics, runner.environment
 
@@ -84,7 +92,7 @@ def evaluate_predictions(
     out: Path,
     *,
     warn: Callable[[str], None],
-    hint: str | None = None,
+    hint: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate the predictions in a predictions.h5 on a labelled set; return the metrics.
@@ -129,14 +137,16 @@ def evaluate_predictions(
 class LabelCounter:
     """Count the predicted and true labels of images, and draw panels of some images.
 
-    `shown` holds the indices of the images with a panel.
+    `shown` holds the indices of the images with a panel; without a folder there are none.
     """
 
-    def __init__(self, dataset: LabelledSet, out: Path):
+    def __init__(self, dataset: LabelledSet, out: Path | None):
         self._dataset, self._out = dataset, out
         classes = len(dataset.space)
         self._counts = np.zeros((classes, classes), np.int64)
-        self.shown = set(np.linspace(0, len(dataset) - 1, min(PANELS, len(dataset))).astype(int).tolist())
+        self._of_images = ImageCounts(len(dataset), classes)
+        panels = 0 if out is None else min(PANELS, len(dataset))
+        self.shown = set(np.linspace(0, len(dataset) - 1, panels).astype(int).tolist())
 
     def add(self, i: int, image: np.ndarray | None, truth: np.ndarray, predicted: np.ndarray) -> None:
         """Count the labels of image i, both uint8 [H, W], and draw its panel if i is in `shown`.
@@ -144,14 +154,18 @@ class LabelCounter:
         `image` is uint8 [H, W, 3]; it may be None where i is not in `shown`.
         """
         space = self._dataset.space
-        confusion(truth, predicted, len(space), out=self._counts)
+        counts = confusion(truth, predicted, len(space))
+        self._counts += counts
+        self._of_images.add(i, counts)
         if i in self.shown:
             _write_panel(self._out / "panels", self._dataset.records[i].stem, image, truth, predicted, space)
 
     def document(self) -> dict[str, Any]:
         """Return the content of metrics.json, for the images of all processes."""
         counts = processes.sum_of_all(self._counts)
-        return scores(counts, self._dataset.space.classes).document(counts, len(self._dataset))
+        metrics = scores(counts, self._dataset.space.classes).document(counts, len(self._dataset))
+        interval = self._of_images.interval()
+        return metrics if interval is None else metrics | {"miou_interval": list(interval)}
 
 
 def _metres(dataset: LabelledSet, i: int, depth_11HW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

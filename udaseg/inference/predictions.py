@@ -23,7 +23,7 @@ from udaseg.labels import IGNORE
 from udaseg.parallel import processes
 
 FILE, PARTS = "predictions.h5", "parts"  # the file, and the folder of its images while it is written
-_AGAIN = "run udaseg predict again"
+_AGAIN = "write it again: udaseg predict --force"
 _EXPONENT = np.uint16(0x7C00)  # all ones in float16: infinite or NaN
 _LARGEST_SIDE = 65535
 
@@ -171,10 +171,13 @@ class PredictionsWriter:
         if logits_CHW.dtype != np.float16 or len(shape) != 3 or shape[0] != len(self._classes) or 0 in shape:
             raise UdasegError(
                 f"the logits of {stem} are {logits_CHW.dtype} {list(shape)}, "
-                f"expected float16 [{len(self._classes)}, h, w]"
+                f"expected float16 [{len(self._classes)}, h, w]",
+                "put the logits of one image, classes first, as float16",
             )
         if not _is_size(height, width):
-            raise UdasegError(f"{stem} is {height}x{width}; sides are from 1 to {_LARGEST_SIDE}")
+            raise UdasegError(
+                f"{stem} is {height}x{width}; sides are from 1 to {_LARGEST_SIDE}", "remove this image, or resize it"
+            )
         logits_CHW = np.ascontiguousarray(logits_CHW)
         if not _all_finite(logits_CHW):
             raise UdasegError(f"the logits of {stem} are not finite", "the network has diverged: train it again")

@@ -84,9 +84,12 @@ def prepare(logits_CHW: np.ndarray, height: int, width: int, align_corners: bool
             "pass the logits of one image, classes first",
         )
     if len(logits_CHW) >= IGNORE:
-        raise UdasegError(f"logits have {len(logits_CHW)} classes; labels are uint8 and hold at most {IGNORE - 1}")
+        raise UdasegError(
+            f"logits have {len(logits_CHW)} classes; labels are uint8 and hold at most {IGNORE - 1}",
+            "train with fewer classes in `space`",
+        )
     if height < 1 or width < 1:
-        raise UdasegError(f"the size to resize to is {height}x{width}; height and width are at least 1")
+        raise UdasegError(f"the size to resize to is {height}x{width}", "give a height and a width of at least 1 pixel")
     logits_CHW = np.ascontiguousarray(logits_CHW, np.float32)
     if not np.isfinite(logits_CHW).all():
         raise UdasegError("logits hold NaN or infinite values", "the network has diverged: train it again")

@@ -101,7 +101,7 @@ def parse_yaml(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(str(error).replace(' in "<unicode string>",', " at")) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

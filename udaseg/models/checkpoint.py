@@ -61,7 +61,7 @@ def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network,
     """
     path = Path(path)
     if not path.is_file():
-        raise UdasegError(f"there is no model at {path}", "run udaseg warmup first, or name a model.pt with --model")
+        raise UdasegError(f"there is no model at {path}", "run `udaseg warmup` first, or name a model.pt with --model")
     meta, tensors = facts(path, read(path))
     settings = config.Model(**meta["model"], weights="none")
     meta["model"] = settings.model_dump(mode="json", exclude={"weights"})  # adds settings that older files lack

@@ -124,7 +124,7 @@ def set_bn_mode(model: Network, mode: BnMode) -> None:
     the encoder has no batch norm.
     """
     if mode == "frozen":
-        require_batch_norm(model.backbone, "bn=frozen")
+        require_batch_norm(model.backbone, "bn=frozen", "train")
     for module in model.backbone.modules():
         if isinstance(module, BatchNorm):
             module.frozen = mode == "frozen"

@@ -1,14 +1,30 @@
 """Where the inputs lie that several stages read: models, pseudo-labels, prototypes."""
 
+from typing import Any
+
 from udaseg.config import Recipe
 from udaseg.pipeline.stage import Input, StageFile
 
 MODEL_HELP = "A model.pt, a stage directory, or a stage of the run."
 LABELS_HELP = "Pseudo-labels <stem>.png: their folder, a stage directory, or a stage of the run."
+# Of label files that a flag names: what their names add to those of the images.
+LABEL_SUFFIX = ("target.labels.predicted_suffix", "--label-suffix")
+
+
+def label_names(recipe: Recipe) -> dict[str, Any]:
+    """Return the setting of the names of label files that a flag names, where there is one."""
+    suffix = recipe.target.labels.predicted_suffix
+    return {} if suffix is None else {"labels": {"suffix": suffix}}
 
 
 def latest_model(recipe: Recipe, round: int) -> StageFile:
-    """Return the model that a round of self-training starts from: the warm-up's, then that of the round before."""
+    """Return the model that a round of self-training starts from: the warm-up's, then that of the round before.
+
+    A recipe without a warm-up, whose retraining starts from weights and reads no labels, has one model: that of it.
+    """
+    setting = recipe.retrain
+    if setting.init == "weights" and not setting.reads_labels and recipe.chain and "warmup" not in recipe.chain:
+        return StageFile("retrain", "model.pt", round)
     return StageFile("warmup", "model.pt") if round == 1 else StageFile("retrain", "model.pt", round - 1)
 
 

@@ -181,7 +181,8 @@ def ensure_toytown(run: Run) -> None:
     rendered = manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
     other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
     if other:
-        log(f"data: {folder} is used as it is: it has {'; '.join(other)} (udaseg data make {folder} renders it again)")
+        again = shlex.join(["udaseg", "data", "make", str(folder)])
+        log(f"data: {folder} is used as it is: it has {'; '.join(other)} (`{again}` renders it again)")
 
 
 def require_room(run: Run) -> None:
@@ -260,10 +261,11 @@ def _report_all_problems(run: Run, error: UdasegError) -> None:
     problems = data_problems(run)
     if len(problems) < 2 and not isinstance(error, AbsentError):
         return
-    hints = list(dict.fromkeys(problem.hint for problem in problems.values() if problem.hint))
+    hints = list(dict.fromkeys(problem.hint for problem in problems.values()))
     name = run.remembered["recipe"]
-    commands = ("udaseg warmup", "make demo")
+    commands = ("udaseg warmup --recipe demo", "make demo")
     if name in shipped_recipes() and run.recipe.scale == "full":
         commands = (f"udaseg warmup --recipe {name} --scale toy", f"make {name} SCALE=toy")
-    hints.append(f"or try the same on the embedded world, without any data: {' or '.join(commands)}")
+    ways = " or ".join(f"`{command}`" for command in commands)
+    hints.append(f"or try the same on the embedded world, without any data: {ways}")
     raise UdasegError("the data cannot be used:\n  " + "\n  ".join(problems), "\n       ".join(hints)) from error

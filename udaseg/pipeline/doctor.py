@@ -122,7 +122,7 @@ def weights(encoder: str) -> Finding | None:
     try:
         url, path, is_here = find_imagenet(encoder)
     except UdasegError as error:
-        return Finding(error.message, error.hint or "")
+        return Finding(error.message, error.hint)
     if is_here:
         return None
     return Finding(

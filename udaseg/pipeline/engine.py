@@ -11,6 +11,7 @@ from dataclasses import replace
 from enum import Enum
 
 from udaseg.config import rules
+from udaseg.errors import UdasegError
 from udaseg.parallel import processes
 from udaseg.pipeline import datasets, inputs, run_file
 from udaseg.pipeline.durations import describe_work
@@ -18,7 +19,7 @@ from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, Job, read_manifest
 from udaseg.pipeline.manifest import reasons as find_reasons
-from udaseg.pipeline.run import Run
+from udaseg.pipeline.run import Run, name_run
 from udaseg.pipeline.stage import Stage
 from udaseg.pipeline.stage_dir import Result, open_stage, require_ours
 from udaseg.pipeline.swap import partial_folder
@@ -42,17 +43,21 @@ class PlannedError(Exception):
 def run_stage(run: Run, stage: Stage) -> Job:
     """Make the inputs that are missing, then do the work of a stage unless it is up to date; return its job.
 
-    Raises UdasegError for what is wrong with settings, inputs and data, and PlannedError where a dry run of a
-    dependency ends.
+    Raises UdasegError for what is wrong with settings, inputs and data, with a hint for this run, and PlannedError
+    where a dry run of a dependency ends.
     """
-    run = _adapted(run, stage)
-    _prepare(run, stage)
-    job = _plan(run, stage)
-    with open_work(run, job, shared=stage.is_shared(run.recipe), prints_results=stage.results) as work:
-        if work is not None:
-            stage.run(work)
-    if stage.after is not None:
-        stage.after(run, job)
+    try:
+        run = _adapted(run, stage)
+        _prepare(run, stage)
+        job = _plan(run, stage)
+        with open_work(run, job, shared=stage.is_shared(run.recipe), prints_results=stage.results) as work:
+            if work is not None:
+                stage.run(work)
+        if stage.after is not None:
+            stage.after(run, job)
+    except UdasegError as error:
+        error.hint = name_run(run, error.hint)
+        raise
     return job
 
 
@@ -65,7 +70,7 @@ def plan_job(run: Run, stage: Stage) -> Job:
 
 
 def _plan(run: Run, stage: Stage) -> Job:
-    rules.require_consistent(run.recipe, stage.name)
+    rules.require_consistent(run.recipe, stage.section or stage.name)
     return plan_declared(run, stage) if stage.job is None else stage.job(run)
 
 
@@ -104,7 +109,7 @@ def _adapted(run: Run, stage: Stage) -> Run:
 def _prepare(run: Run, stage: Stage) -> None:
     """Check what can be checked at once, then make the inputs that are missing."""
     inputs.refuse_unread_flags(run, stage)
-    rules.require_consistent(run.recipe, stage.name)
+    rules.require_consistent(run.recipe, stage.section or stage.name)
     declared = [one for one in stage.inputs if one.is_read(run.recipe)]
     for one in declared:
         if not inputs.is_made(run, one):

@@ -100,7 +100,7 @@ def find_flagged(run: Run, option: str, path: Path, name: str) -> Path:
         )
     raise UdasegError(
         f"{option} {path}: {path} does not exist, and neither does {in_run / name}",
-        f"name a {kind} or a stage that has one; {command_of(run, 'udaseg status')} says which stages are done",
+        f"name a {kind} or a stage that has one; `{command_of(run, 'udaseg status')}` says which stages are done",
     )
 
 

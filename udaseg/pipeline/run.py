@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from udaseg.pipeline.stage import Stage
 
 Show = Callable[[int, int], None]  # (done, total)
+_COMMANDS = re.compile(r"(?<=`)udaseg [^`]+(?=`)|(?:(?<=: )|^)udaseg [^`\n]+$", re.MULTILINE)  # in hints
 ShowProgress = Callable[[str, str], AbstractContextManager[Show]]  # (title, unit)
 
 
@@ -152,6 +154,20 @@ def open_run(
         round=round_ or 1,
         round_given=round_ is not None,
     )
+
+
+def name_run(run: Run, hint: str) -> str:
+    """Return a hint whose commands work on a run: those of stages get its flags, unless they name a run or a recipe."""
+    lines = {stage.command_line().partition(" --")[0]: stage for stage in run.stages.values() if stage.name != "data"}
+
+    def complete(match: re.Match) -> str:
+        words = shlex.split(match[0])
+        stage = lines.get(" ".join(words[:2])) or lines.get(" ".join(words[:3]))
+        if stage is None or {"--run", "--recipe", *run.run_flags}.intersection(words):
+            return match[0]
+        return command_of(run, match[0], run.round if stage.each_round and run.recipe.rounds > 1 else None)
+
+    return _COMMANDS.sub(complete, hint)
 
 
 def command_of(run: Run, command: str, round: int | None = None) -> str:

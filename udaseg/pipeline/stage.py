@@ -97,7 +97,7 @@ class Stage:
     settings: Sequence[str] | Callable[[Recipe, int], dict[str, Any]] = ()
     inputs: Sequence[Input] = ()
     datasets: Sequence[Dataset] = ()
-    flags: Sequence[str | tuple[str, str]] = ()  # fields of `section`, or (field, flag)
+    flags: Sequence[str | tuple[str, str]] = ()  # fields of `section`, or dotted keys; or each with its flag
     writes: str = ""  # its files beside manifest.json, for README's table
     section: str = ""  # of the recipe that the flags change; the stage's name when absent
     example: str = ""

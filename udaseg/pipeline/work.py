@@ -104,4 +104,4 @@ class Work:
 
     def other_classes_hint(self) -> str:
         """Return the hint for a file that is of other classes than the recipe."""
-        return f"name what it was made with in the place of {self.recipe.name}: --recipe, or --set space=..."
+        return f"name what it was made with in the place of {self.recipe.name}: --recipe, or --set 'space=[road,car]'"

@@ -89,11 +89,15 @@ def aggregate(label: np.ndarray, minimum: np.ndarray) -> np.ndarray:
     """
     minimum = np.asarray(minimum)
     if label.ndim != 2 or label.dtype != np.uint8:
-        raise UdasegError(f"label is {label.dtype} {list(label.shape)}, expected uint8 [H, W]")
+        raise UdasegError(
+            f"label is {label.dtype} {list(label.shape)}, expected uint8 [H, W]", "pass the label of one image"
+        )
     if minimum.ndim != 1 or minimum.dtype.kind not in "iu":
-        raise UdasegError(f"minimum is {minimum.dtype} {list(minimum.shape)}, expected integers [C]")
+        raise UdasegError(
+            f"minimum is {minimum.dtype} {list(minimum.shape)}, expected integers [C]", "pass one number for each class"
+        )
     if (minimum < 0).any():
-        raise UdasegError(f"minimum is {minimum.tolist()}, expected pixel counts from 0")
+        raise UdasegError(f"minimum is {minimum.tolist()}, expected pixel counts from 0", "0 keeps every component")
     minimum_of_id = np.full(256, -1, np.int64)
     minimum_of_id[: len(minimum)] = minimum
     label = label.copy(order="C")
@@ -120,7 +124,10 @@ def size_thresholds(class_counts: Sequence[float], base0: float, base1: float, a
     """
     counts = np.asarray(class_counts, np.float64)
     if counts.ndim != 1 or not counts.size or not np.isfinite(counts).all() or (counts < 0).any():
-        raise UdasegError(f"class counts are {counts.tolist()}, expected numbers from 0, one for each class")
+        raise UdasegError(
+            f"class counts are {counts.tolist()}, expected numbers from 0, one for each class",
+            "count the source again: udaseg data stats --force",
+        )
     if not (base0 >= 0 and base1 >= 0 and area_scale > 0):
         raise UdasegError(
             f"base0 is {base0}, base1 {base1} and the area scale {area_scale}",

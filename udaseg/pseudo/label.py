@@ -34,7 +34,7 @@ def pseudolabel(
     UdasegError for predictions without an image, and for cbst-sp without a prior.
     """
     if not predictions.stems:
-        raise UdasegError(f"{predictions.path} holds no image", "run udaseg predict again")
+        raise UdasegError(f"{predictions.path} holds no image", "write it again: udaseg predict --force")
     folder = out / "labels"
     folder.mkdir(parents=True, exist_ok=True)
     task = LabelTask(predictions, space, settings, share_of_round(settings, round), folder, prior, progress)

@@ -1,18 +1,22 @@
 """Pseudo-labels from probabilities and class-wise thresholds (CBST, eq. 8)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from udaseg.data.datasets.label_folder import LabelFiles, match_label_files
 from udaseg.data.images.read import read_train_ids
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.inference.confidence import thresholded_label
 from udaseg.io.documents.read import read_document
 from udaseg.io.documents.refinement import Refinement
 from udaseg.io.documents.thresholds import Thresholds
 from udaseg.labels import IGNORE, ClassSpace
-from udaseg.pipeline.run import command_of
+from udaseg.pipeline.common_inputs import LABEL_SUFFIX
+from udaseg.pipeline.inputs import refuse_flags
+from udaseg.pipeline.log import log
+from udaseg.pipeline.run import Run, command_of
 from udaseg.pipeline.work import Work
 
 
@@ -24,7 +28,10 @@ def _checked(thresholds, classes):
             "estimate the thresholds from the predictions that are to be labelled",
         )
     if not (np.isfinite(thresholds).all() and (thresholds > 0).all()):
-        raise UdasegError(f"thresholds are {thresholds.tolist()}, expected finite numbers above 0")
+        raise UdasegError(
+            f"thresholds are {thresholds.tolist()}, expected finite numbers above 0",
+            "estimate them again: udaseg pseudolabel --force",
+        )
     return thresholds
 
 
@@ -65,9 +72,9 @@ def pseudo_label(
 
 def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
     """Read thresholds.json. Raises UdasegError where it is missing, damaged, or has other classes."""
-    thresholds = read_document(path, Thresholds, "run udaseg pseudolabel again")
+    thresholds = read_document(path, Thresholds, "write it again: udaseg pseudolabel --force")
     if thresholds is None:
-        raise UdasegError(f"{path} does not exist", "udaseg pseudolabel writes it beside its labels")
+        raise UdasegError(f"{path} does not exist", "`udaseg pseudolabel` writes it beside its labels")
     if thresholds.classes != list(classes):
         raise UdasegError(
             f"{path}: expected thresholds of {', '.join(classes)}; found those of {', '.join(thresholds.classes)}",
@@ -76,36 +83,49 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
     return thresholds
 
 
-def open_labels(folder: Path, space: ClassSpace) -> Callable[[str], np.ndarray]:
-    """Return a reader of the pseudo-labels in a folder: a stem to uint8 train ids [H, W], 255 ignored."""
-    return lambda stem: read_train_ids(folder / f"{stem}.png", space)
+def open_labels(files: Mapping[str, Path], space: ClassSpace) -> Callable[[str], np.ndarray]:
+    """Return a reader of pseudo-labels by stem: a stem to uint8 train ids [H, W], 255 ignored."""
+    return lambda stem: read_train_ids(files[stem], space)
 
 
-def stems_with_label(folder: Path, stems: Iterable[str]) -> list[str]:
-    """Return the stems that have a pseudo-label in a folder."""
-    return [stem for stem in stems if (folder / f"{stem}.png").is_file()]
+def find_labels(work: Work, stems: Sequence[str], classes: Sequence[str]) -> dict[str, Path]:
+    """Return the pseudo-label of each stem in the input `labels` of a stage; a warning counts those without one.
 
-
-def labelled_stems(work: Work, stems: Sequence[str], classes: Sequence[str]) -> list[str]:
-    """Return the stems that have a pseudo-label in the input `labels` of a stage; a warning counts the others.
-
-    Raises UdasegError where none has one, where one of the run's own labels is missing, or where the labels are known
-    to be of other classes.
+    A folder that a flag names may hold the labels of a part of the images, in sub-folders, and with a suffix in their
+    names. Raises UdasegError where none has one, where one of the run's own labels is missing, or where the labels are
+    known to be of other classes.
     """
     folder, is_named = work.require_path("labels"), "labels" in work.run.paths
-    labelled = stems_with_label(folder, stems)
-    missing = len(stems) - len(labelled)
-    if missing and (not labelled or not is_named):
-        first = next(stem for stem in stems if stem not in labelled)
+    found = match_labels(work.run, folder, stems)
+    files = found.files
+    if (missing := len(stems) - len(files)) and (not files or not is_named):
+        first = next(stem for stem in stems if stem not in files)
         again = command_of(work.run, "udaseg pseudolabel", work.round if work.recipe.rounds > 1 else None)
+        others = f"; {len(found.others)} files are no label files: {join_names(found.others)}" if found.others else ""
         raise UdasegError(
-            f"{folder} holds no pseudo-label for {missing} of {len(stems)} images, the first is {first}",
-            f"name a folder that holds {first}.png and so on with --labels, or make the labels: {again}",
+            f"{folder} holds no pseudo-label for {missing} of {len(stems)} images, the first is {first}{others}",
+            found.hint or f"name a folder that holds {first}.png and so on with --labels, or make the labels: {again}",
         )
     if missing and work.is_first:
         work.warn(f"{missing} of {len(stems)} images have no pseudo-label in {folder} and are left out")
+    if is_named and found.suffix:
+        log(f"labels: the names in {folder} add {found.suffix} to those of the images")
+    if is_named and found.surplus:
+        log(f"labels: {found.surplus} label files in {folder} belong to none of the {len(stems)} images")
     require_same(folder, classes_of(folder), classes, work.other_classes_hint())
-    return labelled
+    return files
+
+
+def match_labels(run: Run, folder: Path, stems: Sequence[str]) -> LabelFiles:
+    """Match the files in the input `labels` with stems: exactly for the run's own, by their names for a flag's."""
+    setting, option = LABEL_SUFFIX
+    suffix = run.recipe.target.labels.predicted_suffix
+    if "labels" in run.paths:
+        return match_label_files(folder, stems, suffix, option)
+    because = f"the pseudo-labels are those of the run, and {setting} is for those that --labels names"
+    refuse_flags({option: suffix}, because, "leave it out, or name a folder with --labels")
+    paths = {stem: folder / f"{stem}.png" for stem in stems}
+    return LabelFiles({stem: path for stem, path in paths.items() if path.is_file()})
 
 
 def require_same(what: Path, found: Sequence[str] | None, classes: Sequence[str], hint: str) -> None:

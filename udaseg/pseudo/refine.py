@@ -1,12 +1,13 @@
 """Refine the pseudo-labels of a whole set."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from udaseg.config import Refine
+from udaseg.data.augment import resize_label
 from udaseg.data.images.read import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import argmax_label, thresholded_label
@@ -24,13 +25,12 @@ REFERENCE_AREA = 1280 * 760  # pixels of the images for which N_base0 and N_base
 
 
 def refine(
-    labels: Path,
+    labels: Mapping[str, Path],
     predictions: Predictions,
     space: ClassSpace,
     settings: Refine,
     out: Path,
     *,
-    stems: Sequence[str] | None = None,
     source_pixels: Sequence[int] | None = None,
     rectify: Rectify | None = None,
     batch: int = 1,
@@ -38,7 +38,7 @@ def refine(
 ) -> Refinement:
     """Write `labels/<stem>.png`, refined step by step, and `refine.json`; return the latter's content.
 
-    `stems` are the images to refine; without them, all that are predicted.
+    `labels` are the files of the images to refine, by stem.
     Aggregation needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
     depth-distribution paper: a class that is common there needs large components). It drops a label where the
     confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
@@ -49,7 +49,7 @@ def refine(
     assert source_pixels is not None or "aggregate" not in chosen
     assert rectify is not None or "prototypes" not in chosen
     (out / "labels").mkdir(parents=True, exist_ok=True)
-    stems = predictions.stems if stems is None else stems
+    stems = list(labels)
     shard = processes.shard(stems, batch)
 
     def minimum_of(size: tuple[int, int]) -> np.ndarray:
@@ -68,7 +68,11 @@ def refine(
         size, align_corners = label_HW.shape, predictions.align_corners
         for step in chosen:
             if step == "prototypes":
-                decided_HW = argmax_label(rectified_Chw, *size, align_corners)
+                if settings.decide == "nearest":
+                    decided_hw = nearest_label(rectified_Chw, settings.margin / settings.temperature)
+                    decided_HW = resize_label(decided_hw, size)
+                else:
+                    decided_HW = argmax_label(rectified_Chw, *size, align_corners)
                 label_HW = decided_HW if settings.pixels == "all" else _where_labelled(label_HW, decided_HW)
             else:
                 if settings.confidence > 0:
@@ -83,10 +87,10 @@ def refine(
     def refined(scored: tuple[str, np.ndarray | None]) -> np.ndarray:
         stem, rectified_Chw = scored
         path, size = out / "labels" / f"{stem}.png", predictions.size(stem)
-        before_HW = read_train_ids(labels / f"{stem}.png", space)
+        before_HW = read_train_ids(labels[stem], space)
         if before_HW.shape != size:
             raise UdasegError(
-                f"{labels / stem}.png has the size {before_HW.shape}, its prediction is for {size}",
+                f"{labels[stem]} has the size {before_HW.shape}, its prediction is for {size}",
                 "make the pseudo-labels and the predictions from the same images",
             )
         if path.exists():
@@ -113,6 +117,18 @@ def refine(
     if processes.is_first():
         write_json(out / document.file, document.content())
     return document
+
+
+def nearest_label(logits_Chw: np.ndarray, margin: float) -> np.ndarray:
+    """Return the class of the largest logit, uint8 [h, w], and 255 where the second is less than `margin` below (CAG).
+
+    A single class has no second.
+    """
+    label_hw = logits_Chw.argmax(0).astype(np.uint8)
+    if len(logits_Chw) == 1:
+        return label_hw
+    second_hw, first_hw = np.partition(logits_Chw, -2, axis=0)[-2:]
+    return np.where(first_hw - second_hw >= margin, label_hw, np.uint8(IGNORE))
 
 
 def _where_labelled(mask_HW: np.ndarray, label_HW: np.ndarray) -> np.ndarray:

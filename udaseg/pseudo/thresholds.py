@@ -127,7 +127,8 @@ class ConfidenceHistogram:
         if label.shape != confidence.shape or label.dtype != np.uint8 or confidence.dtype != np.float32:
             raise UdasegError(
                 f"label is {label.dtype} {list(label.shape)} and confidence {confidence.dtype} "
-                f"{list(confidence.shape)}, expected uint8 and float32 of one shape"
+                f"{list(confidence.shape)}, expected uint8 and float32 of one shape",
+                "pass the label and the confidence of one image",
             )
         if stride < 1:
             raise UdasegError(f"stride is {stride}, expected 1 or more", "1 counts every pixel")

@@ -11,8 +11,9 @@ from udaseg.errors import UdasegError
 from udaseg.io.documents.metrics import Metrics
 from udaseg.io.documents.read import read_document
 from udaseg.io.documents.run_file import RunFile
+from udaseg.report.networks import Network, is_printed, read_network
 from udaseg.report.published import Published, PublishedRow
-from udaseg.report.run_data import Stage, last_evaluation
+from udaseg.report.run_data import TRAINING, Stage, last_evaluation
 from udaseg.report.seeds import lineage, seed, without_paths
 
 
@@ -35,6 +36,7 @@ class Run:
     metrics: Metrics
     miou: float  # the mean that the comparison uses
     scale: str | None = None  # full or toy
+    network: Network | None = None  # that of the last training; None where it is not known
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ class Row:
     delta: Spread | None = None
     gap_closed: Spread | None = None
     printed: PublishedRow | None = None
+
+    @property
+    def network(self) -> Network | None:
+        """The network of the row's runs, which is a setting and so the same in all."""
+        return self.runs[0].network
+
+    @property
+    def has_printed_network(self) -> bool:
+        """Whether the network is that of the published row, or the row prints none."""
+        printed = self.printed.network if self.printed else None
+        return printed is None or (self.network is not None and is_printed(self.network, printed))
 
 
 def read_run(path: Path) -> Run:
@@ -67,7 +80,9 @@ def read_run(path: Path) -> Run:
     settings: dict[str, Any] = {}
     for one in (one for one in makers if one.manifest):
         settings |= _flat(without_paths(one.manifest.settings), "" if one.round == 0 else f"{one.name}/")
-    return Run(path, recipe, stage.name, seed(stages), settings, stage.result, stage.result.miou, scale)
+    trainings = [one.manifest.settings for one in makers if one.manifest and one.kind in TRAINING]
+    network = next(filter(None, map(read_network, reversed(trainings))), None)
+    return Run(path, recipe, stage.name, seed(stages), settings, stage.result, stage.result.miou, scale, network)
 
 
 def _makes_the_model(stage: Stage) -> bool:
@@ -189,14 +204,30 @@ def _seed_by_seed(number: Callable[..., float | None], *rows: Row) -> Spread | N
 
 
 def _with_published(rows: list[Row], table: Published) -> list[Row]:
-    """Add published rows to the rows of the same recipe, which take their printed names."""
-    printed = {row.recipe: row for row in table.rows if row.recipe is not None}
+    """Add published rows to the rows of their recipes.
+
+    A row takes the printed name where it has the printed network. Else it keeps its own, and says what is beside it.
+    """
+    printed = {recipe: row for row in table.rows for recipe in row.recipes}
     result = []
     for row in rows:
-        match = printed.get(row.recipe)
-        label = row.label.replace(row.recipe, match.method, 1) if match else row.label
-        result.append(replace(row, label=label, printed=match))
+        matched = replace(row, printed=printed.get(row.recipe))
+        if matched.printed is not None:
+            name = matched.printed.method
+            is_own = matched.has_printed_network
+            label = row.label.replace(row.recipe, name, 1) if is_own else f"{row.label} beside {name}"
+            matched = replace(matched, label=label)
+        result.append(matched)
     return result
+
+
+def network_warnings(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each row whose runs have another network than the published row beside them."""
+    return [
+        f"{row.label}: the run is {row.network or 'an unknown network'}, the published network is {row.printed.network}"
+        for row in rows
+        if not row.has_printed_network
+    ]
 
 
 def comparison_warnings(rows: Sequence[Row], table: Published | None = None) -> list[str]:

@@ -43,6 +43,7 @@ def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) 
         "published": table is not None,
         "published Δ": base is not None and base.miou is not None and len(printed) > 1 and len(rows) > 1,
         "published, of 13": of_13,
+        "network": any(one.network for one in printed),
     }
 
     def published_cells(row: PublishedRow | None) -> tuple[str, ...]:
@@ -54,9 +55,10 @@ def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) 
     for row in rows:
         means = spread(row.miou), spread(row.miou13)
         cells = (str(len(row.runs)), *means, spread(row.delta, points), spread(row.gap_closed))
-        lines.append((row.label, *cells, *published_cells(row.printed)))
+        lines.append((row.label, *cells, *published_cells(row.printed), str(row.network or DASH)))
     run = {id(row.printed) for row in rows}
-    lines += [(one.method, *[DASH] * 5, *published_cells(one)) for one in printed if id(one) not in run]
+    without_run = [one for one in printed if id(one) not in run]
+    lines += [(one.method, *[DASH] * 5, *published_cells(one), one.network or DASH) for one in without_run]
     is_used = [True, *columns.values()]
     cells = tuple(tuple(cell for cell, use in zip(line, is_used, strict=True) if use) for line in lines)
     header = ("method", *(name for name, use in columns.items() if use))
@@ -137,7 +139,7 @@ def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
     writer.writerow(
         ["method", "recipe", "seeds", "miou", "miou_sd", "miou13", "miou13_sd", "delta", "delta_sd", "gap_closed",
          "gap_closed_sd", "published", "published_mean_of_classes", "published_miou13",
-         "published_miou13_mean_of_classes", *classes]
+         "published_miou13_mean_of_classes", "network", "published_network", *classes]
     )  # fmt: skip
     printed = {row.printed.method for row in rows if row.printed}
     for row in rows:
@@ -145,13 +147,15 @@ def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
         numbers = [number for value in spreads for number in value or (None, None)]
         seeds = " ".join(str(run.seed) for run in row.runs)
         ious = [None if one is None else one.mean for one in row.iou]
-        fields = [*numbers, *_published(row.printed, table), *ious]
-        writer.writerow([row.label, row.recipe, seeds, *map(_figure, fields)])
+        fields = [*numbers, *_published(row.printed, table)]
+        networks = [row.network or "", (row.printed and row.printed.network) or ""]
+        writer.writerow([row.label, row.recipe, seeds, *map(_figure, fields), *networks, *map(_figure, ious)])
     for one in table.rows if table else ():
         if one.method not in printed:
             ious = [None] * len(classes) if rows or not one.iou else one.iou
-            fields = [*[None] * 8, *_published(one, table), *ious]
-            writer.writerow([one.method, one.recipe or "", "", *map(_figure, fields)])
+            fields = [*[None] * 8, *_published(one, table)]
+            cells = [*map(_figure, fields), "", one.network or "", *map(_figure, ious)]
+            writer.writerow([one.method, one.recipe or "", "", *cells])
     return out.getvalue().rstrip("\n")
 
 
@@ -172,6 +176,7 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
         {
             "method": row.label,
             "recipe": row.recipe,
+            "network": row.network and row.network._asdict(),
             "runs": [{"path": str(run.path), "seed": run.seed, "miou": run.miou} for run in row.runs],
             "miou": row.miou._asdict(),
             "miou13": row.miou13 and row.miou13._asdict(),
@@ -188,6 +193,7 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
             {
                 "method": row.method,
                 "recipe": row.recipe,
+                "network": row.network,
                 "miou": row.miou,
                 "miou13": row.miou13,
                 "iou": list(row.iou),

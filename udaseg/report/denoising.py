@@ -202,7 +202,7 @@ def _changed(pseudo: Path, refined: Path, stem: str) -> float | None:
     if pair[0].shape != pair[1].shape:
         raise UdasegError(
             f"{refined / stem}.png has the size {pair[1].shape}, {pseudo / stem}.png has {pair[0].shape}",
-            "run udaseg refine again on these pseudo-labels",
+            "refine these pseudo-labels again: udaseg refine --force",
         )
     return float((pair[0] != pair[1]).mean())
 

@@ -13,13 +13,23 @@ TOLERANCE = 0.0006  # of means: tables print tenths of a percent
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A row of a published table, as fractions of 1; None where nothing is printed. `recipe` reproduces the row."""
+    """A row of a published table, as fractions of 1; None where nothing is printed.
+
+    `network` is the network as printed. `recipes` are those whose runs belong beside the row; the first reproduces
+    it. Some have another network than the row, which a comparison then tells.
+    """
 
     method: str
-    recipe: str | None
+    recipes: tuple[str, ...]
+    network: str | None
     iou: tuple[float | None, ...]
     miou: float | None
     miou13: float | None
+
+    @property
+    def recipe(self) -> str | None:
+        """The first of the recipes, None where there is none."""
+        return next(iter(self.recipes), None)
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,8 @@ def published(name: str) -> Published:
     rows = tuple(
         PublishedRow(
             row["method"],
-            row.get("recipe"),
+            _names(row.get("recipe")),
+            row.get("network", values.get("network")),
             tuple(_fraction(value) for value in row.get("iou", ())),
             _fraction(row.get("miou")),
             _fraction(row.get("miou13")),
@@ -75,6 +86,10 @@ def published(name: str) -> Published:
         for row in values["rows"]
     )
     return Published(name, values["title"], values["source"], classes, values.get("mean_of", len(classes)), rows)
+
+
+def _names(value: str | list[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def _fraction(percent: float | None) -> float | None:

@@ -53,16 +53,19 @@ def read_image_pixels(path: Path, classes: Sequence[str], stems: Sequence[str]) 
     if missing:
         raise UdasegError(
             f"{path} does not count {len(missing)} of the {len(stems)} source images, the first is {missing[0]}",
-            "udaseg data stats counts those of a recipe",
+            "count those of the recipe: udaseg data stats",
         )
     pixels_NC = np.array([per_image[stem] for stem in stems], np.int64).reshape(-1, len(classes))
     if not pixels_NC.any():
-        raise UdasegError(f"{path}: no source image shows any class", "check the labels with udaseg data check")
+        raise UdasegError(
+            f"{path}: no source image shows any class",
+            "check the labels of the source, and which classes are in `space`",
+        )
     return pixels_NC
 
 
 def _read(path: Path, classes: Sequence[str]) -> ClassStatistics:
-    hint = "udaseg data stats writes it for the classes of a recipe"
+    hint = "count the classes of the recipe: udaseg data stats"
     statistics = read_document(path, ClassStatistics, hint)
     if statistics is None or statistics.classes != list(classes):
         found = "no file" if statistics is None else f"those of {', '.join(statistics.classes)}"

@@ -65,6 +65,6 @@ def read(path: Path, classes: Sequence[str] | None = None) -> Gmm:
     if classes is not None and names != tuple(classes):
         raise UdasegError(
             f"{path} holds mixtures of {', '.join(names)}; expected {', '.join(classes)}",
-            "udaseg gmm fits them to the classes of the recipe",
+            "fit them to the classes of the recipe: udaseg gmm",
         )
     return Gmm(weights, means, variances, names, (rows, columns))

@@ -69,6 +69,7 @@ def distill(
         seed=seed,
         device=device,
         logged_only=(CONFIDENT,),
+        keep_model=setup.model_keeper(settings, out, student, network, classes),
         progress=progress,
     )
     checkpoint.save(out / "model.pt", student, network, classes)

@@ -17,7 +17,7 @@ from udaseg.models.devices import layout
 from udaseg.models.output import Output
 from udaseg.parallel import processes
 from udaseg.train.loop import Objective
-from udaseg.train.losses import cross_entropy, mask_at_grid, robust_entropy, upsample
+from udaseg.train.losses import cross_entropy, upsample
 
 Autocast = Callable[[], AbstractContextManager]
 # From the target's logits at full size, its labels, its images [N, H, W, 3] and the weights of its pixels, if they
@@ -69,17 +69,6 @@ def adaptation(
     return objective
 
 
-def entropy(weight: float) -> LossTerm:
-    """Return FDA's penalty on the target's entropy, pixel by pixel at the stride of the network (section 3.2)."""
-
-    def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
-        target = outputs["target"]
-        logits_NChw = target.output.logits
-        return {"entropy": weight * robust_entropy(logits_NChw, mask_at_grid(target.valid, logits_NChw.shape[-2:]))}
-
-    return term
-
-
 def self_training(
     model: nn.Module,
     settings: Model,
@@ -89,35 +78,37 @@ def self_training(
     teacher: BatchTeacher | None = None,
     domain_specific_bn: AdaBN = False,
     parts: int = 1,
+    loss_terms: Sequence[LossTerm] = (),
     joint: bool = False,
 ) -> Objective:
     """Return the objective of self-training: cross-entropy on the source's labels and on the target's (CBST, eq. 3).
 
     `target_terms` replaces the target's cross-entropy. Terms whose names begin with `target` are multiplied by
-    `target_weight`. `teacher` may change the target of each batch and add terms. In the batch, `target_pixels`, float
-    [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in `adaptation`. With `joint` the
-    losses on labels are one mean over the labelled pixels of both domains: each domain's term is its share of it.
-    Domains that go through the network one after the other are two passes; the terms of `teacher` need the target's.
+    `target_weight`. `teacher` may change the target of each batch and add terms; `loss_terms` are added too. In the
+    batch, `target_pixels`, float [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in
+    `adaptation`. With `joint` the losses on labels are one mean over the labelled pixels of both domains: each domain's
+    term is its share of it. Domains that go through the network one after the other are two passes; all further terms
+    need the target's.
     """
     assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
 
-    def run(batch: Batch, loss_terms: Sequence[LossTerm]) -> dict[str, Tensor]:
+    def run(batch: Batch, further_terms: Sequence[LossTerm]) -> dict[str, Tensor]:
         outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, target_terms)
         if joint:
             terms = _share_one_mean(terms, outputs)
-        for term in loss_terms:
+        for term in further_terms:
             terms |= term(outputs)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 
     def objective(step: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
-        batch, loss_terms = (batch, []) if teacher is None else teacher(step, batch)
+        batch, terms_of_batch = (batch, []) if teacher is None else teacher(step, batch)
         if domain_specific_bn is True and "source_image" in batch:
             with frozen_statistics(module for module in model.modules() if isinstance(module, BatchNorm)):
                 source_terms = run(batch.domain("source"), [])
             yield source_terms
             batch = batch.domain("target")
-        yield run(batch, loss_terms)
+        yield run(batch, [*loss_terms, *terms_of_batch])
 
     return objective
 

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from udaseg.config import Model, Predict, Retrain
-from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, subset, unlabelled
-from udaseg.data.image_sets import View
+from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, unlabelled
+from udaseg.data.image_sets import View, subset
 from udaseg.data.rare_classes import RareClasses
 from udaseg.data.sampling import Mining, mine_rare_classes
+from udaseg.data.style.dataset import random_restyle
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.io.documents.thresholds import Thresholds
@@ -20,6 +21,7 @@ from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
+from udaseg.train.entropy import entropy_terms
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
 from udaseg.train.ingredients.online import CONFIDENT
 from udaseg.train.ingredients.teacher import averaged_copy, teacher_warnings
@@ -108,6 +110,7 @@ def retrain(
         assert settings.needs_whole_batches, "needs_whole_batches lacks an ingredient"
         networks = Networks(model, network.color, autocast, initial=start, **extra_state)
         teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
+    result = extra_state["teacher"].module if settings.keep == "teacher" else model
     setup.require_stackable(streams)
     setup.require_one_size(streams)
     fit(
@@ -121,6 +124,7 @@ def retrain(
             teacher,
             settings.domain_specific_bn,
             settings.accumulate,
+            entropy_terms(settings, model.align_corners),
             joint=settings.draw == "joint",
         ),
         [JointStream(tuple(streams), settings.batch)] if settings.draw == "joint" else streams,
@@ -130,13 +134,13 @@ def retrain(
         device=device,
         extra_state=extra_state,
         logged_only=(CONFIDENT,),
+        keep_model=setup.model_keeper(settings, out, result, network, classes),
         progress=progress,
     )
     if settings.keep == "teacher":
         extra_state["teacher"].update_parameters(model)  # after the last step too
-        model = extra_state["teacher"].module
     if processes.is_first():
-        checkpoint.save(out / "model.pt", model, network, classes)
+        checkpoint.save(out / "model.pt", result, network, classes)
     return setup.TrainingResult(environment, warnings)
 
 
@@ -163,18 +167,20 @@ def _streams(
     settings: Retrain,
     seed: int,
 ) -> list[Stream]:
-    online = settings.online
-    margins = online.margins if online is not None and online.has_margins else None
-    if labels is None:
-        streams = [Stream("target", unlabelled(target), settings.batch, settings.augment, margins=margins)]
-    else:
+    samples, mining = unlabelled(target), None
+    if labels is not None:
         if labels.stems is not None:
             target = replace(target, images=target.images.choose(labels.stems))
         samples, mining = pseudo_labelled(target, labels.read), _build_mining(settings, labels.thresholds)
-        streams = [Stream("target", samples, settings.batch, settings.augment, mining, margins=margins)]
+    aligned, online = settings.aligned_crops, settings.online
+    margins = online.margins if online is not None and online.has_margins else None
+    streams = [Stream("target", samples, settings.batch, settings.augment, mining, aligned=aligned, margins=margins)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
-        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment, rare=rare))
+        restyle = None if settings.fda is None else random_restyle(target.images, settings.fda)
+        samples = labelled(part)
+        own = Stream("source", samples, settings.batch, settings.augment, restyle=restyle, rare=rare, aligned=aligned)
+        streams.insert(0, own)
     return streams
 
 
@@ -184,6 +190,6 @@ def _build_mining(settings: Retrain, thresholds: Thresholds | None) -> Mining | 
     if thresholds is None:
         raise UdasegError(
             f"mine={settings.mine} needs the pixel counts of the predictions, and there are none",
-            "name the thresholds.json of udaseg pseudolabel with --thresholds",
+            "name the thresholds.json of `udaseg pseudolabel` with --thresholds",
         )
     return mine_rare_classes(settings.mine, thresholds.predicted, settings.mine_below)

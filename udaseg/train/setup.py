@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -11,9 +12,11 @@ from torch.optim import SGD, AdamW, Optimizer
 from udaseg.config import Model, Training
 from udaseg.data.batches import Stream
 from udaseg.errors import UdasegError
-from udaseg.models import Network, build, devices, set_bn_mode
+from udaseg.inference.last_models import LAST_MODELS
+from udaseg.models import Network, build, checkpoint, devices, set_bn_mode
 from udaseg.models.encoders import require_batch_norm
 from udaseg.train.objectives import Autocast
+from udaseg.train.parameter_groups import parameter_groups
 
 
 class TrainingResult(NamedTuple):
@@ -58,12 +61,9 @@ def _require_adaptable(model: Network, settings: Training) -> None:
         model.stem()
 
 
-def optimizer(model: nn.Module, settings: Training) -> Optimizer:
-    """Build the optimizer: the learning rate of the heads is `lr * head_lr`, that of the backbone `lr`."""
-    groups = [
-        {"params": list(model.backbone_parameters()), "lr": settings.lr},
-        {"params": list(model.head_parameters()), "lr": settings.lr * settings.head_lr},
-    ]
+def optimizer(model: Network, settings: Training) -> Optimizer:
+    """Build the optimizer of a network, with the groups of `parameter_groups`."""
+    groups = parameter_groups(model, settings)
     for group in groups:
         group["initial_lr"] = group["lr"]
     if settings.optimizer == "adamw":
@@ -80,6 +80,18 @@ def number_format(settings: Training, device: torch.device) -> tuple[Autocast, d
     return lambda: torch.autocast(device.type, torch.bfloat16), environment
 
 
+def model_keeper(
+    settings: Training, out: Path, model: nn.Module, network: Model, classes: Sequence[str]
+) -> Callable[[int], None]:
+    """Return the function that writes `last/<step>.pt` in `out` at the steps whose models the settings keep."""
+
+    def keep(step: int) -> None:
+        if step in settings.kept_steps:
+            checkpoint.save(out / LAST_MODELS / f"{step:07d}.pt", model, network, classes)
+
+    return keep
+
+
 def require_stackable(streams: Sequence[Stream]) -> None:
     """Raise UdasegError where the images of a batch have several sizes, without a size or a crop to change it."""
     for stream in streams:
@@ -89,7 +101,7 @@ def require_stackable(streams: Sequence[Stream]) -> None:
         if len(sizes) > 1:
             raise UdasegError(
                 f"the {stream.domain} images have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
-                f"give one with --set {stream.domain}.size=[H,W], or a crop with augment.crop=[H,W]",
+                f"give one with --set '{stream.domain}.size=[256,512]', or a crop, `crop` in `augment` of the stage",
             )
 
 
@@ -100,5 +112,5 @@ def require_one_size(streams: Sequence[Stream]) -> None:
         found = ", ".join(f"those of the {domain} {height}x{width}" for domain, (height, width) in sizes.items())
         raise UdasegError(
             f"a batch holds images of both domains, which need one size; found {found}",
-            "set source.size and target.size to the same [H,W], or augment.crop",
+            "set source.size=[256,512] and target.size=[256,512], or a crop, `crop` in `augment` of the stage",
         )

@@ -26,7 +26,7 @@ def require_consistent(recipe: Recipe, stage: str) -> None:
     """Raise UdasegError where the settings of a recipe contradict each other in a stage, with all that is wrong."""
     errors = contradictions(recipe, stage)
     if errors:
-        hints = dict.fromkeys(error.hint for error in errors if error.hint)
+        hints = dict.fromkeys(error.hint for error in errors)
         raise UdasegError("\n  ".join(error.message for error in errors), "\n       ".join(hints))
 
 

@@ -78,6 +78,12 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
+        lambda recipe: recipe.rounds > 1 and recipe.retrain.init == "weights" and not recipe.retrain.reads_labels,
+        "rounds is {rounds}, and with retrain.init=weights and no stored labels a round reads nothing of the last",
+        "set rounds=1, or retrain.init=warmup",
+    ),
+    Requirement(
+        ("retrain",),
         lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.source == "none",
         "retrain.draw=joint draws from one list of both domains, and retrain.source is none",
         "set retrain.source=source, or retrain.draw=separate",
@@ -122,6 +128,31 @@ REQUIREMENTS = (
         "statistics as they are",
         "set retrain.teacher_norm=average, or retrain.bn=train",
     ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.augment.crop is None,
+        "retrain.aligned_crops puts the crops of both domains at one place, and there is no crop",
+        "set retrain.augment.crop=[96,192], smaller than the images, or retrain.aligned_crops=false",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.source == "none",
+        "retrain.aligned_crops puts the crops of both domains at one place, and retrain.source is none",
+        "set retrain.source=source, or retrain.aligned_crops=false",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.draw == "joint",
+        "retrain.aligned_crops pairs a source and a target image, and retrain.draw=joint draws no pairs",
+        "set retrain.draw=separate, or retrain.aligned_crops=false",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.mine > 0,
+        "retrain.aligned_crops puts the target's crops where the source's are, and retrain.mine={retrain.mine} puts "
+        "them on rare classes",
+        "set retrain.mine=0, or retrain.aligned_crops=false",
+    ),
     *(_needs_teacher(setting, uses_teacher) for setting, uses_teacher in TEACHER_USES.items()),
     Requirement(
         ("retrain",),
@@ -145,7 +176,7 @@ REQUIREMENTS = (
         ("retrain",),
         lambda recipe: recipe.retrain.mine > 0 and recipe.retrain.augment.crop is None,
         "retrain.mine={retrain.mine} places crops on rare classes, and there is no crop",
-        "set retrain.augment.crop=[H,W] smaller than the images, or retrain.mine=0",
+        "set retrain.augment.crop=[256,256], smaller than the images, or retrain.mine=0",
     ),
     Requirement(
         ("retrain",),
@@ -169,6 +200,18 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
+        lambda recipe: recipe.retrain.regulariser == "mrl2" and recipe.retrain.effective_weight is None,
+        "no weight of the regulariser mrl2 has been published, and retrain.effective_weight is not set",
+        "set retrain.effective_weight=0.01, or retrain.regulariser=mrkld",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.fda is not None and recipe.retrain.source == "none",
+        "retrain.fda={retrain.fda} gives the source a style, and retrain.source is none",
+        "set retrain.source=source, or retrain.fda=null",
+    ),
+    Requirement(
+        ("retrain",),
         _changes_labels_of_lrent,
         "regulariser lrent makes labels and a loss of its own, from the stored labels",
         "set retrain.regulariser=mrkld; or retrain.online=null, retrain.classmix=false, retrain.loss=cross-entropy",
@@ -179,7 +222,13 @@ READERS = (
         ("retrain.effective_weight",),
         lambda recipe: recipe.retrain.regulariser != "none",
         "there is no regulariser",
-        "set retrain.regulariser=mrkld, or mrent, lrent",
+        "set retrain.regulariser=mrkld, or mrent, mrl2, lrent",
+    ),
+    Reader(
+        ("retrain.entropy", "retrain.entropy_pixels"),
+        lambda recipe: recipe.retrain.entropy_weight is not None,
+        "no entropy is penalised",
+        "set retrain.entropy_weight=0.001",
     ),
     Reader(
         ("retrain.temperature", "retrain.prototype_momentum"),

@@ -35,6 +35,10 @@ def _has_empty_parts(recipe: Recipe, settings: Training) -> bool:
     return settings.accumulate > settings.batch
 
 
+def _keeps_more_than_it_saves(recipe: Recipe, settings: Training) -> bool:
+    return min(settings.kept_steps, default=1) < 1
+
+
 def _requirements(stage: str) -> tuple[Requirement, ...]:
     return (
         Requirement(
@@ -43,6 +47,13 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             f"{stage}.accumulate={{{stage}.accumulate}} is more parts than a batch has images: {stage}.batch is "
             f"{{{stage}.batch}}",
             f"set {stage}.accumulate to the number of images or less",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _keeps_more_than_it_saves),
+            f"{stage}.keep_last={{{stage}.keep_last}} is more models than {{{stage}.steps}} steps give with "
+            f"{stage}.save_every={{{stage}.save_every}}",
+            f"set {stage}.save_every to fewer steps, or {stage}.keep_last=1",
         ),
         Requirement(
             (stage,),
@@ -55,7 +66,7 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             (stage,),
             holds_of(stage, _mixes_sizes),
             f"{stage}.augment.scale gives images of several sizes, and a batch needs one size",
-            f"set {stage}.augment.crop=[H,W], or {stage}.augment.scale=[1,1]",
+            f"set {stage}.augment.crop=[256,256], or {stage}.augment.scale=[1,1]",
         ),
     )
 
@@ -71,7 +82,7 @@ def _needs_one_size(stage: str) -> Requirement:
         is_broken,
         f"a batch of {stage} holds images of both domains, which need one size; source.size is {{source.size}}, "
         "target.size is {target.size}",
-        f"set source.size and target.size to the same [H,W], or {stage}.augment.crop=[H,W]",
+        f"set source.size=[256,512] and target.size=[256,512], or {stage}.augment.crop=[256,256]",
     )
 
 
@@ -79,12 +90,23 @@ REQUIREMENTS = (
     *(requirement for stage in TRAININGS for requirement in _requirements(stage)),
     *map(_needs_one_size, ("retrain", "distill")),
 )
-READERS = tuple(
-    Reader(
-        (f"{stage}.momentum",),
-        holds_of(stage, lambda recipe, settings: settings.optimizer == "sgd"),
-        "adamw has no momentum",
-        f"set {stage}.optimizer=sgd",
-    )
-    for stage in TRAININGS
+READERS = (
+    *(
+        Reader(
+            (f"{stage}.momentum",),
+            holds_of(stage, lambda recipe, settings: settings.optimizer == "sgd"),
+            "adamw has no momentum",
+            f"set {stage}.optimizer=sgd",
+        )
+        for stage in TRAININGS
+    ),
+    *(
+        Reader(
+            (f"{stage}.no_decay",),
+            holds_of(stage, lambda recipe, settings: settings.weight_decay > 0),
+            "there is no weight decay",
+            f"set {stage}.weight_decay=0.01",
+        )
+        for stage in TRAININGS
+    ),
 )

@@ -43,8 +43,23 @@ def _whole_images(stage: str) -> tuple[Requirement, ...]:
 
 
 def _lacks_inner_classifier(recipe: Recipe) -> bool:
-    aligns_inner_level = recipe.adversary.auxiliary is not None and recipe.adversary.align not in ("none", FINE)
-    return aligns_inner_level and recipe.model.architecture != "bisenet" and recipe.model.auxiliary is None
+    return recipe.model.architecture != "bisenet" and recipe.model.auxiliary is None
+
+
+def _aligns_inner_level(recipe: Recipe) -> bool:
+    return recipe.adversary.auxiliary is not None and recipe.adversary.align not in ("none", FINE)
+
+
+def _inner_entropy_needs_classifier(stage: str) -> Requirement:
+    return Requirement(
+        (stage,),
+        holds_of(
+            stage,
+            lambda recipe, settings: settings.entropy_auxiliary is not None and _lacks_inner_classifier(recipe),
+        ),
+        f"{stage}.entropy_auxiliary penalises an inner level of the network, and the network has no classifier there",
+        f"set model.auxiliary=0.1 to add one, or {stage}.entropy_auxiliary=null",
+    )
 
 
 REQUIREMENTS = (
@@ -54,7 +69,8 @@ REQUIREMENTS = (
         "the chain has the stage pretrain, and the recipe {name} has no pretrain section",
         "add a section pretrain, or take pretrain out of the chain",
     ),
-    *map(_style_once, PHASES),
+    *map(_style_once, (*PHASES, "retrain")),
+    *map(_inner_entropy_needs_classifier, PHASES),
     *(requirement for stage in PHASES for requirement in _whole_images(stage)),
     Requirement(
         ("warmup",),
@@ -80,7 +96,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("warmup",),
-        _lacks_inner_classifier,
+        lambda recipe: _aligns_inner_level(recipe) and _lacks_inner_classifier(recipe),
         "adversary.auxiliary aligns an inner level of the network, and the network has no classifier there",
         "set model.auxiliary=0.1 to add one, or adversary.auxiliary=null",
     ),
@@ -92,6 +108,15 @@ READERS = (
         "warmup.fda gives every drawn image a new style, in a square window",
         "set warmup.fda to the beta, or warmup.fda=null warmup.source=stylize",
         commands=("stylize", "retrain", "distill"),
+    ),
+    *(
+        Reader(
+            tuple(f"{stage}.{name}" for name in ("entropy", "entropy_auxiliary", "entropy_from")),
+            holds_of(stage, lambda recipe, settings: settings.entropy_weight is not None),
+            "no entropy is penalised",
+            f"set {stage}.entropy_weight=0.001",
+        )
+        for stage in PHASES
     ),
     Reader(
         tuple(f"adversary.{name}" for name in ("loss", "discriminator", "weight", "auxiliary", "lr", "betas")),
@@ -113,9 +138,9 @@ READERS = (
     ),
     Reader(
         ("model.width",),
-        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer"),
+        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer", "aspp", "dilated"),
         "this decoder has no width of its own",
-        "set model.decoder=fpn, segformer or daformer",
+        "set model.decoder=fpn, segformer, daformer, aspp or dilated",
     ),
     Reader(
         ("model.auxiliary",),
@@ -125,8 +150,8 @@ READERS = (
     ),
     Reader(
         ("model.aspp",),
-        lambda recipe: recipe.model.architecture == "deeplab",
-        "only deeplab has an ASPP",
+        lambda recipe: recipe.model.architecture in ("deeplab", "aspp"),
+        "this decoder has no ASPP",
         "set model.name=deeplab, or model.decoder=deeplab with an encoder",
     ),
 )

@@ -27,6 +27,16 @@ class LabelNames(Section):
     )
 
 
+class TargetLabelNames(LabelNames):
+    """How the names of label files differ from those of the target's images: its true labels, and predicted ones."""
+
+    predicted_suffix: str | None = Field(
+        None,
+        pattern=r"^[^/\\\x00]+$",
+        description="What the names of labels of another tool add to image names, such as _pred; default: found.",
+    )
+
+
 class Side(Section):
     """What Source and Target share: a padded side needs a size."""
 
@@ -75,7 +85,9 @@ class Target(Side):
     coding: str | None = Field(
         None, description="The coding of the target's label ids; only `folder` datasets leave it open."
     )
-    labels: LabelNames = Field(LabelNames(), description="The names of the target's labels, in `folder` datasets.")
+    labels: TargetLabelNames = Field(
+        TargetLabelNames(), description="The names of the target's labels: in `folder` datasets, and of other tools."
+    )
     size: HxW | None = Field(None, description="Resize target images to this height and width before crops.")
     pad: bool = Field(
         False, description="Keep the aspect of target images within the size; the rest is black and ignored."

@@ -38,7 +38,7 @@ class Model(Section):
         "affine-frozen", description="Batch norm of the backbone in training: train, affine-frozen or frozen."
     )
     aspp: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
-        (6, 12, 18, 24), description="The dilations of the branches of deeplab's classifier (ASPP)."
+        (6, 12, 18, 24), description="The dilations of the branches of deeplab and aspp."
     )
     # auto is the default with an encoder
     color: Literal["auto", "rgb-imagenet", "bgr-mean", "rgb", "rgb-half", "rgb-clip"] = Field(

@@ -14,16 +14,19 @@ from udaseg.config.fields import (
     Share,
     TeacherNorm,
 )
+from udaseg.config.sections.adaptation import Adaptation
 from udaseg.config.sections.online import Online
 from udaseg.config.sections.rare import Rare
 from udaseg.config.sections.strong import Strong
-from udaseg.config.sections.training import Training
 
 
-class Retrain(Training):
+class Retrain(Adaptation):
     """The training on the source and on the pseudo-labelled target."""
 
-    later: ClassVar[frozenset[str]] = Training.later | {"draw", "epochs", "rare", "teacher_norm"}
+    later: ClassVar[frozenset[str]] = Adaptation.later | {
+        "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels",
+        "rare", "teacher_norm",
+    }  # fmt: skip
 
     steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
     epochs: Count | None = Field(
@@ -51,17 +54,23 @@ class Retrain(Training):
         0.0, description="How much the share of source images grows in each further round."
     )
     source_fraction_max: Share = Field(1.0, description="The largest share of source images, in any round.")
-    regulariser: Literal["none", "mrkld", "mrent", "lrent"] = Field(
-        "none", description="The confidence regulariser (CRST): none, mrkld, mrent or lrent."
+    entropy_pixels: Literal["all", "unlabelled"] = Field(
+        "all", description="The target's pixels whose entropy is penalised: all, or unlabelled (IAST)."
     )
-    # The 0.1 published for MRKLD was multiplied in twice and acted as 0.01.
+    regulariser: Literal["none", "mrkld", "mrent", "mrl2", "lrent"] = Field(
+        "none", description="The confidence regulariser (CRST): none, mrkld, mrent, mrl2 or lrent."
+    )
+    # The 0.1 published for MRKLD was multiplied in twice and acted as 0.01. None is published for MRL2.
     effective_weight: Positive | None = Field(
-        None, description="The weight of the regulariser, or alpha of lrent; default: 0.01, and 0.25 for lrent."
+        None,
+        description="The weight of the regulariser, or alpha of lrent; default: 0.01, 0.25 for lrent, none for mrl2.",
     )
     rare: Rare | None = Field(None, description="Draw source images and crops with rare classes more often (DAFormer).")
     # The CBST authors use 0.8.
     mine: Fraction = Field(0.0, description="The probability of centring a target crop on a rare class.")
     mine_below: Fraction = Field(1e-3, description="A class is rare with less than this share of the predicted pixels.")
+    # HRDA: else classmix pastes the top of an image on the bottom of another.
+    aligned_crops: bool = Field(False, description="Crop the source and the target images of a batch at one place.")
     bn: BnMode | None = Field(
         None, description="Batch norm of the backbone in retraining: train, affine-frozen or frozen; default: model.bn."
     )

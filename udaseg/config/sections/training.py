@@ -14,6 +14,7 @@ from udaseg.config.fields import (
     Positive,
     Precision,
     Section,
+    Share,
 )
 
 
@@ -34,7 +35,7 @@ class Augment(Section):
 class Training(Section):
     """What all trainings share."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"accumulate"})
+    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "keep_last", "no_decay", "layer_decay"})
     without_effect: ClassVar[frozenset[str]] = frozenset({"activation_checkpointing"})
 
     steps: NonNegativeInt = Field(100_000, description="Training steps.")
@@ -51,6 +52,13 @@ class Training(Section):
     head_lr: Positive = Field(10.0, description="The learning rate of the heads, as a multiple of the backbone's.")
     momentum: Fraction = Field(0.9, description="The momentum of sgd.")
     weight_decay: NonNegative = Field(5e-4, description="The weight decay of the optimizer.")
+    no_decay: Literal["none", "norms"] = Field(
+        "none", description="What has no weight decay: none, or norms, biases, position embeddings and tokens (norms)."
+    )
+    # VFM-UDA++ has 0.9.
+    layer_decay: Share = Field(
+        1.0, description="The factor of the learning rate from each block of the encoder to the block before it."
+    )
     power: NonNegative = Field(0.9, description="The exponent of the polynomial decay of the learning rate.")
     horizon: Count | None = Field(
         None, description="The step at which the learning rate's decay reaches zero; default: the last step."
@@ -58,6 +66,10 @@ class Training(Section):
     warmup_steps: NonNegativeInt = Field(0, description="Steps in which the learning rate rises linearly.")
     precision: Precision = Field("auto", description="The number format of training: auto, fp32 or bf16.")
     save_every: Count = Field(1000, description="Steps between two checkpoints.")
+    # The score of a last model is partly luck: that of its neighbours tells how much.
+    keep_last: Count = Field(
+        1, description="Models to keep from the end of training, one every save_every steps, for evaluate to score."
+    )
     log_every: Count = Field(50, description="Steps between two lines of the training log.")
     augment: Augment = Field(Augment(), description="The random changes of training images.")
     # adabn: how batch norm treats the two domains
@@ -68,6 +80,14 @@ class Training(Section):
     adabn: AdaBN | Literal["after"] = Field(
         False, description="Batch norm's statistics for each domain by itself: false, true, stem or after."
     )
+
+    @property
+    def kept_steps(self) -> tuple[int, ...]:
+        """The steps before the last one whose models are kept, the earliest first; none while epochs say the length."""
+        if self.steps is None:
+            return ()
+        latest = (self.steps - 1) // self.save_every * self.save_every
+        return tuple(latest - i * self.save_every for i in reversed(range(self.keep_last - 1)))
 
     @property
     def domain_specific_bn(self) -> AdaBN:

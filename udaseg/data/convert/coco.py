@@ -5,55 +5,77 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from udaseg.data.convert.regions import AnnotatedImage, Region, draw_polygons, draw_runs
-from udaseg.data.convert.sources import ImageIndex
+import numpy as np
+
+from udaseg.config import HxW
+from udaseg.data.convert.regions import Region, annotate, class_name, draw_polygons, draw_runs, to_points
+from udaseg.data.convert.sources import DAMAGE, Annotations, ImageIndex, reading_entry, shorten
 from udaseg.errors import UdasegError
 
 
 def is_coco(content: Any) -> bool:
     """Return whether the content of a JSON file is COCO's."""
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
+    parts = ("images", "annotations", "categories")
+    return isinstance(content, dict) and all(isinstance(content.get(part), list) for part in parts)
 
 
-def read_coco(content: dict[str, Any], file: Path, images: ImageIndex) -> tuple[list[str], list[AnnotatedImage]]:
+def read_categories(content: dict[str, Any], file: Path) -> dict[int, str]:
+    """Read the names of the classes by their ids."""
+    names = {}
+    for entry in content["categories"]:
+        with reading_entry(file, "COCO", entry):
+            names[int(entry["id"])] = class_name(entry["name"])
+    return names
+
+
+def read_coco(content: dict[str, Any], file: Path, images: ImageIndex) -> Annotations:
     """Read the names of the classes, in the order of their ids, and the images with their regions.
 
     Larger regions come first, so that smaller ones are drawn over them. Raises UdasegError for a missing image, an
-    unknown category, and a region that is no polygon and no run-length code.
+    unknown category, a damaged entry, and where no annotation is a region.
     """
-    try:
-        names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        annotations = defaultdict(list)
-        for entry in content["annotations"]:
-            annotations[entry["image_id"]].append(entry)
-        annotated = []
-        for entry in content["images"]:
-            size, source = (int(entry["height"]), int(entry["width"])), f"{file}: {entry['file_name']}"
-            ordered = sorted(annotations[entry["id"]], key=lambda item: -float(item.get("area") or 0))
-            regions = [_region(item, names, source) for item in ordered]
-            present = tuple(region for region in regions if region is not None)
-            annotated.append(AnnotatedImage(images.find(entry["file_name"], file), size, present, source))
-    except (KeyError, TypeError, ValueError) as error:
+    names = read_categories(content, file)
+    by_image, boxes = defaultdict(list), 0  # regions with their areas, by the ids of images
+    for entry in content["annotations"]:
+        with reading_entry(file, "COCO", entry):
+            region, area = _region(entry, names, str(file)), float(entry.get("area") or 0)
+            by_image[entry["image_id"]] += [(area, region)] if region else []
+            boxes += region is None
+    annotated = []
+    for entry in content["images"]:
+        with reading_entry(file, "COCO", entry):
+            size, name = (int(entry["height"]), int(entry["width"])), str(entry["file_name"])
+            ordered = sorted(by_image.pop(entry["id"], []), key=lambda item: -item[0])
+            regions = [region for _, region in ordered]
+            annotated.append(annotate(images.find(name, file), size, regions, f"{file}: {name}"))
+    if boxes and not any(image.names for image in annotated):
         raise UdasegError(
-            f"{file}: expected annotations of COCO, found a damaged entry: {error!r}", "export it again"
-        ) from None
-    return [names[i] for i in sorted(names)], annotated
+            f"{file}: expected polygons or run-length codes, found {boxes} annotations without either, such as boxes",
+            "export the annotations as segmentations; boxes cannot be drawn as labels",
+        )
+    others = sum(map(len, by_image.values()))
+    left_out = {
+        f"{boxes} annotations without polygon or run-length code, such as boxes": boxes,
+        f"{others} annotations of images that are not in the file": others,
+    }
+    return Annotations([names[i] for i in sorted(names)], annotated, [text for text, n in left_out.items() if n])
 
 
 def _region(entry: dict[str, Any], names: dict[int, str], source: str) -> Region | None:
-    shape, name = entry.get("segmentation"), names[entry["category_id"]]
+    shape, name = entry.get("segmentation"), names[int(entry["category_id"])]
     if isinstance(shape, dict):
         return Region(name, partial(_draw_code, shape, source))
-    polygons = [list(zip(flat[::2], flat[1::2], strict=True)) for flat in shape or [] if len(flat) >= 6]
-    if polygons:
-        return Region(name, partial(draw_polygons, polygons))
-    return None
+    polygons = [to_points(np.reshape(flat, (-1, 2))) for flat in shape or [] if len(flat) >= 6]
+    return Region(name, partial(draw_polygons, polygons)) if polygons else None
 
 
-def _draw_code(shape: dict[str, Any], source: str, size: tuple[int, int]):
+def _draw_code(shape: dict[str, Any], source: str, size: HxW) -> np.ndarray:
     try:
-        if tuple(shape["size"]) != size:
-            raise ValueError(f"a region of {shape['size']} in an image of {list(size)}")
-        return draw_runs(shape["counts"], size)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UdasegError(f"{source}: cannot draw a run-length code: {error}", "export it again") from None
+        if tuple(shape["size"]) == size:
+            return draw_runs(shape["counts"], size)
+    except DAMAGE:
+        pass
+    raise UdasegError(
+        f"{source}: expected a run-length code that fills an image of {size[0]}x{size[1]}, found {shorten(shape)}",
+        "export it again with COCO",
+    )

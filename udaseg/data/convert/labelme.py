@@ -1,7 +1,6 @@
 """Labelme's JSON, a file for each image: polygons, rectangles, circles and masks."""
 
 import base64
-import binascii
 import io
 from functools import partial
 from pathlib import Path
@@ -11,14 +10,22 @@ import numpy as np
 from PIL import Image
 
 from udaseg.config import HxW
-from udaseg.data.convert.regions import AnnotatedImage, Region, draw_circle, draw_polygons
-from udaseg.data.convert.sources import ImageIndex
-from udaseg.errors import UdasegError
+from udaseg.data.convert.regions import (
+    AnnotatedImage,
+    Region,
+    annotate,
+    class_name,
+    draw_circle,
+    draw_polygons,
+    to_points,
+)
+from udaseg.data.convert.sources import ImageIndex, reading_entry
+from udaseg.data.images.read import name_file
 
 
 def is_labelme(content: Any) -> bool:
     """Return whether the content of a JSON file is Labelme's."""
-    return isinstance(content, dict) and {"shapes", "imagePath"} <= content.keys()
+    return isinstance(content, dict) and isinstance(content.get("shapes"), list) and "imagePath" in content
 
 
 def read_labelme(content: dict[str, Any], file: Path, images: ImageIndex) -> tuple[AnnotatedImage, int]:
@@ -26,21 +33,21 @@ def read_labelme(content: dict[str, Any], file: Path, images: ImageIndex) -> tup
 
     Raises UdasegError for a missing image and a damaged file.
     """
-    try:
-        size = int(content["imageHeight"]), int(content["imageWidth"])
-        regions = [_region(shape, str(file)) for shape in content["shapes"]]
-        image = images.find(content["imagePath"], file)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UdasegError(
-            f"{file}: expected annotations of Labelme, found a damaged entry: {error!r}", "save it again"
-        ) from None
-    present = tuple(region for region in regions if region is not None)
-    return AnnotatedImage(image, size, present, str(file)), len(regions) - len(present)
+    sides = {key: content.get(key) for key in ("imageHeight", "imageWidth")}
+    with reading_entry(file, "Labelme", sides):
+        size = int(sides["imageHeight"]), int(sides["imageWidth"])
+    regions = []
+    for shape in content["shapes"]:
+        with reading_entry(file, "Labelme", shape):
+            regions.append(_region(shape, file))
+    image = images.find(str(content["imagePath"]), file)
+    present = [region for region in regions if region is not None]
+    return annotate(image, size, present, str(file)), len(regions) - len(present)
 
 
-def _region(shape: dict[str, Any], source: str) -> Region | None:
-    name, kind = str(shape["label"]), shape.get("shape_type") or "polygon"
-    points = [(float(x), float(y)) for x, y in shape["points"]]
+def _region(shape: dict[str, Any], file: Path) -> Region | None:
+    name, kind = class_name(shape["label"]), shape.get("shape_type") or "polygon"
+    points = to_points(shape["points"])
     if kind == "rectangle" and len(points) == 2:
         (left, top), (right, bottom) = points
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]
@@ -49,17 +56,14 @@ def _region(shape: dict[str, Any], source: str) -> Region | None:
     if kind == "circle":
         return Region(name, partial(draw_circle, points[0], points[1]))
     if kind == "mask":
-        return Region(name, partial(_draw_mask, shape["mask"], points[0], source))
+        return Region(name, partial(_draw_mask, base64.b64decode(shape["mask"]), points[0], file))
     return None
 
 
-def _draw_mask(text: str, corner: tuple[float, float], source: str, size: HxW) -> np.ndarray:
-    """Draw a PNG in base64 whose upper left pixel lies at the corner: bool [H, W]."""
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]) as image:
-            part = np.array(image.convert("L")) > 0
-    except (OSError, TypeError, ValueError, SyntaxError, binascii.Error) as error:
-        raise UdasegError(f"{source}: cannot read the mask of a shape: {error}", "save it again") from None
+def _draw_mask(data: bytes, corner: tuple[float, float], file: Path, size: HxW) -> np.ndarray:
+    """Draw a PNG whose upper left pixel lies at the corner: bool [H, W]."""
+    with name_file(file, "a PNG as the mask of a shape"), Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        part = np.array(image.convert("L")) > 0
     mask = np.zeros(size, bool)
     left, top = (max(0, round(value)) for value in corner)
     height, width = min(part.shape[0], size[0] - top), min(part.shape[1], size[1] - left)

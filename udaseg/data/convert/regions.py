@@ -1,10 +1,13 @@
 """Regions of annotations drawn as masks: polygons, circles, run-length codes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from udaseg.config import HxW
 
@@ -19,12 +22,44 @@ class Region:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image file with its (height, width) and its regions, the last ones on top; `source` names it in errors."""
+    """An image file with its (height, width) and its label; `source` names it in errors.
+
+    `names` are the classes of its regions. `draw` turns the ids of classes into the label: uint8 [H, W].
+    """
 
     image: Path
     size: HxW
-    regions: tuple[Region, ...]
     source: str
+    names: frozenset[str]
+    draw: Callable[[Mapping[str, int]], np.ndarray]
+
+
+def annotate(image: Path, size: HxW, regions: Sequence[Region], source: str) -> AnnotatedImage:
+    """Describe an image by its regions, the last ones on top; pixels in no region get the id 0."""
+    names = frozenset(region.name for region in regions)
+    return AnnotatedImage(image, size, source, names, partial(_draw_regions, tuple(regions), size))
+
+
+def _draw_regions(regions: Sequence[Region], size: HxW, ids: Mapping[str, int]) -> np.ndarray:
+    label = np.zeros(size, np.uint8)
+    for region in regions:
+        label[region.draw(size)] = ids[region.name]
+    return label
+
+
+def class_name(value: Any) -> str:
+    """Return the name of a class; raise ValueError where there is none."""
+    if value is None or not str(value).strip():
+        raise ValueError("a class without a name")
+    return str(value)
+
+
+def to_points(values: ArrayLike) -> list[tuple[float, float]]:
+    """Return points (x, y) as numbers; raise ValueError where they are none, or not finite."""
+    points = np.asarray(values, np.float64).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise ValueError("a point that is not finite")
+    return [(float(x), float(y)) for x, y in points]
 
 
 def draw_polygons(polygons: Sequence[Sequence[tuple[float, float]]], size: HxW) -> np.ndarray:

@@ -25,6 +25,7 @@ SPLITS = {
     for split in ("train", "val", "test")
     for name in (split, *(f"{split}-{condition}" for condition in CONDITIONS))
 }
+# 400 images of each condition in train; 100 in val, but 106 at night. Source: the ACDC paper, ICCV 2021.
 IMAGE_COUNTS = {"train": 1_600, "val": 406, "test": 2_000}
 DOWNLOAD_HINT = (
     "download rgb_anon_trainvaltest.zip and gt_trainval.zip from https://acdc.vision.ee.ethz.ch/ and unpack both into "

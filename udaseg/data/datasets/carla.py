@@ -2,14 +2,18 @@
 
 A recording is a folder with rgb/ and semantics/ (or seg/), or with rgb_front/ and seg_front/, and equal file names in
 both. It may lie at any depth: towns, routes and scenarios become part of the stems. `save_to_disk` of a semantic
-camera writes such files, without a colour converter.
+camera writes such files, without a colour converter. Source of the tags and of the encoding of depth: CARLA's
+documentation, "Sensors reference", of versions 0.9.13 and 0.9.15.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from udaseg.data.datasets.container import spread
+from udaseg.data.datasets.depth_maps import NO_DEPTH, require_complete
 from udaseg.data.datasets.layout import (
     IMAGES,
     AbsentError,
@@ -23,14 +27,16 @@ from udaseg.data.datasets.layout import (
     list_folders,
     with_folders,
 )
-from udaseg.data.images.label_pixels import Container
-from udaseg.data.images.read import read_label_ids
+from udaseg.data.depth import centimetres
+from udaseg.data.images.label_pixels import Container, has_equal_channels
+from udaseg.data.images.read import read_label_ids, read_label_pixels
 from udaseg.errors import UdasegError
 from udaseg.labels import Coding
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 IMAGE_COUNTS = dict.fromkeys(SPLITS)  # recordings have no published number of images
 LABELS_OF = {"rgb": ("semantics", "seg"), "rgb_front": ("seg_front",)}  # folder of images to folders of labels
+DEPTH_OF = {"rgb": "depth", "rgb_front": "depth_front"}
 DOWNLOAD_HINT = (
     "a recording holds rgb/ and semantics/ (or rgb_front/ and seg_front/) with equal file names; other splits than "
     "train lie in val/ and test/"
@@ -64,13 +70,14 @@ def images(root: Path, split: str) -> Files:
 
 
 def labels(root: Path, split: str) -> Labels:
-    """List the labels of a split: the tags of one version of CARLA, which the files tell.
+    """List the labels of a split: the tags of one version of CARLA, which the files tell; and depth, if all have it.
 
     Raises AbsentError where a recording has no labels, and UdasegError where the version stays in doubt.
     """
     base = _base(root, split)
     folders: dict[str, Path] = {}
-    for folder in _find_recordings(base):
+    recordings = _find_recordings(base)
+    for folder in recordings:
         if (partner := _find_labels(folder)) is None:
             names = " or ".join(LABELS_OF[folder.name])
             raise AbsentError(
@@ -79,7 +86,40 @@ def labels(root: Path, split: str) -> Labels:
         folders[_key(folder, base)] = partner
     files = with_folders(list_folders(folders, [".png"]))
     coding, description = _detect_tags(root, files)
-    return build_labels(files, coding, f"labels: {description}")
+    depth, note = _list_depth({_key(folder, base): folder for folder in recordings}, files)
+    return build_labels(files, coding, f"labels: {description}", note, depth=depth, read_depth=read_encoded_depth)
+
+
+def read_encoded_depth(path: Path) -> np.ndarray:
+    """Read depth as CARLA encodes it, in the 24 bits of red, green and blue: uint16 [H, W] in centimetres.
+
+    The largest value is 1000 m. Raises UdasegError for a missing or damaged file, and for another kind of PNG.
+    """
+    pixels = read_label_pixels(path)
+    if pixels.ndim != 3 or pixels.dtype != np.uint8:
+        raise UdasegError(
+            f"{path}: expected depth in red, green and blue of 8 bits, found {8 * pixels.itemsize}-bit values of "
+            f"{'one channel' if pixels.ndim == 2 else 'three channels'}",
+            "record depth without a colour converter",
+        )
+    return centimetres(pixels @ np.array([1, 256, 65536]) * (1000 / (2**24 - 1)))
+
+
+def _list_depth(recordings: Mapping[str, Path], names: Mapping[str, Path]) -> tuple[Files, str]:
+    """List the depth maps of recordings by name, and a note; none where some are missing, or they are renderings."""
+    folders = {key: folder.with_name(DEPTH_OF[folder.name]) for key, folder in recordings.items()}
+    present = {key: folder for key, folder in folders.items() if is_folder(folder)}
+    files = with_folders(list_folders(present, [".png"]))
+    if files and any(map(_is_rendering, spread(files, 3))):
+        return Files(), f"{NO_DEPTH}; depth is rendered in grey: record it without a colour converter"
+    return require_complete(files, names, next(iter(folders.values())).name, "24 bits in red, green and blue")
+
+
+def _is_rendering(path: Path) -> bool:
+    with suppress(UdasegError):
+        pixels = read_label_pixels(path)
+        return pixels.ndim == 2 or has_equal_channels(pixels)
+    return False
 
 
 def matches(root: Path) -> bool:

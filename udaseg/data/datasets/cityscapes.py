@@ -85,14 +85,15 @@ def read_distance(path: Path) -> np.ndarray:
     folder = next(parent for parent in path.parents if parent.name == "disparity")
     camera = folder.with_name("camera") / path.relative_to(folder)
     camera = camera.with_name(path.name.removesuffix("_disparity.png") + "_camera.json")
-    content = read_json(camera)
+    hint = "unpack camera_trainvaltest.zip beside disparity_trainvaltest.zip"
+    content = read_json(camera, hint)
     try:
         scale = 100 * float(content["extrinsic"]["baseline"]) * float(content["intrinsic"]["fx"])
     except (KeyError, TypeError, ValueError):
         raise UdasegError(
             f"{camera}: expected the baseline and the focal length of a camera, "
             f"found {'none' if content else 'no file'}",
-            "unpack camera_trainvaltest.zip beside disparity_trainvaltest.zip",
+            hint,
         ) from None
     disparity = read_disparity(path)
     is_valid = disparity > 0  # false for NaN too

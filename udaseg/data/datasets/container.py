@@ -33,14 +33,14 @@ def detect_container(files: Mapping[str, Path], coding: Coding) -> Container:
     """Detect from a sample of the label files how they carry the ids of a coding.
 
     Files of one channel are read as they are; headers tell. Colours come first where the coding has all of them. Then
-    come three equal channels, then one channel whose values are ids while the others are zero. Files that cannot be
-    read count for nothing here. Raises UdasegError for RGB files that are none of these.
+    come three equal channels, then one channel whose values are ids while the others are zero. Palettes count as the
+    RGB that they stand for, unless their indices may be the ids. Files that cannot be read count for nothing here.
+    Raises UdasegError for RGB files that are none of these.
     """
     if coding.channel is not None:
         return Container(coding.channel, note=f"label files: ids in the {coding.channel} channel")
     modes = {path: _mode(path) for path in spread(files, _SAMPLE)}
-    plain = (*_PLAIN, None) if coding.colours else (*_PLAIN, None, "P")
-    others = [path for path, mode in modes.items() if mode not in plain]
+    others = [path for path, mode in modes.items() if mode not in (*_PLAIN, None)]
     if coding.name == "synthia":
         others = [path for path in others if png_kind(path) != (16, 2)]
     if not others:
@@ -57,7 +57,7 @@ def _mode(path: Path) -> str | None:
 
 
 def _detect_from_pixels(paths: list[Path], coding: Coding) -> Container:
-    rgb, colours, values, has_indices = {}, set(), [], True
+    rgb, colours, values, has_indices, palettes = {}, set(), [], True, {}
     for path in paths:
         with suppress(UdasegError):
             pixels = read_label_pixels(path)
@@ -65,6 +65,7 @@ def _detect_from_pixels(paths: list[Path], coding: Coding) -> Container:
                 continue
             colours |= set(count_colours(pixels)[0])
             if _mode(path) == "P":
+                palettes[path] = pixels
                 has_indices = has_indices and _has_colours_at_their_ids(path, pixels, coding)
             else:
                 rgb[path] = has_equal_channels(pixels)
@@ -73,7 +74,7 @@ def _detect_from_pixels(paths: list[Path], coding: Coding) -> Container:
     if colours and colours <= known and (rgb or not has_indices):
         return _colour_container(coding)
     if not rgb:
-        return IDS
+        return _palette_container(palettes, coding)
     if all(rgb.values()):
         return Container(note="label files: RGB with the id in all three channels")
     if channel := _only_channel(np.logical_or.reduce(values), coding):
@@ -106,6 +107,25 @@ def _has_colours_at_their_ids(path: Path, pixels_HW3: np.ndarray, coding: Coding
         y, x = divmod(int((ids == i).argmax()), ids.shape[1])
         at_ids[i] = tuple(pixels_HW3[y, x].tolist())
     return not set(at_ids.values()) <= known or all((colour, i) in pairs for i, colour in at_ids.items())
+
+
+def _palette_container(palettes: dict[Path, np.ndarray], coding: Coding) -> Container:
+    """Return the container of palette files: their indices, or one channel of their colours, uint8 [H, W, 3] each.
+
+    Optimisers turn grey ids, and ids in one channel, into palettes in an order of their own.
+    """
+    channels, is_index = set(), True
+    for path, pixels_HW3 in palettes.items():
+        occurs = np.stack([_occurring(pixels_HW3[..., channel]) for channel in range(3)])
+        occurs[1:, 1:] &= not has_equal_channels(pixels_HW3)  # grey: each channel has the ids
+        channel = _only_channel(occurs, coding)
+        channels.add(channel)
+        if channel:
+            is_index &= bool((read_label_ids(path, coding.name) == pixels_HW3[..., CHANNELS.index(channel)]).all())
+    if is_index or len(channels) > 1:
+        return IDS
+    channel = channels.pop()
+    return Container(channel, note=f"label files: palettes, ids in the {channel} values of their colours")
 
 
 def _only_channel(occurs_in: np.ndarray, coding: Coding) -> str | None:

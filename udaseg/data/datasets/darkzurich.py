@@ -20,7 +20,9 @@ SPLITS = {
     "train": "train/night", "train-twilight": "train/twilight", "train-day": "train/day",
     "val": "val/night", "test": "test/night",
 }  # fmt: skip
+# Source: C. Sakaridis et al., "Map-guided curriculum domain adaptation", TPAMI 2020, section on Dark Zurich.
 IMAGE_COUNTS = {"train": 2_416, "train-twilight": 2_920, "train-day": 3_041, "val": 50, "test": 151}
+_ARCHIVES = ("Dark_Zurich_train_anon", "Dark_Zurich_val_anon", "Dark_Zurich_test_anon_withoutGt")
 DOWNLOAD_HINT = (
     "download Dark_Zurich_train_anon.zip and Dark_Zurich_val_anon.zip from "
     "https://www.trace.ethz.ch/publications/2019/GCMA_UIoU/ and unpack both into one directory: "
@@ -31,7 +33,7 @@ DOWNLOAD_HINT = (
 def images(root: Path, split: str) -> Files:
     """List the images of a split by name, GOPR0356/GOPR0356_frame_000321; `train` has the night images alone."""
     folder = f"rgb_anon/{choose_split(split, SPLITS, 'darkzurich')}"
-    found = find_folder(root, [folder], f"the {split} images of Dark Zurich", DOWNLOAD_HINT)
+    found = find_folder(root, _candidates(folder), f"the {split} images of Dark Zurich", DOWNLOAD_HINT)
     return list_files(found, IMAGES, "_rgb_anon", deep=True)
 
 
@@ -43,11 +45,16 @@ def labels(root: Path, split: str) -> Labels:
     folder = choose_split(split, SPLITS, "darkzurich")
     if split != "val":
         raise AbsentError(f"Dark Zurich has no public labels for {split}", "the labelled split is val")
-    found = find_folder(root, [f"gt/{folder}"], "the labels of Dark Zurich", DOWNLOAD_HINT)
+    found = find_folder(root, _candidates(f"gt/{folder}"), "the labels of Dark Zurich", DOWNLOAD_HINT)
     files, ending = list_labels({"": found}, "_gt_", DOWNLOAD_HINT)
     return build_labels(files, CITYSCAPES_ENDINGS[ending], f"labels: {ending}")
 
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of Dark Zurich."""
-    return any(is_folder(root / "rgb_anon" / folder) for folder in SPLITS.values())
+    return any(is_folder(root / place) for folder in SPLITS.values() for place in _candidates(f"rgb_anon/{folder}"))
+
+
+def _candidates(folder: str) -> list[str]:
+    """Return where a folder may lie: the archives unpacked into one directory, or each into one of its name."""
+    return [folder, *(f"{archive}/{folder}" for archive in _ARCHIVES)]

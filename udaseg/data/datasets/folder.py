@@ -1,9 +1,12 @@
 """The user's own data: <split>/images, <split>/labels, optional <split>/depth, and the classes in classes.yaml."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from udaseg.data.datasets.label_folder import LABELS
 from udaseg.data.datasets.label_names import find_suffix, suffix_hint
 from udaseg.data.datasets.labelmap import find_labelmap, read_labelmap
 from udaseg.data.datasets.layout import (
@@ -33,7 +36,6 @@ channel: red                 # only for RGB labels with the id in one channel
 or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
 CLASSES = "classes.yaml"  # beside the splits
 KEYS = ("names", "palette", "ignore", "ids", "channel")
-LABELS = (".png", ".tif", ".tiff", ".bmp")
 IMAGE_FOLDERS = ("images", "JPEGImages")  # the second names are those of CVAT and Pascal VOC
 LABEL_FOLDERS = ("labels", "SegmentationClass")
 
@@ -56,6 +58,8 @@ def labels(
     candidates = [f"{split}/{name}" for name in LABEL_FOLDERS]
     folder = find_folder(root, candidates, f"the {split} labels", DOWNLOAD_HINT)
     files = list_files(folder, LABELS, deep=True)
+    if files.left_out and not files:
+        raise _no_label_files(folder, split, files.left_out)
     pictures = images(root, split)
     if suffix is None:
         suffix = find_suffix(pictures, files)
@@ -63,21 +67,39 @@ def labels(
     if files and not named:
         raise UdasegError(
             f"{folder}: expected labels whose names end in {suffix}.png, found {join_names(list(files))}",
-            suffix_hint(pictures, files, option) or f"correct {option}",
+            suffix_hint(pictures, files, option) or f"leave out {option}",
         )
     depth = list_files(root / split / "depth", [".png"], deep=True) if is_folder(root / split / "depth") else {}
-    labelmap = None if (root / CLASSES).is_file() else find_labelmap(root, split)
     if coding is not None:
         label_coding, source = find_coding(coding), f"the coding {coding!r}"
     else:
-        label_coding = (read_classes(root) if labelmap is None else read_labelmap(labelmap))[1]
+        file = classes_file(root, split)
+        label_coding = (read_classes(root) if file.name == CLASSES else read_labelmap(file))[1]
         source = label_coding.name
     notes = [f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"]
     if suffix:
         notes.append(f"labels: the names add {suffix} to those of the images")
+    if files.left_out:
+        notes.append(f"labels: {len(files.left_out)} other files are left out: {join_names(files.left_out)}")
     # Files of no image, such as colour renderings beside the labels, tell nothing about the labels.
     of_images = pair(choose_stems(pictures), named)
     return replace(build_labels(of_images, label_coding, *notes, depth=depth), files=named)
+
+
+def _no_label_files(folder: Path, split: str, others: Sequence[str]) -> UdasegError:
+    """Build the error for a folder of labels that holds other files alone, such as JPEG or annotations."""
+    if all(name.endswith(".json") for name in others):
+        words = ["udaseg", "data", "convert", str(folder), f"{folder.parent.parent}-drawn", "--split", split]
+        hint = f"draw these annotations: {shlex.join([*words, '--images', str(folder.parent)])}"
+    else:
+        hint = "export the labels again as PNG: JPEG and other formats for photographs change ids"
+    return UdasegError(f"{folder}: expected labels as PNG, TIFF or BMP, found {join_names(others)}", hint)
+
+
+def classes_file(root: Path, split: str) -> Path:
+    """Return the file with the classes of a split: classes.yaml, or labelmap.txt where that is missing."""
+    classes = root / CLASSES
+    return classes if classes.is_file() else find_labelmap(root, split) or classes
 
 
 def splits(root: Path) -> list[str]:
@@ -116,7 +138,10 @@ def read_classes(root: Path) -> tuple[ClassSpace, Coding]:
         raise UdasegError(f"{path}: expected each name once in a list, found {names!r}", CLASSES_HINT)
     if not all(isinstance(name, str) for name in (names.values() if isinstance(names, dict) else names)):
         raise UdasegError(f"{path}: expected names of classes as texts, found {names!r}", CLASSES_HINT)
-    space = class_space(list(dict.fromkeys(names.values() if isinstance(names, dict) else names)))
+    try:
+        space = class_space(list(dict.fromkeys(names.values() if isinstance(names, dict) else names)))
+    except UdasegError as error:
+        raise UdasegError(f"{path}: {error.message}", CLASSES_HINT) from None
     channel = content.get("channel")
     if channel is not None and channel not in CHANNELS:
         raise UdasegError(f"{path}: expected a channel of {', '.join(CHANNELS)}, found {channel!r}", CLASSES_HINT)
@@ -143,8 +168,11 @@ def _build_coding(space: ClassSpace, content: dict, path: Path) -> Coding:
     wrong = wrong or [i for i, name in by_id.items() if name not in space.classes or i in ignored]
     if wrong:
         raise UdasegError(f"{path}: expected ids 0 to 255, each of one class or ignored, found {wrong}", CLASSES_HINT)
-    if ignored_colours:
-        ignored |= set() if ignored else {next(i for i in range(256) if i not in by_id)}
+    free = [i for i in range(256) if i not in by_id]
+    if ignored_colours and not free:
+        raise UdasegError(f"{path}: expected an id without a class for the ignored colours, found none", CLASSES_HINT)
+    if ignored_colours and not ignored:
+        ignored = set(free[:1])
     colours = _pair_colours(space, by_id, content) + tuple((colour, max(ignored)) for colour in ignored_colours)
     return Coding("classes.yaml", by_id, frozenset([*by_id, *ignored]), colours, content.get("channel"))
 

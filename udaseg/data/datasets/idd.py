@@ -19,7 +19,8 @@ from udaseg.data.datasets.layout import (
 from udaseg.labels import CODINGS, IGNORE, Coding
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
-IMAGE_COUNTS = {"train": 14_027, "val": 2_036, "test": 4_038}  # both parts; the first has 6,993, 981 and 2,029
+# Of both parts. The first has 6,993, 981 and 2,029 PNG files, the second 7,034, 1,055 and 2,009 JPEG files.
+IMAGE_COUNTS = {"train": 14_027, "val": 2_036, "test": 4_038}
 DOWNLOAD_HINT = (
     "download IDD Segmentation, parts I and II, from https://idd.insaan.iiit.ac.in/ and unpack both into one "
     "directory: leftImg8bit/<split>/<drive>/*_leftImg8bit.png (or jpg), gtFine/<split>/<drive>/"
@@ -28,7 +29,8 @@ LABEL_HINT = (
     "the archives hold polygons; createLabels.py of https://github.com/AutoNUE/public-code draws the labels: "
     "--id-type csTrainId"
 )
-# The ids of the devkit. Its train ids for Cityscapes call "non-drivable fallback" terrain, and so does this table.
+# The ids of the devkit, helpers/anue_labels.py of https://github.com/AutoNUE/public-code. Its train ids for Cityscapes
+# call "non-drivable fallback" terrain, and so does this table.
 _IDS = {
     0: "road", 1: "parking", 2: "drivable fallback", 3: "sidewalk", 4: "rail track", 5: "terrain", 6: "person",
     7: "animal", 8: "rider", 9: "motorcycle", 10: "bicycle", 11: "autorickshaw", 12: "car", 13: "truck", 14: "bus",

@@ -26,7 +26,8 @@ DOWNLOAD_HINT = (
     "ask for IDDA at https://idda-dataset.github.io/home/ and unpack it: <scenario>/RGB/*.jpg, "
     "<scenario>/Semantic/*.png"
 )
-# "Vehicles" are cars and trucks; road lines are road, as in Cityscapes.
+# Source: https://idda-dataset.github.io/home/overview/. "Vehicles" are cars and trucks; road lines are road, as in
+# Cityscapes.
 _IDS = {
     0: "none", 1: "building", 2: "fence", 3: "other", 4: "person", 5: "pole", 6: "road", 7: "road", 8: "sidewalk",
     9: "vegetation", 10: "car", 11: "wall", 12: "traffic sign", 13: "traffic light", 14: "guard rail", 15: "dynamic",

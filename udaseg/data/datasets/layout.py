@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,14 +194,18 @@ def choose_split(split: str, names: Mapping[str, str], dataset: str) -> str:
 
 
 def sample_ids(files: Mapping[str, Path], coding: str | Coding, is_enough: Callable[[set[int]], bool]) -> set[int]:
-    """Collect the ids in up to 20 label files, evenly spread over the split; stop once `is_enough(ids)` is true."""
+    """Collect the ids in up to 20 label files, evenly spread over the split; stop once `is_enough(ids)` is true.
+
+    Files that cannot be read count for nothing here.
+    """
     from udaseg.metrics import count_ids  # brings numba, which most datasets never need
 
     coding = find_coding(coding)
     container = detect_container(files, coding)
     ids: set[int] = set()
     for path in spread(files, 20):
-        ids |= set(np.flatnonzero(count_ids(read.read_label_ids(path, coding.name, container))).tolist())
+        with suppress(UdasegError):
+            ids |= set(np.flatnonzero(count_ids(read.read_label_ids(path, coding.name, container))).tolist())
         if is_enough(ids):
             break
     return ids

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from udaseg.data.datasets.layout import IMAGES
 from udaseg.data.datasets.names import mark_alike, normalise
 from udaseg.errors import UdasegError, join_names
 
@@ -68,7 +69,9 @@ def _possible_names(line: str) -> Iterator[tuple[str, list[str]]]:
     for part in dict.fromkeys((line, line.split("\t")[0], line.split()[0])):
         *folders, name = part.replace("\\", "/").split("/")
         yield name, folders
-        yield name.rpartition(".")[0], folders
+        stem, dot, suffix = name.rpartition(".")
+        if dot + suffix.lower() in IMAGES:  # such as 1.jpg, where the image is 1.png; 1.2 is another stem than 1
+            yield stem, folders
 
 
 def _common_end(folders: list[str], others: tuple[str, ...]) -> int:

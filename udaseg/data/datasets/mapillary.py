@@ -44,7 +44,7 @@ def labels(root: Path, split: str) -> Labels:
     files = list_files(folder, [".png"])
     coding = "mapillary-v2.0" if folder.parent.name == "v2.0" else "mapillary-v1.2"
     is_ambiguous = folder.parent.name not in ("v1.2", "v2.0")
-    if is_ambiguous and max(sample_ids(files, coding, lambda ids: max(ids) > 65), default=0) > 65:
+    if is_ambiguous and max(sample_ids(files, coding, lambda ids: max(ids, default=0) > 65), default=0) > 65:
         raise UdasegError(
             f"{folder}: expected the 66 ids of Mapillary Vistas v1.2, found ids above 65",
             "labels of v2.0 belong in <split>/v2.0/labels",

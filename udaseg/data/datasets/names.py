@@ -40,7 +40,8 @@ def pair(stems: Mapping[str, str], partners: Mapping[str, Path]) -> dict[str, Pa
     """Return the label or depth map of each image that has one, by the image's name.
 
     `stems` maps the names of the images to their stems. The partner has the image's name, or its stem, however
-    accents are stored (NFC or NFD); else the same name without directories, where one image and one file have it.
+    accents are stored (NFC or NFD). Else it has the same name without directories, where only one image and one file
+    have that, and one of the two lies in no sub-folder: frames of two sequences may be numbered alike.
     """
     pairs = {image: partners[image] for image in stems if image in partners}
     if len(pairs) in (len(stems), len(partners)):
@@ -51,7 +52,8 @@ def pair(stems: Mapping[str, str], partners: Mapping[str, Path]) -> dict[str, Pa
     for image, stem in ((image, stem) for image, stem in stems.items() if image not in taken):
         match = normal.get(normalise(image)) or normal.get(normalise(stem))
         if match is None and bare_name(image) in bare_images:
-            match = bare.get(bare_name(image))
+            other = bare.get(bare_name(image), "")
+            match = other if other and ("/" not in image or "/" not in other) else None
         if match is not None:
             found[image] = partners[match]
     return pairs | found

@@ -1,6 +1,7 @@
 """Open a dataset by name: images alone, or images with labels."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,12 +29,13 @@ from udaseg.data.datasets import (
     wilddash2,
 )
 from udaseg.data.datasets.label_names import suffix_hint
-from udaseg.data.datasets.layout import Files, Labels, describe
+from udaseg.data.datasets.layout import Files, Labels, describe, list_directory
 from udaseg.data.datasets.lists import select_listed
 from udaseg.data.datasets.names import choose_stems, mark_alike, pair
+from udaseg.data.findings import check_command
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.labels import IGNORE, ClassSpace, lookup_table, train_id_table, train_ids
+from udaseg.labels import IGNORE, ClassSpace, find_coding, lookup_table, train_id_table, train_ids
 
 DATASETS = {
     "gta5": gta5,
@@ -118,12 +120,13 @@ def open_labelled(
     if list_file is None and surplus["label"]:
         warnings.append(f"{len(surplus['label'])} labels in {split} of {root} have no image and are not used")
     ids = train_ids(labels.coding, space)
-    may_lack_classes = dataset == "folder" and coding is None and bool(ids)
-    missing = missing_classes(ids, space)
-    if dataset == "folder" and coding is None:  # a user's own data need not have every class of the space
-        require_same_spelling(missing, labels.coding, str(root / folder.CLASSES))
-    if may_lack_classes and missing:
-        warnings.append(f"no label of {root} can be {', '.join(missing)}: {root / folder.CLASSES} has no such class")
+    may_lack_classes = dataset == "folder" and coding is None and bool(ids)  # a user's own data need not have them all
+    absent = missing_classes(ids, space)
+    if dataset == "folder" and coding is None:
+        require_same_spelling(absent, labels.coding, str(folder.classes_file(root, split)))
+    if may_lack_classes and absent:
+        file = folder.classes_file(root, split)
+        warnings.append(f"no label of {root} can be {', '.join(absent)}: {file} has no such class")
     unused = [name for name in dict.fromkeys(labels.coding.classes.values()) if name not in space.classes]
     if may_lack_classes and unused:
         notes.append(f"labels of no class, ignored: {', '.join(unused)}")
@@ -151,7 +154,9 @@ def open_labelled(
 
 
 def require_detected(dataset: str, coding: str | None, suffix: str | None) -> None:
-    """Raise UdasegError where a coding or a suffix of label names is set for a dataset that detects its own."""
+    """Raise UdasegError for an unknown coding, and where a dataset detects its own coding and names of labels."""
+    if coding is not None:
+        find_coding(coding)
     if coding is not None and dataset != "folder":
         raise UdasegError(f"{dataset} detects the coding of its labels", "leave out the coding; it is for `folder`")
     if suffix is not None and dataset != "folder":
@@ -192,18 +197,33 @@ def detect(root: str | Path) -> str:
             f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"
         )
     names = [name for name, reader in DATASETS.items() if reader.matches(root)]
-    if names in ([], ["folder"]):  # any directory of directories looks like a folder dataset
-        subfolders = {root / name: reader for name, reader in DATASETS.items() if (root / name).is_dir()}
-        datasets = [subfolder for subfolder, reader in subfolders.items() if reader.matches(subfolder)]
-        if datasets:
-            raise UdasegError(
-                f"{root} is not a dataset; it holds {join_names([child.name for child in datasets])}",
-                f"name one of them: {datasets[0]}",
-            )
+    if names in ([], ["folder"]) and (datasets := _datasets_within(root, by_name=bool(names))):
+        raise UdasegError(
+            f"{root} is not a dataset; it holds {join_names([child.name for child in datasets])}",
+            f"name one of them, as with {check_command(datasets[0])}",
+        )
     if len(names) != 1:
         fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
-        raise UdasegError(f"{root}: the layout {fits}", f"name it with --dataset: {', '.join(DATASETS)}")
+        known = f"known are {', '.join(DATASETS)}"
+        raise UdasegError(f"{root}: the layout {fits}", f"name it with --dataset {(names or ['folder'])[0]}; {known}")
     return names[0]
+
+
+def _datasets_within(root: Path, by_name: bool) -> list[Path]:
+    """List the datasets in a directory; with `by_name` those alone that have the name of their layout.
+
+    Any directory of directories looks like a folder dataset, and its splits may look like other layouts.
+    """
+    if by_name:
+        return [
+            root / name for name, reader in DATASETS.items() if (root / name).is_dir() and reader.matches(root / name)
+        ]
+    found = []
+    for child in sorted(root / entry.name for entry in list_directory(root) if entry.is_dir()):
+        with suppress(UdasegError):  # one that cannot be read
+            if any(reader.matches(child) for reader in DATASETS.values()):
+                found.append(child)
+    return found
 
 
 def require_known(dataset: str) -> None:
@@ -235,7 +255,7 @@ def _incomplete(
     return UdasegError(
         f"{root}: expected a {kind} for each of {images} images, "
         f"found none for {len(missing)}: {join_names(mark_alike(missing, others))}",
-        hint or f"complete the download or remove these images; `udaseg data check {root}` lists them all",
+        hint or f"add these files, or remove the images; {check_command(root)} lists them all",
     )
 
 
@@ -255,5 +275,5 @@ def require_labelled(images: LabelledSet) -> None:
         raise UdasegError(
             f"{images.root}: every pixel is ignored in all of {len(indices)} labels (of {len(images)}) "
             f"that were checked; expected some of {join_names(images.space.classes)}",
-            f"udaseg data check {images.root} shows which ids occur; the recipe's coding and space give their meaning",
+            f"{check_command(images.root)} shows which ids occur; the recipe's coding and space give their meaning",
         )

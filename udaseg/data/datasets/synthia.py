@@ -1,7 +1,9 @@
 """SYNTHIA-RAND-CITYSCAPES: RGB/, labels in one of four encodings, depth in centimetres."""
 
+from contextlib import suppress
 from pathlib import Path
 
+from udaseg.data.datasets.container import spread
 from udaseg.data.datasets.layout import (
     IMAGES,
     Files,
@@ -67,24 +69,31 @@ def _depth(root: Path) -> dict[str, Path]:
     return {}
 
 
+def _is_16_bit_rgb(path: Path) -> bool:
+    with suppress(UdasegError):
+        return png_kind(path) == (16, 2)
+    return False
+
+
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of SYNTHIA-RAND-CITYSCAPES."""
     return is_folder(root / "RGB") and not is_folder(root / "Semantic")  # IDDA
 
 
 def _detect_encoding(folder: Path, files: dict[str, Path]) -> tuple[str, str]:
-    if png_kind(next(iter(files.values()))) == (16, 2):
+    if any(map(_is_16_bit_rgb, spread(files, 20))):
         return "synthia", "16-bit RGB, class id in the red channel"
     ids = sample_ids(files, "synthia", lambda ids: bool(ids & set(range(23, 35))))
     if are_train_ids(ids):
         coding, description = "trainids", "8-bit train ids (255 and nothing above 18 occur)"
     elif 22 < max(ids - {255}, default=0) <= 34:
         coding, description = "cityscapes", "8-bit Cityscapes label ids (ids above 22 occur)"
-    elif max(ids) <= 22 and ids & {1, 2, 3}:
+    elif max(ids, default=0) <= 22 and ids & {1, 2, 3}:
         coding, description = "synthia", "8-bit raw ids (nothing above 22; sky, building or road as 1, 2, 3)"
     else:
         raise UdasegError(
-            f"{folder}: expected labels of SYNTHIA, found ids {sorted(ids)} that fit none of its encodings",
+            f"{folder}: expected labels of SYNTHIA, "
+            + (f"found ids {sorted(ids)} that fit none of its encodings" if ids else "found none that can be read"),
             "use GT/LABELS of the official archive; a copy that reads as zeros was made with a tool that dropped the "
             "low byte of the 16-bit labels",
         )

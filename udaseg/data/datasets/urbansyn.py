@@ -1,7 +1,9 @@
-"""UrbanSyn: 7,539 rendered frames, rgb/rgb_0001.png, with train ids in ss/ss_0001.png."""
+"""UrbanSyn: 7,539 rendered frames, rgb/rgb_0001.png, with train ids in ss/ss_0001.png and depth in OpenEXR files."""
 
+from functools import partial
 from pathlib import Path
 
+from udaseg.data.datasets.depth_maps import list_exr_depth
 from udaseg.data.datasets.layout import (
     IMAGES,
     Files,
@@ -12,6 +14,7 @@ from udaseg.data.datasets.layout import (
     is_folder,
     list_files,
 )
+from udaseg.data.images.exr import read_exr_depth
 from udaseg.labels import CODINGS, IGNORE, Coding
 
 SPLITS = {"train": "train"}
@@ -20,6 +23,8 @@ DOWNLOAD_HINT = (
     "download rgb.zip and ss.zip from https://www.urbansyn.org/ and unpack both into one directory: rgb/rgb_0001.png, "
     "ss/ss_0001.png, ..."
 )
+# Metres of a stored depth of 1. Source: preprocess_urbansyn.py of CUT3R, and Pixel-Perfect Depth's loader of UrbanSyn.
+_METRES = 1e5
 # The train ids of Cityscapes, and 19 for what has no class.
 _CODING = Coding("urbansyn", CODINGS["trainids"].classes, frozenset([*range(20), IGNORE]))
 
@@ -31,11 +36,12 @@ def images(root: Path, split: str) -> Files:
 
 
 def labels(root: Path, split: str) -> Labels:
-    """List the labels: train ids, with 19 for unlabelled pixels."""
+    """List the labels: train ids, with 19 for unlabelled pixels; and the depth maps where they can be read."""
     choose_split(split, SPLITS, "urbansyn")
     files = _list_numbered(find_folder(root, ["ss"], "the labels of UrbanSyn", DOWNLOAD_HINT), (".png",))
-    # Depth is published as OpenEXR, a format that Pillow does not read.
-    return build_labels(files, _CODING, "labels: train ids in ss/", "depth: none; depth/*.exr is not read")
+    depth, note = list_exr_depth(root / "depth", files, start="depth_")
+    read_depth = partial(read_exr_depth, scale=_METRES)
+    return build_labels(files, _CODING, "labels: train ids in ss/", note, depth=depth, read_depth=read_depth)
 
 
 def matches(root: Path) -> bool:

@@ -109,6 +109,11 @@ def has_equal_channels(values_HW3: np.ndarray) -> bool:
     return bool((values_HW3[..., :1] == values_HW3[..., 1:]).all())
 
 
+def has_one_channel(values_HW3: np.ndarray, channel: int) -> bool:
+    """Return whether a channel says all: the others are zero, or have the same values."""
+    return not np.delete(values_HW3, channel, axis=-1).any() or has_equal_channels(values_HW3)
+
+
 def count_colours(values_HW3: np.ndarray) -> tuple[list[RGB], np.ndarray]:
     """Return the colours of an image, the most frequent first, and the pixels of each: int64 [colours]."""
     codes, pixels = np.unique(_pack(values_HW3), return_counts=True)

@@ -1,9 +1,8 @@
 """Images that belong to no dataset: those of a folder, a single one, or the frames of an animation."""
 
-import contextlib
 import io
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from PIL import Image
 
 from udaseg.data.datasets.layout import IMAGES, count_folders, list_files
 from udaseg.data.datasets.names import choose_stems
-from udaseg.data.images.read import image_size, read_image
+from udaseg.data.images.read import image_size, name_file, read_image
 from udaseg.errors import UdasegError
 
 ANIMATIONS = (".gif", ".webp", ".apng")
@@ -39,7 +38,7 @@ class LooseImages:
     def image(self, i: int) -> np.ndarray:
         """Read one image, upright: uint8 RGB [H, W, 3]; raise UdasegError where it cannot be read."""
         if self._animation is not None:
-            with _report_damage(self.files[0]):
+            with name_file(self.files[0], "an animation"):
                 self._animation.seek(i)
                 return np.array(self._animation.convert("RGB"))
         return read_image(self.files[i])
@@ -82,7 +81,7 @@ def _open_folder(path: Path) -> LooseImages:
 
 
 def _open_animation(path: Path) -> LooseImages:
-    with _report_damage(path):
+    with name_file(path, "an animation"):
         animation = Image.open(io.BytesIO(path.read_bytes()))
         count = getattr(animation, "n_frames", 1)
     return LooseImages(tuple(f"{i:06d}" for i in range(1, count + 1)), (path,) * count, _animation=animation)
@@ -92,13 +91,3 @@ def _ffmpeg_hint(video: Path) -> str:
     folder = shlex.quote(f"{video.with_suffix('')}-frames")
     command = f"ffmpeg -i {shlex.quote(str(video))} -q:v 2 {folder}/%06d.jpg"
     return f"extract its frames first: mkdir {folder} && {command}; then name {folder} instead"
-
-
-@contextlib.contextmanager
-def _report_damage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Image.UnidentifiedImageError:  # whose own text has the address of an object
-        raise UdasegError(f"{path}: its image format is not known", "copy it again, or remove it") from None
-    except (OSError, ValueError, LookupError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise UdasegError(f"{path}: cannot read it: {error}", "copy it again, or remove it") from None

@@ -6,7 +6,7 @@ import numpy as np
 from isal import isal_zlib
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_RGB, _PALETTE = 2, 3  # colour types
+RGB, PALETTE = 2, 3  # colour types
 _NO_FILTER, _LEFT = 0, 1  # filter types: what is subtracted from a byte
 _LEVEL = 1  # levels 2 and 3 take longer and save less than 1 %
 
@@ -28,7 +28,7 @@ def encode(values: np.ndarray, palette: list[int] | None = None, *, photograph: 
     if photograph:
         pixel = bytes_HB.shape[1] // width
         rows[:, 1 + pixel :] -= bytes_HB[:, :-pixel]
-    colour_type = _RGB if palette is None else _PALETTE
+    colour_type = RGB if palette is None else PALETTE
     header = struct.pack(">IIBBBBB", width, height, 8 * values.itemsize, colour_type, 0, 0, 0)
     return b"".join(
         (

@@ -12,16 +12,26 @@ import numpy as np
 from PIL import Image
 
 from udaseg.data.images import png
-from udaseg.data.images.label_pixels import IDS, Container, decode_pixels, describe, find_ids, is_lossless
+from udaseg.data.images.label_pixels import (
+    IDS,
+    Container,
+    decode_pixels,
+    describe,
+    find_ids,
+    has_one_channel,
+    is_lossless,
+)
 from udaseg.data.images.png import SIGNATURE
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
-from udaseg.labels import IGNORE, ClassSpace
+from udaseg.labels import CHANNELS, IGNORE, ClassSpace
 
 # An image larger than Pillow's limit is an error, not a warning.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+# Pillow warns of odd metadata, such as EXIF that is cut off: the pixels are read all the same.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 
-_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
+_DAMAGE = (OSError, ValueError, LookupError, SyntaxError, EOFError, struct.error, zlib.error)
 _BOMB = (Image.DecompressionBombWarning, Image.DecompressionBombError)
 _END = b"IEND\xaeB`\x82"
 _ORIENTATION = 0x0112  # EXIF tag: how the camera was held
@@ -46,7 +56,7 @@ def read_image(path: Path) -> np.ndarray:
     applied, as image viewers and labelling tools do. Raises UdasegError for a missing, damaged or oversized file, for
     an animation, and for values whose range is unknown (32-bit, float).
     """
-    with _name_file(path, "an image"), Image.open(io.BytesIO(_bytes(path))) as image:
+    with name_file(path, "an image"), Image.open(io.BytesIO(_bytes(path))) as image:
         if image.format in ("WEBP", "GIF") and image.n_frames > 1:
             raise UdasegError(
                 f"{path}: expected an image, found an animation of {image.n_frames} frames",
@@ -73,7 +83,7 @@ def _scale_to_8_bits(path: Path, image: Image.Image) -> Image.Image:
 
 def image_size(path: Path) -> tuple[int, int]:
     """Read the (height, width) of the image that `read_image` returns, from the file's header alone."""
-    with _name_file(path, "an image"), Image.open(path) as image:
+    with name_file(path, "an image"), Image.open(path) as image:
         sides = image.height, image.width
         return sides[::-1] if _orientation(image) in _TRANSPOSED else sides
 
@@ -88,11 +98,12 @@ def read_label_ids(path: Path, coding: str, container: Container = IDS) -> np.nd
 
     Ids are the indices of a palette image, the values of a grey image or of three equal channels, and in the coding
     "synthia" the red channel of a 16-bit RGB PNG. Other containers have one id for each colour, or the ids in one
-    channel. Raises UdasegError for a missing or damaged file, and for a file that does not fit its container.
+    channel: also in that of a palette's colours, where these are grey or that channel alone. Raises UdasegError for a
+    missing or damaged file, and for a file that does not fit its container.
     """
     data = _bytes(path)
     depth, colour = _kind(path, data) if data[:8] == SIGNATURE else (None, None)
-    with _name_file(path, "a label"):
+    with name_file(path, "a label"):
         if (depth, colour) == (16, 2) and coding == "synthia":
             ids = _channel(data)
             if ids.max() > 255:
@@ -101,6 +112,10 @@ def read_label_ids(path: Path, coding: str, container: Container = IDS) -> np.nd
                     "labels of SYNTHIA are in GT/LABELS",
                 )
             return ids.astype(np.uint8)
+        if colour == png.PALETTE and container.reading in CHANNELS:
+            pixels = decode_pixels(data, expand=True)
+            if has_one_channel(pixels, CHANNELS.index(container.reading)):
+                return find_ids(path, pixels, container, coding)
         if depth is None or depth > 8 or colour not in (0, 3) or container.reading == "colours":
             if not is_lossless(data):
                 raise UdasegError(
@@ -120,7 +135,7 @@ def read_label_pixels(path: Path) -> np.ndarray:
     Palette images give their colours. Raises UdasegError for a missing or damaged file, and for other kinds of files.
     """
     data = _bytes(path)
-    with _name_file(path, "a label"):
+    with name_file(path, "a label"):
         if not is_lossless(data):
             raise UdasegError(f"{path}: expected a PNG file, found {describe(data)}", "export it again as PNG")
         return decode_pixels(data, expand=True)
@@ -133,7 +148,7 @@ def read_depth(path: Path) -> np.ndarray:
     """
     data = _bytes(path)
     depth, colour = _kind(path, data)
-    with _name_file(path, "a depth map"):
+    with name_file(path, "a depth map"):
         if (depth, colour) == (16, 2):
             return _channel(data)
         if (depth, colour) != (16, 0):
@@ -169,13 +184,13 @@ def read_train_ids(path: Path, space: ClassSpace) -> np.ndarray:
 
 def png_kind(path: Path) -> tuple[int, int]:
     """Read the bit depth and the colour type (0 grey, 2 RGB, 3 palette) of a PNG from its header alone."""
-    with _name_file(path, "a PNG file"), Path(path).open("rb") as file:
+    with name_file(path, "a PNG file"), Path(path).open("rb") as file:
         return _kind(path, file.read(64))
 
 
 def label_mode(path: Path) -> str:
     """Read Pillow's mode of a PNG, TIFF or BMP, such as "L", "P" or "RGB", from its header alone."""
-    with _name_file(path, "a label"), Image.open(path, formats=["PNG", "TIFF", "BMP"]) as image:
+    with name_file(path, "a label"), Image.open(path, formats=["PNG", "TIFF", "BMP"]) as image:
         return image.mode
 
 
@@ -215,7 +230,8 @@ def _channel(data: bytes) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _name_file(path: Path, expected: str) -> Iterator[None]:
+def name_file(path: Path, expected: str) -> Iterator[None]:
+    """Raise UdasegError with the path and what was expected for all that goes wrong inside this block."""
     try:
         yield
     except _BOMB as error:
@@ -229,6 +245,7 @@ def _name_file(path: Path, expected: str) -> Iterator[None]:
             f"{path}: expected {expected}, found a file of no known image format", "copy or unpack it again"
         ) from None
     except _DAMAGE as error:
+        problem = getattr(error, "strerror", None) or error  # an OSError's own text has its number
         raise UdasegError(
-            f"{path}: expected {expected}, found a damaged or unreadable file: {error}", "copy or unpack it again"
+            f"{path}: expected {expected}, found a damaged or unreadable file: {problem}", "copy or unpack it again"
         ) from None

@@ -60,10 +60,10 @@ def _outline(settings: Model, classes: int) -> Any:
             f"the decoder {settings.decoder} needs segmentation_models_pytorch", "pip install 'udaseg[smp]'"
         )
     if settings.encoder in ENCODERS:
-        raise UdasegError(
-            f"{settings.decoder} needs an encoder of timm, and {settings.encoder} is torchvision's",
-            f"name its weights in timm: model.encoder={settings.encoder}.tv_in1k",
-        )
+        hint = f"name its weights in timm: model.encoder={settings.encoder}.tv_in1k"
+        if settings.encoder == "resnet38":  # all others of the table are torchvision's
+            hint = "set model.decoder=dilated or fpn"
+        raise UdasegError(f"{settings.decoder} needs an encoder of timm, and {settings.encoder} is another", hint)
     import segmentation_models_pytorch
 
     from udaseg.models.encoders.names import timm_name

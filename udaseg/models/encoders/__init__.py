@@ -58,7 +58,8 @@ def imagenet_url(name: str) -> str:
     urls = _module(name).IMAGENET
     if name not in urls:
         raise UdasegError(
-            f"the encoder {name} has no ImageNet weights", "set model.weights=none, or give the path of a weights file"
+            f"there are no ImageNet weights of {name} to download",
+            "give the path of a weights file with model.weights, or set model.weights=none",
         )
     return urls[name]
 

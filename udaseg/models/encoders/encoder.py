@@ -36,10 +36,27 @@ class Encoder(nn.Module):
         return self.conv1, self.bn1
 
 
-def require_batch_norm(encoder: nn.Module, setting: str) -> None:
-    """Raise UdasegError where an encoder has no batch norm, which a setting changes."""
+def no_normalised_stem() -> UdasegError:
+    """Return the error for an encoder whose first layers are not a convolution and its batch norm."""
+    return UdasegError(
+        "the first layers of this encoder are not a convolution and its batch norm, which this setting changes",
+        "choose another encoder, or leave out adabn=stem",
+    )
+
+
+def require_batch_norm(encoder: nn.Module, setting: str, off: str = "false") -> None:
+    """Raise UdasegError where an encoder has no batch norm, which a setting changes; `off` is its value without."""
     if not any(isinstance(module, BatchNorm) for module in encoder.modules()):
         raise UdasegError(
             f"{setting} changes batch norm, and the encoder of this network has none",
-            f"leave out {setting}, or set it to false; or choose an encoder with batch norm",
+            f"set {setting.partition('=')[0]}={off}, or choose an encoder with batch norm",
         )
+
+
+def draw_convolutions(network: nn.Module) -> None:
+    """Draw the weights of all convolutions so that maps keep their scale through ReLUs (He et al., 2015)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from udaseg.errors import UdasegError
 from udaseg.models.batchnorm import BatchNorm
-from udaseg.models.encoders.encoder import Encoder
+from udaseg.models.encoders.encoder import Encoder, no_normalised_stem
 from udaseg.models.encoders.names import timm_name
 from udaseg.models.encoders.norms import adopt_batch_norms
 
@@ -51,10 +51,7 @@ class TimmEncoder(Encoder):
         match layers:
             case [nn.Conv2d() as conv, BatchNorm() as norm, *_]:
                 return conv, norm
-        raise UdasegError(
-            "the first layers of this encoder are not a convolution and its batch norm, which this setting changes",
-            "choose another encoder, or leave out adabn=stem",
-        )
+        raise no_normalised_stem()
 
 
 def build(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from udaseg.errors import UdasegError
 from udaseg.models import tensorfile
+from udaseg.models.weights import mxnet
 from udaseg.models.weights.layouts import Tensors
 
 # Where training programs keep the weights in their checkpoints: the student before averages of it.
@@ -31,10 +32,12 @@ class Unwrapped(NamedTuple):
 
 
 def read_content(path: Path) -> Any:
-    """Read a PyTorch file of tensors and plain values, or a safetensors file.
+    """Read a PyTorch file of tensors and plain values, a safetensors file, or a parameter file of MXNet.
 
     Raises UdasegError for a file that is missing or damaged, or could run code.
     """
+    if path.suffix == mxnet.SUFFIX:
+        return mxnet.read_params(path)
     if path.suffix != ".safetensors":
         return tensorfile.read(path)
     from safetensors import SafetensorError

@@ -25,7 +25,7 @@ def label_images(task: LabelTask) -> dict[str, Any]:
     Raises UdasegError without a prior.
     """
     if task.prior is None:
-        raise UdasegError("policy cbst-sp needs a spatial prior", "udaseg prior makes it from the source's labels")
+        raise UdasegError("policy cbst-sp needs a spatial prior", "make it from the labels of the source: udaseg prior")
     maps_CHW, peaks = task.prior.relative()
     policy = Policy(
         lambda stem: label_and_confidence(*task.logits(stem), maps_CHW, peaks / peaks.max()),

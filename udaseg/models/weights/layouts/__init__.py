@@ -1,6 +1,6 @@
 """The layouts of weights files: how each family of published networks names its tensors, one file each family."""
 
-from udaseg.models.weights.layouts import deeplab, dinov2, efficientnet_lite, mit, plain
+from udaseg.models.weights.layouts import deeplab, dinov2, efficientnet_lite, mit, plain, vgg, wide_resnet
 from udaseg.models.weights.layouts.layout import Layout, Renamed, Tensors
 
 __all__ = ["LAYOUTS", "Layout", "Renamed", "Tensors", "find_layout"]
@@ -11,6 +11,10 @@ LAYOUTS: tuple[Layout, ...] = (
     mit.MIT,
     mit.HUGGING_FACE,
     dinov2.DINOV2,
+    wide_resnet.MXNET,
+    wide_resnet.AFFINITYNET,
+    wide_resnet.MAPILLARY,
+    vgg.VGG,
     deeplab.PRODA,
     deeplab.FADA,
     deeplab.CAFFE,
