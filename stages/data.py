@@ -1,11 +1,12 @@
 """udaseg data: render toytown, check a dataset, convert annotations, count classes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.run import Run
@@ -139,14 +140,15 @@ def convert(
 
 def print_findings(report) -> None:
     """Print the findings of a check, the worst first."""
-    from udaseg.data.findings import check_command
+    from udaseg.data.findings import Finding, check_command
 
     order = ("error", "warning", "note")
-    for finding in sorted(report.findings, key=lambda finding: order.index(finding.severity)):
-        files = (
-            f": {', '.join(finding.files[:5])}" + (", ..." if len(finding.files) > 5 else "") if finding.files else ""
-        )
-        print(f"{finding.severity}: {finding.split}: {finding.message}{files}")
+    splits: dict[Finding, list[str]] = {}  # of findings that are the same in several
+    for finding in report.findings:
+        splits.setdefault(replace(finding, split=""), []).append(finding.split)
+    for finding in sorted(splits, key=lambda finding: order.index(finding.severity)):
+        files = [join_names(finding.files)] if finding.files else []
+        print(": ".join(filter(None, [finding.severity, ", ".join(splits[finding]), finding.message, *files])))
         if finding.hint:
             print(f"  hint: {finding.hint}")
     verdict = "usable" if report.ok else "not usable"

@@ -26,6 +26,8 @@ from .terminal.options import (
     FlipOption,
     ModelOption,
     ScalesOption,
+    WindowOption,
+    WindowStrideOption,
     setting_option,
     view_changes,
 )
@@ -56,7 +58,7 @@ def job(run: Run) -> Job:
     settings = {
         "space": recipe.space,
         "target": recipe.target.model_dump(include={"dataset", "val", "size", "pad"}),
-        "evaluate": recipe.evaluate.model_dump(),
+        "evaluate": recipe.evaluate.identity(),
     }
     out = run.out or _folder(run, model)
     inputs = {"model": digest_input(model), "val": val}
@@ -187,6 +189,8 @@ def command(
     model: ModelOption = None,
     scales: ScalesOption = None,
     flip: FlipOption = None,
+    window: WindowOption = None,
+    window_stride: WindowStrideOption = None,
     average: AverageOption = None,
     predictions: Annotated[
         Path | None,
@@ -201,12 +205,16 @@ def command(
     holds_labels = predictions is not None and _holds_labels(predictions)
     if predictions is not None:
         because = "predictions have been made already"
-        refuse_flags({"--model": model, "--scales": scales, "--flip": flip}, because, "leave it out, or --predictions")
+        of_model = {"--model": model, "--scales": scales, "--flip": flip, "--window": window}
+        refuse_flags(of_model | {"--window-stride": window_stride}, because, "leave it out, or --predictions")
     if holds_labels:
         refuse_flags({"--average": average}, "labels are not averaged", "leave it out")
     else:
         because = "label files alone have a suffix"
         refuse_flags({LABEL_SUFFIX[1]: label_suffix}, because, "name their folder with --predictions, or leave it out")
-    changes = view_changes("evaluate", scales, flip, average) | {LABEL_SUFFIX[0]: label_suffix}
+    changes = view_changes(
+        "evaluate", scales=scales, flip=flip, average=average, window=window, window_stride=window_stride
+    )
     paths = {"model": model, "predictions": predictions}
+    changes |= {LABEL_SUFFIX[0]: label_suffix}
     run_stage(open_run(changes, paths, flags={LABEL_SUFFIX[0]: LABEL_SUFFIX[1]}), stage)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.pipeline import chain, chain_status
+from udaseg.pipeline import chain, chain_status, datasets
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.log import log
-from udaseg.pipeline.run import Run
+from udaseg.pipeline.run import Run, command_of
 
 from .terminal.command import run_command
 from .terminal.options import complete_recipe, parse_seeds
@@ -21,6 +21,7 @@ from .terminal.tables import console, sheet_table
 def run_chain(run: Run, until: str | None) -> None:
     """Run the stages of a chain in order, up to `until`; what is up to date is left out."""
     steps = _steps_until(run, until)
+    _require_truth(run, steps)
     for number, step in enumerate(steps, 1):
         log(f"[{number}/{len(steps)}] {step.label}")
         run_stage(replace(step.run, prints=number == len(steps)), step.stage)
@@ -41,6 +42,18 @@ def plan_chain(run: Run, until: str | None) -> None:
             changed.add(step.label)
         state = f"would run: {'; '.join(reasons)}" if reasons else "up to date"
         log(f"[{number}/{len(steps)}] {step.label}: {state}")
+
+
+def _require_truth(run: Run, steps: list[chain.Step]) -> None:
+    """Raise UdasegError before anything is trained where a later step scores labels that cannot be opened."""
+    scored = [number for number, step in enumerate(steps) if step.stage.name == chain.EVALUATE]
+    if not scored or scored[0] == 0 or datasets.needs_rendering(run):
+        return
+    try:
+        datasets.open_dataset(run, "val")
+    except UdasegError as error:
+        command = command_of(run, f"udaseg run --until {steps[scored[0] - 1].name}")
+        raise UdasegError(error.message, f"{error.hint}\n       or train without scores: {command}") from None
 
 
 def _steps_until(run: Run, until: str | None) -> list[chain.Step]:

@@ -16,7 +16,7 @@ from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnin
 
 
 def settings(recipe: Recipe, round: int, *, phase: str) -> dict[str, Any]:
-    sections: dict[str, Any] = {"space": recipe.space, "model": recipe.model.model_dump()}
+    sections: dict[str, Any] = {"space": recipe.space, "model": recipe.model.identity()}
     sections[phase] = recipe.warmup.identity()
     if recipe.adversary.align != "none":
         sections["adversary"] = recipe.adversary.model_dump()

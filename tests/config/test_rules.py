@@ -30,7 +30,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
         ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
         ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
-        ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[96,192]"),
+        ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[256,256]"),
         ({"aligned_crops": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
         ({"aligned_crops": True, "draw": "joint"}, "draws no pairs", "retrain.draw=separate"),
         ({"aligned_crops": True, "mine": 0.8}, "mine=0.8 puts them on rare classes", "retrain.mine=0"),
@@ -149,6 +149,20 @@ def test_no_more_models_are_kept_than_are_saved(stage):
         with pytest.raises(UdasegError, match="more models than") as caught:
             require_consistent(of(**settings), stage)
         assert f"{stage}.save_every" in caught.value.hint
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_the_detail_is_a_part_of_the_crops_or_of_the_images(stage):
+    network = {"model__name": "fpn", "model__backbone": "resnet18"}
+    larger = network | {"model__detail": [64, 96], f"{stage}__augment": {"crop": [64, 64]}}
+    with pytest.raises(UdasegError, match=rf"\(64, 96\) is larger than the crops.*{stage}.augment.crop is") as caught:
+        require_consistent(changed(**larger), stage)
+    assert caught.value.hint == "set model.detail to half of the crop's height and width"
+    require_consistent(changed(**larger | {"model__detail": [64, 64]}), stage)
+    whole = network | {"model__detail": [136, 96], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=r"\(136, 96\) is larger than the images.*source.size is \(128, 256\)"):
+        require_consistent(changed(**whole), stage)
+    require_consistent(changed(**whole | {"model__detail": [128, 96]}), stage)
 
 
 @pytest.mark.parametrize("stage", TRAININGS)

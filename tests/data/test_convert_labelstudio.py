@@ -223,3 +223,13 @@ def test_images_are_looked_for_where_the_user_says(tmp_path):
     assert "--images" in error.value.hint
     with pytest.raises(UdasegError, match="expected the name of one image in each task, found none"):
         convert(export(tmp_path / "in", {"result": [CAR]}, image="/data/upload/b.wav"), tmp_path / "out", "train")
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "ellipse", "polygon"])
+def test_a_region_at_no_place_is_a_damaged_entry(tmp_path, kind):
+    nowhere = float("nan")
+    value = {"polygon": {"points": [[nowhere, 0], [9, 0], [9, 9]]}}.get(
+        kind, {"x": nowhere, "y": 5, "width": 5, "height": 5, "radiusX": 5, "radiusY": 5}
+    )
+    with pytest.raises(UdasegError, match=r"found a damaged entry: .*NaN"):
+        convert(export(tmp_path / "in", {"result": [region(kind, "car", **value)]}), tmp_path / "out", "train")

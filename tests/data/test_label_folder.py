@@ -48,7 +48,7 @@ def test_of_several_suffixes_one_has_to_be_named(tmp_path):
         photo(tmp_path / f"{stem}_color.png")
     found = match(tmp_path)
     assert found.files == {}
-    assert found.hint == ("tell what the labels' names add to the images': --label-suffix=_ids (others add _color)")
+    assert found.hint == ("name what the label names add to the image names: --label-suffix=_ids (others add _color)")
     assert names(match(tmp_path, suffix="_ids"), tmp_path) == {stem: f"{stem}_ids.png" for stem in STEMS[:2]}
     assert match(tmp_path, suffix="_mask").files == {}
 

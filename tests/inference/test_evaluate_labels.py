@@ -63,5 +63,6 @@ def test_pixels_without_a_class_would_raise_the_score_and_are_refused(labelled, 
 
 
 def test_unknown_ids_are_named(labelled, tmp_path):
-    with pytest.raises(UdasegError, match=r"a\.png: expected train ids 0 to 1 and 255, found \[7\]"):
+    with pytest.raises(UdasegError, match=r"a\.png: expected train ids 0 to 1 and 255, found \[7\]") as error:
         score(labelled, tmp_path, {"a": np.full(TRUTH.shape, 7)})
+    assert error.value.hint.startswith("write the numbers of the classes in `space`: 0 is ")

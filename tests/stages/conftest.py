@@ -141,8 +141,6 @@ def killing(self, target):
 
 Path.replace = killing
 from udaseg.stages import cli
-
-from ..hints import assert_understood
 sys.exit(cli.run(sys.argv[3:]))
 """
 

@@ -209,6 +209,17 @@ def test_info_tells_the_memory_of_training(udaseg):
     assert (outcome.code, "full is a discriminator" in outcome.err) == (1, True)
 
 
+def test_info_counts_both_resolutions_of_a_network_with_detail(udaseg):
+    words = "info fpn --encoder test_efficientnet --size 64x128"
+    said = udaseg(f"{words} --detail 32x64 --json", tiny=False).json
+    assert (said["detail"], said["windows"]) == ([32, 64], 9)
+    assert said["training_macs"] < said["operations"]["MAC"] / 4
+    single = udaseg(f"{words} --json", tiny=False).json
+    assert "detail" not in single
+    assert single["parameters"] < said["parameters"]
+    assert "9 windows of the detail; in training" in udaseg(f"{words} --detail 32x64", tiny=False).out
+
+
 def test_info_names_the_rules(udaseg):
     out = udaseg("info full", tiny=False).out
     assert "2,781,121 parameters" in out
@@ -238,6 +249,8 @@ def test_info_reads_a_model(finished, udaseg, monkeypatch):
         ("light --size 16x64", "32x32 or more"),
         ("fpn --backbone vgg", "there is no encoder 'vgg'"),
         ("light --backbone resnet18", "the discriminator light has no backbone"),
+        ("fpn --size 64x64 --detail 64x128", "--size 64x64 is smaller than the detail of 64x128"),
+        ("smp/fpn --encoder resnet18.tv_in1k --detail 64x64", "detail needs a decoder without align_corners"),
         ("docs", "file 'docs/model.pt'"),
     ],
 )

@@ -113,6 +113,7 @@ def test_wrong_usage_exits_with_2(tmp_path, monkeypatch, udaseg, arguments):
         (["recipe", "show", "nope"], ["there is no recipe named 'nope'"]),
         (["recipe", "copy", "nope"], ["there is no shipped recipe 'nope'"]),
         (["warmup", "--set", "space=[a, a]"], ["a"]),
+        (["warmup", "--set", "space=[lane]"], ["expected two classes or more, found lane alone"]),
         (["warmup", "--set", "space=cs20"], ["there is no class space 'cs20'", "cs19"]),
     ],
 )
@@ -236,7 +237,9 @@ def test_files_of_somebody_else_are_left_alone(workspace, udaseg):
     photos = workspace / "photos"
     photos.mkdir()
     (photos / "me.jpg").write_bytes(b"precious")
-    assert_error(udaseg("pseudolabel --out photos"), "photos holds files that no stage has written", "--out")
+    assert_error(
+        udaseg("pseudolabel --out photos"), "photos holds files that no stage has written", "name an empty or a new"
+    )
     assert [path.name for path in photos.iterdir() if not path.name.startswith(".")] == ["me.jpg"]
     assert_error(udaseg("data make photos", tiny=False), "photos")
     assert (photos / "me.jpg").read_bytes() == b"precious"

@@ -160,7 +160,7 @@ def test_domains_of_different_sizes_cannot_share_a_batch(own_data, udaseg):
     outcome = udaseg("retrain --recipe mine.yaml --set target.size=null", tiny=False)
     assert outcome.code == 1
     assert "those of the source 32x48, those of the target 48x64" in outcome.err
-    assert "set source.size and target.size" in outcome.err
+    assert "set source.size=[256,512] and target.size=[256,512]" in outcome.err
 
 
 @pytest.mark.parametrize("own_data", [3], indirect=True)

@@ -13,6 +13,8 @@ from udaseg.data.image_sets import View
 from udaseg.inference import adabn
 from udaseg.statistics import prototypes
 
+from ..hints import commands
+
 
 def refine_json(folder: str) -> dict:
     return json.loads(Path(folder, "refine.json").read_text())
@@ -73,10 +75,11 @@ def test_prototypes_of_a_model_that_a_flag_names_are_those_that_are_there(worksp
     outcome = udaseg(named)
     assert outcome.code == 1
     assert "holds the prototypes of another model than runs/tiny/retrain/model.pt" in outcome.err
-    assert "--out own-prototypes`, and name them with --prototypes-file own-prototypes" in outcome.err
-    assert udaseg("prototypes --model retrain --out own").code == 0
-    assert udaseg(f"{named} --prototypes-file own/prototypes.h5").code == 0
-    assert manifest("made")["inputs"]["prototypes"]["path"] == "own/prototypes.h5"
+    assert "name them with --prototypes-file own-prototypes" in outcome.err
+    (pasted,) = commands(outcome.err)
+    assert udaseg("", *pasted, tiny=False).code == 0
+    assert udaseg(f"{named} --prototypes-file own-prototypes").code == 0
+    assert manifest("made")["inputs"]["prototypes"]["path"] == "own-prototypes/prototypes.h5"
     # Batch norm's statistics are means over batches, so these are others.
     assert "batch: 8 -> 1" in udaseg("prototypes --set predict.batch=1 --dry-run").err
 

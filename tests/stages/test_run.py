@@ -100,6 +100,7 @@ def test_seeds_have_runs_of_their_own_and_are_compared(rendered, udaseg):
         (["--seeds", "0,x"], "expected whole numbers from 0"),
         (["demo"], "name the recipe once"),
         (["--seeds", "0,1", "--seed", "3"], "give --seeds or --seed"),
+        (["--set", "target.val=none"], "or train without scores: udaseg run --until retrain --recipe tiny.yaml"),
     ],
 )
 def test_what_cannot_be_run_is_refused(workspace, udaseg, words, expected):

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LONGEST = 16384  # pixels of a side; no machine has the memory for larger images
+SHORTEST = 32  # of what a network sees
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -21,6 +22,15 @@ AdaBN = Literal[False, True, "stem"]  # one value list, described where it is us
 BnMode = Literal["train", "affine-frozen", "frozen"]
 TeacherNorm = Literal["average", "batch", "stem"]
 Precision = Literal["auto", "fp32", "bf16"]
+
+
+def _require_rows_and_columns(size: tuple[int, int]) -> tuple[int, int]:
+    if min(size) < SHORTEST:
+        raise ValueError(f"{size[0]}x{size[1]} is too small: the networks need {SHORTEST}x{SHORTEST} or more")
+    return size
+
+
+InputHxW = Annotated[HxW, AfterValidator(_require_rows_and_columns)]  # of what a network sees at a time
 
 
 class Section(BaseModel):

@@ -176,11 +176,10 @@ def _check(values: dict[str, Any], changes: dict[str, Any], origin: str) -> Reci
     layer: dict[str, Any] = {}
     for key, value in changes.items():
         layer = overlay(layer, _nest(key, value))
-    values = _overlay_layer(values, layer)
     try:
-        return Recipe(**values)
+        return Recipe(**_overlay_layer(values, layer))
     except ValidationError as error:
-        raise UdasegError(*_explain(error, origin)) from None
+        raise UdasegError(*_explain(error, origin, {key: _look_up(values, key) for key in changes})) from None
 
 
 def _nest(key: str, value: Any) -> dict:
@@ -189,20 +188,29 @@ def _nest(key: str, value: Any) -> dict:
     return value
 
 
-def _explain(error: ValidationError, origin: str) -> tuple[str, str]:
-    """Return a message with everything that is wrong with a recipe, and the hint for the first of it."""
-    messages, hints = zip(*(_explain_one(detail) for detail in error.errors()), strict=True)
+def _look_up(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
+
+
+def _explain(error: ValidationError, origin: str, before: dict[str, Any]) -> tuple[str, str]:
+    """Return a message with everything that is wrong with a recipe, and the hint for the first of it.
+
+    `before` maps the settings that were changed to their values in the recipe.
+    """
+    messages, hints = zip(*(_explain_one(detail, before) for detail in error.errors()), strict=True)
     if len(messages) == 1:
         return f"recipe {origin}: {messages[0]}", hints[0]
     return f"recipe {origin} has {len(messages)} errors:\n  " + "\n  ".join(messages), hints[0]
 
 
-def _explain_one(detail: Any) -> tuple[str, str]:
+def _explain_one(detail: Any, before: dict[str, Any]) -> tuple[str, str]:
     if detail["type"] == "extra_forbidden":
         return f"unknown setting {'.'.join(map(str, detail['loc']))!r}", _suggest_setting(detail["loc"])
     name, field = _find_setting(detail["loc"])
     key = ".".join([name, *(str(part) for part in detail["loc"] if isinstance(part, int))])
-    value, hint = detail.get("input"), _suggest_value(name, field)
+    value, hint = detail.get("input"), _suggest_value(name, field, before)
     if detail["type"] == "value_error":
         return f"{key}: {detail['ctx']['error']}", hint
     if detail["type"] == "string_pattern_mismatch":
@@ -229,13 +237,14 @@ def _find_setting(path: tuple[Any, ...]) -> tuple[str, Any]:
     return ".".join(names), field
 
 
-def _suggest_value(name: str, field: Any) -> str:
-    """Return the hint for a wrong value: the setting with its default; for a section, where it stands."""
+def _suggest_value(name: str, field: Any, before: dict[str, Any]) -> str:
+    """Return the hint for a wrong value: the setting with that of the recipe, or its default."""
     default = None if field is None else field.get_default(call_default_factory=True)
     if field is None or isinstance(default, dict | BaseModel) or default is PydanticUndefined:
         return f"correct {name or 'it'} in the recipe, or one of its settings with --set"
-    text = default if isinstance(default, str) else json.dumps(default)
-    return f"its default is --set {shlex.quote(f'{name}={text}')}"
+    value = default if before.get(name) is None else before[name]
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"for example --set {shlex.quote(f'{name}={text}')}"
 
 
 def _suggest_setting(path: tuple[Any, ...]) -> str:

@@ -16,6 +16,7 @@ from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_l
 from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
 from udaseg.data.image_sets import have_same_aspect
 from udaseg.data.images.read import read_image, read_label_ids
+from udaseg.data.meaning import doubt_lone_class, suggest_names
 from udaseg.data.published import compare_with_published, expected_images
 from udaseg.errors import UdasegError
 from udaseg.labels import OWN_CODINGS, SPACES, Coding, class_space, train_ids
@@ -73,13 +74,14 @@ def check(
             done += 1
             if progress:
                 progress(done, total)
+        names = suggest_names(split.labels.coding, np.flatnonzero(ids).tolist()) if split.labels else None
         of_images = [
             Finding(
                 severity,
                 name,
                 kind,
                 tuple(files),
-                _hint(kind, dataset, name) if severity == "error" else None,
+                _hint(kind, dataset, name, names) if severity == "error" else None,
                 "labels" if kind.startswith(("labels", "ids", "depth")) else "images",
             )
             for (severity, kind), files in problems.items()
@@ -88,6 +90,7 @@ def check(
             of_images.append(Finding("error", name, "no images", hint=DATASETS[dataset].DOWNLOAD_HINT))
         splits.append(_summarise(name, expected_images(dataset, name, root), split, +sizes, ids, images_with))
         findings += split.findings + of_images + compare_with_published(splits[-1], split.images, dataset)
+        findings += doubt_lone_class(splits[-1], split.labels.coding) if split.labels else []
         pixels += sum(size[0] * size[1] * count for size, count in (+sizes).items())
     free = shutil.disk_usage(root).free
     needed = pixels // 64 * 2 * 19  # stride-8 logits of 19 classes in float16
@@ -170,16 +173,17 @@ def _list_labels(
     return labels, findings
 
 
-def _hint(problem: str, dataset: str, split: str) -> str:
-    """Return the hint for a problem of some files of a split."""
+def _hint(problem: str, dataset: str, split: str, names: str | None = None) -> str:
+    """Return the hint for a problem of some files of a split; `names` says what the ids may be."""
     if dataset != "folder":
         solution = f"download these files again: {DATASETS[dataset].DOWNLOAD_HINT}"
     elif problem == UNLABELLED:
         solution = f"add their labels to {split}/labels, under the names of the images"
     elif problem.startswith("ids unknown"):
         solution = "list these ids in classes.yaml, those without a class under `ignore`, or name another --coding"
+        solution = f"{names}; or {solution}" if names else solution
     else:
-        solution = "add these files, or export them again"
+        solution = "copy these files again, or export them again"
     if split in SCORED and problem == UNLABELLED:  # none has one, or those without one would be left out
         return solution
     if split in SCORED:  # which no `list` of a recipe shortens

@@ -113,8 +113,8 @@ def sampling_warnings(rare: RareClasses, classes: Sequence[str]) -> list[str]:
     share = rare.probabilities.max()
     if limit < share and rare.is_drawn.sum() > 1:
         warnings.append(
-            f"rare class sampling draws {classes[rare.probabilities.argmax()]} {share:.0%} of the time; with "
-            f"retrain.rare.temperature={_temperature_of(rare, limit)} it would be {limit:.0%}"
+            f"rare class sampling draws {classes[rare.probabilities.argmax()]} with the probability {share:.3g}; with "
+            f"retrain.rare.temperature={_temperature_of(rare, limit)} it is {limit:g}"
         )
     return warnings
 

@@ -94,7 +94,8 @@ def user_errors(path: Path, content: str, hint: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UdasegError(f"{path} does not exist: expected {content}", hint) from None
     except DAMAGE as error:
-        raise UdasegError(f"cannot read {content} from {path}: {str(error)[:500]}", hint) from None
+        problem = str(error)[:500] if type(error) is ValueError else "the file is truncated or damaged"
+        raise UdasegError(f"cannot read {content} from {path}: {problem}", hint) from None
 
 
 def open_file(path: Path) -> h5py.File:

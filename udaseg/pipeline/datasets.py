@@ -46,11 +46,18 @@ def image_settings(section: Source | Target) -> dict[str, Any]:
 
 
 def class_space(run: Run) -> ClassSpace:
-    """Return the class space of the recipe."""
+    """Return the class space of the recipe; raise UdasegError where it has one class, of which nothing is learnt."""
     from udaseg.labels import class_space
 
-    space = run.recipe.space
-    return class_space(space if isinstance(space, str) else list(space))
+    chosen = run.recipe.space
+    space = class_space(chosen if isinstance(chosen, str) else list(chosen))
+    if len(space) == 1:
+        raise UdasegError(
+            f"space: expected two classes or more, found {space.classes[0]} alone: every pixel would be of it",
+            f"add a class for the other pixels: `--set 'space=[background,{space.classes[0]}]'`, and its ids to the "
+            "classes.yaml of the labels",
+        )
+    return space
 
 
 def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from enum import Enum
 
 from udaseg.config import rules
-from udaseg.errors import UdasegError
 from udaseg.parallel import processes
 from udaseg.pipeline import datasets, inputs, run_file
 from udaseg.pipeline.durations import describe_work
@@ -19,7 +18,7 @@ from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, Job, read_manifest
 from udaseg.pipeline.manifest import reasons as find_reasons
-from udaseg.pipeline.run import Run, name_run
+from udaseg.pipeline.run import Run, hints_for
 from udaseg.pipeline.stage import Stage
 from udaseg.pipeline.stage_dir import Result, open_stage, require_ours
 from udaseg.pipeline.swap import partial_folder
@@ -46,7 +45,7 @@ def run_stage(run: Run, stage: Stage) -> Job:
     Raises UdasegError for what is wrong with settings, inputs and data, with a hint for this run, and PlannedError
     where a dry run of a dependency ends.
     """
-    try:
+    with hints_for(run):
         run = _adapted(run, stage)
         _prepare(run, stage)
         job = _plan(run, stage)
@@ -55,9 +54,6 @@ def run_stage(run: Run, stage: Stage) -> Job:
                 stage.run(work)
         if stage.after is not None:
             stage.after(run, job)
-    except UdasegError as error:
-        error.hint = name_run(run, error.hint)
-        raise
     return job
 
 

@@ -93,7 +93,7 @@ def find_flagged(run: Run, option: str, path: Path, name: str) -> Path:
             return candidate
     if str(path) in run.stages and not path.exists():
         return require_finished_stage(run, str(path)) / name
-    kind = name or "stage directory"
+    kind = name if Path(name).suffix else f"folder {name}" if name else "stage directory"
     if path.exists():
         raise UdasegError(
             f"{option} {path}: expected a {kind} or a directory with one, found neither", f"name one with {option}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +154,16 @@ def open_run(
         round=round_ or 1,
         round_given=round_ is not None,
     )
+
+
+@contextmanager
+def hints_for(run: Run) -> Iterator[None]:
+    """Let the commands in the hint of an error that is raised inside this block work on a run."""
+    try:
+        yield
+    except UdasegError as error:
+        error.hint = name_run(run, error.hint)
+        raise
 
 
 def name_run(run: Run, hint: str) -> str:

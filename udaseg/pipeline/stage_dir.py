@@ -191,7 +191,7 @@ def _kind(stage: str) -> str:
 def _not_ours(folder: Path) -> UdasegError:
     return UdasegError(
         f"{folder} holds files that no stage has written",
-        "move them elsewhere, or give an empty or a new directory with --out; nothing was touched",
+        "move them elsewhere, or name an empty or a new directory; nothing was touched",
     )
 
 

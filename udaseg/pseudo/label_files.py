@@ -145,7 +145,7 @@ def classes_of(labels: Path) -> list[str] | None:
     Raises UdasegError where that result is damaged.
     """
     for model in (Refinement, Thresholds):
-        document = read_document(labels.resolve().parent / model.file, model, "make the labels again")
+        document = read_document(labels.resolve().parent / model.file, model, "make the labels again with --force")
         if document is not None:
             return document.classes
     return None

@@ -48,7 +48,7 @@ def rectifier(
         )
     target = view.images
     if settings.adabn:
-        runner.adapt_statistics(view, settings.batch, progress, stem=settings.adabn == "stem")
+        runner.adapt_statistics(view, settings.batch, progress, stem=settings.adabn == "stem", windows=settings)
     place = {record.stem: i for i, record in enumerate(target.records)}
     centroids_CD = torch.from_numpy(prototypes.centroids)
 

@@ -102,7 +102,8 @@ def gather(
     for view, label in parts:
         if settings.adabn:
             first_pass = lambda count, _, before=done: step(before + count)  # noqa: E731
-            runner.adapt_statistics(view, settings.batch, first_pass, stem=settings.adabn == "stem")
+            is_stem = settings.adabn == "stem"
+            runner.adapt_statistics(view, settings.batch, first_pass, stem=is_stem, windows=settings)
             done += len(view.images)
         blocks = processes.blocks(len(view.images), settings.batch)
         sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)

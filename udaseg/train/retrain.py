@@ -153,7 +153,7 @@ def _load_initial(
     predict = initial.predict
     if settings.uses_initial_model and predict is not None and predict.adabn:
         runner = Runner(initial.path, None, predict.precision)
-        runner.adapt_statistics(target, predict.batch, stem=predict.adabn == "stem")
+        runner.adapt_statistics(target, predict.batch, stem=predict.adabn == "stem", windows=predict)
         # Without the heads that only training has: those stay as they are.
         model.load_state_dict(runner.model.cpu().state_dict(), strict=False)
     return model

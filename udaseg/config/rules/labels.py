@@ -20,9 +20,9 @@ REQUIREMENTS = (
 READERS = (
     Reader(
         ("predict.average",),
-        lambda recipe: len(recipe.predict.scales) > 1 or recipe.predict.flip,
+        lambda recipe: len(recipe.predict.scales) > 1 or recipe.predict.flip or recipe.predict.window is not None,
         "the network sees every image once",
-        "add --flip, or --scales 0.75,1,1.25",
+        "add --flip, or --scales 0.75,1,1.25, or --window 512x512",
     ),
     Reader(
         ("prior",),

@@ -132,7 +132,7 @@ REQUIREMENTS = (
         ("retrain",),
         lambda recipe: recipe.retrain.aligned_crops and recipe.retrain.augment.crop is None,
         "retrain.aligned_crops puts the crops of both domains at one place, and there is no crop",
-        "set retrain.augment.crop=[96,192], smaller than the images, or retrain.aligned_crops=false",
+        "set retrain.augment.crop=[256,256], smaller than the images, or retrain.aligned_crops=false",
     ),
     Requirement(
         ("retrain",),

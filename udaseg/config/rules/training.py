@@ -39,6 +39,18 @@ def _keeps_more_than_it_saves(recipe: Recipe, settings: Training) -> bool:
     return min(settings.kept_steps, default=1) < 1
 
 
+def _exceeds_crop(recipe: Recipe, settings: Training) -> bool:
+    detail, crop = recipe.model.detail, settings.augment.crop
+    return detail is not None and crop is not None and (detail[0] > crop[0] or detail[1] > crop[1])
+
+
+def _exceeds_images(recipe: Recipe, settings: Training) -> bool:
+    detail, sizes = recipe.model.detail, (recipe.source.size, recipe.target.size)
+    if detail is None or settings.augment.crop is not None:
+        return False
+    return any(size is not None and (detail[0] > size[0] or detail[1] > size[1]) for size in sizes)
+
+
 def _requirements(stage: str) -> tuple[Requirement, ...]:
     return (
         Requirement(
@@ -67,6 +79,20 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             holds_of(stage, _mixes_sizes),
             f"{stage}.augment.scale gives images of several sizes, and a batch needs one size",
             f"set {stage}.augment.crop=[256,256], or {stage}.augment.scale=[1,1]",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _exceeds_crop),
+            f"model.detail={{model.detail}} is larger than the crops, and is a part of them: {stage}.augment.crop is "
+            f"{{{stage}.augment.crop}}",
+            "set model.detail to half of the crop's height and width",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _exceeds_images),
+            "model.detail={model.detail} is larger than the images, and is a part of them: source.size is "
+            "{source.size}, target.size is {target.size}",
+            "set model.detail to half of their height and width",
         ),
     )
 

@@ -153,7 +153,7 @@ def _region(shape: Mapping[str, Any], source: str) -> Region:
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         centre = np.array(corner) * (width / 100, height / 100)
         points = (points - centre) @ turn + centre
-    return Region(shape["name"], partial(draw_polygons, [points.tolist()]))
+    return Region(shape["name"], partial(draw_polygons, [to_points(points)]))
 
 
 def _draw_brush(code: Any, source: str, size: HxW) -> np.ndarray:

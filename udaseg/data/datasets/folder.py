@@ -33,7 +33,7 @@ names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
 ignore: [255, [0, 0, 0]]     # ids and colours without a class
 palette: [[128, 64, 128], [0, 0, 142], [220, 20, 60]]   # needed for labels in colours
 channel: red                 # only for RGB labels with the id in one channel
-or, where the labels are in a known coding, name it in the recipe: coding: trainids"""
+or name a known coding of the labels: `coding: trainids` in a recipe, --coding trainids in a check"""
 CLASSES = "classes.yaml"  # beside the splits
 KEYS = ("names", "palette", "ignore", "ids", "channel")
 IMAGE_FOLDERS = ("images", "JPEGImages")  # the second names are those of CVAT and Pascal VOC

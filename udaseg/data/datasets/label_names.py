@@ -44,7 +44,7 @@ def suffix_hint(images: Mapping[str, Path], labels: Mapping[str, Path], option: 
     """Return the hint that names the suffix with the option that sets it; None where no label has a suffix."""
     if not (suffixes := list(count_suffixes(images, labels))):
         return None
-    text = f"tell what the labels' names add to the images': {option}={_quote(suffixes[0], option)}"
+    text = f"name what the label names add to the image names: {option}={_quote(suffixes[0], option)}"
     return text + (f" (others add {', '.join(suffixes[1:5])})" if suffixes[1:] else "")
 
 

@@ -202,10 +202,13 @@ def detect(root: str | Path) -> str:
             f"{root} is not a dataset; it holds {join_names([child.name for child in datasets])}",
             f"name one of them, as with {check_command(datasets[0])}",
         )
-    if len(names) != 1:
-        fits = f"fits {' and '.join(names)}" if names else "fits none of the known datasets"
-        known = f"known are {', '.join(DATASETS)}"
-        raise UdasegError(f"{root}: the layout {fits}", f"name it with --dataset {(names or ['folder'])[0]}; {known}")
+    if len(names) > 1:
+        raise UdasegError(f"{root}: the layout fits {' and '.join(names)}", f"name one, as with --dataset {names[0]}")
+    if not names:
+        raise UdasegError(
+            f"{root}: the layout fits none of the known datasets",
+            f"{folder.DOWNLOAD_HINT}; other layouts are those of {', '.join(DATASETS)}",
+        )
     return names[0]
 
 
@@ -255,7 +258,7 @@ def _incomplete(
     return UdasegError(
         f"{root}: expected a {kind} for each of {images} images, "
         f"found none for {len(missing)}: {join_names(mark_alike(missing, others))}",
-        hint or f"add these files, or remove the images; {check_command(root)} lists them all",
+        hint or f"add these {kind}s, or remove the images; {check_command(root)} lists them all",
     )
 
 

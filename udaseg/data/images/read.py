@@ -177,7 +177,8 @@ def read_train_ids(path: Path, space: ClassSpace) -> np.ndarray:
         unknown = np.unique(labels[is_unknown]).tolist()
         raise UdasegError(
             f"{path}: expected train ids 0 to {len(space) - 1} and {IGNORE}, found {unknown}",
-            f"the labels were made for another class space than {space.name} ({len(space)} classes)",
+            "write the numbers of the classes in `space`: "
+            f"0 is {space.classes[0]}, {len(space) - 1} is {space.classes[-1]}; {IGNORE} is ignored",
         )
     return labels
 
