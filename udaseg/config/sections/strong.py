@@ -16,7 +16,7 @@ class Strong(Section):
     later: ClassVar[frozenset[str]] = frozenset({"hue", "probability", "method"})
 
     jitter: Fraction = Field(0.2, description="The strength of the colour changes in the student's view of the target.")
-    # DACS, and so DAFormer: jitter 0.2, hue 0.2, probability 0.8, method dacs.
+    # DACS has 0.25 for jitter and hue, DAFormer 0.2; both have the probability 0.8.
     hue: Annotated[float, Field(ge=0.0, le=0.5)] | None = Field(
         None, description="The largest change of the hue, in turns; default: a quarter of jitter."
     )
