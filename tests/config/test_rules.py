@@ -53,6 +53,24 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"regulariser": "lrent", "loss": "symmetric"}, "labels and a loss of its own", "regulariser=mrkld"),
         ({"regulariser": "lrent", "classmix": True}, "labels and a loss of its own", "regulariser=mrkld"),
         ({"regulariser": "lrent", "init": "weights"}, "softens the labels", "retrain.init=warmup"),
+        ({"rare": {}, "source": "none"}, "retrain.rare draws source images", "retrain.source=source"),
+        ({"rare": {}, "draw": "joint"}, "draws each image once an epoch", "retrain.draw=separate"),
+        ({"labels": "none", "classmix": True}, "do not cover all pixels", "online.pixels=all"),
+        (
+            {"teacher": 0.9, "online": {"margins": [0, 0.5, 0, 0]}},
+            r"crops of \(64, 64\) pixels are no larger than a margin .* images of \(128, 256\) pixels",
+            "set retrain.augment.crop=[128,256]",
+        ),
+        (
+            {"teacher": 0.9, "online": {"margins": [0, 0, 0.2, 0]}, "augment": {"crop": [64, 64], "scale": [1, 1.25]}},
+            "no larger than a margin",
+            "online.margins=[0,0,0,0]",
+        ),
+        (
+            {"teacher": 0.9, "online": {}, "teacher_norm": "batch", "bn": "frozen"},
+            "teacher_norm=batch normalises by each batch",
+            "retrain.teacher_norm=average, or retrain.bn=train",
+        ),
         ({"regulariser": "mrl2"}, "no weight of the regulariser mrl2", "retrain.effective_weight=0.01"),
         ({"fda": 0.01, "source": "none"}, "retrain.fda=0.01 gives the source a style", "retrain.source=source"),
         (
@@ -68,6 +86,27 @@ def test_settings_of_retraining_that_do_not_fit_together(settings, message, hint
         require_consistent(recipe, "retrain")
     assert hint in caught.value.hint
     require_consistent(recipe, "distill")
+
+
+@pytest.mark.parametrize("margins", [[0, 0.49, 0, 0], [0.3, 0.4, 0.24, 0.24]])
+def test_margins_that_are_smaller_than_the_crops_are_fine(margins):
+    require_consistent(changed(retrain__teacher=0.9, retrain__online={"margins": margins}), "retrain")
+
+
+def test_margins_leave_something_of_an_image():
+    with pytest.raises(UdasegError, match=r"retrain.online.margins: margins of 0.5 at the top, 0.5 .* leave nothing"):
+        changed(retrain__online={"margins": [0.5, 0.5, 0, 0]})
+
+
+def test_new_settings_at_their_defaults_are_no_part_of_what_older_results_depend_on():
+    plain = {"retrain__online": {}, "retrain__strong": {}, "distill__strong": {}}
+    retrain, distill = (getattr(changed(**plain), stage).identity() for stage in ("retrain", "distill"))
+    assert not {"rare", "teacher_norm"} & set(retrain)
+    assert not {"margins", "flip"} & set(retrain["online"])
+    assert set(retrain["strong"]) == set(distill["strong"]) == {"jitter", "blur"}
+    other = changed(retrain__online={"flip": True}, retrain__strong={"method": "dacs"}, retrain__rare={})
+    retrain = other.retrain.identity()
+    assert (retrain["online"]["flip"], retrain["strong"]["method"], retrain["rare"]["pixels"]) == (True, "dacs", 3000)
 
 
 def test_rounds_that_take_nothing_over_are_refused():
@@ -258,6 +297,11 @@ def test_what_has_a_reader_is_a_setting(key):
         ({"depth.balance": 0.1, "model.heads": ["depth"]}, "depth.balance"),
         ({"retrain.prototype_momentum": 0.5, "retrain.consistency": 1.0}, None),
         ({"adversary.weight": 0.1, "adversary.betas": [0.5, 0.9]}, "adversary.weight, adversary.betas"),
+        ({"retrain.teacher_norm": "batch", "retrain.teacher": 0.9, "retrain.keep": "teacher"}, "retrain.teacher_norm"),
+        ({"retrain.teacher_norm": "batch", "retrain.teacher": 0.9, "retrain.online": {}}, None),
+        ({"retrain.rare.tries": 20, "retrain.augment.crop": None}, "retrain.rare.tries"),
+        ({"distill.strong.method": "dacs", "distill.strong.jitter": 0}, "distill.strong.method"),
+        ({"distill.strong.method": "dacs", "distill.strong.jitter": 0, "distill.strong.hue": 0.1}, None),
         ({"warmup.entropy": "plain", "warmup.entropy_from": 9}, "warmup.entropy, warmup.entropy_from"),
         ({"warmup.entropy": "plain", "warmup.entropy_weight": 0.001}, None),
         ({"retrain.entropy_pixels": "unlabelled"}, "retrain.entropy_pixels"),

@@ -36,10 +36,18 @@ def test_prototypes_that_move_start_from_those_of_the_run(workspace, udaseg, man
 def test_what_the_teacher_says_needs_no_stored_labels(rendered, udaseg, manifest):
     assert udaseg("warmup").code == 0
     online = ("--set", "retrain.labels=none", "--set", "retrain.teacher=0.9", "--set", "retrain.online={}")
-    outcome = udaseg("retrain", "--set", "retrain.source=source", "--set", "retrain.classmix=true", *online)
+    rare = ("--set", "retrain.rare={pixels: 200, temperature: 0.001}")
+    outcome = udaseg("retrain", "--set", "retrain.source=source", "--set", "retrain.classmix=true", *online, *rare)
     assert outcome.code == 0, outcome.err
-    assert set(manifest("runs/tiny/retrain")["inputs"]) == {"model", "source", "target"}
+    written = manifest("runs/tiny/retrain")
+    assert set(written["inputs"]) == {"class_counts", "model", "source", "target"}
     assert terms("runs/tiny/retrain") == {"source", "target", "confident"}
+    assert "stats: runs in runs/tiny/stats" in outcome.err
+    table = outcome.err.partition("rare class sampling draws each class, of 6 source images\n")[2].splitlines()[1:20]
+    assert [len(line.split()) >= 4 for line in table] == [True] * 19
+    assert sum(float(line.split()[-3]) for line in table) == pytest.approx(1, abs=1e-4)
+    for start in ("rare class sampling never draws", "rare class sampling draws", "retrain.teacher=0.9 averages over"):
+        assert [warning.startswith(start) for warning in written["warnings"]].count(True) == 1
 
 
 def test_settings_that_do_not_fit_are_said_before_anything_is_made(rendered, udaseg):

@@ -20,6 +20,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # JSON holds these exactly, and Py
 Name = Annotated[str, Field(pattern=r"^[^./\\\x00][^/\\\x00]*$")]  # of a directory
 AdaBN = Literal[False, True, "stem"]  # one value list, described where it is used
 BnMode = Literal["train", "affine-frozen", "frozen"]
+TeacherNorm = Literal["average", "batch", "stem"]
 Precision = Literal["auto", "fp32", "bf16"]
 
 
@@ -42,4 +43,5 @@ class Section(BaseModel):
     def identity(self) -> dict[str, Any]:
         """Return the settings that a result depends on; a result from before a later setting stays up to date."""
         defaults = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(exclude=defaults | self.without_effect)
+        values = self.model_dump(exclude=defaults | self.without_effect)
+        return values | {name: part.identity() for name, part in self if name in values and isinstance(part, Section)}

@@ -13,9 +13,11 @@ from udaseg.config.fields import (
     NonNegativeInt,
     Positive,
     Share,
+    TeacherNorm,
 )
 from udaseg.config.sections.adaptation import Adaptation
 from udaseg.config.sections.online import Online
+from udaseg.config.sections.rare import Rare
 from udaseg.config.sections.strong import Strong
 
 
@@ -24,6 +26,7 @@ class Retrain(Adaptation):
 
     later: ClassVar[frozenset[str]] = Adaptation.later | {
         "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels",
+        "rare", "teacher_norm",
     }  # fmt: skip
     # Results have the size among the target's settings.
     without_effect: ClassVar[frozenset[str]] = Adaptation.without_effect | {"size"}
@@ -69,6 +72,7 @@ class Retrain(Adaptation):
         None,
         description="The weight of the regulariser, or alpha of lrent; default: 0.01, 0.25 for lrent, none for mrl2.",
     )
+    rare: Rare | None = Field(None, description="Draw source images and crops with rare classes more often (DAFormer).")
     # The CBST authors use 0.8.
     mine: Fraction = Field(0.0, description="The probability of centring a target crop on a rare class.")
     mine_below: Fraction = Field(1e-3, description="A class is rare with less than this share of the predicted pixels.")
@@ -83,6 +87,12 @@ class Retrain(Adaptation):
     # Published values: 0.999.
     teacher: Fraction | None = Field(
         None, description="The momentum of a teacher, an average of the student over time; default: no teacher."
+    )
+    # average: the averaged running statistics, of the mixture of both domains
+    # batch: those of each batch of the target, in every layer (DAFormer)
+    # stem: those of each batch, in the first normalisation layer only
+    teacher_norm: TeacherNorm = Field(
+        "average", description="The statistics of the teacher's batch norm: average, batch or stem."
     )
     keep: Literal["student", "teacher"] = Field(
         "student", description="Which of the two networks becomes model.pt: student or teacher."
