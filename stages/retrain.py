@@ -5,9 +5,11 @@ from typing import Any
 
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_identity, prediction_of_round, steps_of_epochs, training_of_round
+from udaseg.errors import join_names
 from udaseg.pipeline import datasets
 from udaseg.pipeline.common_inputs import LABELS_HELP, latest_model, prototypes_input, training_labels
 from udaseg.pipeline.inputs import input_path
+from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
 from udaseg.pipeline.work import Work
@@ -47,7 +49,13 @@ def can_be_shared(recipe: Recipe) -> bool:
 
 
 def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
-    return None if starts_from_model(recipe) else weights_file(recipe.model.weights)
+    has_no_use = starts_from_model(recipe) and recipe.retrain.feature_distance is None
+    return None if has_no_use else weights_file(recipe.model.weights)
+
+
+def foundation_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
+    foundation = recipe.retrain.foundation
+    return None if foundation is None else weights_file(foundation.weights)
 
 
 def resolve(run: Run) -> Recipe:
@@ -84,6 +92,9 @@ def run(work: Work) -> None:
         if moves_prototypes(recipe):
             centroids = read_prototypes_of(work.require_path("prototypes"), model, work.digest("model")).centroids
         initial = InitialModel(model, prediction_of_round(recipe.predict, work.round), centroids)
+    if setting.feature_distance is not None:
+        things = setting.feature_distance.choose(space.classes)
+        log(f"retrain: features stay near the pre-trained ones on {join_names(things, len(things))}")
     result = retrain(
         source_view(work, setting.source),
         target,
@@ -125,6 +136,7 @@ stage = Stage(
             hint="set retrain.init=warmup",
         ),
         Input("weights", first_weights),
+        Input("foundation_weights", foundation_weights),
         Input(
             "thresholds",
             "pseudolabel/thresholds.json",

@@ -13,6 +13,9 @@ from udaseg.config.fields import (
     Positive,
     Share,
 )
+from udaseg.config.sections.feature_distance import FeatureDistance
+from udaseg.config.sections.foundation import Foundation
+from udaseg.config.sections.masked import Masked
 from udaseg.config.sections.online import Online
 from udaseg.config.sections.strong import Strong
 from udaseg.config.sections.training import Training
@@ -21,7 +24,9 @@ from udaseg.config.sections.training import Training
 class Retrain(Training):
     """The training on the source and on the pseudo-labelled target."""
 
-    later: ClassVar[frozenset[str]] = Training.later | {"aligned_crops", "draw", "epochs"}
+    later: ClassVar[frozenset[str]] = Training.later | {
+        "aligned_crops", "draw", "epochs", "feature_distance", "foundation", "masked", "passes",
+    }  # fmt: skip
 
     steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
     epochs: Count | None = Field(
@@ -41,6 +46,11 @@ class Retrain(Training):
     init: Literal["warmup", "weights"] = Field(
         "warmup",
         description="What retraining starts from: warmup, the model before it, or weights, those of model.weights.",
+    )
+    # joint: batch norm normalises the mixture of both domains. separate: each domain by itself, and the running
+    # statistics follow both (DAFormer); only the maps of one domain are in memory at a time.
+    passes: Literal["joint", "separate"] = Field(
+        "joint", description="How both domains go through the network: in one joint pass, or in separate passes."
     )
     target_weight: Positive = Field(1.0, description="The weight of the loss on the target's labels.")
     lr_per_round: Positive = Field(1.0, description="The factor of the learning rate from one round to the next.")
@@ -77,6 +87,13 @@ class Retrain(Training):
     strong: Strong | None = Field(None, description="Stronger random changes for the student's view of the target.")
     online: Online | None = Field(None, description="Labels of the target that are made anew at every step.")
     classmix: bool = Field(False, description="Paste half of the classes of a source image on each target image.")
+    masked: Masked | None = Field(None, description="A further pass on the target with blocks hidden (MIC).")
+    feature_distance: FeatureDistance | None = Field(
+        None, description="A loss that keeps features of things near those of the pre-trained encoder (DAFormer)."
+    )
+    foundation: Foundation | None = Field(
+        None, description="A loss that keeps features near those of a foundation model, on both domains (VFM-UDA++)."
+    )
     # ProDA: 10 / C.
     consistency: Positive | None = Field(
         None, description="The weight of the loss for equal distances to prototypes in both views; default: none."
@@ -95,8 +112,13 @@ class Retrain(Training):
     @property
     def needs_whole_batches(self) -> bool:
         """Whether something labels or changes whole batches before the student sees them: one process does it."""
-        changes = (self.teacher, self.online, self.strong)
+        changes = (self.teacher, self.online, self.strong, self.masked, self.feature_distance, self.foundation)
         return any(change is not None for change in changes) or self.classmix or self.moves_prototypes
+
+    @property
+    def fitting_block(self) -> int:
+        """A side of masked blocks of which a crop has four or more in each direction."""
+        return max(1, min(self.augment.crop) // 4)
 
     @property
     def uses_initial_model(self) -> bool:
