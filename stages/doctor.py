@@ -31,9 +31,10 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
             sides = (recipe.source, recipe.target, recipe.space, recipe.data)
             lacks = [(error.hint, what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()]
         lacks += [(error.hint, error.message) for error in weights_problems(chain.steps(run))]
-        model = recipe.model
-        if model.weights == "imagenet" and (absent := weights(model.encoder_name)):
-            lacks.append((absent.fix, absent.what))
+        foundation = recipe.retrain.foundation if "retrain" in recipe.chain else None
+        for model in (recipe.model, *([foundation.network] if foundation else ())):
+            if model.weights == "imagenet" and (absent := weights(model.encoder_name)):
+                lacks.append((absent.fix, absent.what))
         for fix, what in lacks:
             before = findings.get(fix, Finding("", fix))
             said = before.what.split("\n") if before.what else []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udaseg.config import Recipe, Retrain
+from udaseg.config.recipe import foundation_weights
 from udaseg.config.rounds import prediction_identity, prediction_of_round, steps_of_epochs, training_of_round
+from udaseg.errors import join_names
 from udaseg.pipeline import datasets
 from udaseg.pipeline.common_inputs import (
     LABEL_SUFFIX,
@@ -21,7 +24,15 @@ from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, dump_section
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_input
+from udaseg.train.stage import (
+    FLAGS,
+    finish_training,
+    source_view,
+    style_warnings,
+    stylized_source,
+    weights_input,
+    weights_path,
+)
 
 if TYPE_CHECKING:
     from udaseg.data.image_sets import View
@@ -66,6 +77,10 @@ def can_be_shared(recipe: Recipe) -> bool:
     return not recipe.retrain.needs_whole_batches
 
 
+def foundation_file(recipe: Recipe, round: int) -> Path | None:
+    return weights_path(foundation_weights(recipe, "retrain"))
+
+
 def resolve(run: Run) -> Recipe:
     """Return the recipe with the number of steps in the place of epochs."""
     setting = training_of_round(run.recipe.retrain, run.round)
@@ -102,6 +117,9 @@ def run(work: Work) -> None:
         predicted = replace(target, size=recipe.predict.size or recipe.target.size)
         initial = InitialModel(model, prediction_of_round(recipe.predict, work.round), predicted, centroids)
     source = source_view(work, setting.source)
+    if setting.feature_distance is not None:
+        things = setting.feature_distance.choose(space.classes)
+        log(f"retrain: features stay near the pre-trained ones on {join_names(things, len(things))}")
     result = retrain(
         source,
         target,
@@ -165,6 +183,7 @@ stage = Stage(
             hint="set retrain.init=warmup",
         ),
         weights_input("retrain"),
+        Input("foundation_weights", foundation_file, required=False),
         Input(
             "thresholds",
             "pseudolabel/thresholds.json",

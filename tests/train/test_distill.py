@@ -45,15 +45,15 @@ def labelled(**settings):
 
 
 def test_labels_are_those_of_which_the_teacher_is_sure():
-    batch, _ = labelled(flip=False, confidence=0.95)
+    batch = labelled(flip=False, confidence=0.95).batch
     assert batch["target_label"][0, 0].tolist() == [0, 0, 255, 255]
-    batch, _ = labelled(flip=False, confidence=0.0)
+    batch = labelled(flip=False, confidence=0.0).batch
     assert batch["target_label"][0, 0].tolist() == [0, 0, 1, 1]
 
 
 def test_the_mirror_image_is_turned_back_before_the_mean():
     p = [torch.tensor([4.0, 0.0]).softmax(0), torch.tensor([0.0, 2.0]).softmax(0)]
-    _, loss_terms = labelled(flip=True, confidence=0.0, soft_weight=0.5)
+    loss_terms = labelled(flip=True, confidence=0.0, soft_weight=0.5).terms
     student = torch.randn(1, 2, 4, 4)
     outputs = {"target": DomainOutput(Output(student, student), student)}
     terms = {name: value for term in loss_terms for name, value in term(outputs).items()}
@@ -62,7 +62,7 @@ def test_the_mirror_image_is_turned_back_before_the_mean():
 
 
 def test_without_soft_labels_only_the_hard_ones_are_left():
-    _, loss_terms = labelled(flip=False, soft_weight=0.0)
+    loss_terms = labelled(flip=False, soft_weight=0.0).terms
     assert {name for term in loss_terms for name in term({})} == {"confident"}
 
 

@@ -12,7 +12,7 @@ from udaseg.labels import IGNORE
 from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.colors import normalise
 from udaseg.train.losses import cross_entropy, mrkld, upsample
-from udaseg.train.objectives import adaptation, self_training
+from udaseg.train.objectives import FurtherPass, StudentBatch, adaptation, self_training
 
 NETWORK = Model(name="fpn", backbone="resnet18", weights="none", bn="train", color="rgb")
 
@@ -170,3 +170,93 @@ def test_domains_that_the_network_sees_one_after_the_other_are_passes_of_their_o
         for each in (True, "stem")
     ]
     assert [[list(terms) for terms in one] for one in passes] == [[["source"], ["target"]], [["source", "target"]]]
+
+
+@pytest.mark.parametrize("adabn", [False, "stem"])
+def test_separate_passes_normalise_each_domain_and_the_running_statistics_follow_both(adabn):
+    def separate(model):
+        return self_training(model, NETWORK, nullcontext, 1.0, domain_specific_bn=adabn, separate=True)
+
+    model, terms = trained(separate, "source", "target")
+    of_both, both = trained(lambda model: each_by_itself(model, "source", "target"), "source", "target")
+    of_target, _ = trained(lambda model: each_by_itself(model, "target"), "source", "target")
+    assert {name: value.item() for name, value in terms.items()} == {name: both[name].item() for name in terms}
+    for name, value in buffers(model).items():
+        expected = of_target if adabn == "stem" and name.startswith("backbone.bn1.") else of_both
+        assert torch.equal(value, buffers(expected)[name]), name
+
+
+def each_by_itself(model, *domains):
+    """Give an objective that is no more than the passes of these domains, one after the other."""
+
+    def objective(step, both):
+        return [
+            next(iter(self_training(model, NETWORK, nullcontext, 1.0)(step, both.domain(domain)))) for domain in domains
+        ]
+
+    return objective
+
+
+def test_the_gradients_of_separate_passes_are_those_of_one_where_nothing_depends_on_the_batch():
+    """As with layer norm; the domains' own terms and their weights are the same."""
+    network, gradients = NETWORK.model_copy(update={"bn": "frozen"}), []
+    for separate in (False, True):
+        torch.manual_seed(0)
+        model = models.construct(network, 3)
+        for module in model.modules():
+            if isinstance(module, BatchNorm):
+                module.frozen = True
+        passes = list(
+            self_training(model.train(), network, nullcontext, 0.5, separate=separate)(0, batch("source", "target"))
+        )
+        assert [list(terms) for terms in passes] == ([["source"], ["target"]] if separate else [["source", "target"]])
+        for terms in passes:
+            sum(terms.values()).backward()
+        gradients.append([value.grad for value in model.parameters() if value.grad is not None])
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_terms_of_the_source_are_in_its_pass_and_a_further_pass_is_yielded_by_itself():
+    further = FurtherPass(
+        "masked",
+        Batch({f"masked_{part}": batch("target")[f"target_{part}"] for part in ("image", "label")}),
+        0.25,
+        [lambda outputs: {"seen": outputs["masked"].full.sum()}],
+    )
+
+    def teacher(step, both):
+        return StudentBatch(
+            both,
+            [lambda outputs: {"near": outputs["target"].output.deep.sum()}],
+            [lambda outputs: {"far": outputs["source"].output.deep.sum()}],
+            [further],
+        )
+
+    for separate in (False, True):
+        model = models.construct(NETWORK, 3).train()
+        passes = list(
+            self_training(model, NETWORK, nullcontext, 1.0, teacher=teacher, separate=separate)(
+                0, batch("source", "target")
+            )
+        )
+        names = [["source", "far"], ["target", "near"]] if separate else [["source", "target", "far", "near"]]
+        assert [list(terms) for terms in passes] == [*names, ["masked", "seen"]]
+
+
+@pytest.mark.parametrize(("adabn", "moves"), [(False, 2), ("stem", 1), (True, 1)])
+def test_a_further_pass_has_the_loss_of_its_labels_and_spares_the_targets_statistics(adabn, moves):
+    target = batch("target")
+    masked = Batch({f"masked_{part}": target[f"target_{part}"].flip(0) for part in ("image", "label")})
+    teacher = lambda step, both: StudentBatch(both, passes=[FurtherPass("masked", masked, 0.25)])  # noqa: E731
+    torch.manual_seed(0)
+    model = models.construct(NETWORK, 3).train()
+    passes = self_training(model, NETWORK, nullcontext, 1.0, teacher=teacher, domain_specific_bn=adabn)
+    before = model.backbone.bn1.running_mean.clone()
+    (of_target, of_masked) = passes(0, target)
+    assert of_masked["masked"].item() == pytest.approx(0.25 * of_target["target"].item(), rel=1e-4)
+    torch.manual_seed(0)
+    again = models.construct(NETWORK, 3).train()
+    for _ in range(moves):
+        next(iter(self_training(again, NETWORK, nullcontext, 1.0)(0, target)))
+    assert not torch.equal(model.backbone.bn1.running_mean, before)
+    torch.testing.assert_close(model.backbone.bn1.running_mean, again.backbone.bn1.running_mean)

@@ -219,7 +219,7 @@ def test_probabilities_are_the_mean_of_the_image_and_its_mirror_image(scores):
     for confidence, share in ((p - 1e-4, 1.0), (p + 1e-4, 0.0)):
         settings = Retrain(teacher=0.9, online={"scores": scores, "flip": True, "confidence": confidence})
         batch = Batch(target_image=torch.zeros(1, 2, 4, 3, dtype=torch.uint8))
-        out, _ = batch_teacher([label_online], settings, networks, 3)(0, batch)
+        out, *_ = batch_teacher([label_online], settings, networks, 3)(0, batch)
         assert out["target_label"].unique().tolist() == [0]
         assert out["target_pixels"].unique().tolist() == [share]
 
@@ -308,7 +308,7 @@ def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_chang
         | {"source_label": torch.from_numpy(rng.integers(0, 2, (2, 8, 8), np.uint8))}
     )
     before = {name: tensor.clone() for name, tensor in batch.items()}
-    out, loss_terms = prepare(0, batch)
+    out, loss_terms, *_ = prepare(0, batch)
     assert all(torch.equal(batch[name], tensor) for name, tensor in before.items())
     weak = normalise(before["target_image"], "rgb")
     assert torch.equal(teacher.module.inputs[0], weak)
@@ -318,9 +318,9 @@ def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_chang
     output = Output(torch.zeros(2, 2, 8, 8), torch.zeros(2, 3, 8, 8))
     outputs = {"target": DomainOutput(output, output.logits)}
     assert {name for term in loss_terms for name in term(outputs)} == {CONFIDENT, "consistency"}
-    again, _ = prepare(0, batch)
+    again, *_ = prepare(0, batch)
     assert torch.equal(again["target_image"], out["target_image"])
-    other, _ = prepare(1, batch)
+    other, *_ = prepare(1, batch)
     assert not torch.equal(other["target_image"], out["target_image"])
 
 

@@ -83,24 +83,36 @@ def pretrain_recipe(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"warmup": recipe.pretrain, "pretrain": None, "adversary": Adversary()})
 
 
-class InitialWeights(NamedTuple):
-    """The setting that names the weights from which a training starts, and its value."""
+class NamedWeights(NamedTuple):
+    """The setting that names weights, its value, and the encoder that they are of."""
 
     key: str
     value: str
+    encoder: str
 
 
-def initial_weights(recipe: Recipe, stage: str) -> InitialWeights | None:
-    """Return the weights from which a stage starts; None where it starts from the model of another, or trains none."""
-    starts = {
+def initial_weights(recipe: Recipe, stage: str) -> NamedWeights | None:
+    """Return the weights from which a stage starts; None where it starts from the model of another, or trains none.
+
+    Retraining with a feature distance reads them wherever it starts from.
+    """
+    reads = {
         "pretrain": True,
         "warmup": recipe.pretrain is None,
-        "retrain": recipe.retrain.init == "weights",
+        "retrain": recipe.retrain.init == "weights" or recipe.retrain.feature_distance is not None,
         "distill": True,
         "redistill": True,
     }
-    if not starts.get(stage, False):
+    if not reads.get(stage, False):
         return None
     if stage in ("distill", "redistill") and recipe.distill.weights is not None:
-        return InitialWeights("distill.weights", recipe.distill.weights)
-    return InitialWeights("model.weights", recipe.model.weights)
+        return NamedWeights("distill.weights", recipe.distill.weights, recipe.model.encoder_name)
+    return NamedWeights("model.weights", recipe.model.weights, recipe.model.encoder_name)
+
+
+def foundation_weights(recipe: Recipe, stage: str) -> NamedWeights | None:
+    """Return the weights of the foundation model that a stage compares features with; None where it has none."""
+    foundation = recipe.retrain.foundation
+    if stage != "retrain" or foundation is None:
+        return None
+    return NamedWeights("retrain.foundation.weights", foundation.weights, foundation.encoder)

@@ -29,6 +29,13 @@ CONVENTIONS = {
 }
 
 
+def mean_color(color: str) -> tuple[int, int, int]:
+    """Return the red, green and blue, 0 to 255, that a convention normalises to zero, within half a value."""
+    order, mean, _ = CONVENTIONS[color]
+    red, green, blue = (round(mean[order.index(channel)]) for channel in range(3))
+    return red, green, blue
+
+
 def normalise(image: Tensor, color: str) -> Tensor:
     """Turn RGB images into the input of a network, on the device of the images.
 

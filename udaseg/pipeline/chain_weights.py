@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from udaseg.config.recipe import initial_weights
+from udaseg.config.recipe import NamedWeights, foundation_weights, initial_weights
 from udaseg.errors import UdasegError
 from udaseg.io.weights_file import NOT_FILES, find_weights_file
 from udaseg.parallel import processes
@@ -18,10 +18,9 @@ def weights_problems(steps: Sequence[Step]) -> list[UdasegError]:
     Weights of ImageNet are no problem where they can be downloaded.
     """
     problems: dict[str, UdasegError] = {}
-    for step in steps:
-        weights = initial_weights(step.run.recipe, step.stage.name)
+    for weights in _weights(steps):
         try:
-            if weights is not None and weights.value not in NOT_FILES:
+            if weights.value not in NOT_FILES:
                 find_weights_file(weights.value, weights.key)
         except UdasegError as error:
             problems.setdefault(error.message, error)
@@ -75,6 +74,11 @@ def absent_imagenet(steps: Sequence[Step]) -> list[str]:
 
 def _imagenet_encoders(steps: Sequence[Step]) -> list[str]:
     """Return the encoders whose trainings start from the weights of ImageNet."""
-    weights = [(step.run.recipe, initial_weights(step.run.recipe, step.stage.name)) for step in steps]
-    names = [recipe.model.encoder_name for recipe, one in weights if one is not None and one.value == "imagenet"]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(weights.encoder for weights in _weights(steps) if weights.value == "imagenet"))
+
+
+def _weights(steps: Sequence[Step]) -> list[NamedWeights]:
+    """Return the weights that the trainings of a chain read."""
+    kinds = (initial_weights, foundation_weights)
+    found = [kind(step.run.recipe, step.stage.name) for step in steps for kind in kinds]
+    return [weights for weights in found if weights is not None]

@@ -39,8 +39,32 @@ class DomainOutput(NamedTuple):
 
 # From the output of each domain, by name, to named loss terms.
 LossTerm = Callable[[dict[str, DomainOutput]], dict[str, Tensor]]
-# From the number of a step and its batch to the batch that the student trains on, and further terms on the target.
-BatchTeacher = Callable[[int, Batch], tuple[Batch, list[LossTerm]]]
+
+
+class FurtherPass(NamedTuple):
+    """Images that go through the student by themselves, after those of both domains.
+
+    `domain` begins the names of their tensors in `batch`, and those of their losses. Where they have labels, the losses
+    on these are multiplied by `weight`.
+    """
+
+    domain: str
+    batch: Batch
+    weight: float = 1.0
+    terms: Sequence[LossTerm] = ()
+
+
+class StudentBatch(NamedTuple):
+    """What the student learns in one step: a batch, further terms on its target and source, further passes."""
+
+    batch: Batch
+    terms: Sequence[LossTerm] = ()
+    source_terms: Sequence[LossTerm] = ()
+    passes: Sequence[FurtherPass] = ()
+
+
+# From the number of a step and its batch to what the student learns in it.
+BatchTeacher = Callable[[int, Batch], StudentBatch]
 
 
 def adaptation(
@@ -82,17 +106,23 @@ def self_training(
     parts: int = 1,
     loss_terms: Sequence[LossTerm] = (),
     joint: bool = False,
+    separate: bool = False,
 ) -> Objective:
     """Return the objective of self-training: cross-entropy on the source's labels and on the target's (CBST, eq. 3).
 
     `target_terms` replaces the target's cross-entropy. Terms whose names begin with `target` are multiplied by
-    `target_weight`. `teacher` may change the target of each batch and add terms; `loss_terms` are added too. In the
-    batch, `target_pixels`, float [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in
-    `adaptation`. With `joint` the losses on labels are one mean over the labelled pixels of both domains: each domain's
-    term is its share of it. Domains that go through the network one after the other are two passes; all further terms
-    need the target's.
+    `target_weight`. `teacher` may change the target of each batch, and add terms and passes; `loss_terms` are added
+    too. In the batch, `target_pixels`, float [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts`
+    as in `adaptation`. With `joint` the losses on labels are one mean over the labelled pixels of both domains: each
+    domain's term is its share of it. With `separate`, and with `domain_specific_bn` in every layer, source and target
+    are two passes; batch norm then normalises each by itself. Its running statistics follow every pass, and where
+    `domain_specific_bn` is true or stem, the target's alone. `loss_terms` are of the target's pass.
     """
     assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
+    assert not (joint and separate), "one mean over both domains needs one pass"
+    is_separate = separate or domain_specific_bn in (True, "separate")
+    parts_of_target = [model.stem()] if domain_specific_bn == "stem" else [model] if domain_specific_bn is True else []
+    norms_of_target = [norm for part in parts_of_target for norm in part.modules() if isinstance(norm, BatchNorm)]
 
     def run(batch: Batch, further_terms: Sequence[LossTerm]) -> dict[str, Tensor]:
         outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
@@ -103,14 +133,28 @@ def self_training(
             terms |= term(outputs)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 
+    def run_further(further: FurtherPass) -> dict[str, Tensor]:
+        outputs = _run_domains(model, settings, autocast, further.batch, parts=parts, domains=(further.domain,))
+        terms = _segmentation(model, settings, outputs, further.batch)
+        terms = {name: further.weight * term for name, term in terms.items()}
+        for term in further.terms:
+            terms |= term(outputs)
+        return terms
+
     def objective(step: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
-        batch, terms_of_batch = (batch, []) if teacher is None else teacher(step, batch)
-        if domain_specific_bn is True and "source_image" in batch:
-            with frozen_statistics(module for module in model.modules() if isinstance(module, BatchNorm)):
-                source_terms = run(batch.domain("source"), [])
-            yield source_terms
-            batch = batch.domain("target")
-        yield run(batch, [*loss_terms, *terms_of_batch])
+        batch, terms, source_terms, passes = StudentBatch(batch) if teacher is None else teacher(step, batch)
+        terms = [*loss_terms, *terms]
+        if is_separate and "source_image" in batch:
+            with frozen_statistics(norms_of_target):
+                source = run(batch.domain("source"), source_terms)
+            yield source
+            yield run(batch.domain("target"), terms)
+        else:
+            yield run(batch, [*source_terms, *terms])
+        for further in passes:
+            with frozen_statistics(norms_of_target):
+                named = run_further(further)
+            yield named
 
     return objective
 
@@ -133,13 +177,14 @@ def _run_domains(
     batch: Batch,
     domain_specific_bn: DomainBN = False,
     parts: int = 1,
+    domains: Sequence[str] = DOMAINS,
 ) -> dict[str, DomainOutput]:
-    """Run the network on all domains of a batch.
+    """Run the network on those of the domains that a batch has.
 
     With several parts, all but the last run without being kept, and run again in the backward pass. The losses are
     those of the whole batch, so that the gradients are too.
     """
-    images = {domain: batch[f"{domain}_image"] for domain in DOMAINS if f"{domain}_image" in batch}
+    images = {domain: batch[f"{domain}_image"] for domain in domains if f"{domain}_image" in batch}
 
     def run(*part: Tensor) -> list[Output]:
         return _run_part(model, settings, autocast, dict(zip(images, part, strict=True)), domain_specific_bn)

@@ -33,6 +33,20 @@ def parameter_groups(model: Network, settings: Training) -> list[dict[str, Any]]
     ]
 
 
+def head_groups(head: nn.Module, settings: Training) -> list[dict[str, Any]]:
+    """Return the parameters of a head beside the network in groups with the learning rate of the network's heads.
+
+    With `no_decay=norms` one-dimensional parameters are in a group without weight decay.
+    """
+    rate, parameters = settings.lr * settings.head_lr, list(head.parameters())
+    if settings.no_decay == "none":
+        return [{"params": parameters, "lr": rate}]
+    return [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "lr": rate},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "lr": rate, "weight_decay": 0.0},
+    ]
+
+
 def _blocks_after(encoder: nn.Module) -> dict[nn.Parameter, int]:
     """Return how many blocks of an encoder come after the one of each parameter; the stem is a block too."""
     from timm.models import group_parameters

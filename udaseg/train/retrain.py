@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,12 +23,15 @@ from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
 from udaseg.train.entropy import entropy_terms
+from udaseg.train.frozen_encoder import FrozenEncoder
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
+from udaseg.train.ingredients.feature_distance import DISTANCE, distance_warnings
+from udaseg.train.ingredients.foundation import Projection
 from udaseg.train.ingredients.online import CONFIDENT
 from udaseg.train.ingredients.teacher import averaged_copy, teacher_warnings
 from udaseg.train.loop import Trainable, fit
 from udaseg.train.moving_prototypes import MovingPrototypes
-from udaseg.train.objectives import self_training
+from udaseg.train.objectives import Autocast, self_training
 from udaseg.train.regularisers import target_terms
 
 SEED_STRIDE = 1_000_003  # between the seeds of two rounds: larger than the seeds that people choose
@@ -84,7 +88,7 @@ def retrain(
     Raises UdasegError where the initial model has other classes or another architecture.
     """
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
-    network = resolve_color(network)
+    pretrained = network = resolve_color(network)
     warnings = teacher_warnings(settings)
     start = None
     if initial is not None:
@@ -104,19 +108,25 @@ def retrain(
     if settings.moves_prototypes:
         centroids_CD = torch.from_numpy(initial.centroids)
         extra_state["prototypes"] = MovingPrototypes(centroids_CD, settings.prototype_momentum).to(device)
+    trainables = {"model": Trainable(model, setup.optimizer(model, settings))}
+    encoders = _frozen_encoders(settings, pretrained, classes, device, autocast)
+    if "foundation" in encoders:
+        projection = Projection(model.backbone.channels[-1], encoders["foundation"].channels).to(device)
+        encoders["projection"] = projection
+        trainables["projection"] = Trainable(projection, setup.head_optimizer(projection, settings))
     losses = target_terms(settings, network, start, thresholds, autocast, device)
     if start is not None and settings.online is not None and settings.online.scores == "initial":
         start = setup.frozen(start, device)
     teacher = None
     if ingredients := choose_ingredients(settings):
         assert settings.needs_whole_batches, "needs_whole_batches lacks an ingredient"
-        networks = Networks(model, network.color, autocast, initial=start, **extra_state)
+        networks = Networks(model, network.color, autocast, initial=start, **extra_state, **encoders)
         teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
     result = extra_state["teacher"].module if settings.keep == "teacher" else model
     setup.require_stackable(streams)
     setup.require_one_size(streams)
     fit(
-        {"model": Trainable(model, setup.optimizer(model, settings))},
+        trainables,
         self_training(
             model,
             network,
@@ -128,6 +138,7 @@ def retrain(
             settings.accumulate,
             entropy_terms(settings, model.align_corners),
             joint=settings.draw == "joint",
+            separate=settings.passes == "separate",
         ),
         [JointStream(tuple(streams), settings.batch)] if settings.draw == "joint" else streams,
         settings,
@@ -135,7 +146,7 @@ def retrain(
         seed=seed_of_round,
         device=device,
         extra_state=extra_state,
-        logged_only=(CONFIDENT,),
+        logged_only=(CONFIDENT, DISTANCE),
         keep_model=setup.model_keeper(settings, out, result, network, classes),
         progress=progress,
     )
@@ -143,6 +154,8 @@ def retrain(
         extra_state["teacher"].update_parameters(model)  # after the last step too
     if processes.is_first():
         checkpoint.save(out / "model.pt", result, network, classes)
+        if settings.feature_distance is not None:
+            warnings += distance_warnings(out / "log.jsonl")
     return setup.TrainingResult(environment, warnings)
 
 
@@ -160,6 +173,25 @@ def _load_initial(
         # Without the heads that only training has: those stay as they are.
         model.load_state_dict(runner.model.cpu().state_dict(), strict=False)
     return model
+
+
+def _frozen_encoders(
+    settings: Retrain, pretrained: Model, classes: Sequence[str], device: torch.device, autocast: Autocast
+) -> dict[str, Any]:
+    """Build the encoders that features stay near; return them, and the classes of things, as `Networks` names them.
+
+    `pretrained` is the network of the recipe with its weights.
+    """
+    encoders: dict[str, Any] = {}
+    if settings.feature_distance is not None:
+        things = settings.feature_distance.choose(classes)
+        assert things, "config.rules lets through a distance without classes"
+        encoders["things"] = tuple(index for index, name in enumerate(classes) if name in things)
+        encoders["pretrained"] = FrozenEncoder(pretrained, classes, device, autocast)
+    if settings.foundation is not None:
+        foundation = settings.foundation
+        encoders["foundation"] = FrozenEncoder(foundation.network, classes, device, autocast, foundation.side)
+    return encoders
 
 
 def _streams(

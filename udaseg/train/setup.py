@@ -16,7 +16,7 @@ from udaseg.inference.last_models import LAST_MODELS
 from udaseg.models import Network, build, checkpoint, devices, set_bn_mode
 from udaseg.models.encoders import require_batch_norm
 from udaseg.train.objectives import Autocast
-from udaseg.train.parameter_groups import parameter_groups
+from udaseg.train.parameter_groups import head_groups, parameter_groups
 
 
 class TrainingResult(NamedTuple):
@@ -63,7 +63,15 @@ def _require_adaptable(model: Network, settings: Training) -> None:
 
 def optimizer(model: Network, settings: Training) -> Optimizer:
     """Build the optimizer of a network, with the groups of `parameter_groups`."""
-    groups = parameter_groups(model, settings)
+    return _optimizer(parameter_groups(model, settings), settings)
+
+
+def head_optimizer(head: nn.Module, settings: Training) -> Optimizer:
+    """Build the optimizer of a head beside the network, with the learning rate of the network's heads."""
+    return _optimizer(head_groups(head, settings), settings)
+
+
+def _optimizer(groups: list[dict[str, Any]], settings: Training) -> Optimizer:
     for group in groups:
         group["initial_lr"] = group["lr"]
     if settings.optimizer == "adamw":

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udaseg.config.recipe import initial_weights
+from udaseg.config.recipe import NamedWeights, initial_weights
 from udaseg.inference.last_models import earlier_models
 from udaseg.io.weights_file import NOT_FILES, find_weights_file
 from udaseg.pipeline.datasets import training_source
@@ -35,10 +35,14 @@ def weights_input(stage: str) -> Input:
     """Declare the file of the weights that a training starts from, where the recipe names one."""
 
     def locate(recipe: Recipe, round: int) -> Path | None:
-        weights = initial_weights(recipe, stage)
-        return None if weights is None or weights.value in NOT_FILES else find_weights_file(weights.value, weights.key)
+        return weights_path(initial_weights(recipe, stage))
 
     return Input("weights", locate, required=False)  # no stage of a chain writes it
+
+
+def weights_path(weights: NamedWeights | None) -> Path | None:
+    """Return the file of weights that a recipe names, None for those that are no file; raise UdasegError without it."""
+    return None if weights is None or weights.value in NOT_FILES else find_weights_file(weights.value, weights.key)
 
 
 def source_view(work: Work, setting: str) -> View | None:

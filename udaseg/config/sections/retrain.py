@@ -16,6 +16,9 @@ from udaseg.config.fields import (
     TeacherNorm,
 )
 from udaseg.config.sections.adaptation import Adaptation
+from udaseg.config.sections.feature_distance import FeatureDistance
+from udaseg.config.sections.foundation import Foundation
+from udaseg.config.sections.masked import Masked
 from udaseg.config.sections.online import Online
 from udaseg.config.sections.rare import Rare
 from udaseg.config.sections.strong import Strong
@@ -25,8 +28,8 @@ class Retrain(Adaptation):
     """The training on the source and on the pseudo-labelled target."""
 
     later: ClassVar[frozenset[str]] = Adaptation.later | {
-        "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels",
-        "rare", "teacher_norm",
+        "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels", "feature_distance", "foundation",
+        "masked", "passes", "rare", "teacher_norm",
     }  # fmt: skip
     # Results have the size among the target's settings.
     without_effect: ClassVar[frozenset[str]] = Adaptation.without_effect | {"size"}
@@ -53,6 +56,11 @@ class Retrain(Adaptation):
     init: Literal["warmup", "weights"] = Field(
         "warmup",
         description="What retraining starts from: warmup, the model before it, or weights, those of model.weights.",
+    )
+    # joint: batch norm normalises the mixture of both domains. separate: each domain by itself, and the running
+    # statistics follow both (DAFormer); only the maps of one domain are in memory at a time.
+    passes: Literal["joint", "separate"] = Field(
+        "joint", description="How both domains go through the network: in one joint pass, or in separate passes."
     )
     target_weight: Positive = Field(1.0, description="The weight of the loss on the target's labels.")
     lr_per_round: Positive = Field(1.0, description="The factor of the learning rate from one round to the next.")
@@ -100,6 +108,13 @@ class Retrain(Adaptation):
     strong: Strong | None = Field(None, description="Stronger random changes for the student's view of the target.")
     online: Online | None = Field(None, description="Labels of the target that are made anew at every step.")
     classmix: bool = Field(False, description="Paste half of the classes of a source image on each target image.")
+    masked: Masked | None = Field(None, description="A further pass on the target with blocks hidden (MIC).")
+    feature_distance: FeatureDistance | None = Field(
+        None, description="A loss that keeps features of things near those of the pre-trained encoder (DAFormer)."
+    )
+    foundation: Foundation | None = Field(
+        None, description="A loss that keeps features near those of a foundation model, on both domains (VFM-UDA++)."
+    )
     # ProDA: 10 / C.
     consistency: Positive | None = Field(
         None, description="The weight of the loss for equal distances to prototypes in both views; default: none."
@@ -118,8 +133,13 @@ class Retrain(Adaptation):
     @property
     def needs_whole_batches(self) -> bool:
         """Whether something labels or changes whole batches before the student sees them: one process does it."""
-        changes = (self.teacher, self.online, self.strong)
+        changes = (self.teacher, self.online, self.strong, self.masked, self.feature_distance, self.foundation)
         return any(change is not None for change in changes) or self.classmix or self.moves_prototypes
+
+    @property
+    def fitting_block(self) -> int:
+        """A side of masked blocks of which a crop has four or more in each direction."""
+        return max(1, min(self.augment.crop) // 4)
 
     @property
     def uses_initial_model(self) -> bool:

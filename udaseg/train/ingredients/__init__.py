@@ -9,12 +9,15 @@ from udaseg.config import Distill, Retrain
 from udaseg.data.batches import Batch
 from udaseg.train.ingredients.classmix import paste_classes
 from udaseg.train.ingredients.consistency import compare_views
+from udaseg.train.ingredients.feature_distance import stay_near_pretrained
+from udaseg.train.ingredients.foundation import stay_near_foundation
+from udaseg.train.ingredients.masked import hide_blocks
 from udaseg.train.ingredients.online import label_online
 from udaseg.train.ingredients.prototypes import move_prototypes
 from udaseg.train.ingredients.step import Ingredient, Networks, Step
 from udaseg.train.ingredients.strong import change_colours
 from udaseg.train.ingredients.teacher import update_teacher
-from udaseg.train.objectives import BatchTeacher, LossTerm
+from udaseg.train.objectives import BatchTeacher, StudentBatch
 
 # By the name of its setting in `retrain`; None or false switches it off. The order counts: each acts on the batch
 # that those before it left.
@@ -22,9 +25,12 @@ INGREDIENTS: dict[str, Ingredient] = {
     "teacher": update_teacher,
     "moves_prototypes": move_prototypes,
     "online": label_online,
+    "masked": hide_blocks,
+    "foundation": stay_near_foundation,
     "classmix": paste_classes,
     "strong": change_colours,
     "consistency": compare_views,
+    "feature_distance": stay_near_pretrained,
 }
 
 
@@ -43,11 +49,11 @@ def batch_teacher(
     """
 
     @torch.no_grad()
-    def prepare(number: int, batch: Batch) -> tuple[Batch, list[LossTerm]]:
-        rng = np.random.default_rng((seed, 5, number))
-        step = Step(settings, networks, Batch(batch), rng, batch["target_image"], batch.get("target_valid"))
+    def prepare(number: int, batch: Batch) -> StudentBatch:
+        rng, images_NHWC = np.random.default_rng((seed, 5, number)), batch["target_image"]
+        step = Step(settings, networks, Batch(batch), rng, (seed, number), images_NHWC, batch.get("target_valid"))
         for ingredient in ingredients:
             ingredient(step)
-        return step.batch, step.terms
+        return StudentBatch(step.batch, step.terms, step.source_terms, step.passes)
 
     return prepare
