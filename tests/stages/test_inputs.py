@@ -179,7 +179,8 @@ def test_labels_of_another_tool_with_other_names(workspace, udaseg, manifest):
     outcome = udaseg("retrain --labels preds --steps 1 --out more")
     assert outcome.code == 1
     assert (
-        "hint: name what the label names add to the image names: --label-suffix=_color (others add _pred)" in outcome.err
+        "hint: name what the label names add to the image names: --label-suffix=_color (others add _pred)"
+        in outcome.err
     )
     outcome = udaseg("retrain --labels preds --steps 1 --label-suffix=_pred --out more")
     assert outcome.code == 0, outcome.err
