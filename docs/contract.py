@@ -106,9 +106,9 @@ def table(model: type[Document]) -> Table:
 
 FILES = (
     table(RunFile), table(Manifest), table(OutputFiles), table(ImageDigests), other_files.MODEL, other_files.STATE,
-    table(LogLine), table(PairLine), other_files.PREDICTIONS, other_files.LABELS, table(Thresholds), table(Refinement),
-    other_files.PROTOTYPES, other_files.PRIOR, other_files.GMM, table(ClassStatistics), table(Metrics),
-    table(Ablation), other_files.CLASSES_YAML,
+    table(LogLine), table(PairLine), other_files.FLOATS, other_files.PREDICTIONS, other_files.LABELS, table(Thresholds),
+    table(Refinement), other_files.PROTOTYPES, other_files.PRIOR, other_files.GMM, table(ClassStatistics),
+    table(Metrics), table(Ablation), other_files.CLASSES_YAML,
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ MARKS = "<!-- recipes: written by docs/recipes.py, run `make docs` -->\n", "<!--
 # The method of a recipe, by how its name begins; the longest beginning that fits counts.
 METHODS = {
     "adabn": "AdaBN", "adaptseg": "AdaptSegNet", "advent": "ADVENT", "cbst": "CBST", "fada": "FADA",
-    "realtime": "BiSeNet",
+    "realtime": "BiSeNet", "fda": "FDA", "dacs": "DACS", "iast": "IAST", "proda": "ProDA", "cag": "CAG", "g2l": "G2L",
     "synthia2": "depth distribution", "oracle": "bound", "source": "bound", "demo": "plain self-training",
     "selftraining": "plain self-training", "gta2city": "G2L",
 }  # fmt: skip
@@ -24,6 +24,13 @@ PAPERS = {
     "adapted as in D'Ascenzi et al., Adversarial Domain Adaptation for Real-time Semantic Segmentation",
     "CBST": "Zou et al., Unsupervised Domain Adaptation for Semantic Segmentation via Class-Balanced Self-Training, "
     "ECCV 2018; regularisers from Zou et al., Confidence Regularized Self-Training, ICCV 2019",
+    "CAG": "Zhang et al., Category Anchor-Guided Unsupervised Domain Adaptation for Semantic Segmentation, "
+    "NeurIPS 2019",
+    "DACS": "Tranheden et al., DACS: Domain Adaptation via Cross-domain Mixed Sampling, WACV 2021",
+    "FDA": "Yang and Soatto, FDA: Fourier Domain Adaptation for Semantic Segmentation, CVPR 2020",
+    "IAST": "Mei et al., Instance Adaptive Self-Training for Unsupervised Domain Adaptation, ECCV 2020",
+    "ProDA": "Zhang et al., Prototypical Pseudo Label Denoising and Target Structure Learning for Domain Adaptive "
+    "Semantic Segmentation, CVPR 2021",
     "depth distribution": "Wu and Liu, Unsupervised Domain Adaptation for Semantic Segmentation using Depth "
     "Distribution, NeurIPS 2022",
     "FADA": "Wang et al., Classes Matter: A Fine-grained Adversarial Approach to Cross-domain Semantic Segmentation, "

@@ -4,10 +4,9 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
 from udaseg.config import Views
 from udaseg.errors import UdasegError, join_names
@@ -22,7 +21,16 @@ from udaseg.pipeline.run import Run
 from udaseg.pipeline.trained_model import find_model, trained_size
 
 from .terminal.command import open_plain_run
-from .terminal.options import AverageOption, FlipOption, ScalesOption, parse_size, view_changes
+from .terminal.options import (
+    AverageOption,
+    FlipOption,
+    ScalesOption,
+    WindowOption,
+    WindowStrideOption,
+    check_settings,
+    parse_size,
+    view_changes,
+)
 
 if TYPE_CHECKING:
     from udaseg.data.images.loose import LooseImages
@@ -41,18 +49,8 @@ class Plan:
     pad: bool
 
 
-def _settings(changes: dict[str, Any], batch: int | None, precision: str | None) -> Views:
-    changes |= {"apply.batch": batch, "apply.precision": precision}
-    try:
-        return Views(**{key.removeprefix("apply."): value for key, value in changes.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        found = f"{first['msg']} (found {first['input']!r})"
-        raise UdasegError(f"--{first['loc'][0]}: {found}", "see what it takes: udaseg apply --help") from None
-
-
 def _job(run: Run, images: Path, plan: Plan, look: Views) -> Job:
-    settings = look.model_dump() | {"size": plan.size, "pad": plan.pad}
+    settings = look.identity() | {"size": plan.size, "pad": plan.pad}
     root = images if images.is_dir() else images.parent
     files = list(dict.fromkeys(plan.images.files))  # all frames of an animation have one
     digests = file_digests(files, root)
@@ -131,6 +129,8 @@ def command(
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     scales: ScalesOption = None,
     flip: FlipOption = None,
+    window: WindowOption = None,
+    window_stride: WindowStrideOption = None,
     average: AverageOption = None,
     skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Label everything again, over what is there.")] = False,
@@ -141,7 +141,10 @@ def command(
 
     Example: udaseg apply runs/demo/retrain photos --out labelled
     """
-    settings = _settings(view_changes("apply", scales, flip, average), batch, precision)
+    changes = view_changes(
+        "apply", scales=scales, flip=flip, average=average, window=window, window_stride=window_stride
+    )
+    settings = check_settings(Views, "apply", changes | {"apply.batch": batch, "apply.precision": precision})
     run = open_plain_run(out=out, force=force, dry_run=dry_run, as_json=as_json)
     if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
         raise UdasegError(f"--out {out} lies in {images}, whose images are labelled", "choose a place outside of it")

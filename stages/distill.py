@@ -1,12 +1,12 @@
 """udaseg distill: train a fresh student on the predictions of the finished model."""
 
-from pathlib import Path
+from dataclasses import replace
 
 from udaseg.config import Recipe
 from udaseg.pipeline.common_inputs import MODEL_HELP
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_input
 
 
 def reads_source(recipe: Recipe) -> bool:
@@ -17,8 +17,8 @@ def finished_model(recipe: Recipe, round: int) -> StageFile:
     return StageFile("retrain", "model.pt", round)
 
 
-def first_weights(recipe: Recipe, round: int) -> Path | None:
-    return weights_file(recipe.distill.weights or recipe.model.weights)
+def first_student(recipe: Recipe, round: int) -> StageFile:
+    return StageFile("distill", "model.pt")
 
 
 def run(work: Work) -> None:
@@ -40,19 +40,38 @@ def run(work: Work) -> None:
     finish_training(work, recipe.distill, result, f"{len(target.images)} target images")
 
 
-stage = Stage(
+TEACHER_HELP = f"The teacher, of any architecture: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}"
+
+declared = Stage(
     "distill",
     run,
     settings=["space", "model", "distill"],
     inputs=[
-        Input("model", finished_model, f"The teacher, of any architecture: {MODEL_HELP[0].lower()}{MODEL_HELP[1:]}"),
-        Input("weights", first_weights),
+        Input("model", finished_model, TEACHER_HELP),
+        weights_input("distill"),
         stylized_source("distill"),
     ],
-    datasets=[Dataset("target"), Dataset("source", when=reads_source)],
+    datasets=[Dataset("target", section="distill"), Dataset("source", when=reads_source)],
     flags=FLAGS,
     seeded=True,
     trains=True,
     writes="as `warmup`: a new student of that model",
     example="udaseg distill --model runs/demo/retrain/model.pt --set model.name=bisenet",
 )
+
+
+def run_again(work: Work) -> None:
+    """Distill the student of `distill` into a second fresh student (ProDA, stage 3)."""
+    run(work)
+
+
+again = replace(
+    declared,
+    name="redistill",
+    run=run_again,
+    section="distill",
+    inputs=[Input("model", first_student, TEACHER_HELP), *declared.inputs[1:]],
+    command="distill --again",
+    writes="",
+)
+stage = replace(declared, phases={"again": again})

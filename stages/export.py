@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from udaseg.config import Views
 from udaseg.errors import UdasegError
 from udaseg.pipeline.log import log
 from udaseg.pipeline.trained_model import find_model, trained_size
 
-from .terminal.options import parse_size
+from .terminal.options import WindowOption, WindowStrideOption, check_settings, parse_size, view_changes
 
 SUFFIXES = {"safetensors": ".safetensors", "onnx": ".onnx", "torch": ".pt2"}
 COMPARED = 16  # of the images given
@@ -42,6 +43,8 @@ def command(
     kind: Annotated[str, typer.Option("--format", help="safetensors, onnx or torch.")],
     out: Annotated[Path, typer.Option("--out", help="The file to write.")],
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of the input; default: as in training.")] = None,
+    window: WindowOption = None,
+    window_stride: WindowStrideOption = None,
     images: Annotated[
         Path | None, typer.Option(help="A directory of images to compare on, beside random ones.")
     ] = None,
@@ -62,16 +65,19 @@ def command(
         )
     if out.exists() and not force:
         raise UdasegError(f"{out} exists already", "name another file, or write over it with --force")
+    views = check_settings(Views, "export", view_changes("export", window=window, window_stride=window_stride))
     model = find_model(model)
     height, width = _size(model, size)
     from udaseg.models.export import export, require
 
     require(kind)
     what = f"{kind} of {model} at {height}x{width}"
+    if views.window is not None:
+        what += f" in windows of {views.window[0]}x{views.window[1]}"
     log(f"export: {'would write' if dry_run else 'writes'} {what} to {out}")
     if dry_run:
         return
-    found = export(model, kind, (height, width), out, _look(images) if images else [])
+    found = export(model, kind, (height, width), out, _look(images) if images else [], views)
     if as_json:
         said = {"file": str(out), "format": kind, "size": [height, width], "bytes": out.stat().st_size}
         print(json.dumps({**said, "parity": found._asdict()}, indent=1))

@@ -13,7 +13,7 @@ from udaseg.pipeline.work import Work
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
-    return {"space": recipe.space, "predict": prediction_of_round(recipe.predict, round).model_dump()}
+    return {"space": recipe.space, "predict": prediction_of_round(recipe.predict, round).identity()}
 
 
 def carry_over(recipe: Recipe, round: int) -> CarryOver | None:
@@ -45,9 +45,9 @@ stage = Stage(
     run,
     settings,
     inputs=[Input("model", latest_model, MODEL_HELP)],
-    datasets=[Dataset("target")],
+    datasets=[Dataset("target", section="predict")],
     carry_over=carry_over,
-    flags=["scales", "flip", "average", "adabn"],
+    flags=["scales", "flip", "window", "window_stride", "average", "adabn"],
     each_round=True,
     shared=True,
     writes="`predictions.h5`: the logits of each image",

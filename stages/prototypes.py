@@ -46,7 +46,13 @@ def run(work: Work) -> None:
         parts.append((replace(target, images=target.images.choose(stems)), lambda i: read_label(stems[i])))
     model, progress = work.require_path("model"), work.progress("passes" if setting.adabn else "images")
     prototypes, work.result.environment = gather(
-        model, work.class_space(), parts, setting, digest=work.digest("model"), progress=progress
+        model,
+        work.class_space(),
+        parts,
+        setting,
+        digest=work.digest("model"),
+        correct=work.recipe.prototypes.correct,
+        progress=progress,
     )
     if not work.is_first:
         return
@@ -74,7 +80,7 @@ stage = Stage(
             hint="add --domain target, or both",
         ),
     ],
-    datasets=[Dataset("source", when=reads_source), Dataset("target", when=reads_target)],
+    datasets=[Dataset("source", when=reads_source), Dataset("target", when=reads_target, section="predict")],
     flags=["domain", LABEL_SUFFIX],
     each_round=True,
     shared=True,

@@ -8,7 +8,7 @@ from udaseg.pipeline.work import Work
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
-    return {"pseudolabel": recipe.pseudolabel.model_dump(), "round": round}
+    return {"pseudolabel": recipe.pseudolabel.identity(), "round": round}
 
 
 def uses_prior(recipe: Recipe) -> bool:

@@ -11,7 +11,7 @@ from udaseg.pipeline.work import Work
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     identity = prediction_identity(recipe.predict, round) if uses_prototypes(recipe) else {}
-    return {"refine": recipe.refine.model_dump(), **identity, **label_names(recipe)}
+    return {"refine": recipe.refine.identity(), **identity, **label_names(recipe)}
 
 
 def uses_prototypes(recipe: Recipe) -> bool:
@@ -50,6 +50,7 @@ def run(work: Work) -> None:
                 prediction_of_round(work.recipe.predict, work.round),
                 setting.temperature,
                 work.progress("images", "refine: batch norm"),
+                alone=setting.decide == "nearest",
             )
         summary = refine(
             labels,
@@ -102,7 +103,7 @@ stage = Stage(
         ),
         prototypes_input(uses_prototypes, "prototypes are not chosen", "add --prototypes"),
     ],
-    datasets=[Dataset("target", when=uses_prototypes)],
+    datasets=[Dataset("target", when=uses_prototypes, section="predict")],
     flags=[
         ("aggregate", "--spatial-prior"), "prototypes", "first", "pixels", "temperature", "confidence", "base0",
         "base1", "scale_with_area", LABEL_SUFFIX,

@@ -1,9 +1,11 @@
 """udaseg retrain: train on the source and on the pseudo-labelled target."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
-from udaseg.config import Recipe
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from udaseg.config import Recipe, Retrain
 from udaseg.config.rounds import prediction_identity, prediction_of_round, steps_of_epochs, training_of_round
 from udaseg.pipeline import datasets
 from udaseg.pipeline.common_inputs import (
@@ -15,10 +17,15 @@ from udaseg.pipeline.common_inputs import (
     training_labels,
 )
 from udaseg.pipeline.inputs import input_path
+from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
+from udaseg.pipeline.stage import Dataset, Input, Stage, dump_section
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_input
+
+if TYPE_CHECKING:
+    from udaseg.data.image_sets import View
+    from udaseg.data.rare_classes import RareClasses
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
@@ -26,6 +33,8 @@ def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     identity = {}
     if starts_from_model(recipe) and recipe.retrain.uses_initial_model:
         identity = prediction_identity(recipe.predict, round)
+        if identity["adabn"] and recipe.predict.size is not None:
+            identity["size"] = recipe.predict.size  # of the images whose statistics the initial model gets
     return {**sections, "round": round, **identity, **label_names(recipe)}
 
 
@@ -49,12 +58,12 @@ def moves_prototypes(recipe: Recipe) -> bool:
     return recipe.retrain.moves_prototypes
 
 
+def draws_rare_classes(recipe: Recipe) -> bool:
+    return recipe.retrain.rare is not None
+
+
 def can_be_shared(recipe: Recipe) -> bool:
     return not recipe.retrain.needs_whole_batches
-
-
-def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
-    return None if starts_from_model(recipe) else weights_file(recipe.model.weights)
 
 
 def resolve(run: Run) -> Recipe:
@@ -62,7 +71,7 @@ def resolve(run: Run) -> Recipe:
     setting = training_of_round(run.recipe.retrain, run.round)
     if setting.epochs is None or setting.steps is not None:
         return run.recipe
-    from udaseg.data.batches import subset_count
+    from udaseg.data.image_sets import subset_count
     from udaseg.pseudo.label_files import match_labels
 
     folder = input_path(run, LABELS) if reads_labels(run.recipe) else None
@@ -90,9 +99,11 @@ def run(work: Work) -> None:
         model, centroids = work.require_path("model"), None
         if moves_prototypes(recipe):
             centroids = read_prototypes_of(work.require_path("prototypes"), model, work.digest("model")).centroids
-        initial = InitialModel(model, prediction_of_round(recipe.predict, work.round), centroids)
+        predicted = replace(target, size=recipe.predict.size or recipe.target.size)
+        initial = InitialModel(model, prediction_of_round(recipe.predict, work.round), predicted, centroids)
+    source = source_view(work, setting.source)
     result = retrain(
-        source_view(work, setting.source),
+        source,
         target,
         space.classes,
         recipe.model if setting.bn is None else recipe.model.model_copy(update={"bn": setting.bn}),
@@ -102,10 +113,32 @@ def run(work: Work) -> None:
         round=work.round,
         labels=labels,
         initial=initial,
+        rare=None if source is None else rare_classes(work, source, setting),
         progress=work.progress("steps"),
     )
+    result.warnings.extend(style_warnings(recipe, setting, work.job.stage))
     count = len(target.images if labels is None else labels.stems)
     finish_training(work, setting, result, f"{count} target images")
+
+
+def rare_classes(work: Work, source: View, setting: Retrain) -> RareClasses | None:
+    """Return what rare class sampling draws from; log how often it draws each class, and warn where that is bad."""
+    from udaseg.data.image_sets import subset
+    from udaseg.data.rare_classes import RareClasses, describe, sampling_warnings
+    from udaseg.statistics.class_counts import read_image_pixels
+
+    if setting.rare is None:
+        return None
+    classes, part = source.images.space.classes, subset(source.images, setting.source_fraction, work.seed)
+    stems = [record.stem for record in part.records]
+    rare = RareClasses(read_image_pixels(work.require_path("class_counts"), classes, stems), setting.rare)
+    log(
+        f"retrain: how often rare class sampling draws each class, of {len(part)} source images\n"
+        f"{describe(rare, classes)}"
+    )
+    for warning in sampling_warnings(rare, classes):
+        work.warn(warning)
+    return rare
 
 
 LABELS = Input(
@@ -131,7 +164,7 @@ stage = Stage(
             because="retrain.init is weights",
             hint="set retrain.init=warmup",
         ),
-        Input("weights", first_weights),
+        weights_input("retrain"),
         Input(
             "thresholds",
             "pseudolabel/thresholds.json",
@@ -141,11 +174,20 @@ stage = Stage(
             hint="set retrain.mine=0.8",
             beside="labels",
         ),
+        Input(
+            "class_counts",
+            "stats/stats.json",
+            "A stats.json of the source, for rare class sampling.",
+            when=draws_rare_classes,
+            because="retrain.rare is off",
+            hint="set retrain.rare={}",
+            make=True,
+        ),
         prototypes_input(
             moves_prototypes, "retrain.online.rectify and retrain.consistency alone move prototypes", "leave it out"
         ),
     ],
-    datasets=[Dataset("target"), Dataset("source", when=reads_source)],
+    datasets=[Dataset("target", section="retrain"), Dataset("source", when=reads_source)],
     flags=(*FLAGS, LABEL_SUFFIX),
     each_round=True,
     shared=can_be_shared,

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.pipeline import chain, chain_status
+from udaseg.pipeline import chain, chain_status, datasets
+from udaseg.pipeline.chain_weights import fetch_weights, require_weights
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.log import log
-from udaseg.pipeline.run import Run
+from udaseg.pipeline.run import Run, command_of
 
 from .terminal.command import run_command
 from .terminal.options import complete_recipe, parse_seeds
@@ -21,6 +22,8 @@ from .terminal.tables import console, sheet_table
 def run_chain(run: Run, until: str | None) -> None:
     """Run the stages of a chain in order, up to `until`; what is up to date is left out."""
     steps = _steps_until(run, until)
+    _require_truth(run, steps)
+    fetch_weights(steps)
     for number, step in enumerate(steps, 1):
         log(f"[{number}/{len(steps)}] {step.label}")
         run_stage(replace(step.run, prints=number == len(steps)), step.stage)
@@ -31,7 +34,9 @@ def run_chain(run: Run, until: str | None) -> None:
 
 def plan_chain(run: Run, until: str | None) -> None:
     """Print what a run of the chain would do, stage by stage."""
-    steps, states, changed = _steps_until(run, until), chain_status.states(run), set()
+    steps = _steps_until(run, until)
+    require_weights(steps)
+    states, changed = chain_status.states(run), set()
     for number, (step, row) in enumerate(zip(steps, states, strict=False), 1):
         reasons = ["--force was given"] if run.force else row["why"]
         earlier = sorted(chain.stages_read(step) & changed)
@@ -41,6 +46,18 @@ def plan_chain(run: Run, until: str | None) -> None:
             changed.add(step.label)
         state = f"would run: {'; '.join(reasons)}" if reasons else "up to date"
         log(f"[{number}/{len(steps)}] {step.label}: {state}")
+
+
+def _require_truth(run: Run, steps: list[chain.Step]) -> None:
+    """Raise UdasegError before anything is trained where a later step scores labels that cannot be opened."""
+    scored = [number for number, step in enumerate(steps) if step.stage.name == chain.EVALUATE]
+    if not scored or scored[0] == 0 or datasets.needs_rendering(run):
+        return
+    try:
+        datasets.open_dataset(run, "val")
+    except UdasegError as error:
+        command = command_of(run, f"udaseg run --until {steps[scored[0] - 1].name}")
+        raise UdasegError(error.message, f"{error.hint}\n       or train without scores: {command}") from None
 
 
 def _steps_until(run: Run, until: str | None) -> list[chain.Step]:

@@ -1,23 +1,21 @@
 """udaseg warmup: train on the labelled source, and align the target with it where the recipe has an adversary."""
 
-import math
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from udaseg.config import Recipe
+from udaseg.config import Recipe, Warmup
 from udaseg.config.recipe import pretrain_recipe
 from udaseg.errors import UdasegError
 from udaseg.pipeline.datasets import open_dataset, teaching_warnings
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
+from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_input
 
 
 def settings(recipe: Recipe, round: int, *, phase: str) -> dict[str, Any]:
-    sections: dict[str, Any] = {"space": recipe.space, "model": recipe.model.model_dump()}
+    sections: dict[str, Any] = {"space": recipe.space, "model": recipe.model.identity()}
     sections[phase] = recipe.warmup.identity()
     if recipe.adversary.align != "none":
         sections["adversary"] = recipe.adversary.model_dump()
@@ -41,11 +39,8 @@ def counts_classes(recipe: Recipe) -> bool:
 def reads_target(recipe: Recipe) -> bool:
     setting = recipe.warmup
     aligns = recipe.adversary.align != "none" or has_density(recipe)
-    return aligns or bool(setting.adabn) or setting.entropy_weight is not None or setting.fda is not None
-
-
-def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
-    return None if has_pretrain(recipe) else weights_file(recipe.model.weights)
+    uses = setting.saves_target_statistics, setting.entropy_weight is not None, setting.fda is not None
+    return aligns or any(uses)
 
 
 def check(run: Run) -> None:
@@ -97,25 +92,19 @@ def run(work: Work) -> None:
     )
     if not work.is_first:
         return
-    warnings = [*result.warnings, *colour_alone(recipe, work.job.stage), *teaching_warnings(work.run)]
+    warnings = [*result.warnings, *style_warnings(recipe, setting, work.job.stage)]
+    warnings += [*entropy_warnings(setting, work.job.stage), *teaching_warnings(work.run)]
     result = result._replace(warnings=warnings)
     if recipe.adversary.align != "none":
         result = result._replace(warnings=[*result.warnings, *training_warnings(work.out / "log.jsonl")])
     finish_training(work, setting, result, f"{len(source.images)} images")
 
 
-def colour_alone(recipe: Recipe, phase: str) -> list[str]:
-    """Warn where the style that a training draws is too narrow a band to hold more than the mean colour."""
-    from udaseg.data.style.fda import half_width
-
-    beta, size = recipe.warmup.fda, recipe.warmup.augment.crop or recipe.source.size
-    if beta is None or size is None or max(half_width(*size, beta)) > 0:
+def entropy_warnings(setting: Warmup, phase: str) -> list[str]:
+    """Warn where the penalty on entropy would begin after the last step."""
+    if setting.entropy_weight is None or setting.entropy_from < setting.steps:
         return []
-    least = math.ceil(1000 / min(size)) / 1000
-    return [
-        f"{phase}.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the images take over the "
-        f"target's mean colour and nothing else; {least} and more takes over contrast too"
-    ]
+    return [f"{phase}.entropy_from={setting.entropy_from}: no entropy was penalised in {setting.steps} steps"]
 
 
 declared = Stage(
@@ -125,7 +114,7 @@ declared = Stage(
     inputs=[
         stylized_source("warmup"),
         Input("pretrain", "pretrain/model.pt", when=has_pretrain, make=True),
-        Input("weights", first_weights),
+        weights_input("warmup"),
         Input(
             "gmm",
             "gmm/gmm.h5",

@@ -81,12 +81,16 @@ def texts(file: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.JoinedStr):
             skipped |= {part for part in node.values if isinstance(part, ast.Constant)}
             parts = [part.value if isinstance(part, ast.Constant) else UNKNOWN for part in node.values]
-            yield node.lineno, "".join(parts)
+            yield node.lineno, _leave_open("".join(parts))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             if node in skipped:
                 continue
-            text = re.sub(r"(?<!\{)\{[a-z_]+(\.[a-z_]+)*\}", UNKNOWN, node.value)  # to be formatted
-            yield node.lineno, text.replace("{{", "{").replace("}}", "}")
+            yield node.lineno, _leave_open(node.value).replace("{{", "{").replace("}}", "}")
+
+
+def _leave_open(text: str) -> str:
+    """Put UNKNOWN in the place of fields that are formatted later, such as {retrain.lr}."""
+    return re.sub(r"(?<!\{)\{[a-z_]+(\.[a-z_]+|\[\d\])*\}", UNKNOWN, text)
 
 
 def errors_without_hint(file: Path) -> list[int]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -18,7 +18,7 @@ from udaseg.pipeline.run import Run, open_run
 from udaseg.pipeline.stage import Stage
 
 from .estimate import print_estimate
-from .options import SHARED, SWITCHES, parse_list, setting_option
+from .options import SHARED, SWITCHES, parse_setting, setting_option
 from .progress import show_progress
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
@@ -88,8 +88,7 @@ def stage_command(stage: Stage) -> Callable[..., None]:
         changes, flags = {}, {}
         for key, (field, flag, _) in settings.items():
             value = arguments[key]
-            is_list = isinstance(value, str) and "." not in field and _is_list(section, field)
-            changes[_key(prefix, field)] = parse_list(flag, value) if is_list else value
+            changes[_key(prefix, field)] = parse_setting(_key(section, field), flag, value)
             flags[_key(prefix, field)] = flag
         paths = {name: arguments[key] for key, (name, _) in files.items()}
         wants_estimate = shared.pop("estimate")
@@ -99,7 +98,7 @@ def stage_command(stage: Stage) -> Callable[..., None]:
 
         def work() -> None:
             if wants_estimate:
-                print_estimate(phase.name, phase.trains, start(), lambda sample: run_stage(start(sample), phase))
+                print_estimate(prefix, phase.trains, start(), lambda sample: run_stage(start(sample), phase))
             else:
                 run_stage(start(), phase)
 
@@ -117,14 +116,6 @@ def _key(section: str, field: str) -> str:
 def _summary(stage: Stage) -> str:
     """Return the first sentence of a stage's help: the first line of the docstring of its function."""
     return (inspect.getdoc(stage.run) or "").partition("\n\n")[0]
-
-
-def _is_list(section: str, field: str) -> bool:
-    from udaseg.config import Recipe
-
-    model = Recipe.model_fields[section].annotation
-    model = next(kind for kind in (get_args(model) or (model,)) if kind is not type(None))
-    return "tuple" in str(model.model_fields[field].annotation)
 
 
 def _open(

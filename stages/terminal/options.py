@@ -3,13 +3,17 @@
 import types
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from udaseg.config import LONGEST, Recipe
+from udaseg.config import LONGEST, Recipe, Section
 from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError
+
+Checked = TypeVar("Checked", bound=Section)
 
 
 def complete_shipped_recipe(incomplete: str) -> list[str]:
@@ -47,6 +51,10 @@ ModelOption = Annotated[Path | None, typer.Option(help="A model.pt, a stage dire
 ScalesOption = Annotated[str | None, typer.Option("--scales", help="Average over these scales: 0.9,1.0,1.2.")]
 FlipOption = Annotated[bool | None, typer.Option("--flip/--no-flip", help="Average with the mirror image.")]
 AverageOption = Annotated[str | None, typer.Option("--average", help="What is averaged: logits, or probs.")]
+WindowOption = Annotated[str | None, typer.Option("--window", help="See images in windows of HEIGHTxWIDTH.")]
+WindowStrideOption = Annotated[
+    str | None, typer.Option("--window-stride", help="HEIGHTxWIDTH from a window to the next; default: half a window.")
+]
 
 SHARED = {
     "recipe_name": RecipeOption,
@@ -76,23 +84,58 @@ for _panel, _names in (
 def setting_option(key: str, flag: str | None = None) -> tuple[str, Any]:
     """Return the flag and the annotated type of an option that changes a setting of the recipe, by its dotted key.
 
-    Type and help come from the setting's field; lists are written with commas.
+    Type and help come from the setting's field; lists are written with commas, sizes as HEIGHTxWIDTH.
     """
-    *sections, name = key.split(".")
-    model: Any = Recipe
-    for section in sections:
-        model = _section_type(model.model_fields[section].annotation)
-    field = model.model_fields[name]
-    flag = flag or f"--{name.replace('_', '-')}"
+    field = _field(key)
+    flag = flag or f"--{key.rpartition('.')[2].replace('_', '-')}"
     kind = _option_type(field.annotation)
     flags = f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag
     return flag, Annotated[kind | None, typer.Option(flags, help=field.description)]
 
 
-def view_changes(section: str, scales: str | None, flip: bool | None, average: str | None) -> dict[str, Any]:
+def parse_setting(key: str, flag: str, value: Any) -> Any:
+    """Read the value of a flag that changes a setting: the text of a list or a size; other values stay."""
+    kind = _tuple_type(_field(key).annotation)
+    if kind is None or not isinstance(value, str):
+        return value
+    return parse_list(flag, value) if Ellipsis in get_args(kind) else parse_size(value, flag)
+
+
+def view_changes(
+    section: str,
+    *,
+    scales: str | None = None,
+    flip: bool | None = None,
+    average: str | None = None,
+    window: str | None = None,
+    window_stride: str | None = None,
+) -> dict[str, Any]:
     """Return the changes that the flags of views make in a section of the recipe."""
-    numbers = None if scales is None else parse_list("--scales", scales)
-    return {f"{section}.scales": numbers, f"{section}.flip": flip, f"{section}.average": average}
+    return {
+        f"{section}.scales": None if scales is None else parse_list("--scales", scales),
+        f"{section}.flip": flip,
+        f"{section}.average": average,
+        f"{section}.window": None if window is None else parse_size(window, "--window"),
+        f"{section}.window_stride": None if window_stride is None else parse_size(window_stride, "--window-stride"),
+    }
+
+
+def check_settings(kind: type[Checked], command: str, values: dict[str, Any]) -> Checked:
+    """Return a section of settings of a command that reads no recipe.
+
+    `values` are by name, or by the dotted key of the command; None is the default. Raises UdasegError for a value that
+    does not fit.
+    """
+    given = {key.removeprefix(f"{command}."): value for key, value in values.items() if value is not None}
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = f"{first['msg']} (found {first['input']!r})"
+        if first["type"] == "value_error":
+            problem = str(first["ctx"]["error"])
+        flag = f"--{str(first['loc'][0]).replace('_', '-')}: " if first["loc"] else ""
+        raise UdasegError(f"{flag}{problem}", f"udaseg {command} --help lists what it takes") from None
 
 
 def parse_list(flag: str, text: str) -> list[float]:
@@ -111,12 +154,28 @@ def parse_seeds(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def parse_size(text: str) -> list[int]:
+def parse_size(text: str, flag: str = "--size") -> list[int]:
     """Read HEIGHTxWIDTH in pixels; raises UdasegError for anything else."""
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isdecimal() and 1 <= int(part) <= LONGEST for part in parts):
-        raise UdasegError(f"--size {text}: expected HEIGHTxWIDTH, up to {LONGEST} each", "for example --size 256x512")
+        raise UdasegError(f"{flag} {text}: expected HEIGHTxWIDTH, up to {LONGEST} each", f"for example {flag} 256x512")
     return [int(part) for part in parts]
+
+
+def _field(key: str) -> FieldInfo:
+    """Return the field of a setting by its dotted key."""
+    *sections, name = key.split(".")
+    model: Any = Recipe
+    for section in sections:
+        model = _section_type(model.model_fields[section].annotation)
+    return model.model_fields[name]
+
+
+def _tuple_type(annotation: Any) -> Any:
+    """Return the type of a tuple in an annotation, None where it has none."""
+    if get_origin(annotation) is tuple:
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _tuple_type(part)) is not None), None)
 
 
 def _section_type(annotation: Any) -> Any:

@@ -27,7 +27,9 @@ def console() -> Console:
 
 def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table:
     """Lay the scores of a model out by class and mean, beside those of the source-only model where there are any."""
-    table = Table(title=f"IoU in % on {metrics['images']} images", title_justify="left")
+    size = metrics.get("gt_size")
+    at = f", labels resized to {size[0]}x{size[1]}" if size else ""
+    table = Table(title=f"IoU in % on {metrics['images']} images{at}", title_justify="left")
     table.add_column("class")
     if before is not None and before["classes"] != metrics["classes"]:
         before = None
@@ -41,6 +43,8 @@ def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Tabl
         values = [column[key] for column in columns]
         if None not in values:
             table.add_row(label, *map(percent, values), *_change(values), style="bold" if key == "miou" else None)
+        if key == "miou":
+            _add_spread(table, columns)
     return table
 
 
@@ -70,6 +74,19 @@ def read_metrics(stage: Path) -> dict[str, Any] | None:
 def percent(value: float | None) -> str:
     """Print a share in percent; a class that does not occur has none."""
     return "absent" if value is None else f"{100 * value:.1f}"
+
+
+def _add_spread(table: Table, columns: list[dict[str, Any]]) -> None:
+    """Add what is known of how sure the means are: their interval over images, and the last models of a training."""
+    intervals = [column.get("miou_interval") for column in columns]
+    last = [column.get("last") for column in columns]
+    rows = {
+        "its 95 % interval": ["" if one is None else "-".join(map(percent, one)) for one in intervals],
+        "mean of the last models": ["" if one is None else _spread(one["mean"], one["deviation"], "") for one in last],
+    }
+    for label, cells in rows.items():
+        if any(cells):
+            table.add_row(label, *cells, *[""] * (len(table.columns) - 1 - len(cells)))
 
 
 def _change(values: list[float | None]) -> list[str]:

@@ -3,6 +3,7 @@ import pytest
 from udaseg.config import Predict, Pseudolabel, Retrain
 from udaseg.config.rounds import (
     linear_schedule,
+    prediction_identity,
     prediction_of_round,
     share_of_round,
     steps_of_epochs,
@@ -39,6 +40,13 @@ def test_statistics_are_taken_in_the_rounds_that_ask_for_them():
         for adabn in (False, True, "first")
     }
     assert taken == {False: [False] * 3, True: [True] * 3, "first": [True, False, False]}
+
+
+def test_windows_count_for_predictions_where_statistics_are_taken_of_them():
+    plain = {"adabn": True, "precision": "auto", "batch": 1}
+    assert prediction_identity(Predict(adabn=True), 1) == plain
+    assert prediction_identity(Predict(adabn="first", window=(32, 64)), 1) == plain | {"window": (32, 64)}
+    assert prediction_identity(Predict(adabn="first", window=(32, 64)), 2) == {"adabn": False, "precision": "auto"}
 
 
 def test_training_follows_the_round():

@@ -29,6 +29,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"steps": None}, "are both null", "retrain.steps=20000"),
         ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
         ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
+        ({"draw": "joint", "entropy_weight": 0.1}, "no image of the target", "retrain.entropy_weight=null"),
         ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
         ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[256,256]"),
         ({"aligned_crops": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
@@ -52,6 +53,26 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"regulariser": "lrent", "loss": "symmetric"}, "labels and a loss of its own", "regulariser=mrkld"),
         ({"regulariser": "lrent", "classmix": True}, "labels and a loss of its own", "regulariser=mrkld"),
         ({"regulariser": "lrent", "init": "weights"}, "softens the labels", "retrain.init=warmup"),
+        ({"rare": {}, "source": "none"}, "retrain.rare draws source images", "retrain.source=source"),
+        ({"rare": {}, "draw": "joint"}, "draws each image once an epoch", "retrain.draw=separate"),
+        ({"labels": "none", "classmix": True}, "do not cover all pixels", "online.pixels=all"),
+        (
+            {"teacher": 0.9, "online": {"margins": [0, 0.5, 0, 0]}},
+            r"crops of \(64, 64\) pixels are no larger than a margin .* images of \(128, 256\) pixels",
+            "set retrain.augment.crop=[128,256]",
+        ),
+        (
+            {"teacher": 0.9, "online": {"margins": [0, 0, 0.2, 0]}, "augment": {"crop": [64, 64], "scale": [1, 1.25]}},
+            "no larger than a margin",
+            "online.margins=[0,0,0,0]",
+        ),
+        (
+            {"teacher": 0.9, "online": {}, "teacher_norm": "batch", "bn": "frozen"},
+            "teacher_norm=batch normalises by each batch",
+            "retrain.teacher_norm=average, or retrain.bn=train",
+        ),
+        ({"regulariser": "mrl2"}, "no weight of the regulariser mrl2", "retrain.effective_weight=0.01"),
+        ({"fda": 0.01, "source": "none"}, "retrain.fda=0.01 gives the source a style", "retrain.source=source"),
         (
             {"mine": 0.8, "augment": {"crop": None}},
             r"retrain.mine=0.8 .* there is no crop",
@@ -65,6 +86,27 @@ def test_settings_of_retraining_that_do_not_fit_together(settings, message, hint
         require_consistent(recipe, "retrain")
     assert hint in caught.value.hint
     require_consistent(recipe, "distill")
+
+
+@pytest.mark.parametrize("margins", [[0, 0.49, 0, 0], [0.3, 0.4, 0.24, 0.24]])
+def test_margins_that_are_smaller_than_the_crops_are_fine(margins):
+    require_consistent(changed(retrain__teacher=0.9, retrain__online={"margins": margins}), "retrain")
+
+
+def test_margins_leave_something_of_an_image():
+    with pytest.raises(UdasegError, match=r"retrain.online.margins: margins of 0.5 at the top, 0.5 .* leave nothing"):
+        changed(retrain__online={"margins": [0.5, 0.5, 0, 0]})
+
+
+def test_new_settings_at_their_defaults_are_no_part_of_what_older_results_depend_on():
+    plain = {"retrain__online": {}, "retrain__strong": {}, "distill__strong": {}}
+    retrain, distill = (getattr(changed(**plain), stage).identity() for stage in ("retrain", "distill"))
+    assert not {"rare", "teacher_norm"} & set(retrain)
+    assert not {"margins", "flip"} & set(retrain["online"])
+    assert set(retrain["strong"]) == set(distill["strong"]) == {"jitter", "blur"}
+    other = changed(retrain__online={"flip": True}, retrain__strong={"method": "dacs"}, retrain__rare={})
+    retrain = other.retrain.identity()
+    assert (retrain["online"]["flip"], retrain["strong"]["method"], retrain["rare"]["pixels"]) == (True, "dacs", 3000)
 
 
 def test_rounds_that_take_nothing_over_are_refused():
@@ -82,6 +124,11 @@ def test_both_domains_of_a_batch_need_one_size(stage):
         require_consistent(changed(**sizes), stage)
     assert f"or {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(changed(**sizes, **{f"{stage}__source": "none"}), stage)
+    require_consistent(changed(**sizes, **{f"{stage}__size": [720, 1280]}), stage)
+    own = {"source__size": [512, 1024], f"{stage}__size": [720, 1280], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=rf"\(512, 1024\), {stage}.size is \(720, 1280\)") as caught:
+        require_consistent(changed(**own, target__size=[512, 1024]), stage)
+    assert f"set source.size=[256,512] and {stage}.size=[256,512]" in caught.value.hint
     require_consistent(changed(**sizes | {f"{stage}__augment": {"crop": [512, 512]}}), stage)
 
 
@@ -94,6 +141,34 @@ def test_a_batch_needs_images_of_one_size(stage):
     require_consistent(
         changed(**{f"{stage}__augment": {"crop": None, "scale": [0.5, 1.5]}, f"{stage}__batch": 1}), stage
     )
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_no_more_models_are_kept_than_are_saved(stage):
+    def of(**settings):
+        settings = {"steps": 4000, "save_every": 1000} | settings
+        return changed(**{f"{stage}__{key}": value for key, value in settings.items()})
+
+    require_consistent(of(keep_last=4), stage)
+    require_consistent(of(steps=0, keep_last=1), stage)
+    for settings in ({"keep_last": 5}, {"steps": 3000, "keep_last": 4}, {"steps": 0, "keep_last": 2}):
+        with pytest.raises(UdasegError, match="more models than") as caught:
+            require_consistent(of(**settings), stage)
+        assert f"{stage}.save_every" in caught.value.hint
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_the_detail_is_a_part_of_the_crops_or_of_the_images(stage):
+    network = {"model__name": "fpn", "model__backbone": "resnet18"}
+    larger = network | {"model__detail": [64, 96], f"{stage}__augment": {"crop": [64, 64]}}
+    with pytest.raises(UdasegError, match=rf"\(64, 96\) is larger than the crops.*{stage}.augment.crop is") as caught:
+        require_consistent(changed(**larger), stage)
+    assert caught.value.hint == "set model.detail to half of the crop's height and width"
+    require_consistent(changed(**larger | {"model__detail": [64, 64]}), stage)
+    whole = network | {"model__detail": [136, 96], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=r"\(136, 96\) is larger than the images.*source.size is \(128, 256\)"):
+        require_consistent(changed(**whole), stage)
+    require_consistent(changed(**whole | {"model__detail": [128, 96]}), stage)
 
 
 @pytest.mark.parametrize("stage", TRAININGS)
@@ -153,10 +228,19 @@ def test_adversaries_that_the_network_or_the_alignment_does_not_have(settings, m
 
 @pytest.mark.parametrize("network", [{"model__name": "bisenet"}, {"model__auxiliary": 0.1}])
 def test_an_inner_level_with_a_classifier_can_be_aligned(network):
-    require_consistent(changed(adversary__align="output", adversary__auxiliary=0.0002, **network), "warmup")
+    inner = {"adversary__align": "output", "adversary__auxiliary": 0.0002, "warmup__entropy_auxiliary": 0.0002}
+    require_consistent(changed(**inner, **network), "warmup")
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "warmup"])
+def test_the_entropy_of_an_inner_level_needs_a_classifier(stage):
+    recipe = changed(**{f"{stage}__entropy_auxiliary": 0.0002})
+    with pytest.raises(UdasegError, match="no classifier there") as caught:
+        require_consistent(recipe, stage)
+    assert f"{stage}.entropy_auxiliary=null" in caught.value.hint
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "warmup", "retrain"])
 def test_a_source_image_gets_one_style(stage):
     recipe = changed(**{f"{stage}__fda": 0.01, f"{stage}__source": "stylize"})
     with pytest.raises(UdasegError, match=f"{stage}.fda gives every drawn source image a style") as caught:
@@ -213,6 +297,19 @@ def test_what_has_a_reader_is_a_setting(key):
         ({"depth.balance": 0.1, "model.heads": ["depth"]}, "depth.balance"),
         ({"retrain.prototype_momentum": 0.5, "retrain.consistency": 1.0}, None),
         ({"adversary.weight": 0.1, "adversary.betas": [0.5, 0.9]}, "adversary.weight, adversary.betas"),
+        ({"retrain.teacher_norm": "batch", "retrain.teacher": 0.9, "retrain.keep": "teacher"}, "retrain.teacher_norm"),
+        ({"retrain.teacher_norm": "batch", "retrain.teacher": 0.9, "retrain.online": {}}, None),
+        ({"retrain.rare.tries": 20, "retrain.augment.crop": None}, "retrain.rare.tries"),
+        ({"distill.strong.method": "dacs", "distill.strong.jitter": 0}, "distill.strong.method"),
+        ({"distill.strong.method": "dacs", "distill.strong.jitter": 0, "distill.strong.hue": 0.1}, None),
+        ({"warmup.entropy": "plain", "warmup.entropy_from": 9}, "warmup.entropy, warmup.entropy_from"),
+        ({"warmup.entropy": "plain", "warmup.entropy_weight": 0.001}, None),
+        ({"retrain.entropy_pixels": "unlabelled"}, "retrain.entropy_pixels"),
+        ({"pseudolabel.cap": 0.8}, "pseudolabel.cap"),
+        ({"refine.margin": 2.5, "refine.prototypes": True}, "refine.margin"),
+        ({"warmup.adabn": "separate"}, "warmup.adabn"),
+        ({"warmup.adabn": "separate", "warmup.entropy_weight": 0.1}, None),
+        ({"warmup.adabn": "after"}, None),
     ],
 )
 def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udaseg.config import Augment
-from udaseg.data.augment import Pair, augment, distort, fit, resize, resize_label, size_within
+from udaseg.data.augment import Pair, augment, distort, fit, mark_margins, resize, resize_label, size_within
 
 
 def coded(height, width):
@@ -77,6 +77,26 @@ def test_the_valid_mask_gets_the_same_geometry_as_the_image():
         pair = augment(padded, Augment(crop=(9, 7), scale=(0.5, 1.5)), np.random.default_rng(seed))
         assert pair.valid is not None
         assert np.array_equal(pair.valid, pair.label != 255)
+
+
+@pytest.mark.parametrize("padded", [(40, 60), (50, 90)])
+@pytest.mark.parametrize(
+    ("margins", "along", "inside"), [((0.1, 0.25, 0.0, 0.0), 0, (4, 30)), ((0.0, 0.0, 0.05, 0.2), 1, (3, 48))]
+)
+def test_margins_are_shares_of_the_image_and_go_with_it_through_scale_crop_and_flip(padded, margins, along, inside):
+    place = np.mgrid[:40, :60][along].astype(np.uint8)  # the label of a pixel is its row, or its column
+    valid = np.zeros(padded, bool)
+    valid[:40, :60] = True
+    image, label = (np.zeros((*padded, *more), np.uint8) for more in ((3,), ()))
+    label[:40, :60] = place
+    whole = Pair(image, np.where(valid, label, 255).astype(np.uint8), None if valid.all() else valid)
+    shown = 0
+    for seed in range(10):
+        settings = Augment(crop=(33, 41), scale=(0.5, 1.5))
+        pair = augment(mark_margins(whole, margins), settings, np.random.default_rng(seed))
+        assert np.array_equal(pair.trusted, (pair.label >= inside[0]) & (pair.label < inside[1]))
+        shown += pair.trusted.any()
+    assert shown > 5
 
 
 @pytest.mark.parametrize(("flip", "mirrored"), [(0.0, False), (1.0, True)])

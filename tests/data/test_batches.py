@@ -119,6 +119,18 @@ def test_a_batch_says_where_its_images_end():
     assert (batch["target_image"][:, :, 8:] == 0).all()
 
 
+def test_a_batch_says_what_is_inside_the_margins_of_its_images():
+    whole = unlabelled(View(Unlabelled(), (6, 12), pad=True))
+    target = Stream("target", whole, 2, Augment(flip=0.0), margins=(0.0, 0.5, 0.25, 0.0))
+    batch = Batches([target], 0)[0]
+    assert (batch["target_trusted"].dtype, batch["target_trusted"].shape) == (torch.bool, (2, 6, 12))
+    assert batch["target_trusted"][:, :3, 2:8].all()
+    assert batch["target_trusted"].sum() == 2 * 3 * 6
+    plain = Batches([replace(target, margins=None)], 0)[0]
+    assert set(batch) - set(plain) == {"target_trusted"}
+    assert all(torch.equal(plain[name], batch[name]) for name in plain)
+
+
 def test_colours_change_only_inside_the_image():
     class Grey(Unlabelled):
         def image(self, i):

@@ -37,6 +37,27 @@ def sets(tmp_path):
     return source, ImageSet("folder", tmp_path / "target", "train", images)
 
 
+def test_images_are_kept_before_they_are_clipped_where_asked(sets, tmp_path):
+    source, target = sets
+    view, out = View(source), tmp_path / "out"
+    dataset.stylize_set(view, target, SETTINGS.model_copy(update={"keep_float": True}), out, seed=3)
+    for record in source.records:
+        kept = np.load(out / "float" / "images" / f"{record.stem}.npy")
+        rounded = np.asarray(Pillow.open(out / "images" / f"{record.stem}.png"))
+        assert kept.dtype == np.float16
+        assert kept.shape == rounded.shape
+        assert np.abs(np.clip(kept, 0, 255).astype(np.float32) - rounded).max() < 0.6
+    assert (kept.min(), kept.max()) < (0, 255)  # what the PNG has lost
+    (out / "float" / "images" / "03.npy").unlink()
+    before = (out / "images" / "03.png").read_bytes()
+    dataset.stylize_set(view, target, SETTINGS.model_copy(update={"keep_float": True}), out, seed=3)
+    assert (out / "float" / "images" / "03.npy").exists()
+    assert (out / "images" / "03.png").read_bytes() == before
+    dataset.stylize_set(view, target, SETTINGS, tmp_path / "plain", seed=3)
+    assert not (tmp_path / "plain" / "float").exists()
+    assert (tmp_path / "plain" / "images" / "03.png").read_bytes() == before
+
+
 def test_every_image_has_the_style_of_its_partner_and_a_style_is_read_for_several(sets, tmp_path, monkeypatch):
     source, target = sets
     read, seen = Counter(), []

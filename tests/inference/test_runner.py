@@ -219,3 +219,55 @@ def test_statistics_of_the_stem_are_taken_alone(tmp_path, settings, norms):
     assert {name.rpartition(".")[0] for name in changed} == norms
     for name in changed:
         torch.testing.assert_close(found[name], taken[name], msg=name)
+
+
+def test_a_window_as_large_as_the_image_is_the_network_itself(runner):
+    for average in ("logits", "probs"):
+        settings = Predict(window=(64, 96), average=average)
+        plain = Predict(average=average)
+        assert torch.equal(
+            runner.average_logits([image()], None, settings), runner.average_logits([image()], None, plain)
+        )
+        small = image((40, 50))
+        assert torch.equal(runner.average_logits([small], None, settings), runner.average_logits([small], None, plain))
+
+
+@pytest.mark.parametrize("average", ["logits", "probs"])
+def test_windows_are_averaged_with_scales_and_the_mirror_image(runner, average):
+    """Two windows side by side, at two scales: the views of a runner are those averages, and are mirrored back."""
+    settings = Predict(window=(64, 64), window_stride=(64, 32), scales=(1.0, 1.5), flip=True, average=average)
+    images = [image(), image(seed=1)]
+    views = runner.infer_views(images, None, settings)
+    grids = [tuple(view.shape[-2:]) for view in views]
+    assert grids == [(16, 24), (16, 24), (24, 36), (24, 36)]  # as without windows
+    parts = [runner.infer([one[:, left : left + 64] for one in images], None).logits for left in (0, 32)]
+    parts = [part.softmax(1) if average == "probs" else part for part in parts]
+    expected = torch.cat([parts[0][..., :8], (parts[0][..., 8:] + parts[1][..., :8]) / 2, parts[1][..., 8:]], -1)
+    found = views[0].exp() if average == "probs" else views[0]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    mirrored = runner.infer_views([np.ascontiguousarray(one[:, ::-1]) for one in images], None, settings)
+    torch.testing.assert_close(views[1], mirrored[0].flip(-1))
+    assert runner.average_logits(images, None, settings).shape == (2, 3, 16, 24)
+
+
+def test_windows_in_half_precision_are_averaged_in_full_precision(tmp_path):
+    torch.manual_seed(0)
+    checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
+    full, half = (
+        Runner(tmp_path / "model.pt", CLASSES, precision).average_logits([image()], None, Predict(window=(32, 64)))
+        for precision in ("fp32", "bf16")
+    )
+    assert half.dtype == torch.float32
+    assert 0 < (half - full).abs().max() < 0.05 * full.abs().max()
+
+
+def test_statistics_of_batch_norm_are_those_of_windows(tmp_path):
+    torch.manual_seed(0)
+    checkpoint.save(tmp_path / "model.pt", models.construct(SETTINGS, 3), SETTINGS, CLASSES)
+    runner, pictures, read = Runner(tmp_path / "model.pt", CLASSES, "fp32"), ImageList(*[(64, 96)] * 2), []
+    runner.adapt_statistics(View(pictures, None), 1, lambda *done: read.append(done), windows=Predict(window=(64, 64)))
+    assert read == [(1, 2), (2, 2)]
+    with torch.no_grad():
+        windows = [runner._input([pictures.image(i)[:, left : left + 64]], None) for i in range(2) for left in (0, 32)]
+        means = [runner.model.backbone.conv1(window).mean((0, 2, 3)) for window in windows]
+    torch.testing.assert_close(runner.model.backbone.bn1.running_mean, torch.stack(means).mean(0))

@@ -15,7 +15,7 @@ ENCODERS = ["test_efficientnet", "test_convnext", "test_vit"]
 # The stride of the logits on a pyramid, and on a transformer with patches of 16.
 STRIDES = {
     "fpn": (4, 4), "deeplab": (32, 16), "bisenet": (8, 8), "segformer": (4, 4), "daformer": (4, 4),
-    "linear": (32, 16), "upscale": (8, 4), "fcn8s": (8, 16), "dilated": (32, 16),
+    "aspp": (32, 16), "linear": (32, 16), "upscale": (8, 4), "fcn8s": (8, 16), "dilated": (32, 16),
 }  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def test_every_decoder_trains_on_every_kind_of_encoder(decoder, encoder):
         ("mit_b0", "segformer", None, 3_719_027),
         ("mit_b5", "segformer", 768, 84_607_955),
         ("mit_b5", "daformer", None, 85_155_283),
+        ("resnet101", "aspp", None, 65_063_568),
     ],
 )
 def test_published_networks_have_their_number_of_parameters(encoder, decoder, width, parameters):

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from udaseg import models
-from udaseg.config import Model
+from udaseg.config import Model, Views
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.models import checkpoint, export
@@ -94,6 +94,21 @@ def test_a_torch_program_runs_without_udaseg(model, image, tmp_path):
     with torch.inference_mode():
         logits = program.module()(torch.from_numpy(image.transpose(2, 0, 1)[None]).float())
     check(json.loads(files[export.FACTS]), logits, model, image)
+
+
+def test_windows_are_inside_a_graph_and_facts_of_weights(model, image, tmp_path):
+    views = Views(window=(64, 64), window_stride=(64, 20))
+    runner = Runner(model, None, "fp32")
+    expected = runner.infer_views([image], None, views)[0]
+    assert export.export(model, "torch", SIZE, tmp_path / "model.pt2", views=views).agreeing == 1.0
+    files = {export.FACTS: ""}
+    program = torch.export.load(tmp_path / "model.pt2", extra_files=files)
+    with torch.inference_mode():
+        logits = program.module()(torch.from_numpy(image.transpose(2, 0, 1)[None]).float())
+    torch.testing.assert_close(logits, expected, atol=1e-3, rtol=1e-4)
+    assert not torch.allclose(logits, runner.infer([image], None).logits, atol=1e-3)
+    facts = json.loads(files[export.FACTS])
+    assert (facts["window"], facts["window_stride"], facts["windows"]) == ([64, 64], [64, 20], "inside")
 
 
 @pytest.mark.parametrize("settings", [{"name": "bisenet"}, {"name": "deeplab", "aspp": (6, 12)}])

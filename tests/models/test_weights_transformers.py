@@ -9,6 +9,7 @@ from udaseg import config, models
 from udaseg.errors import UdasegError
 from udaseg.models.encoders import build_encoder
 from udaseg.models.weights.layouts import Renamed, find_layout
+from udaseg.models.weights.layouts.decoders import rename_decoder
 from udaseg.models.weights.read import unwrap
 
 SETTINGS = config.Model(weights="none")
@@ -123,6 +124,21 @@ def test_the_student_of_a_daformer_checkpoint_is_taken_with_its_decoder(is_hrda)
     left = [name for name in renamed.heads if name.startswith("decode_head.")]
     assert left == (["decode_head.scale_attention.conv_seg.weight"] if is_hrda else [])
     assert (renamed.caution is not None) == is_hrda
+
+
+def test_the_attention_of_hrda_is_taken_by_a_network_of_two_resolutions():
+    settings = config.Model(encoder="mit_b0", decoder="daformer", weights="none", detail=(64, 64))
+    with torch.device("meta"):
+        expected = models.construct(settings, 19).resolutions.state_dict()
+    layers = {f"embed_layers.{i}.proj": PARTS for i in range(4)} | {"conv_seg": PARTS, "fuse_layer.conv": ("weight",)}
+    layers["fuse_layer.bn"] = (*PARTS, "running_mean", "running_var", "num_batches_tracked")
+    tensors = {
+        f"decode_head.scale_attention.{layer}.{part}": torch.ones(2, 2) for layer in layers for part in layers[layer]
+    }
+    heads, caution = rename_decoder(tensors, settings)
+    assert caution is None
+    assert heads.keys() == {f"resolutions.{name}" for name in expected}
+    assert heads["resolutions.attention.laterals.0.weight"].shape == (2, 2, 1, 1)
 
 
 def meta_names(registers: bool) -> tuple[dict[str, torch.Tensor], torch.nn.Module]:

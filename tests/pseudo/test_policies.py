@@ -138,6 +138,24 @@ def test_a_stride_estimates_from_fewer_pixels(predictions, tmp_path):
     assert one.threshold[:3] == pytest.approx(four.threshold[:3], abs=0.05)
 
 
+def test_percentiles_are_those_of_fda(predictions, tmp_path):
+    document, labels = run(predictions, tmp_path / "percentile", policy="percentile", p=0.34, cap=0.7)
+    pixels = {stem: label_and_confidence(predictions.logits(stem), *SIZE, False) for stem in STEMS}
+    label, confidence = (np.concatenate([pair[i].reshape(-1) for pair in pixels.values()]) for i in (0, 1))
+    for c, threshold in enumerate(document.threshold[:3]):
+        own = np.sort(confidence[label == c])
+        assert len(own) > 10
+        at_66 = own[round(0.66 * len(own))]  # ranks of 0.66 n and of 0.34 n may be a pixel apart
+        assert threshold == pytest.approx(min(at_66, 0.7), abs=0.02)
+    assert 0.7 in np.round(document.threshold[:3], 6)  # the cap counts for a class, and not for all
+    assert min(document.threshold) < 0.7
+    assert document.threshold[3] == pytest.approx(0.7)
+    assert document.cap == 0.7
+    for stem, (label_HW, confidence_HW) in pixels.items():
+        least = np.append(np.float32(document.threshold), np.full(252, np.inf, np.float32))
+        np.testing.assert_array_equal(labels[stem], np.where(confidence_HW >= least[label_HW], label_HW, 255))
+
+
 def iast_by_hand(predictions, settings):
     """Follow the images one by one on plain lists."""
     theta, labels = np.full(4, settings.start), {}
@@ -162,7 +180,7 @@ def test_iast_follows_the_pictures_by_name(predictions, tmp_path):
     assert sum(document.predicted) == 3 * SIZE[0] * SIZE[1]
 
 
-@pytest.mark.parametrize("policy", ["st", "cbst", "cbst-sp", "iast"])
+@pytest.mark.parametrize("policy", ["st", "cbst", "cbst-sp", "percentile", "iast"])
 def test_goes_on_after_a_stop_to_the_same_bytes(predictions, tmp_path, policy):
     maps, out, seen = np.random.default_rng(2).random((4, 5, 5), np.float32), tmp_path / "out", []
     settings = Pseudolabel(policy=policy)

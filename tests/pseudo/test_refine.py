@@ -10,7 +10,7 @@ from udaseg.data.images.read import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.inference.predictions import Predictions, PredictionsWriter
 from udaseg.labels import class_space, flat_palette
-from udaseg.pseudo.refine import refine
+from udaseg.pseudo.refine import nearest_label, refine
 
 SPACE = class_space(["road", "car", "sky"])
 BOTH = {"aggregate": True, "prototypes": True, "confidence": 0.0, "base0": 3, "base1": 0}
@@ -72,6 +72,23 @@ def test_or_on_all_pixels(run):
     document, label = run(prototypes=True, pixels="all")
     assert label == RECTIFIED
     assert (document.after, document.flipped) == ([9, 8, 8], [1, 0, 0])
+
+
+def test_or_by_the_nearest_anchor_with_a_margin(run):
+    nearest = {"prototypes": True, "pixels": "all", "decide": "nearest"}
+    close = ("rrrr.", "rccc.", "rrrr.", "....."[:5], "sssss")  # no class stands out where there is no letter
+    assert run(rectified=close, **nearest, margin=5.0)[1] == close
+    assert run(rectified=close, **nearest, margin=5.1, out="none")[1] == (".....",) * 5
+    assert run(rectified=close, **nearest, margin=2.5, temperature=0.4, out="cold")[1] == (".....",) * 5
+    labelled = nearest | {"pixels": "labelled"}
+    assert run(**labelled, margin=1.0, out="labelled")[1] == ("rrrr.", "rccc.", "rrrr.", ".....", "sssss")
+
+
+def test_the_nearest_label_is_at_the_grid():
+    logits_Chw = -np.array([[[1, 4.0], [2, 2]], [[3.5, 1.0], [9, 2]]], np.float32)  # distances to two anchors
+    assert nearest_label(logits_Chw, 2.5).tolist() == [[0, 1], [0, 255]]
+    assert nearest_label(logits_Chw, 0.0).tolist() == [[0, 1], [0, 0]]
+    assert nearest_label(logits_Chw[:1], 2.5).tolist() == [[0, 0], [0, 0]]
 
 
 def test_the_order_of_the_steps_matters_and_is_named(run):

@@ -224,8 +224,13 @@ def test_runs_of_different_settings_are_never_averaged(fake_run):
 
 
 def test_how_scores_were_counted_and_of_which_model_is_said(demo):
+    path = demo.root / "evaluate" / "metrics.json"
+    spread = {"miou_interval": [0.38, 0.4], "last": {"miou": [0.3, 0.4], "mean": 0.35, "deviation": 0.0707}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | spread))
     text = plain(render(collect(demo.root)))
-    assert "evaluate-oracle 69.0 +40.0 87.5 40 runs/demo/evaluate-oracle/model.pt" in text
+    assert "evaluate-oracle 69.0 – +40.0 87.5 40 runs/demo/evaluate-oracle/model.pt" in text
+    assert "38.0–40.0" in text
+    assert "evaluate: the last 2 models of the training have a mIoU of 35.0 ± 7.1." in text
     assert text.count("Convention: own resolution.") == 1
 
 

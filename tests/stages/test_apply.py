@@ -50,6 +50,16 @@ def test_the_labels_are_those_that_evaluate_scored(photos, udaseg):
         assert np.abs(overlay - mixed).mean() < np.abs(overlay - read(image)).mean()
 
 
+def test_windows_label_alike_and_are_a_setting_of_the_labels(photos, udaseg):
+    """At a window as large as the images nothing differs; smaller ones are other labels, never written over."""
+    assert labelled(udaseg).code == 0
+    assert labelled(udaseg, "--window", "32x64", out="whole").code == 0
+    for path in Path("out/labels").iterdir():
+        assert np.array_equal(read(path), read(f"whole/labels/{path.name}"))
+    outcome = labelled(udaseg, "--window", "32x32", out="whole")
+    assert (outcome.code, "apply.window: [32, 64] -> [32, 32]" in outcome.err) == (1, True)
+
+
 def test_the_legend_names_every_class_in_its_colour(photos, udaseg):
     assert labelled(udaseg).code == 0
     space = class_space("cs19")
@@ -194,6 +204,7 @@ def test_work_of_other_settings_that_was_stopped_is_not_cleared(photos, udaseg, 
         (["runs/tiny/predict", "photos", "--out", "out"], "runs/tiny/predict holds no model.pt"),
         ([MODEL, "photos", "--out", "photos/labels"], "lies in photos"),
         ([MODEL, "photos", "--out", "out", "--scales", "0"], "--scales: Input should be greater"),
+        ([MODEL, "photos", "--out", "out", "--window", "8x24"], "--window: 8x24 is too small: the networks need 32x32"),
         ([MODEL, "photos", "--out", "out", "--precision", "half"], "--precision: Input should be 'auto', 'fp32'"),
         ([MODEL, "photos", "--out", "out", "--size", "12"], "--size 12: expected HEIGHTxWIDTH"),
         ([MODEL, "photos", "--out", "runs"], "holds files that no stage has written"),

@@ -113,6 +113,7 @@ def test_wrong_usage_exits_with_2(tmp_path, monkeypatch, udaseg, arguments):
         (["recipe", "show", "nope"], ["there is no recipe named 'nope'"]),
         (["recipe", "copy", "nope"], ["there is no shipped recipe 'nope'"]),
         (["warmup", "--set", "space=[a, a]"], ["a"]),
+        (["warmup", "--set", "space=[lane]"], ["expected two classes or more, found lane alone"]),
         (["warmup", "--set", "space=cs20"], ["there is no class space 'cs20'", "cs19"]),
     ],
 )

@@ -27,6 +27,16 @@ def test_a_model_is_exported_at_the_size_of_its_training_and_compared(workspace,
     assert forced.json["parity"]["agreeing"] == 1.0
 
 
+def test_windows_are_a_part_of_what_is_exported(workspace, udaseg):
+    pytest.importorskip("safetensors")
+    windows = "--format safetensors --window 32x32 --window-stride 32x16"
+    outcome = udaseg(f"export {MODEL} --out m.safetensors {windows}", tiny=False)
+    assert "100.000 % of the pixels get the same class" in outcome.out
+    assert "at 32x64 in windows of 32x32 in m.safetensors" in outcome.err
+    refused = udaseg(f"export {MODEL} --format torch --out m.pt2 --window-stride 16x16", tiny=False)
+    assert (refused.code, "--window-stride: it needs a window" in refused.err) == (1, True)
+
+
 def test_without_a_word_about_its_training_a_model_needs_a_size(workspace, udaseg):
     Path(MODEL, "manifest.json").unlink()
     outcome = udaseg(f"export {MODEL} --format torch --out m.pt2", tiny=False)

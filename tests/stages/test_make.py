@@ -45,6 +45,16 @@ def test_variables_become_flags(workspace, make, words, command):
     assert found.split() == command.split()
 
 
+def test_the_bands_of_fda_are_averaged_in_each_round_and_at_the_end(make):
+    words = " ".join(make("-n", "multi-band", "SCALE=toy", "RUN=here", cwd=MAKEFILE.parent).stdout.split())
+    bands = [f"here/{band}-gta2city" for band in ("fda", "fda05", "fda09")]
+    for folder in ("round$round/predict", "predict-val"):
+        assert " ".join(f"--predictions {band}/{folder}" for band in bands) in words
+    assert "pseudolabel --recipe fda-gta2city --scale toy --run here --round $round" in words
+    assert "retrain --recipe $band --scale toy --run here/$band --round $round" in words
+    assert words.endswith("compare here/evaluate-ensemble --published gta2city")
+
+
 def test_a_finished_chain_says_so(workspace, make):
     ended = make("chain", "RECIPE=tiny.yaml")
     assert ended.returncode == 0, ended.stderr

@@ -84,6 +84,24 @@ def test_prototypes_of_a_model_that_a_flag_names_are_those_that_are_there(worksp
     assert "batch: 8 -> 1" in udaseg("prototypes --set predict.batch=1 --dry-run").err
 
 
+def test_anchors_are_of_pixels_that_the_model_has_right(workspace, udaseg, manifest):
+    anchors = ("--set", "prototypes.domain=source", "--set", "prototypes.correct=true")
+    assert udaseg("prototypes --domain source --out all").code == 0
+    assert "correct" not in manifest("all")["settings"]["prototypes"]  # results from before this setting stay
+    assert udaseg("prototypes", *anchors).code == 0
+    everything, right = (prototypes.read(Path(out, "prototypes.h5")) for out in ("all", "runs/tiny/prototypes"))
+    assert (right.counts <= everything.counts).all()
+    assert 0 < right.counts.sum() < everything.counts.sum()
+    nearest = ("refine --prototypes --no-spatial-prior --pixels all --set refine.decide=nearest", *anchors)
+    kept = []
+    for margin in (0, 1e3):
+        outcome = udaseg(*nearest, "--set", f"refine.margin={margin}")
+        assert outcome.code == 0, outcome.err
+        kept.append(manifest("runs/tiny/refine")["metrics"]["after"])
+    assert kept == [5 * 64 * 128, 0]
+    assert "refine.margin: nothing would read it" in udaseg("refine --prototypes --set refine.margin=1").err
+
+
 @pytest.mark.parametrize("scales", ["[1.0]", "[0.7, 1.3]"])
 def test_rectified_scores_go_on_after_a_kill(workspace, udaseg, killed, manifest, scales):
     views = ("--set", f"predict.scales={scales}")

@@ -53,6 +53,31 @@ def test_settings_that_only_save_memory_change_no_result_and_run_nothing_again(w
         assert f"{stage}.accumulate: (not set) -> 2" in udaseg(f"{stage} --dry-run --set {stage}.accumulate=2").err
 
 
+def test_windows_and_the_detail_are_no_settings_of_results_from_before_them(workspace, udaseg, manifest):
+    for stage in ("predict", "evaluate"):
+        assert not {"window", "window_stride"} & manifest(f"runs/tiny/{stage}")["settings"][stage].keys()
+        change = f"{stage}.window: (not set) -> [32, 48]; {stage}.window_stride: (not set) -> [16, 24]"
+        assert change in udaseg(f"{stage} --window 32x48 --window-stride 16x24 --dry-run").err
+    for stage in ("warmup", "retrain"):
+        assert "detail" not in manifest(f"runs/tiny/{stage}")["settings"]["model"]
+    assert "model.detail: (not set) -> [32, 64]" in udaseg("warmup --dry-run --set model.detail=[32,64]").err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--window 48", "--window 48: expected HEIGHTxWIDTH"),
+        ("--window 16x64", "predict.window: 16x64 is too small: the networks need 32x32 or more"),
+        ("--window-stride 16x16", "predict.window_stride: it needs a window, and there is none; set window=[H,W]"),
+        ("--window 32x32 --window-stride 16x40", "leave pixels out at a stride of 16x40; set window_stride to [32,32]"),
+    ],
+)
+def test_windows_that_do_not_fit_are_one_error(workspace, udaseg, flags, message):
+    outcome = udaseg(f"predict {flags}")
+    assert outcome.code == 1
+    assert message in outcome.err
+
+
 @pytest.mark.parametrize(
     ("command", "change"),
     [

@@ -36,10 +36,18 @@ def test_prototypes_that_move_start_from_those_of_the_run(workspace, udaseg, man
 def test_what_the_teacher_says_needs_no_stored_labels(rendered, udaseg, manifest):
     assert udaseg("warmup").code == 0
     online = ("--set", "retrain.labels=none", "--set", "retrain.teacher=0.9", "--set", "retrain.online={}")
-    outcome = udaseg("retrain", "--set", "retrain.source=source", "--set", "retrain.classmix=true", *online)
+    rare = ("--set", "retrain.rare={pixels: 200, temperature: 0.001}")
+    outcome = udaseg("retrain", "--set", "retrain.source=source", "--set", "retrain.classmix=true", *online, *rare)
     assert outcome.code == 0, outcome.err
-    assert set(manifest("runs/tiny/retrain")["inputs"]) == {"model", "source", "target"}
+    written = manifest("runs/tiny/retrain")
+    assert set(written["inputs"]) == {"class_counts", "model", "source", "target"}
     assert terms("runs/tiny/retrain") == {"source", "target", "confident"}
+    assert "stats: runs in runs/tiny/stats" in outcome.err
+    table = outcome.err.partition("rare class sampling draws each class, of 6 source images\n")[2].splitlines()[1:20]
+    assert [len(line.split()) >= 4 for line in table] == [True] * 19
+    assert sum(float(line.split()[-3]) for line in table) == pytest.approx(1, abs=1e-4)
+    for start in ("rare class sampling never draws", "rare class sampling draws", "retrain.teacher=0.9 averages over"):
+        assert [warning.startswith(start) for warning in written["warnings"]].count(True) == 1
 
 
 def test_settings_that_do_not_fit_are_said_before_anything_is_made(rendered, udaseg):
@@ -56,7 +64,8 @@ def test_frozen_statistics_are_not_each_domains_own(workspace, udaseg, words):
     outcome = udaseg(words, "--set", "model.bn=frozen", "--set", f"{stage}.adabn=stem")
     assert outcome.code == 1
     assert f"error: {stage}.adabn=stem normalises each domain by itself in training, and" in outcome.err
-    assert f"hint: set {stage}.adabn=after, or model.bn=train" in outcome.err
+    section = "retrain" if stage == "retrain" else "model"
+    assert f"hint: set {stage}.adabn=after, or {section}.bn=train" in outcome.err
     assert udaseg(words, "--set", "model.bn=frozen", "--set", f"{stage}.adabn=after", "--dry-run").code == 0
 
 
@@ -80,6 +89,20 @@ def test_distillation_is_a_stage_of_the_chain_and_what_it_makes_is_evaluated(wor
     html = Path("runs/tiny/report.html").read_text()
     assert "distill: the share of confident labels among those that the teacher makes at every step" in html
     assert "up to date (runs/tiny/evaluate-retrain)" in udaseg("evaluate --round 1", *CHAIN, *DISTILL).err
+
+
+def test_a_student_is_distilled_again_and_the_second_one_is_the_result(workspace, udaseg, manifest):
+    twice = ("--set", "chain=[retrain,distill,redistill,evaluate-distill,evaluate]")
+    assert "runs/tiny/distill does not exist" in udaseg("distill --again", *twice, *DISTILL).err
+    apart = ("--set", "model.bn=frozen", "--set", "distill.adabn=stem")
+    assert "error: distill.adabn=stem normalises each domain by itself" in udaseg("distill --again", *twice, *apart).err
+    short = ("--set", "distill={steps: 1, batch: 2}")
+    for words in ("distill", "distill --again"):
+        outcome = udaseg(words, *twice, *short)
+        assert outcome.code == 0, outcome.err
+    assert manifest("runs/tiny/redistill")["inputs"]["model"]["path"] == "runs/tiny/distill/model.pt"
+    said = udaseg("evaluate --dry-run", *twice).err
+    assert "runs/tiny/evaluate: input model (runs/tiny/redistill/model.pt) has changed" in said
 
 
 def test_the_round_that_is_asked_for_is_distilled(workspace, udaseg):

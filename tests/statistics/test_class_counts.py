@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from udaseg.errors import UdasegError
-from udaseg.statistics.class_counts import read_shown
+from udaseg.statistics.class_counts import read_image_pixels, read_shown
 
 CLASSES = ("road", "car", "bus")
 
@@ -23,6 +23,7 @@ def test_which_classes_each_picture_shows_in_the_order_asked_for(tmp_path):
     path = written(tmp_path, a=[5, 0, 1], b=[0, 0, 0], c=[0, 9, 0])
     shown = read_shown(path, CLASSES, ["c", "a", "b"])
     assert shown.tolist() == [[False, True, False], [True, False, True], [False] * 3]
+    assert read_image_pixels(path, CLASSES, ["c", "a"]).tolist() == [[0, 9, 0], [5, 0, 1]]
 
 
 def test_counts_of_other_pictures_or_classes_are_refused(tmp_path):

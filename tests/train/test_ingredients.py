@@ -1,5 +1,7 @@
 """ClassMix and the strong view: the pasted pixels, their weights, and that chance depends on the generator alone."""
 
+import colorsys
+
 import numpy as np
 import pytest
 import torch
@@ -93,3 +95,75 @@ def test_blur_moves_no_colour_and_jitter_no_place():
     for view in strong_view(halves, Strong(jitter=0.4, blur=0.0), rng()):
         assert len(view.reshape(-1, 3).unique(dim=0)) == 2
         assert not torch.equal(view[0, 0], view[0, 15])
+
+
+DACS = Strong(jitter=0.2, hue=0.2, probability=0.8, method="dacs", blur=0.0)
+
+
+def as_dacs(image, values, order):
+    """Change an image as DACS does, pixel by pixel: brightness, contrast, saturation and hue by their values."""
+
+    def in_hsv(pixel):
+        h, s, v = colorsys.rgb_to_hsv(*pixel)
+        return h, s, v
+
+    def change(pixel, index):
+        if index == 0:
+            return [min(max(part + values[0], 0), 1) for part in pixel]
+        if index == 1:
+            return [min(max(part * (1 + values[1]), 0), 1) for part in pixel]
+        h, s, v = in_hsv(pixel)
+        if index == 2:
+            return colorsys.hsv_to_rgb(h, min(s * (1 + values[2]), 1), v)
+        return colorsys.hsv_to_rgb((h + values[3]) % 1, s, v)
+
+    pixels = []
+    for pixel in image.reshape(-1, 3) / 255:
+        for index in order:
+            pixel = change(pixel, index)
+        pixels.append(pixel)
+    return np.array(pixels).reshape(image.shape) * 255
+
+
+def test_the_strong_view_of_dacs_is_that_of_its_formulas():
+    target = images(1, count=12)
+    view = strong_view(target, DACS, rng(7))
+    values, orders = rng(7), rng(7).spawn(1)[0]
+    changed = 0
+    for before, after in zip(target.numpy(), view.numpy(), strict=True):
+        changes, _, _ = values.uniform(-1, 1, 4), values.random(), values.uniform(0.15, 1.15)
+        draw, order = orders.random(), orders.permutation(4)
+        expected = as_dacs(before, 0.2 * changes, order) if draw < 0.8 else before
+        assert np.abs(after - expected).max() <= 0.51
+        changed += draw < 0.8
+    assert 6 <= changed < 12
+
+
+def test_colours_change_with_their_probability():
+    target = images(1, count=400)
+    for method in ("torchvision", "dacs"):
+        view = strong_view(target, DACS.model_copy(update={"method": method}), rng())
+        share = (view != target).flatten(1).any(1).float().mean().item()
+        assert abs(share - 0.8) < 3 * (0.8 * 0.2 / 400) ** 0.5
+
+
+@pytest.mark.parametrize("method", ["torchvision", "dacs"])
+def test_hue_changes_by_turns_and_leaves_grey_as_it_is(method):
+    red = torch.tensor([[[[255, 0, 0], [90, 90, 90]]]], dtype=torch.uint8).expand(200, 1, 2, 3)
+    view = strong_view(red, Strong(jitter=0.0, hue=0.2, method=method, blur=0.0), rng())
+    assert (view[:, 0, 1] == 90).all()
+    turns = [colorsys.rgb_to_hsv(*pixel)[0] for pixel in (view[:, 0, 0] / 255).tolist()]
+    turns = np.array([turn - (turn > 0.5) for turn in turns])
+    assert np.abs(turns).max() <= 0.201
+    assert turns.min() < -0.18
+    assert turns.max() > 0.18
+    assert abs(turns.mean()) < 0.03
+
+
+def test_the_number_of_random_values_depends_on_no_setting():
+    after = []
+    for settings in (Strong(), DACS, Strong(jitter=0.0, blur=0.0), Strong(probability=0.0)):
+        generator = rng(3)
+        strong_view(images(1), settings, generator)
+        after.append((generator.random(), generator.spawn(1)[0].random()))
+    assert len(set(after)) == 1

@@ -14,10 +14,12 @@ def labels_of(value: int) -> torch.Tensor:
     return torch.full((1, 1, 1), value, dtype=torch.uint8)
 
 
-LABELLED = [losses.cross_entropy, losses.symmetric_cross_entropy, losses.mrkld, losses.mrent]
+LABELLED = [losses.cross_entropy, losses.symmetric_cross_entropy, losses.mrkld, losses.mrent, losses.mrl2]
 UNLABELLED = [
     lambda x: losses.entropy_map(x).mean(),
     losses.robust_entropy,
+    losses.mean_entropy,
+    losses.max_square,
     lambda x: losses.kl_consistency(x, torch.zeros_like(x)),
     lambda x: losses.kl_consistency(x, -x),
 ]
@@ -97,6 +99,22 @@ def test_entropy_is_one_for_uniform_and_zero_for_certain(classes):
     assert losses.robust_entropy(certain).item() == pytest.approx(1e-12)
 
 
+@pytest.mark.parametrize("classes", [2, 7, 19])
+def test_mean_entropy_and_squares_of_uniform_and_certain_pixels(classes):
+    uniform, certain = torch.zeros(1, classes, 2, 3), torch.zeros(1, classes, 2, 3)
+    certain[:, 0] = 1e4
+    assert losses.mean_entropy(uniform).item() == pytest.approx(1)
+    assert losses.mean_entropy(certain).item() == 0
+    assert losses.max_square(uniform).item() == pytest.approx(-0.5 / classes)
+    assert losses.max_square(certain).item() == pytest.approx(-0.5)
+    assert losses.max_square(logits_of(0.7, 0.2, 0.1)).item() == pytest.approx(-0.27)
+    half = torch.cat([uniform, certain], dim=3)
+    valid = torch.arange(6).expand(1, 2, 6) < 3
+    for loss in (losses.mean_entropy, losses.max_square):
+        torch.testing.assert_close(loss(half, valid), loss(uniform))
+        assert loss(half, torch.zeros_like(valid)).item() == 0
+
+
 def test_the_information_map_is_the_formula():
     p = torch.tensor([0.6, 0.3, 0.1])
     expected = -p * p.log2() / math.log2(3)
@@ -126,6 +144,7 @@ def test_confidence_regularisers():
     p = torch.tensor([0.7, 0.2, 0.1])
     logits = logits_of(0.7, 0.2, 0.1)
     assert losses.mrkld(logits, labels_of(0)).item() == pytest.approx(-p.log().mean().item())
+    assert losses.mrl2(logits, labels_of(0)).item() == pytest.approx(0.49 + 0.04 + 0.01)
     assert losses.mrent(logits, labels_of(0)).item() == pytest.approx((p * p.log()).sum().item())
 
 

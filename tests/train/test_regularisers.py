@@ -56,11 +56,11 @@ def terms_of(settings, labeller=None, thresholds=None, target_weight=1.0):
     return terms
 
 
-@pytest.mark.parametrize("name", ["mrkld", "mrent"])
+@pytest.mark.parametrize("name", ["mrkld", "mrent", "mrl2"])
 def test_a_penalty_is_a_term_with_its_effective_weight(name):
     plain = terms_of(Retrain())
     assert list(plain) == ["source", "target"]
-    once = terms_of(Retrain(regulariser=name))
+    once = terms_of(Retrain(regulariser=name, effective_weight=0.01))
     more = terms_of(Retrain(regulariser=name, effective_weight=0.05), target_weight=3.0)
     assert list(once) == ["source", "target", name]
     torch.testing.assert_close(once["source"], plain["source"])
@@ -68,7 +68,10 @@ def test_a_penalty_is_a_term_with_its_effective_weight(name):
     torch.testing.assert_close(more["target"], 3 * plain["target"])
     torch.testing.assert_close(more[name], 5 * once[name])
     value = once[name].item() / 0.01
-    assert value > np.log(3) - 1e-6 if name == "mrkld" else -np.log(3) - 1e-6 <= value <= 0
+    low, high = {"mrkld": (np.log(3), np.inf), "mrent": (-np.log(3), 0), "mrl2": (1 / 3, 1)}[name]
+    assert low - 1e-6 <= value <= high
+    if name != "mrl2":
+        torch.testing.assert_close(terms_of(Retrain(regulariser=name))[name], once[name])
 
 
 def test_penalties_are_of_target_pixels_with_a_pseudo_label():

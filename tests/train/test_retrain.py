@@ -10,10 +10,10 @@ import torch
 
 from udaseg import models
 from udaseg.config import Augment, Model, Online, Predict, Retrain
-from udaseg.data.batches import subset
-from udaseg.data.image_sets import View
+from udaseg.data.image_sets import View, subset
 from udaseg.errors import UdasegError
 from udaseg.inference import adabn
+from udaseg.inference.last_models import earlier_models
 from udaseg.io.documents.thresholds import Thresholds
 from udaseg.labels import ClassSpace, class_space
 from udaseg.models import checkpoint
@@ -121,6 +121,18 @@ def test_the_initial_model_has_the_statistics_that_the_labels_were_made_with(tmp
         assert all(torch.equal(found[key], wanted[key]) for key in wanted if key.endswith("running_mean"))
 
 
+def test_the_initial_model_has_the_statistics_of_images_of_the_size_that_was_predicted(tmp_path, initial):
+    (tmp_path / "adapted.pt").write_bytes(initial.read_bytes())
+    predicted = View(Pictures(), (32, 48))
+    adabn.estimate_target_statistics(tmp_path / "adapted.pt", predicted, Retrain(batch=4, adabn=True))
+    start = InitialModel(initial, Predict(batch=4, adabn=True), predicted)
+    online, crop = Online(scores="initial", pixels="unlabelled"), Augment(crop=(32, 32))
+    settings = Retrain(steps=0, batch=2, online=online, augment=crop)
+    retrain(None, View(Pictures(), (64, 96)), SPACE.classes, NETWORK, settings, tmp_path, seed=3, initial=start)
+    found, wanted = (checkpoint.load(path)[0].state_dict() for path in (tmp_path / "model.pt", tmp_path / "adapted.pt"))
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted if key.endswith("running_mean"))
+
+
 def test_heads_that_only_training_has_stay_in_the_initial_model(tmp_path):
     deep = Model(name="fpn", backbone="resnet18", weights="none", heads=("depth",))
     first = models.construct(deep, 3)
@@ -141,3 +153,22 @@ def test_a_larger_part_of_the_source_holds_the_smaller():
         assert list(small) == [record for record in large if record in small]
     assert parts[-1] == images.records
     assert subset(images, 0.29, 8).records != parts[3]
+
+
+def test_the_last_models_are_those_of_shorter_trainings(tmp_path, initial):
+    settings = {"save_every": 1, "horizon": 9}
+    train(tmp_path / "long", initial, steps=3, keep_last=3, **settings)
+    train(tmp_path / "short", initial, steps=2, **settings)
+    kept = earlier_models(tmp_path / "long" / "model.pt")
+    assert [path.name for path in kept] == ["0000001.pt", "0000002.pt"]
+    assert kept[1].read_bytes() == (tmp_path / "short" / "model.pt").read_bytes()
+    assert earlier_models(tmp_path / "short" / "model.pt") == []
+
+
+def test_the_source_gets_styles_and_unsure_pixels_a_penalty(tmp_path, initial):
+    (plain,) = train(tmp_path / "1", initial, steps=1)
+    (styled,) = train(tmp_path / "2", initial, steps=1, fda=0.1, entropy="plain", entropy_weight=0.5)
+    assert styled["source"] != plain["source"]
+    assert 0 < styled["entropy"] <= 0.5
+    unlabelled = {"entropy_weight": 0.5, "entropy_pixels": "unlabelled"}  # there are none here
+    assert train(tmp_path / "3", initial, steps=1, **unlabelled)[0]["entropy"] == 0

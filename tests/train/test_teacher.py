@@ -8,17 +8,21 @@ import pytest
 import torch
 from torch import nn
 
-from udaseg.config import Augment, Online, Retrain
+from udaseg import models
+from udaseg.config import Augment, Model, Online, Retrain
 from udaseg.data.batches import Batch
 from udaseg.data.image_sets import View
+from udaseg.data.rare_classes import RareClasses
+from udaseg.errors import UdasegError
 from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.colors import normalise
 from udaseg.models.output import Output
 from udaseg.train import losses
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
+from udaseg.train.ingredients.classmix import paste
 from udaseg.train.ingredients.consistency import consistency
-from udaseg.train.ingredients.online import CONFIDENT, label_batch
-from udaseg.train.ingredients.teacher import averaged_copy
+from udaseg.train.ingredients.online import CONFIDENT, label_batch, label_online
+from udaseg.train.ingredients.teacher import averaged_copy, teacher_warnings
 from udaseg.train.moving_prototypes import MovingPrototypes
 from udaseg.train.objectives import DomainOutput
 from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
@@ -46,6 +50,91 @@ def test_the_first_update_copies_and_later_ones_keep_more_and_more():
     assert means[:3] == pytest.approx([5.0, 3.0, 3.0 * 2 / 3 + 2.0 / 3])
     assert means[4] == pytest.approx(0.7 * means[3] + 0.3 * 8.0)
     assert not any(value.requires_grad for value in teacher.parameters())
+
+
+def test_the_average_is_a_plain_mean_until_its_momentum_is_reached():
+    student = nn.Linear(1, 1, bias=False)
+    teacher, means = averaged_copy(student, 0.999), []
+    for value in range(1, 1201):
+        before = float(teacher.module.weight)
+        nn.init.constant_(student.weight, value)
+        teacher.update_parameters(student)
+        means.append(float(teacher.module.weight))
+        if value in (1000, 1001, 1200):  # t = 999: the first step with the momentum of the settings
+            assert means[-1] == pytest.approx(0.999 * before + 0.001 * value, rel=1e-5)
+    assert means[:4] == pytest.approx([1, 1.5, 2, 2.5])
+    assert means[998] == pytest.approx(500, rel=1e-4)
+
+
+def test_the_teacher_is_warned_of_where_it_averages_over_all_of_the_training():
+    assert teacher_warnings(Retrain(teacher=0.999, steps=40_000)) == []
+    assert teacher_warnings(Retrain(teacher=0.999, steps=1000)) == []
+    assert teacher_warnings(Retrain(teacher=None, steps=10)) == []
+    assert teacher_warnings(Retrain(teacher=0.999, steps=0)) == []
+    for momentum, steps, reach, fitting in (
+        (0.999, 600, "1000 steps", "0.933"),
+        (0.999, 999, "1000 steps", "0.96"),
+        (0.9999, 5000, "10000 steps", "0.992"),
+        (1.0, 400_000, "all steps", "0.9999"),
+        (0.9, 4, "10 steps", "0"),
+    ):
+        [text] = teacher_warnings(Retrain(teacher=momentum, steps=steps))
+        assert f"averages over {reach}, and the training has {steps}" in text
+        assert f"retrain.teacher={fitting} reaches" in text
+        assert teacher_warnings(Retrain(teacher=float(fitting), steps=steps)) == []
+
+
+# --- its batch norm
+
+
+def network(**settings):
+    torch.manual_seed(0)
+    return models.construct(
+        Model(**{"weights": "none", "encoder": "test_efficientnet", "decoder": "fpn", **settings}), 3
+    )
+
+
+def outputs_and_buffers(student, norm, image):
+    """Give the logits of the teacher, its buffers before and after, and the layers that normalise by the batch."""
+    teacher = averaged_copy(student, 0.9, norm)
+    teacher.update_parameters(student)
+    before = {name: value.clone() for name, value in teacher.module.named_buffers()}
+    with torch.no_grad():
+        logits = teacher(image).logits
+    own = [name for name, layer in teacher.module.named_modules() if isinstance(layer, BatchNorm) and layer.training]
+    assert not any(layer.training for layer in teacher.modules() if isinstance(layer, nn.Dropout))
+    return logits, before, dict(teacher.module.named_buffers()), own
+
+
+def test_the_teacher_normalises_by_what_the_settings_say():
+    student, image = network().train(), torch.rand(2, 3, 64, 64) * 3
+    names = [name for name, layer in student.named_modules() if isinstance(layer, BatchNorm)]
+    found = {norm: outputs_and_buffers(student, norm, image) for norm in ("average", "batch", "stem")}
+    assert [len(own) for *_, own in found.values()] == [0, len(names), 1]
+    assert found["stem"][3] == [name for name, layer in student.named_modules() if layer is student.stem()[1]]
+    for _, before, after, _ in found.values():
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    with torch.no_grad():
+        assert torch.equal(found["average"][0], student.eval()(image).logits)
+        for layer in student.modules():
+            layer.train(isinstance(layer, BatchNorm))
+        torch.testing.assert_close(found["batch"][0], student(image).logits)
+    assert not torch.allclose(found["stem"][0], found["average"][0])
+    assert not torch.allclose(found["stem"][0], found["batch"][0])
+    frozen = network()
+    models.set_bn_mode(frozen, "frozen")
+    assert len(outputs_and_buffers(frozen, "batch", image)[3]) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("norm", "decoder", "message"),
+    [("batch", "upscale", "this network has none"), ("stem", "fpn", "the first layer of this encoder is another one")],
+)
+def test_a_network_without_batch_norm_has_no_other_teacher(norm, decoder, message):
+    student = network(encoder="test_vit", decoder=decoder)
+    with pytest.raises(UdasegError, match=f"teacher_norm={norm} changes batch norm, and {message}") as caught:
+        averaged_copy(student, 0.9, norm)
+    assert "set retrain.teacher_norm=average" in caught.value.hint
 
 
 # --- its labels
@@ -81,6 +170,58 @@ def test_nothing_is_labelled_outside_the_image():
     batch, sure = label_batch(Batch(target_valid=valid), LOGITS, Online(confidence=0.8))
     assert batch["target_label"].flatten().tolist() == [0, 1, 1, 255]
     assert sure.item() == pytest.approx(2 / 3)
+
+
+def test_labels_in_the_margins_have_no_weight_and_pasted_ones_do():
+    trusted = torch.tensor([[[True, False, True, False]]])
+    margins = Batch(target_label=STORED, target_trusted=trusted, target_image=torch.zeros(1, 1, 4, 3).byte())
+    batch, sure = label_batch(margins, LOGITS, Online(confidence=0.8))
+    assert batch["target_label"].flatten().tolist() == [0, 1, 1, 0]
+    assert batch["target_pixels"].flatten().tolist() == pytest.approx([0.75, 0.0, 0.75, 0.0])
+    assert sure.item() == 0.75  # all pixels count for the share that is sure
+    source = Batch(source_label=torch.full((1, 1, 4), 2).byte(), source_image=torch.full((1, 1, 4, 3), 9).byte())
+    pasted = paste(Batch(batch | source), torch.tensor([[[False, False, True, True]]]))
+    assert pasted["target_label"].flatten().tolist() == [0, 1, 2, 2]
+    assert pasted["target_pixels"].flatten().tolist() == pytest.approx([0.75, 0.0, 1.0, 1.0])
+    stored, _ = label_batch(margins, LOGITS, Online(confidence=0.8, pixels="unlabelled"))
+    assert stored["target_pixels"].flatten().tolist() == pytest.approx([1.0, 1.0, 0.5, 0.0])
+    ignored, _ = label_batch(margins, LOGITS, Online(confidence=0.8, unsure="ignore"))
+    assert ignored["target_label"].flatten().tolist() == [0, 255, 255, 255]
+
+
+def test_a_share_that_is_sure_is_that_of_each_image():
+    p = torch.tensor([[0.99, 0.97, 0.5, 0.968], [0.9, 0.5, 0.6, 0.7]], dtype=torch.float64)
+    logits = torch.stack([p, 1 - p], 1).log()[:, :, None]
+    batch, sure = label_batch(Batch(), logits, Online(confidence=0.968 - 1e-9))
+    assert batch["target_pixels"].amax((1, 2)).tolist() == [0.75, 0.0]
+    assert sure.item() == 0.375
+    batch, _ = label_batch(Batch(), torch.zeros(1, 2, 1, 4), Online(confidence=0.5))
+    assert batch["target_pixels"].unique().tolist() == [1.0]
+
+
+class LeftIsFirst(nn.Module):
+    """Predicts class 0 on the left half of an image, and class 1 on the right half with less confidence."""
+
+    align_corners = False
+
+    def forward(self, x):
+        logits = torch.zeros(len(x), 2, *x.shape[2:])
+        half = x.shape[3] // 2
+        logits[:, 0, :, :half], logits[:, 1, :, half:] = 4.0, 2.0
+        return Output(logits, x)
+
+
+@pytest.mark.parametrize("scores", ["teacher", "initial"])
+def test_probabilities_are_the_mean_of_the_image_and_its_mirror_image(scores):
+    model = LeftIsFirst()
+    networks = Networks(model, "rgb", nullcontext, model, model)
+    p = (torch.tensor([4.0, 0.0]).softmax(0) + torch.tensor([0.0, 2.0]).softmax(0))[0].item() / 2
+    for confidence, share in ((p - 1e-4, 1.0), (p + 1e-4, 0.0)):
+        settings = Retrain(teacher=0.9, online={"scores": scores, "flip": True, "confidence": confidence})
+        batch = Batch(target_image=torch.zeros(1, 2, 4, 3, dtype=torch.uint8))
+        out, _ = batch_teacher([label_online], settings, networks, 3)(0, batch)
+        assert out["target_label"].unique().tolist() == [0]
+        assert out["target_pixels"].unique().tolist() == [share]
 
 
 def test_the_weight_of_a_pixel_is_a_factor_of_its_loss():
@@ -187,8 +328,10 @@ def test_the_teacher_sees_the_target_as_it_comes_and_the_student_mixed_and_chang
 
 EVERYTHING = {
     "teacher": 0.9,
-    "online": {"rectify": True, "confidence": 0.3},
-    "strong": {"jitter": 0.2, "blur": 0.5},
+    "teacher_norm": "batch",
+    "online": {"rectify": True, "confidence": 0.3, "margins": [0.1, 0.2, 0.0, 0.05], "flip": True},
+    "strong": {"jitter": 0.2, "hue": 0.2, "probability": 0.8, "method": "dacs", "blur": 0.5},
+    "rare": {"pixels": 100},
     "classmix": True,
     "consistency": 0.5,
     "loss": "symmetric",
@@ -213,8 +356,14 @@ def train(out, start, stop_after=None, **settings):
     labels = None if chosen.labels == "none" else PseudoLabels(lambda stem: Pictures().label(int(stem)))
     view = View(Pictures(), (64, 96))
     centroids = np.random.default_rng(0).random((3, 64), np.float32)
-    known = InitialModel(start, centroids=centroids)
-    retrain(view, view, SPACE.classes, NETWORK, chosen, out, seed=3, labels=labels, initial=known, progress=progress)
+    known, rare = InitialModel(start, centroids=centroids), None
+    if chosen.rare is not None:
+        counts = [np.bincount(Pictures().label(i).ravel(), minlength=3) for i in range(len(Pictures()))]
+        rare = RareClasses(np.array(counts), chosen.rare)
+    retrain(
+        view, view, SPACE.classes, NETWORK, chosen, out, seed=3, labels=labels, initial=known, rare=rare,
+        progress=progress,
+    )  # fmt: skip
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 

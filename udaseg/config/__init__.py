@@ -1,7 +1,8 @@
 """The recipe and its sections: what an experiment is, as frozen, checked settings."""
 
-from udaseg.config.fields import LONGEST, AdaBN, BnMode, HxW, Section
+from udaseg.config.fields import LONGEST, AdaBN, BnMode, HxW, Section, TeacherNorm
 from udaseg.config.recipe import Recipe
+from udaseg.config.sections.adaptation import Adaptation
 from udaseg.config.sections.adversary import Adversary
 from udaseg.config.sections.depth import Depth
 from udaseg.config.sections.distill import Distill
@@ -14,6 +15,7 @@ from udaseg.config.sections.predict import Predict
 from udaseg.config.sections.prior import Prior
 from udaseg.config.sections.prototypes import Prototypes
 from udaseg.config.sections.pseudolabel import Iast, Pseudolabel
+from udaseg.config.sections.rare import Rare
 from udaseg.config.sections.refine import Refine
 from udaseg.config.sections.retrain import Retrain
 from udaseg.config.sections.strong import Strong
@@ -25,6 +27,7 @@ from udaseg.config.sections.warmup import Warmup
 __all__ = [
     "LONGEST",
     "AdaBN",
+    "Adaptation",
     "Adversary",
     "Augment",
     "BnMode",
@@ -40,6 +43,7 @@ __all__ = [
     "Prior",
     "Prototypes",
     "Pseudolabel",
+    "Rare",
     "Recipe",
     "Refine",
     "Retrain",
@@ -49,6 +53,7 @@ __all__ = [
     "Strong",
     "Stylize",
     "Target",
+    "TeacherNorm",
     "Toytown",
     "Training",
     "Views",

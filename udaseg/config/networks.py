@@ -10,6 +10,7 @@ DECODERS = {
     "fpn": "fpn",
     "segformer": "segformer",
     "daformer": "daformer",
+    "aspp": "aspp",
     "linear": "linear",
     "upscale": "upscale",
     "fcn8s": "fcn8s",

@@ -8,5 +8,6 @@ POLICIES = {
     "st": "st",
     "cbst": "cbst",
     "cbst-sp": "cbst_sp",
+    "percentile": "percentile",
     "iast": "iast",
 }

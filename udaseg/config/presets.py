@@ -32,6 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fada": _sizes(_GTA, _HALF, jitter=0.5) | _color("rgb-imagenet"),
     "proda": _sizes([1209, 2200], [1100, 2200], [512, 896]) | _color("rgb") | {"evaluate": {"size": [1024, 2048]}},
     "cag": _sizes([1209, 2200], [1100, 2200], [512, 896]) | _color("rgb-imagenet"),
+    "dacs": _sizes(_GTA, _HALF, [512, 512]) | _color("bgr-mean"),
     "daformer": _sizes(_GTA, _HALF, [512, 512]) | _color("rgb-imagenet"),
     "hrda": _sizes([1440, 2560], [1024, 2048], [1024, 1024]) | _color("rgb-imagenet"),
     "bisenet": _sizes(_GTA, _HALF, _HALF, blur=0.5) | _color("rgb-imagenet"),

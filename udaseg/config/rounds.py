@@ -39,8 +39,10 @@ def prediction_of_round(settings: Predict, round: int) -> Predict:
 def prediction_identity(settings: Predict, round: int) -> dict[str, Any]:
     """Return the settings that determine a model's predictions beside the model and the images, for manifests."""
     of_round = prediction_of_round(settings, round)
-    batch = {"batch": of_round.batch} if of_round.adabn else {}  # batch norm's statistics are means over batches
-    return {"adabn": of_round.adabn, "precision": of_round.precision, **batch}
+    names = ["adabn", "precision"]
+    if of_round.adabn:  # batch norm's statistics are means over batches, and over windows
+        names += ["batch", "window", "window_stride"]
+    return {name: value for name, value in of_round.identity().items() if name in names}
 
 
 def training_of_round(settings: Retrain, round: int) -> Retrain:

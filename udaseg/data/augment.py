@@ -11,6 +11,9 @@ from udaseg.labels import IGNORE
 
 # From a label and the size of a crop to the crop's top left corner, or None for a random one.
 FindCorner = Callable[[np.ndarray, tuple[int, int]], tuple[int, int] | None]
+# The places of crops by their position in the training: shares of the way down and to the right, as in `corner_at`.
+Places = dict[int, tuple[float, float]]
+Margins = tuple[float, float, float, float]  # shares of an image at its top, bottom, left and right
 # From an image uint8 [H, W, 3] to the same in another style.
 Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -22,6 +25,7 @@ class Pair(NamedTuple):
     label: np.ndarray  # uint8 [H, W], train ids, 255 ignored
     valid: np.ndarray | None = None  # bool [H, W], false outside the image; None where it fills the array
     depth: np.ndarray | None = None  # inverse depth, float32 [H, W], 0 where unknown; None without depth
+    trusted: np.ndarray | None = None  # bool [H, W], false in the margins of the image; None without margins
 
 
 def resize(image_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -86,17 +90,54 @@ def corner_at(shape: tuple[int, ...], size: tuple[int, int], down: float, right:
     return top, left
 
 
+def draw_corner(label_HW: np.ndarray, crop: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+    """Return the top left corner (row, column) of a random crop."""
+    down, right = rng.random(2)
+    return corner_at(label_HW.shape, crop, down, right)
+
+
+def follow(places: Places, position: int, find_corner: FindCorner) -> FindCorner:
+    """Return a function that puts every crop of a position where the first one lies, which `find_corner` places."""
+
+    def follow_first(label_HW: np.ndarray, crop: tuple[int, int]) -> tuple[int, int]:
+        if position not in places:
+            corner = find_corner(label_HW, crop)
+            assert corner is not None, "the first crop of a position has no place of its own"
+            choices = (max(whole - side, 0) + 1 for whole, side in zip(label_HW.shape, crop, strict=True))
+            down, right = ((first + 0.5) / count for first, count in zip(corner, choices, strict=True))
+            places[position] = down, right
+        return corner_at(label_HW.shape, crop, *places[position])
+
+    return follow_first
+
+
 def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
     height, width = size
     parts = (None if part is None else part[top : top + height, left : left + width] for part in pair)
-    image, label, valid, depth = parts
+    image, label, valid, depth, trusted = parts
     missing = (height - label.shape[0], width - label.shape[1])
     if any(missing):
         image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)))
         valid = np.pad(np.ones(label.shape, bool) if valid is None else valid, ((0, missing[0]), (0, missing[1])))
         label = np.pad(label, ((0, missing[0]), (0, missing[1])), constant_values=IGNORE)
-        depth = None if depth is None else np.pad(depth, ((0, missing[0]), (0, missing[1])))
-    return Pair(image, label, valid, depth)
+        depth, trusted = (
+            None if part is None else np.pad(part, ((0, missing[0]), (0, missing[1]))) for part in (depth, trusted)
+        )
+    return Pair(image, label, valid, depth, trusted)
+
+
+def mark_margins(pair: Pair, margins: Margins) -> Pair:
+    """Return a pair whose `trusted` is true inside the margins of its image, and false in its padding."""
+    rows, columns = _rectangle(pair)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    top, bottom, left, right = margins
+    inside = (
+        slice(rows.start + round(top * height), rows.stop - round(bottom * height)),
+        slice(columns.start + round(left * width), columns.stop - round(right * width)),
+    )
+    trusted_HW = np.zeros(pair.label.shape, bool)
+    trusted_HW[inside] = True
+    return pair._replace(trusted=trusted_HW)
 
 
 def recolour(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
@@ -106,13 +147,20 @@ def recolour(pair: Pair, change: Callable[[np.ndarray], np.ndarray]) -> Pair:
     """
     if pair.valid is None:
         return pair._replace(image=change(pair.image))
-    rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
-    if len(rows) == 0:
+    if not pair.valid.any():
         return pair
-    rectangle = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    rectangle = _rectangle(pair)
     image_HWC = np.zeros_like(pair.image)
     image_HWC[rectangle] = change(pair.image[rectangle])
     return pair._replace(image=image_HWC)
+
+
+def _rectangle(pair: Pair) -> tuple[slice, slice]:
+    """Return the rows and columns of a pair that hold its image, all or some of the array."""
+    if pair.valid is None:
+        return slice(0, pair.label.shape[0]), slice(0, pair.label.shape[1])
+    rows, columns = (np.flatnonzero(pair.valid.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def distort(image_HWC: np.ndarray, settings: Augment, rng: np.random.Generator) -> np.ndarray:

@@ -1,10 +1,8 @@
 """Training batches as a pure function of seed and step: equal after a resume and for any number of workers."""
 
-import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 import numpy as np
@@ -12,9 +10,23 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from udaseg.config import Augment
-from udaseg.data.augment import FindCorner, Pair, Restyle, augment, corner_at, distort, fit, recolour
+from udaseg.data.augment import (
+    FindCorner,
+    Margins,
+    Pair,
+    Places,
+    Restyle,
+    augment,
+    distort,
+    draw_corner,
+    fit,
+    follow,
+    mark_margins,
+    recolour,
+)
 from udaseg.data.depth import inverse_depth, is_measured
-from udaseg.data.image_sets import LabelledSet, View
+from udaseg.data.image_sets import View
+from udaseg.data.rare_classes import RareClasses
 from udaseg.data.sampling import ClassBalance, Mining
 from udaseg.labels import IGNORE
 from udaseg.parallel import processes
@@ -27,6 +39,7 @@ class Batch(dict[str, torch.Tensor]):
     """Tensors by name: `<domain>_image` uint8 [N, H, W, 3] and, with labels, `<domain>_label` uint8 [N, H, W].
 
     `<domain>_valid`, bool [N, H, W], exists where images do not fill the batch; it is false outside the images.
+    `<domain>_trusted`, bool [N, H, W], exists for streams with margins, and is false there and outside the images.
     `<domain>_depth`, float32 [N, H, W], exists for samples with depth: inverse depth, 0 where unknown.
     """
 
@@ -121,24 +134,13 @@ def unlabelled(view: View) -> Samples:
     return Samples(read, len(images), view.size, labels=False, pad=view.pad)
 
 
-def subset_count(images: int, fraction: float) -> int:
-    """Return how many images a fraction of them is: rounded down, and at least one."""
-    return max(1, math.floor(images * Fraction(repr(float(fraction)))))
-
-
-def subset(images: LabelledSet, fraction: float, seed: int) -> LabelledSet:
-    """Return a random fraction of the images, at least one; a larger fraction contains a smaller one (CBST)."""
-    count = subset_count(len(images), fraction)
-    indices = sorted(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
-    return replace(images, records=tuple(images.records[i] for i in indices))
-
-
 @dataclass(frozen=True)
 class Stream:
     """One domain of a training: its samples, how many make a batch, and how they are augmented.
 
     `restyle` changes the style of the cropped image at every draw, before its colours are changed. Without `balance`
-    every image is drawn once an epoch. `aligned` streams crop the images of one position at the same place.
+    and `rare` every image is drawn once an epoch. `aligned` streams crop the images of one position at the same place.
+    `margins` mark the border of each image as not trusted.
     """
 
     domain: str
@@ -148,34 +150,53 @@ class Stream:
     mining: Mining | None = None
     restyle: Restyle | None = None
     balance: ClassBalance | None = None
+    rare: RareClasses | None = None
     aligned: bool = False
+    margins: Margins | None = None
 
     @property
     def parts(self) -> tuple["Stream", ...]:
         """The streams of single domains, as in a JointStream."""
         return (self,)
 
-    def draw(self, seed: int, position: int) -> tuple["Stream", Pair]:
-        """Return the image at a position of the training and its stream, a pure function of both arguments."""
+    def draw(self, seed: int, position: int, places: Places | None = None) -> tuple["Stream", Pair]:
+        """Return the image at a position of the training and its stream, a pure function of both arguments.
+
+        Aligned streams get the same `places`: the first one that draws adds the place of its crop.
+        """
         code, count = DOMAINS.index(self.domain), len(self.samples)
+        if self.rare is not None:
+            rng = np.random.default_rng((seed, 7, code, position))
+            index, shown = self.rare.draw(rng)
+            find_corner = partial(self.rare.corner, image=index, c=shown, rng=rng)
+            return self, self.change(index, seed, position, places, find_corner)
         if self.balance is None:
             epoch, offset = divmod(position, count)
             index = int(_order(seed, code, epoch, count)[offset])
         else:
             index = self.balance.index((seed, 5, code), position)
-        return self, self.change(index, seed, position)
+        return self, self.change(index, seed, position, places)
 
-    def change(self, index: int, seed: int, position: int) -> Pair:
-        """Return a sample with the random changes of a position."""
+    def change(
+        self,
+        index: int,
+        seed: int,
+        position: int,
+        places: Places | None = None,
+        find_corner: FindCorner | None = None,
+    ) -> Pair:
+        """Return a sample with the random changes of a position; `find_corner` may place its crop."""
         code = DOMAINS.index(self.domain)
         rng = np.random.default_rng((seed, 1, code, position))
-        find_corner: FindCorner | None = None
         if self.mining is not None:
             find_corner = partial(self.mining.corner, rng=np.random.default_rng((seed, 2, code, position)))
-        elif self.aligned:
-            down, right = np.random.default_rng((seed, 6, position)).random(2)
-            find_corner = lambda label_HW, crop: corner_at(label_HW.shape, crop, down, right)  # noqa: E731
-        pair = augment(self.samples[index], self.augment, rng, find_corner)
+        if self.aligned:
+            find_corner = find_corner or partial(draw_corner, rng=np.random.default_rng((seed, 6, position)))
+            find_corner = follow({} if places is None else places, position, find_corner)
+        pair = self.samples[index]
+        if self.margins is not None:
+            pair = mark_margins(pair, self.margins)
+        pair = augment(pair, self.augment, rng, find_corner)
 
         def change_colours(image_HWC: np.ndarray) -> np.ndarray:
             if self.restyle is not None:
@@ -196,14 +217,14 @@ class JointStream:
     parts: tuple[Stream, ...]
     batch: int
 
-    def draw(self, seed: int, position: int) -> tuple[Stream, Pair]:
+    def draw(self, seed: int, position: int, places: Places | None = None) -> tuple[Stream, Pair]:
         """Return the image at a position of the training and its stream, a pure function of both arguments."""
         ends = np.cumsum([len(part.samples) for part in self.parts])
         epoch, offset = divmod(position, int(ends[-1]))
         place = int(_order(seed, len(DOMAINS), epoch, int(ends[-1]))[offset])
         part = int(np.searchsorted(ends, place, side="right"))
         stream, index = self.parts[part], place - int(ends[part]) + len(self.parts[part].samples)
-        return stream, stream.change(index, seed, position)
+        return stream, stream.change(index, seed, position, places)
 
 
 class Batches(Dataset):
@@ -217,9 +238,9 @@ class Batches(Dataset):
         self._parts = [processes.contiguous_shard(stream.batch) for stream in streams]
 
     def __getitem__(self, step: int) -> Batch:
-        batch = Batch()
+        batch, places = Batch(), Places()
         for stream, part in zip(self._streams, self._parts, strict=True):
-            drawn = [stream.draw(self._seed, step * stream.batch + i) for i in part]
+            drawn = [stream.draw(self._seed, step * stream.batch + i, places) for i in part]
             for own in stream.parts:
                 batch |= _collate(own, [pair for part_of, pair in drawn if part_of is own], like=drawn[0][1])
         return batch
@@ -237,6 +258,8 @@ def _collate(stream: Stream, pairs: Sequence[Pair], like: Pair) -> Batch:
     valid = [np.ones(pair.label.shape, bool) if pair.valid is None else pair.valid for pair in pairs]
     if not all(map(np.all, valid)):
         batch[f"{stream.domain}_valid"] = torch.from_numpy(np.stack(valid))
+    if like.trusted is not None:
+        batch[f"{stream.domain}_trusted"] = stack([pair.trusted for pair in pairs], like.trusted)
     if like.depth is not None:
         batch[f"{stream.domain}_depth"] = stack([pair.depth for pair in pairs], like.depth)
     return batch

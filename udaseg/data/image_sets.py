@@ -7,6 +7,7 @@ mistake can read one.
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,18 @@ class LabelledSet:
                 f"the image is {record.image}; {check_command(self.root)} lists every such pair",
             )
         return size
+
+
+def subset_count(images: int, fraction: float) -> int:
+    """Return how many images a fraction of them is: rounded down, and at least one."""
+    return max(1, math.floor(images * Fraction(repr(float(fraction)))))
+
+
+def subset(images: LabelledSet, fraction: float, seed: int) -> LabelledSet:
+    """Return a random fraction of the images, at least one; a larger fraction contains a smaller one (CBST)."""
+    count = subset_count(len(images), fraction)
+    indices = sorted(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
+    return replace(images, records=tuple(images.records[i] for i in indices))
 
 
 def have_same_aspect(shape: tuple[int, ...], size: tuple[int, ...]) -> bool:

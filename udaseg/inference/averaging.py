@@ -25,4 +25,9 @@ def average_views(views: Sequence[Tensor], size: tuple[int, int], average: str, 
         total = torch.zeros_like(full_NCHW).add_(full_NCHW) if total is None else total.add_(full_NCHW)
     assert total is not None, "average_views needs at least one view"
     total /= len(views)
-    return total.clamp_(min=torch.finfo(total.dtype).tiny).log_() if average == "probs" else total
+    return logarithms(total) if average == "probs" else total
+
+
+def logarithms(probabilities: Tensor) -> Tensor:
+    """Turn probabilities into their logarithms, in place; those that have underflowed stay finite."""
+    return probabilities.clamp_(min=torch.finfo(probabilities.dtype).tiny).log_()

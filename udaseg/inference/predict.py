@@ -26,12 +26,12 @@ def predict(
 ) -> dict[str, Any]:
     """Write `predictions.h5` in the folder `out`: float16 logits [C, h, w] of every target image, and the image's size.
 
-    Several scales and the mirror image are averaged at the network's stride (see `average_views`). With
-    `settings.adabn` the batch norm statistics are first adapted to the images. Images that are already in the file are
-    not written again. Where images have been added or removed since, an image shares its batch with others than in a
-    new run, and the last bits of its logits may differ. `progress` is called with (done, total), counted in passes
-    over an image: one for each image, or two with `adabn`. Returns the description of the device for the manifest.
-    Raises UdasegError where the model was trained on other classes than those of `space`.
+    Several scales, the mirror image and windows are averaged at the network's stride (see `average_views` and
+    `average_windows`). With `settings.adabn` the batch norm statistics are first adapted to the images. Images that
+    are already in the file are not written again. Where images have been added or removed since, an image shares its
+    batch with others than in a new run, and the last bits of its logits may differ. `progress` is called with (done,
+    total), counted in passes over an image: one for each image, or two with `adabn`. Returns the description of the
+    device for the manifest. Raises UdasegError where the model was trained on other classes than those of `space`.
     """
     runner, images = Runner(model, space.classes, settings.precision), target.images
     with PredictionsWriter(out, space.classes, runner.model.align_corners) as writer:
@@ -46,7 +46,8 @@ def predict(
         if settings.adabn and missing:
             done, total = done + len(images), 2 * len(images)
             first_pass = None if progress is None else lambda count, _: progress(count, total)
-            runner.adapt_statistics(target, settings.batch, first_pass, stem=settings.adabn == "stem")
+            is_stem = settings.adabn == "stem"
+            runner.adapt_statistics(target, settings.batch, first_pass, stem=is_stem, windows=settings)
 
         def infer(images: Sequence[np.ndarray], size: HxW) -> np.ndarray:
             return runner.average_logits(images, size, settings).half().cpu().numpy()

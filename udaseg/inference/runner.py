@@ -14,13 +14,14 @@ from udaseg.config import HxW, Views
 from udaseg.data.augment import resize
 from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
-from udaseg.inference.averaging import average_views
+from udaseg.inference.averaging import average_views, logarithms
 from udaseg.inference.confidence import argmax_label
 from udaseg.models import batchnorm, checkpoint, devices
 from udaseg.models.colors import normalise
 from udaseg.models.encoders import require_batch_norm
 from udaseg.models.heads import Heads
 from udaseg.models.output import Output
+from udaseg.models.windows import average_windows, split_image
 from udaseg.parallel.threads import Progress, map_in_order
 
 READERS = 8  # threads that read ahead, two images each: a GPU is faster than one thread
@@ -103,18 +104,28 @@ class Runner:
                 for at in [slice(i, i + 1) for i in range(len(part))] if len(set(sizes)) > 1 else [slice(None)]:
                     yield ImageBatch(part[at], images[at], labels[at], infer(inputs[at], sizes[at][0]))
 
-    def adapt_statistics(self, view: View, batch: int, progress: Progress | None = None, *, stem: bool = False) -> None:
+    def adapt_statistics(
+        self,
+        view: View,
+        batch: int,
+        progress: Progress | None = None,
+        *,
+        stem: bool = False,
+        windows: Views | None = None,
+    ) -> None:
         """Replace the batch norm statistics by the mean statistics over batches of all images of a view.
 
         Nothing else changes in the network (AdaBN: Li et al., Revisiting Batch Normalization For Practical Domain
-        Adaptation). With `stem` only the first batch norm layer changes. Raises UdasegError where the encoder has none.
+        Adaptation). With `stem` only the first batch norm layer changes. With the window of `windows` the images are
+        seen in it, and each window is a batch. Raises UdasegError where the encoder has no batch norm.
         """
         require_batch_norm(self.model.backbone, "adabn")
-        count = len(view.images)
+        count, views = len(view.images), windows or Views()
 
         def inputs() -> Iterator[Tensor]:
             for part in self.run(view, range(count), batch, self._input):
-                yield part.output
+                boxes = split_image(part.output.shape[-2:], views.window, views.window_stride)
+                yield from (box.crop(part.output) for box in boxes)
                 if progress is not None:
                     progress(part.indices[-1] + 1, count)
 
@@ -132,15 +143,40 @@ class Runner:
         The logits and maps of the output are float32, at the network's stride; the features have the precision of the
         computation. Without a size all images must have the same one.
         """
+        return self._infer(self._input(images, size))
+
+    def _infer(self, image_N3HW: Tensor) -> Output:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            output = self.model(self._input(images, size))
+            output = self.model(image_N3HW)
         return Output(output.logits.float(), output.features, (), output.depth, output.density)
+
+    @torch.inference_mode()
+    def infer_windows(
+        self, images: Sequence[np.ndarray], size: HxW | None, settings: Views
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute the logits and the inverse depth of a batch, averaged over the windows of `settings`.
+
+        Both are float32 [N, D, h, w]; the depth is None without that head. With the average of probabilities, the
+        logits of several windows are the logarithm of the mean softmax.
+        """
+        image_N3HW = self._input(images, size)
+        boxes = split_image(image_N3HW.shape[-2:], settings.window, settings.window_stride)
+        is_of_probabilities = settings.average == "probs" and len(boxes) > 1
+
+        def infer(window_N3HW: Tensor) -> list[Tensor]:
+            output = self._infer(window_N3HW)
+            logits_NChw = output.logits.softmax(1) if is_of_probabilities else output.logits
+            return [logits_NChw] if output.depth is None else [logits_NChw, output.depth]
+
+        maps = (infer(box.crop(image_N3HW)) for box in boxes)  # one window after another, in the memory of one
+        logits_NChw, *depth = average_windows(maps, boxes, image_N3HW.shape[-2:], self.model.align_corners)
+        return logarithms(logits_NChw) if is_of_probabilities else logits_NChw, depth[0] if depth else None
 
     def infer_views(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:
         """Compute the logits of a batch at every scale of `settings`: a list of float32 [N, C, h, w].
 
         The scales are relative to `size`, or to the images' own size if it is None. With `settings.flip` the logits of
-        the mirror image, mirrored back, follow after those of each scale.
+        the mirror image, mirrored back, follow after those of each scale. Windows have the same size at every scale.
         """
         return [logits for logits, _ in self.infer_views_with_depth(images, size, settings)]
 
@@ -154,11 +190,11 @@ class Runner:
             if scale != 1.0:
                 height, width = (max(1, round(side * scale)) for side in size or images[0].shape[:2])
                 scaled = height, width
-            output = self.infer(images, scaled)
-            views.append((output.logits, output.depth))
+            views.append(self.infer_windows(images, scaled, settings))
             if settings.flip:
-                mirrored = self.infer([np.ascontiguousarray(image[:, ::-1]) for image in images], scaled)
-                views.append((mirrored.logits.flip(-1), None if mirrored.depth is None else mirrored.depth.flip(-1)))
+                mirrored = [np.ascontiguousarray(image[:, ::-1]) for image in images]
+                logits_NChw, depth_N1hw = self.infer_windows(mirrored, scaled, settings)
+                views.append((logits_NChw.flip(-1), None if depth_N1hw is None else depth_N1hw.flip(-1)))
         return views
 
     def average_logits(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> Tensor:

@@ -7,6 +7,7 @@ from udaseg import config
 from udaseg.config.networks import decoder_module
 from udaseg.models import weights
 from udaseg.models.encoders import resolve_color
+from udaseg.models.multi_resolution import add_detail
 from udaseg.models.network import Network, pad_narrow_maps, set_bn_mode
 from udaseg.models.output import Output
 
@@ -20,6 +21,8 @@ def construct(settings: config.Model, classes: int) -> Network:
     """
     network = import_module(f"udaseg.models.decoders.{decoder_module(settings.architecture)}").build(settings, classes)
     network.heads.add(settings.heads, network.feature_channels)
+    if settings.detail is not None:
+        add_detail(network, classes, settings.detail)
     set_bn_mode(network, settings.bn)
     pad_narrow_maps(network)
     return network

@@ -71,6 +71,17 @@ def frozen_statistics(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
             norm.momentum = momentum
 
 
+def use_batch_statistics(network: nn.Module) -> None:
+    """Let batch norm normalise every batch by its own mean and variance; the running statistics stay as they are.
+
+    This holds until the mode of the network is set again.
+    """
+    for norm in network.modules():
+        if isinstance(norm, BatchNorm):
+            nn.Module.train(norm)  # BatchNorm.train does nothing where the layer is frozen
+            norm.track_running_stats = False
+
+
 @contextmanager
 def recomputation(network: nn.Module) -> Iterator[None]:
     """Leave the running statistics of a network unchanged inside this block, where forward passes are repeated."""

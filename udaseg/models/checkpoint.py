@@ -19,7 +19,7 @@ from udaseg.models import construct
 from udaseg.models.network import Network
 from udaseg.models.tensorfile import facts, read, write
 
-ARCHITECTURE = ("name", "backbone", "encoder", "decoder", "stride", "width", "aspp", "color", "heads")
+ARCHITECTURE = ("name", "backbone", "encoder", "decoder", "stride", "width", "aspp", "color", "heads", "detail")
 
 
 def save(
@@ -89,8 +89,8 @@ def require(
     """Raise UdasegError with each difference between a loaded network and the expected one.
 
     `meta` are the facts of the loaded network. `classes` are the expected names in order. `model` is compared in
-    name, backbone, aspp (of deeplab), color, heads, and the presence of an auxiliary classifier. `source` names the
-    network in the message.
+    name, backbone, aspp (of deeplab), color, heads, detail, and the presence of an auxiliary classifier. `source` names
+    the network in the message.
     """
     differences = []
     if classes is not None and list(classes) != meta["classes"]:

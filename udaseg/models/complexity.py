@@ -9,7 +9,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from udaseg.config import HxW
 from udaseg.models.network import Network
+from udaseg.models.windows import Box
 
 Rule = Literal["MAC", "MAC+bias", "2*MAC"]
 
@@ -26,11 +28,12 @@ class Complexity(NamedTuple):
         return {"MAC": self.macs, "MAC+bias": self.macs + self.biases, "2*MAC": 2 * self.macs}[rule]
 
 
-def complexity(module: nn.Module, size: tuple[int, int], channels: int = 3) -> Complexity:
+def complexity(module: nn.Module, size: tuple[int, int], channels: int = 3, *, detail: HxW | None = None) -> Complexity:
     """Count the parameters, and the operations of one forward pass on an input [1, channels, height, width].
 
     `size` is (height, width). Only shapes are computed (PyTorch's meta device), so any size takes milliseconds and no
-    memory. Operations are those of inference: classifiers that only training uses are left out.
+    memory. Operations are those of inference: classifiers that only training uses are left out. With `detail` a network
+    of two resolutions sees one crop of this size, as in training, and not all.
     """
     biases = 0
 
@@ -45,7 +48,8 @@ def complexity(module: nn.Module, size: tuple[int, int], channels: int = 3) -> C
     try:
         module.eval()
         with torch.no_grad(), FlopCounterMode(display=False) as operations:
-            torch.func.functional_call(module, state, torch.empty(1, channels, *size, device="meta"))
+            image = torch.empty(1, channels, *size, device="meta")
+            torch.func.functional_call(module, state, image if detail is None else (image, Box(0, 0, *detail)))
     finally:
         for hook in hooks:
             hook.remove()
@@ -96,10 +100,11 @@ def _saved_bytes(network: Network, shape: tuple[int, int, int, int], bf16: bool)
             for name, value in (*network.named_parameters(), *network.named_buffers())
         }
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            output = torch.func.functional_call(network, state, torch.empty(shape))
-        labels_NHW = torch.zeros(shape[0], *shape[2:], dtype=torch.int64)
-        for logits_NChw in (output.logits, *output.aux):
-            full_NCHW = functional.interpolate(logits_NChw.float(), size=shape[2:], mode="bilinear")
-            functional.cross_entropy(full_NCHW, labels_NHW)
+            box = None if network.resolutions is None else Box(0, 0, *network.resolutions.detail)
+            output = torch.func.functional_call(network, state, (torch.empty(shape), box))
+        maps = [(logits_NChw, shape[2:]) for logits_NChw in (output.logits, *output.aux)]
+        for logits_NChw, size in maps if box is None else [*maps, (output.detail, box[2:])]:
+            full_NCHW = functional.interpolate(logits_NChw.float(), size=size, mode="bilinear")
+            functional.cross_entropy(full_NCHW, torch.zeros(shape[0], *size, dtype=torch.int64))
     weights = {tensor.untyped_storage()._cdata for tensor in state.values()}
     return sum(storage.nbytes() for number, storage in saved.items() if number not in weights)

@@ -1,7 +1,8 @@
 """Export a network as safetensors, ONNX or a torch.export program, and compare the file with the network.
 
 ONNX and torch.export hold the computation from an RGB image to the logits at the network's stride, with the colour
-convention. safetensors hold only the weights. The metadata of a file holds all other facts that a program needs.
+convention and the windows. safetensors hold only the weights. The metadata of a file holds all other facts that a
+program needs.
 """
 
 import importlib.util
@@ -16,12 +17,13 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 import udaseg
-from udaseg.config import HxW, Model
+from udaseg.config import HxW, Model, Views
 from udaseg.data.augment import resize
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
 from udaseg.models import Network, checkpoint, construct
 from udaseg.models.colors import CONVENTIONS, normalise
+from udaseg.models.windows import half, infer_windows, split_image
 
 SCHEMA = "udaseg.models.export/1"
 FACTS = "udaseg.json"  # the metadata's name in a torch.export file
@@ -42,27 +44,36 @@ class Parity(NamedTuple):
 
 
 class Deployed(nn.Module):
-    """Compute only the logits of a network, from RGB images, float32 [N, 3, H, W] from 0 to 255."""
+    """Compute only the logits of a network, from RGB images, float32 [N, 3, H, W] from 0 to 255.
 
-    def __init__(self, network: Network, color: str):
+    With a window it averages the logits of several windows, which go through the network in one batch.
+    """
+
+    def __init__(self, network: Network, color: str, window: HxW | None = None, window_stride: HxW | None = None):
         super().__init__()
-        self.network, self.color = network, color
+        self.network, self.color, self.window, self.window_stride = network, color, window, window_stride
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.network(normalise(image, self.color)).logits
+        boxes = split_image(image.shape[-2:], self.window, self.window_stride)
+        input_N3HW = normalise(image, self.color)
+        return infer_windows(lambda images: self.network(images).logits, input_N3HW, boxes, self.network.align_corners)
 
 
-def export(model: Path, kind: str, size: HxW, out: Path, images: Sequence[np.ndarray] = ()) -> Parity:
+def export(
+    model: Path, kind: str, size: HxW, out: Path, images: Sequence[np.ndarray] = (), views: Views | None = None
+) -> Parity:
     """Export a `model.pt` to `out`, and compare both on random images and on `images`.
 
     `kind` is safetensors, onnx or torch. `size` is the (height, width) of the input; images, uint8 [H, W, 3], are
-    resized to it. Raises UdasegError where a package is missing. Also raises it, and leaves no file, where fewer than
-    99.9 % of the pixels get the same class from both.
+    resized to it. The windows of `views` become a part of the computation. Raises UdasegError where a package is
+    missing. Also raises it, and leaves no file, where fewer than 99.9 % of the pixels get the same class from both.
     """
     require(kind)
     network, meta = checkpoint.load(model)
-    deployed = Deployed(network, meta["model"]["color"]).eval()
-    facts = {key: json.dumps(value, ensure_ascii=False) for key, value in _facts(network, meta, kind, size).items()}
+    window, window_stride = (None, None) if views is None else (views.window, views.window_stride)
+    deployed = Deployed(network, meta["model"]["color"], window, window_stride).eval()
+    facts = _facts(network, meta, kind, size) | _window_facts(kind, window, window_stride)
+    facts = {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items()}
     example = torch.zeros(1, 3, *size)
     with atomic(out) as temporary, torch.no_grad():
         _WRITERS[kind](deployed, example, temporary, facts)
@@ -136,6 +147,17 @@ def _facts(network: Network, meta: dict[str, Any], kind: str, size: HxW) -> dict
     }
 
 
+def _window_facts(kind: str, window: HxW | None, window_stride: HxW | None) -> dict[str, Any]:
+    """Return the facts about windows; none without a window."""
+    if window is None:
+        return {}
+    return {
+        "window": list(window),
+        "window_stride": list(window_stride or half(window)),
+        "windows": "inside" if kind != "safetensors" else "outside",  # averaged in the graph, or by the program
+    }
+
+
 def _write_safetensors(deployed: Deployed, example: Tensor, path: Path, facts: dict[str, str]) -> None:
     from safetensors.torch import save_file
 
@@ -153,7 +175,7 @@ def _read_safetensors(path: Path) -> Logits:
     if facts["stride_first"]:
         network.move_strides()
     network.load_state_dict(state)
-    return Deployed(network, facts["color"]).eval()
+    return Deployed(network, facts["color"], facts.get("window"), facts.get("window_stride")).eval()
 
 
 def _write_onnx(deployed: Deployed, example: Tensor, path: Path, facts: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.encoders import Encoder, require_batch_norm
 from udaseg.models.heads import Heads
 from udaseg.models.output import Output
+from udaseg.models.windows import Box
 
 
 class Decoded(NamedTuple):
@@ -39,22 +40,37 @@ class Network(nn.Module):
     def __init__(self):
         super().__init__()
         self.heads = Heads()
+        self.resolutions: nn.Module | None = None  # a `MultiResolution`, with model.detail
 
     def decode(self, image_N3HW: Tensor, maps: tuple[Tensor, ...]) -> Decoded:
         """Compute the class logits from the encoder's maps of an image."""
         raise NotImplementedError
 
-    def forward(self, image_N3HW: Tensor) -> Output:
-        size, multiple = image_N3HW.shape[-2:], self.backbone.multiple
+    def forward(self, image_N3HW: Tensor, box: Box | None = None) -> Output:
+        """Return the output for images.
+
+        A network with `model.detail` sees two resolutions. In training `box` is where the detail crop lies in all
+        images of the batch (`resolutions.draw_box`), and the output has the logits of that crop as well. Without a box
+        the crops cover the images, as for inference. Other networks take no box.
+        """
+        size, multiple = image_N3HW.shape[-2:], (self.resolutions or self.backbone).multiple
         below, right = (-side % multiple for side in size)
         if below or right:
             image_N3HW = functional.pad(image_N3HW, (0, right, 0, below))
-        maps = self.backbone(image_N3HW)
-        logits_NChw, features_NDhw, aux = self.decode(image_N3HW, maps)
-        output = Output(logits_NChw, features_NDhw, aux, **self.heads(features_NDhw), deep=maps[-1])
+        if self.resolutions is not None:
+            output = self.resolutions(self._infer, image_N3HW, box)
+        else:
+            assert box is None, "a network without model.detail has no detail crop"
+            output, _ = self._infer(image_N3HW)
         if below or right:
             return output.map(lambda map_NDhw: cut(map_NDhw, size, image_N3HW.shape[-2:]))
         return output
+
+    def _infer(self, image_N3HW: Tensor) -> tuple[Output, tuple[Tensor, ...]]:
+        """Compute the output at one resolution, and the maps of the encoder."""
+        maps = self.backbone(image_N3HW)
+        logits_NChw, features_NDhw, aux = self.decode(image_N3HW, maps)
+        return Output(logits_NChw, features_NDhw, aux, **self.heads(features_NDhw), deep=maps[-1]), maps
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Iterate over the parameters of the encoder, which may be pre-trained."""

@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 def final_training_stage(run: Run) -> str:
     """Return the stage whose model is the result of the recipe: the last of its trainings."""
-    return "distill" if "distill" in run.recipe.chain else "retrain"
+    return next((name for name in ("redistill", "distill") if name in run.recipe.chain), "retrain")
 
 
 def steps(run: Run) -> list[Step]:

@@ -66,7 +66,7 @@ def plan_job(run: Run, stage: Stage) -> Job:
 
 
 def _plan(run: Run, stage: Stage) -> Job:
-    rules.require_consistent(run.recipe, stage.name)
+    rules.require_consistent(run.recipe, stage.section or stage.name)
     return plan_declared(run, stage) if stage.job is None else stage.job(run)
 
 
@@ -84,8 +84,11 @@ def plan_declared(run: Run, stage: Stage) -> Job:
         if dataset.is_read(run.recipe):
             digests[dataset.name] = datasets.input_of(run, dataset.name)
             if dataset.settings is not None:
-                choose = datasets.image_settings if dataset.settings == "images" else datasets.selection_settings
-                settings[dataset.name] = choose(datasets.side(run.recipe, dataset.name))
+                settings[dataset.name] = (
+                    datasets.image_settings(run.recipe, dataset)
+                    if dataset.settings == "images"
+                    else datasets.selection_settings(datasets.side(run.recipe, dataset.name))
+                )
     seed = run.recipe.seed if stage.seeded else 0
     carry_over = None if stage.carry_over is None else stage.carry_over(run.recipe, run.round)
     images = None if carry_over is None else ImageWork("target", run.image_digests["target"], carry_over)
@@ -105,7 +108,7 @@ def _adapted(run: Run, stage: Stage) -> Run:
 def _prepare(run: Run, stage: Stage) -> None:
     """Check what can be checked at once, then make the inputs that are missing."""
     inputs.refuse_unread_flags(run, stage)
-    rules.require_consistent(run.recipe, stage.name)
+    rules.require_consistent(run.recipe, stage.section or stage.name)
     declared = [one for one in stage.inputs if one.is_read(run.recipe)]
     for one in declared:
         if not inputs.is_made(run, one):

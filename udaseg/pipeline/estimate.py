@@ -126,7 +126,8 @@ class Sample:
         if section is None or section.steps is None:  # refused later
             return recipe
         steps = self.count("steps", section.steps)
-        return recipe.model_copy(update={self.stage: section.model_copy(update={"steps": steps})})
+        changes = {"steps": steps, "keep_last": 1}  # the sample has too few steps for more models
+        return recipe.model_copy(update={self.stage: section.model_copy(update=changes)})
 
 
 def estimate(stage: str, trains: bool, folder: Path, run_sample: Callable[[Sample], None]) -> Estimate:

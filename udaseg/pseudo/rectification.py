@@ -1,4 +1,4 @@
-"""Rectify stored scores by prototypes: the network is run again for its features (ProDA, eq. 4 and 5)."""
+"""Decide by prototypes: the network is run again for its features (ProDA, eq. 4 and 5; CAG)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,10 +14,10 @@ from udaseg.errors import UdasegError
 from udaseg.inference.predictions import Predictions
 from udaseg.inference.runner import Runner
 from udaseg.parallel.threads import Progress
-from udaseg.statistics.prototype_distances import distances, rectified
+from udaseg.statistics.prototype_distances import distances, nearness, rectified
 from udaseg.statistics.prototypes import Prototypes
 
-# From stems to (stem, logits float32 [C, h, w] whose softmax is w p), image by image.
+# From stems to (stem, logits float32 [C, h, w] whose softmax is w p, or w alone), image by image.
 Rectify = Callable[[Sequence[str]], Iterator[tuple[str, np.ndarray]]]
 
 
@@ -29,9 +29,12 @@ def rectifier(
     settings: Predict,
     temperature: float,
     progress: Progress | None = None,
+    *,
+    alone: bool = False,
 ) -> tuple[Rectify, dict[str, Any]]:
     """Load the network whose prototypes these are; return what rectifies, and the manifest's environment.
 
+    With `alone` the stored scores do not count: the logits are -distance / temperature, on the grid of the scores.
     The images are seen once, at the size of the view, however many views the stored scores are the mean of; with
     `adabn` once more before, for batch norm's statistics, as when the scores were made (`progress`). Raises
     UdasegError for prototypes of other classes or of features of another dimension, and for a stem without an image.
@@ -45,7 +48,7 @@ def rectifier(
         )
     target = view.images
     if settings.adabn:
-        runner.adapt_statistics(view, settings.batch, progress, stem=settings.adabn == "stem")
+        runner.adapt_statistics(view, settings.batch, progress, stem=settings.adabn == "stem", windows=settings)
     place = {record.stem: i for i, record in enumerate(target.records)}
     centroids_CD = torch.from_numpy(prototypes.centroids)
 
@@ -67,6 +70,10 @@ def rectifier(
                     at_grid_Chw = interpolate(
                         at_grid_Chw, logits_Chw.shape[1:], mode="bilinear", align_corners=predictions.align_corners
                     )
-                yield stem, rectified(logits_Chw[None], at_grid_Chw, temperature)[0].cpu().numpy()
+                if alone:
+                    decided_Chw = nearness(at_grid_Chw, temperature)
+                else:
+                    decided_Chw = rectified(logits_Chw[None], at_grid_Chw, temperature)
+                yield stem, decided_Chw[0].cpu().numpy()
 
     return rectify, runner.environment

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.config import Refine
+from udaseg.data.augment import resize_label
 from udaseg.data.images.read import read_train_ids, write_label
 from udaseg.errors import UdasegError
 from udaseg.inference.confidence import argmax_label, thresholded_label
@@ -67,7 +68,11 @@ def refine(
         size, align_corners = label_HW.shape, predictions.align_corners
         for step in chosen:
             if step == "prototypes":
-                decided_HW = argmax_label(rectified_Chw, *size, align_corners)
+                if settings.decide == "nearest":
+                    decided_hw = nearest_label(rectified_Chw, settings.margin / settings.temperature)
+                    decided_HW = resize_label(decided_hw, size)
+                else:
+                    decided_HW = argmax_label(rectified_Chw, *size, align_corners)
                 label_HW = decided_HW if settings.pixels == "all" else _where_labelled(label_HW, decided_HW)
             else:
                 if settings.confidence > 0:
@@ -112,6 +117,18 @@ def refine(
     if processes.is_first():
         write_json(out / document.file, document.content())
     return document
+
+
+def nearest_label(logits_Chw: np.ndarray, margin: float) -> np.ndarray:
+    """Return the class of the largest logit, uint8 [h, w], and 255 where the second is less than `margin` below (CAG).
+
+    A single class has no second.
+    """
+    label_hw = logits_Chw.argmax(0).astype(np.uint8)
+    if len(logits_Chw) == 1:
+        return label_hw
+    second_hw, first_hw = np.partition(logits_Chw, -2, axis=0)[-2:]
+    return np.where(first_hw - second_hw >= margin, label_hw, np.uint8(IGNORE))
 
 
 def _where_labelled(mask_HW: np.ndarray, label_HW: np.ndarray) -> np.ndarray:

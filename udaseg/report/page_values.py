@@ -117,7 +117,8 @@ def _evaluations(run: RunData) -> list[dict[str, Any]]:
     for stage in (*scored, *run.bounds.values()):
         miou = stage.result.miou
         delta = None if None in (miou, start) or stage is base else miou - start
-        values = {key: getattr(stage.result, key) for key in ("miou", "pixel_accuracy", "images", "convention")}
+        keys = ("miou", "miou_interval", "last", "pixel_accuracy", "images", "convention")
+        values = {key: getattr(stage.result, key) for key in keys}
         rows.append({"name": stage.name, "delta": delta, "model": stage.inputs.get("model"), **values})
     return rows
 

@@ -25,7 +25,7 @@ CHAIN = (
     *("stylize", "warmup", "predict", "pseudolabel", "refine", "prototypes", "gmm", "retrain"),
     *("evaluate-warmup", "evaluate"),
 )
-TRAINING = ("pretrain", "warmup", "retrain", "distill")
+TRAINING = ("pretrain", "warmup", "retrain", "distill", "redistill")
 STAGE_KINDS = tuple(dict.fromkeys(name.split("-")[0] for name in (*CHAIN, *TRAINING)))
 ROLES = ("source", "adapted", "oracle")
 

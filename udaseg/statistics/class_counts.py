@@ -39,7 +39,12 @@ def read_pixels(path: Path, classes: Sequence[str]) -> list[int]:
 
 
 def read_shown(path: Path, classes: Sequence[str], stems: Sequence[str]) -> np.ndarray:
-    """Read from a stats.json which classes each of the named images shows: bool [images, C].
+    """Read from a stats.json which classes each of the named images shows: bool [images, C]; raise as below."""
+    return read_image_pixels(path, classes, stems) > 0
+
+
+def read_image_pixels(path: Path, classes: Sequence[str], stems: Sequence[str]) -> np.ndarray:
+    """Read from a stats.json the pixels of each class in each of the named images: int64 [images, C].
 
     Raises UdasegError where it has other classes, lacks an image, or where no image shows any class.
     """
@@ -50,13 +55,13 @@ def read_shown(path: Path, classes: Sequence[str], stems: Sequence[str]) -> np.n
             f"{path} does not count {len(missing)} of the {len(stems)} source images, the first is {missing[0]}",
             "count those of the recipe: udaseg data stats",
         )
-    shown = np.array([per_image[stem] for stem in stems], np.int64).reshape(-1, len(classes)) > 0
-    if not shown.any():
+    pixels_NC = np.array([per_image[stem] for stem in stems], np.int64).reshape(-1, len(classes))
+    if not pixels_NC.any():
         raise UdasegError(
             f"{path}: no source image shows any class",
             "check the labels of the source, and which classes are in `space`",
         )
-    return shown
+    return pixels_NC
 
 
 def _read(path: Path, classes: Sequence[str]) -> ClassStatistics:

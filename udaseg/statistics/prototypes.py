@@ -14,7 +14,7 @@ from udaseg.data.augment import resize_label
 from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.io import hdf5
-from udaseg.labels import ClassSpace
+from udaseg.labels import IGNORE, ClassSpace
 from udaseg.parallel import processes
 from udaseg.parallel.threads import Progress
 
@@ -79,14 +79,15 @@ def gather(
     settings: Predict,
     *,
     digest: str,
+    correct: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Prototypes, dict[str, Any]]:
     """Average the features of every class; return the prototypes and the manifest's environment.
 
     A part is a view of images and the reader of their labels (index to uint8 [H, W]). With `adabn` batch norm first
     estimates its statistics on each part. Labels are resized to the grid of the features by the nearest pixel; ignored
-    pixels are skipped. `digest` is that of the model. `progress` gets (done, total) in passes over an image: one, or
-    two with `adabn`.
+    pixels are skipped, and with `correct` those to which the model gives another class. `digest` is that of the model.
+    `progress` gets (done, total) in passes over an image: one, or two with `adabn`.
     """
     from udaseg.inference.runner import Runner
 
@@ -101,16 +102,21 @@ def gather(
     for view, label in parts:
         if settings.adabn:
             first_pass = lambda count, _, before=done: step(before + count)  # noqa: E731
-            runner.adapt_statistics(view, settings.batch, first_pass, stem=settings.adabn == "stem")
+            is_stem = settings.adabn == "stem"
+            runner.adapt_statistics(view, settings.batch, first_pass, stem=is_stem, windows=settings)
             done += len(view.images)
         blocks = processes.blocks(len(view.images), settings.batch)
         sums_BCD, counts_BC = np.zeros((len(blocks), *sums.sums.shape)), np.zeros((len(blocks), len(space)), np.int64)
         for b in processes.shard(range(len(blocks))):
             block = Centroids(len(space), runner.model.feature_channels)
             for batch in runner.run(view, blocks[b], settings.batch, label=label):
-                for label_HW, features_DHW in zip(batch.labels, batch.output.features, strict=True):
+                maps = zip(batch.labels, batch.output.features, batch.output.logits, strict=True)
+                for label_HW, features_DHW, logits_CHW in maps:
                     features_HWD = features_DHW.permute(1, 2, 0).contiguous()
-                    block.add(features_HWD.cpu().float(), resize_label(label_HW, tuple(features_HWD.shape[:2])))
+                    label_HW = resize_label(label_HW, tuple(features_HWD.shape[:2]))
+                    if correct:
+                        label_HW = _where_predicted(label_HW, logits_CHW.argmax(0).byte().cpu().numpy())
+                    block.add(features_HWD.cpu().float(), label_HW)
                 done += len(batch.indices) * processes.count()
                 step(done)
             sums_BCD[b], counts_BC[b] = block.sums, block.counts
@@ -118,6 +124,11 @@ def gather(
             sums.sums += sums_CD
             sums.counts += counts_C
     return Prototypes(sums.centroids(), sums.counts, space.classes, "features", digest), runner.environment
+
+
+def _where_predicted(label_HW: np.ndarray, predicted_HW: np.ndarray) -> np.ndarray:
+    """Return a label where a prediction, of any size, has its class, and 255 elsewhere."""
+    return np.where(label_HW == resize_label(predicted_HW, label_HW.shape), label_HW, np.uint8(IGNORE))
 
 
 def write(path: Path, prototypes: Prototypes) -> None:

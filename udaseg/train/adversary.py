@@ -99,11 +99,11 @@ def build_adversaries(
         assert settings.align != "fine-grained"
         discriminator = build_discriminator(inner, model.feature_channels, classes, device)
         trainables["discriminator" + INNER] = discriminator
-        terms.append(_at_inner_classifier(adversarial_loss(discriminator.module, inner, corners, autocast), corners))
+        terms.append(at_inner_classifier(adversarial_loss(discriminator.module, inner, corners, autocast), corners))
     return trainables, terms
 
 
-def _at_inner_classifier(term: LossTerm, align_corners: bool) -> LossTerm:
+def at_inner_classifier(term: LossTerm, align_corners: bool) -> LossTerm:
     """Return the same loss term on the logits of the first inner classifier (AdaptSegNet, multi-level)."""
 
     def inner_term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from udaseg.config import Distill, Model, Online
@@ -12,11 +11,11 @@ from udaseg.data.image_sets import View
 from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.train import setup
 from udaseg.train.ingredients import Networks, batch_teacher
-from udaseg.train.ingredients.online import CONFIDENT, label_batch
+from udaseg.train.ingredients.online import CONFIDENT, label_batch, log_probabilities
 from udaseg.train.ingredients.step import Step
 from udaseg.train.ingredients.strong import change_colours
 from udaseg.train.loop import Trainable, fit
-from udaseg.train.losses import kl_consistency, upsample
+from udaseg.train.losses import kl_consistency
 from udaseg.train.objectives import DomainOutput, LossTerm, self_training
 
 
@@ -70,6 +69,7 @@ def distill(
         seed=seed,
         device=device,
         logged_only=(CONFIDENT,),
+        keep_model=setup.model_keeper(settings, out, student, network, classes),
         progress=progress,
     )
     checkpoint.save(out / "model.pt", student, network, classes)
@@ -79,15 +79,11 @@ def distill(
 def label_by_teacher(step: Step) -> None:
     """Label the target where the teacher is sure, and add the loss on its probabilities at every pixel."""
     settings, networks, image_NHWC = step.settings, step.networks, step.weak_images
-
-    def probabilities(view_NHWC: Tensor) -> Tensor:
-        logits_NChw = networks.run(networks.teacher, view_NHWC).logits
-        return upsample(logits_NChw, view_NHWC.shape[1:3], networks.teacher.align_corners).softmax(1)
-
-    mean_NCHW = probabilities(image_NHWC)
-    if settings.flip:
-        mean_NCHW = (mean_NCHW + probabilities(image_NHWC.flip(2)).flip(3)) / 2
-    logits_NCHW = mean_NCHW.clamp(min=torch.finfo(mean_NCHW.dtype).tiny).log()
+    teacher = networks.teacher
+    mirrored_NChw = networks.run(teacher, image_NHWC.flip(2)).logits if settings.flip else None
+    logits_NCHW = log_probabilities(
+        step.teacher_output.logits, mirrored_NChw, image_NHWC.shape[1:3], teacher.align_corners
+    )
     step.batch, share = label_batch(step.batch, logits_NCHW, Online(confidence=settings.confidence, unsure="ignore"))
     step.terms.append(lambda outputs: {CONFIDENT: share})
     if settings.soft_weight > 0:

@@ -54,13 +54,15 @@ def fit(
     device: torch.device,
     extra_state: dict[str, nn.Module] | None = None,
     logged_only: Collection[str] = (),
+    keep_model: Callable[[int], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Train up to `settings.steps`, from the state in `out/state.pt` if there is one; return the first step.
 
     `objective(step, batch)` returns named loss terms, or yields those of several passes through the network. Their sum
     is minimised, without the terms in `logged_only`. The graph of a pass is freed before the next one is built.
-    `extra_state` are modules that are saved and restored but not optimised, such as an averaged teacher.
+    `extra_state` are modules that are saved and restored but not optimised, such as an averaged teacher. `keep_model`
+    is called with each number of steps after which the state is saved, in the first process and before that.
 
     Raises Interrupted when the process gets a signal to stop; the state is then saved. Raises UdasegError where a loss
     term is not finite; this is before the step, so the last state is good. Weights that are not finite are not saved.
@@ -100,6 +102,8 @@ def fit(
                 for name, trainable in trainables.items():
                     check_finite(f"after step {done} the {name}", trainable.module.state_dict())
                 if processes.is_first():
+                    if keep_model is not None:
+                        keep_model(done)
                     save(out / "state.pt", done, modules, optimizers)
             if stop and done < settings.steps:
                 processes.barrier()  # until the state is written

@@ -100,6 +100,22 @@ def entropy_map(logits_NCHW: Tensor) -> Tensor:
     return information_map(logits_NCHW).sum(1)
 
 
+def mean_entropy(logits_NCHW: Tensor, valid_NHW: Tensor | None = None) -> Tensor:
+    """Average the entropy of a pixel as a share of its maximum (ADVENT, equation 3: MinEnt)."""
+    entropy_NHW = entropy_map(logits_NCHW)
+    return mean(entropy_NHW) if valid_NHW is None else masked_mean(entropy_NHW, valid_NHW)
+
+
+def max_square(logits_NCHW: Tensor, valid_NHW: Tensor | None = None) -> Tensor:
+    """Average -1/2 sum_c p_c^2 of a pixel (Chen et al., Maximum Squares Loss, ICCV 2019).
+
+    Its gradient grows linearly with the confidence, that of the entropy faster. The published code divides by the
+    number of classes too.
+    """
+    loss_NHW = -0.5 * functional.softmax(logits_NCHW.float(), dim=1).square().sum(1)
+    return mean(loss_NHW) if valid_NHW is None else masked_mean(loss_NHW, valid_NHW)
+
+
 def robust_entropy(
     logits_NCHW: Tensor, valid_NHW: Tensor | None = None, *, eta: float = 2.0, epsilon: float = 1e-3
 ) -> Tensor:
@@ -136,6 +152,12 @@ def mrent(logits_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
     """Average the negative entropy sum_c p_c log p_c over the pseudo-labelled pixels (CRST)."""
     logp_NCHW = functional.log_softmax(logits_NCHW.float(), dim=1)
     return masked_mean((logp_NCHW.exp() * logp_NCHW).sum(1), labels_NHW != IGNORE)
+
+
+def mrl2(logits_NCHW: Tensor, labels_NHW: Tensor) -> Tensor:
+    """Average sum_c p_c^2 over the pseudo-labelled pixels (CRST)."""
+    squares_NHW = functional.softmax(logits_NCHW.float(), dim=1).square().sum(1)
+    return masked_mean(squares_NHW, labels_NHW != IGNORE)
 
 
 def soften_labels(logits_NCHW: Tensor, thresholds: Tensor, alpha: float) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,10 @@ from udaseg.models.devices import layout
 from udaseg.models.output import Output
 from udaseg.parallel import processes
 from udaseg.train.loop import Objective
-from udaseg.train.losses import cross_entropy, mask_at_grid, robust_entropy, upsample
+from udaseg.train.losses import cross_entropy, upsample
 
 Autocast = Callable[[], AbstractContextManager]
+DomainBN = Literal[AdaBN, "separate"]  # the layers in which batch norm normalises each domain by itself
 # From the target's logits at full size, its labels, its images [N, H, W, 3] and the weights of its pixels, if they
 # differ, to named loss terms.
 TargetTerms = Callable[[Tensor, Tensor, Tensor, Tensor | None], dict[str, Tensor]]
@@ -49,14 +50,15 @@ def adaptation(
     loss_terms: Sequence[LossTerm],
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
-    domain_specific_bn: AdaBN = False,
+    domain_specific_bn: DomainBN = False,
     parts: int = 1,
 ) -> Objective:
     """Return the objective of the warm-up: the source's cross-entropy and the given terms on both domains.
 
     The cross-entropy divides the logits by the temperature; class_weights, float [C], weigh it. With
     `domain_specific_bn` batch norm normalises each domain by its own statistics, in every layer or in the stem. The
-    running statistics are then the target's. The batch goes through the network in `parts` parts.
+    running statistics are then the target's, or with "separate" those of both domains in turn. The batch goes through
+    the network in `parts` parts.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
@@ -69,17 +71,6 @@ def adaptation(
     return objective
 
 
-def entropy(weight: float) -> LossTerm:
-    """Return FDA's penalty on the target's entropy, pixel by pixel at the stride of the network (section 3.2)."""
-
-    def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
-        target = outputs["target"]
-        logits_NChw = target.output.logits
-        return {"entropy": weight * robust_entropy(logits_NChw, mask_at_grid(target.valid, logits_NChw.shape[-2:]))}
-
-    return term
-
-
 def self_training(
     model: nn.Module,
     settings: Model,
@@ -87,37 +78,39 @@ def self_training(
     target_weight: float,
     target_terms: TargetTerms | None = None,
     teacher: BatchTeacher | None = None,
-    domain_specific_bn: AdaBN = False,
+    domain_specific_bn: DomainBN = False,
     parts: int = 1,
+    loss_terms: Sequence[LossTerm] = (),
     joint: bool = False,
 ) -> Objective:
     """Return the objective of self-training: cross-entropy on the source's labels and on the target's (CBST, eq. 3).
 
     `target_terms` replaces the target's cross-entropy. Terms whose names begin with `target` are multiplied by
-    `target_weight`. `teacher` may change the target of each batch and add terms. In the batch, `target_pixels`, float
-    [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in `adaptation`. With `joint` the
-    losses on labels are one mean over the labelled pixels of both domains: each domain's term is its share of it.
-    Domains that go through the network one after the other are two passes; the terms of `teacher` need the target's.
+    `target_weight`. `teacher` may change the target of each batch and add terms; `loss_terms` are added too. In the
+    batch, `target_pixels`, float [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts` as in
+    `adaptation`. With `joint` the losses on labels are one mean over the labelled pixels of both domains: each domain's
+    term is its share of it. Domains that go through the network one after the other are two passes; all further terms
+    need the target's.
     """
     assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
 
-    def run(batch: Batch, loss_terms: Sequence[LossTerm]) -> dict[str, Tensor]:
+    def run(batch: Batch, further_terms: Sequence[LossTerm]) -> dict[str, Tensor]:
         outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, target_terms)
         if joint:
             terms = _share_one_mean(terms, outputs)
-        for term in loss_terms:
+        for term in further_terms:
             terms |= term(outputs)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 
     def objective(step: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
-        batch, loss_terms = (batch, []) if teacher is None else teacher(step, batch)
+        batch, terms_of_batch = (batch, []) if teacher is None else teacher(step, batch)
         if domain_specific_bn is True and "source_image" in batch:
             with frozen_statistics(module for module in model.modules() if isinstance(module, BatchNorm)):
                 source_terms = run(batch.domain("source"), [])
             yield source_terms
             batch = batch.domain("target")
-        yield run(batch, loss_terms)
+        yield run(batch, [*loss_terms, *terms_of_batch])
 
     return objective
 
@@ -138,7 +131,7 @@ def _run_domains(
     settings: Model,
     autocast: Autocast,
     batch: Batch,
-    domain_specific_bn: AdaBN = False,
+    domain_specific_bn: DomainBN = False,
     parts: int = 1,
 ) -> dict[str, DomainOutput]:
     """Run the network on all domains of a batch.
@@ -175,20 +168,21 @@ def _split(images: Sequence[Tensor], parts: int) -> list[tuple[Tensor, ...]]:
 
 
 def _run_part(
-    model: nn.Module, settings: Model, autocast: Autocast, images: dict[str, Tensor], domain_specific_bn: AdaBN
+    model: nn.Module, settings: Model, autocast: Autocast, images: dict[str, Tensor], domain_specific_bn: DomainBN
 ) -> list[Output]:
     """Run the network on images of all domains; return the output of each domain.
 
     Images of one size go through it together, so that batch norm's statistics are of the mixture in training as in
     the running ones. Domains of different sizes go through it one after the other, as in AdaptSegNet, and so do all
-    domains where every layer has domain-specific statistics.
+    domains where every layer normalises each by itself.
     """
-    norms: list[BatchNorm] = []
-    if domain_specific_bn and len(images) > 1:
+    norms: list[BatchNorm] = []  # whose running statistics are the target's alone
+    if domain_specific_bn in (True, "stem") and len(images) > 1:
         part = model.stem() if domain_specific_bn == "stem" else model
         norms = [module for module in part.modules() if isinstance(module, BatchNorm)]
     with autocast():
-        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and domain_specific_bn is not True:
+        has_one_size = len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1
+        if has_one_size and domain_specific_bn in (False, "stem"):
             counts = [len(image_NHWC) for image_NHWC in images.values()]
             with by_domain(norms, counts):
                 joint = model(_input(torch.cat(list(images.values())), settings))

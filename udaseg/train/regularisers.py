@@ -9,13 +9,22 @@ from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
 from udaseg.io.documents.thresholds import Thresholds
 from udaseg.models.colors import normalise
-from udaseg.train.losses import cross_entropy, lrent, mrent, mrkld, soften_labels, symmetric_cross_entropy, upsample
+from udaseg.train.losses import (
+    cross_entropy,
+    lrent,
+    mrent,
+    mrkld,
+    mrl2,
+    soften_labels,
+    symmetric_cross_entropy,
+    upsample,
+)
 from udaseg.train.objectives import Autocast, TargetTerms
 from udaseg.train.setup import frozen
 
 WEIGHTS = {"mrkld": 0.01, "mrent": 0.01, "lrent": 0.25}
 LOSSES = {"cross-entropy": cross_entropy, "symmetric": symmetric_cross_entropy}
-_PENALTIES = {"mrkld": mrkld, "mrent": mrent}
+_PENALTIES = {"mrkld": mrkld, "mrent": mrent, "mrl2": mrl2}
 
 
 def target_terms(
@@ -58,7 +67,7 @@ def _require_lambdas(thresholds: Thresholds | None) -> Sequence[float]:
             "regulariser lrent needs the thresholds of the pseudo-labels, and there are none",
             "name the thresholds.json of `udaseg pseudolabel` with --thresholds",
         )
-    if thresholds.policy not in ("st", "cbst"):
+    if thresholds.policy not in ("st", "cbst", "percentile"):
         raise UdasegError(
             f"regulariser lrent needs thresholds of the probabilities, those of policy {thresholds.policy} are not",
             "make the pseudo-labels with --policy cbst, or choose the regulariser mrkld",

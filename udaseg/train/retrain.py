@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from udaseg.config import Model, Predict, Retrain
-from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, subset, unlabelled
-from udaseg.data.image_sets import View
+from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, unlabelled
+from udaseg.data.image_sets import View, subset
+from udaseg.data.rare_classes import RareClasses
 from udaseg.data.sampling import Mining, mine_rare_classes
+from udaseg.data.style.dataset import random_restyle
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.io.documents.thresholds import Thresholds
@@ -19,9 +21,10 @@ from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
+from udaseg.train.entropy import entropy_terms
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
 from udaseg.train.ingredients.online import CONFIDENT
-from udaseg.train.ingredients.teacher import averaged_copy
+from udaseg.train.ingredients.teacher import averaged_copy, teacher_warnings
 from udaseg.train.loop import Trainable, fit
 from udaseg.train.moving_prototypes import MovingPrototypes
 from udaseg.train.objectives import self_training
@@ -47,12 +50,14 @@ class PseudoLabels:
 class InitialModel:
     """The model that retraining starts from: a model.pt, how it predicts, and its prototypes.
 
-    `predict` holds the settings that the target was labelled with. `centroids` are float32 [C, D], NaN for a class
-    that has none; only settings that move prototypes need them.
+    `predict` holds the settings that the target was labelled with, `predicted` the target as it was seen then, where
+    training sees it otherwise. `centroids` are float32 [C, D], NaN for a class that has none; only settings that move
+    prototypes need them.
     """
 
     path: Path
     predict: Predict | None = None
+    predicted: View | None = None
     centroids: np.ndarray | None = None
 
 
@@ -68,18 +73,19 @@ def retrain(
     round: int = 1,
     labels: PseudoLabels | None = None,
     initial: InitialModel | None = None,
+    rare: RareClasses | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> setup.TrainingResult:
     """Train a network on the labelled source and the pseudo-labelled target; write `model.pt` in `out`.
 
     Training starts from `initial`, or from the weights that `network` names. Without `labels` all labels of the
     target are made online. `settings.steps` is the length, never null. Every round draws other crops and colours in
-    another order; the subset of the source only grows from round to round. Raises UdasegError where the initial model
-    has other classes or another architecture.
+    another order; the subset of the source only grows from round to round. `rare` draws the images of that subset.
+    Raises UdasegError where the initial model has other classes or another architecture.
     """
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
     network = resolve_color(network)
-    warnings: list[str] = []
+    warnings = teacher_warnings(settings)
     start = None
     if initial is not None:
         start = _load_initial(initial, target, classes, network, settings)
@@ -90,11 +96,11 @@ def retrain(
             model.move_strides()
         model.load_state_dict(start.state_dict())
     autocast, environment = setup.number_format(settings, device)
-    streams = _streams(source, target, labels, settings, seed)
+    streams = _streams(source, target, labels, rare, settings, seed)
     thresholds = None if labels is None else labels.thresholds
     extra_state: dict[str, nn.Module] = {}
     if settings.teacher is not None:
-        extra_state["teacher"] = averaged_copy(model, settings.teacher)
+        extra_state["teacher"] = averaged_copy(model, settings.teacher, settings.teacher_norm)
     if settings.moves_prototypes:
         centroids_CD = torch.from_numpy(initial.centroids)
         extra_state["prototypes"] = MovingPrototypes(centroids_CD, settings.prototype_momentum).to(device)
@@ -106,6 +112,7 @@ def retrain(
         assert settings.needs_whole_batches, "needs_whole_batches lacks an ingredient"
         networks = Networks(model, network.color, autocast, initial=start, **extra_state)
         teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
+    result = extra_state["teacher"].module if settings.keep == "teacher" else model
     setup.require_stackable(streams)
     setup.require_one_size(streams)
     fit(
@@ -119,6 +126,7 @@ def retrain(
             teacher,
             settings.domain_specific_bn,
             settings.accumulate,
+            entropy_terms(settings, model.align_corners),
             joint=settings.draw == "joint",
         ),
         [JointStream(tuple(streams), settings.batch)] if settings.draw == "joint" else streams,
@@ -128,13 +136,13 @@ def retrain(
         device=device,
         extra_state=extra_state,
         logged_only=(CONFIDENT,),
+        keep_model=setup.model_keeper(settings, out, result, network, classes),
         progress=progress,
     )
     if settings.keep == "teacher":
         extra_state["teacher"].update_parameters(model)  # after the last step too
-        model = extra_state["teacher"].module
     if processes.is_first():
-        checkpoint.save(out / "model.pt", model, network, classes)
+        checkpoint.save(out / "model.pt", result, network, classes)
     return setup.TrainingResult(environment, warnings)
 
 
@@ -147,25 +155,35 @@ def _load_initial(
     predict = initial.predict
     if settings.uses_initial_model and predict is not None and predict.adabn:
         runner = Runner(initial.path, None, predict.precision)
-        runner.adapt_statistics(target, predict.batch, stem=predict.adabn == "stem")
+        images, is_stem = initial.predicted or target, predict.adabn == "stem"
+        runner.adapt_statistics(images, predict.batch, stem=is_stem, windows=predict)
         # Without the heads that only training has: those stay as they are.
         model.load_state_dict(runner.model.cpu().state_dict(), strict=False)
     return model
 
 
 def _streams(
-    source: View | None, target: View, labels: PseudoLabels | None, settings: Retrain, seed: int
+    source: View | None,
+    target: View,
+    labels: PseudoLabels | None,
+    rare: RareClasses | None,
+    settings: Retrain,
+    seed: int,
 ) -> list[Stream]:
     samples, mining = unlabelled(target), None
     if labels is not None:
         if labels.stems is not None:
             target = replace(target, images=target.images.choose(labels.stems))
         samples, mining = pseudo_labelled(target, labels.read), _build_mining(settings, labels.thresholds)
-    aligned = settings.aligned_crops
-    streams = [Stream("target", samples, settings.batch, settings.augment, mining, aligned=aligned)]
+    aligned, online = settings.aligned_crops, settings.online
+    margins = online.margins if online is not None and online.has_margins else None
+    streams = [Stream("target", samples, settings.batch, settings.augment, mining, aligned=aligned, margins=margins)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
-        streams.insert(0, Stream("source", labelled(part), settings.batch, settings.augment, aligned=aligned))
+        restyle = None if settings.fda is None else random_restyle(target.images, settings.fda)
+        samples = labelled(part)
+        own = Stream("source", samples, settings.batch, settings.augment, restyle=restyle, rare=rare, aligned=aligned)
+        streams.insert(0, own)
     return streams
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,8 @@ from torch.optim import SGD, AdamW, Optimizer
 from udaseg.config import Model, Training
 from udaseg.data.batches import Stream
 from udaseg.errors import UdasegError
-from udaseg.models import Network, build, devices, set_bn_mode
+from udaseg.inference.last_models import LAST_MODELS
+from udaseg.models import Network, build, checkpoint, devices, set_bn_mode
 from udaseg.models.encoders import require_batch_norm
 from udaseg.train.objectives import Autocast
 from udaseg.train.parameter_groups import parameter_groups
@@ -76,6 +78,18 @@ def number_format(settings: Training, device: torch.device) -> tuple[Autocast, d
     if not bf16:
         return nullcontext, environment
     return lambda: torch.autocast(device.type, torch.bfloat16), environment
+
+
+def model_keeper(
+    settings: Training, out: Path, model: nn.Module, network: Model, classes: Sequence[str]
+) -> Callable[[int], None]:
+    """Return the function that writes `last/<step>.pt` in `out` at the steps whose models the settings keep."""
+
+    def keep(step: int) -> None:
+        if step in settings.kept_steps:
+            checkpoint.save(out / LAST_MODELS / f"{step:07d}.pt", model, network, classes)
+
+    return keep
 
 
 def require_stackable(streams: Sequence[Stream]) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udaseg.io.weights_file import find_weights_file
+from udaseg.config.recipe import initial_weights
+from udaseg.inference.last_models import earlier_models
+from udaseg.io.weights_file import NOT_FILES, find_weights_file
 from udaseg.pipeline.datasets import training_source
 from udaseg.pipeline.stage import Input
 from udaseg.pipeline.work import Work
 
 if TYPE_CHECKING:
-    from udaseg.config import Recipe, Training
+    from udaseg.config import Adaptation, Recipe, Training
     from udaseg.data.image_sets import View
     from udaseg.train.setup import TrainingResult
 
@@ -28,9 +31,14 @@ def stylized_source(section: str) -> Input:
     return Input("stylize", "stylize", when=is_stylized, make=True)
 
 
-def weights_file(setting: str) -> Path | None:
-    """Return the file that `model.weights` names, None for imagenet and none; raise UdasegError where it is missing."""
-    return None if setting in ("imagenet", "none") else find_weights_file(setting)
+def weights_input(stage: str) -> Input:
+    """Declare the file of the weights that a training starts from, where the recipe names one."""
+
+    def locate(recipe: Recipe, round: int) -> Path | None:
+        weights = initial_weights(recipe, stage)
+        return None if weights is None or weights.value in NOT_FILES else find_weights_file(weights.value, weights.key)
+
+    return Input("weights", locate, required=False)  # no stage of a chain writes it
 
 
 def source_view(work: Work, setting: str) -> View | None:
@@ -41,6 +49,20 @@ def source_view(work: Work, setting: str) -> View | None:
         return None
     section = work.recipe.source
     return View(training_source(work.run, setting), section.size, section.pad)
+
+
+def style_warnings(recipe: Recipe, settings: Adaptation, stage: str) -> list[str]:
+    """Warn where the style that a training draws is too narrow a band to hold more than the mean colour."""
+    from udaseg.data.style.fda import half_width
+
+    beta, size = settings.fda, settings.augment.crop or recipe.source.size
+    if beta is None or size is None or max(half_width(*size, beta)) > 0:
+        return []
+    least = math.ceil(1000 / min(size)) / 1000
+    return [
+        f"{stage}.fda={beta} of {size[0]}x{size[1]} pixels is less than one frequency: the images take over the "
+        f"target's mean colour and nothing else; {least} and more takes over contrast too"
+    ]
 
 
 def finish_training(work: Work, settings: Training, result: TrainingResult, images: str) -> None:
@@ -54,14 +76,15 @@ def finish_training(work: Work, settings: Training, result: TrainingResult, imag
 
     work.result.environment = result.environment
     work.result.warnings += result.warnings
-    if settings.adabn:
+    if settings.saves_target_statistics:
         from udaseg.inference.adabn import estimate_target_statistics
 
         target = work.view("target")
         if work.run.sample is not None:
             target = replace(target, images=work.run.sample.subset(target.images))
         progress = work.progress("images", f"{work.job.stage}: batch norm")
-        estimate_target_statistics(work.out / "model.pt", target, settings, progress=progress)
+        for model in (*earlier_models(work.out / "model.pt"), work.out / "model.pt"):
+            estimate_target_statistics(model, target, settings, progress=progress)
     loss: dict[str, Any] = last_loss(work.out / "log.jsonl")
     ending = f", the last loss is {loss['loss']:.3g}" if loss else ""
     count = int(images.partition(" ")[0])

@@ -16,8 +16,9 @@ from udaseg.statistics.density_maps import DensityMaps
 from udaseg.train import adversary as adversaries
 from udaseg.train import setup
 from udaseg.train.depth import balance, regression
+from udaseg.train.entropy import delay_entropy, entropy_terms
 from udaseg.train.loop import Trainable, fit
-from udaseg.train.objectives import LossTerm, adaptation, entropy
+from udaseg.train.objectives import LossTerm, adaptation
 
 
 def warmup(
@@ -57,8 +58,7 @@ def warmup(
         trainables |= discriminators
         terms += adversarial
         temperature = adversaries.TEMPERATURE if adversary.align == "fine-grained" else 1.0
-    if settings.entropy_weight is not None:
-        terms.append(entropy(settings.entropy_weight))
+    terms += entropy_terms(settings, model.align_corners)
     if "density" in model.heads:
         terms.append(balance(depth, densities))
     if terms:
@@ -68,17 +68,19 @@ def warmup(
         terms.append(regression(depth.regression))
     weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=device)
     setup.require_stackable(streams)
+    objective = adaptation(
+        model, network, autocast, terms, temperature, weights, settings.domain_specific_bn, settings.accumulate
+    )
     fit(
         trainables,
-        adaptation(
-            model, network, autocast, terms, temperature, weights, settings.domain_specific_bn, settings.accumulate
-        ),
+        delay_entropy(objective, settings.entropy_from),
         streams,
         settings,
         out,
         seed=seed,
         device=device,
         logged_only=adversaries.LOGGED_ONLY,
+        keep_model=setup.model_keeper(settings, out, model, network, classes),
         progress=progress,
     )
     if processes.is_first():

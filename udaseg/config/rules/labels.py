@@ -20,9 +20,9 @@ REQUIREMENTS = (
 READERS = (
     Reader(
         ("predict.average",),
-        lambda recipe: len(recipe.predict.scales) > 1 or recipe.predict.flip,
+        lambda recipe: len(recipe.predict.scales) > 1 or recipe.predict.flip or recipe.predict.window is not None,
         "the network sees every image once",
-        "add --flip, or --scales 0.75,1,1.25",
+        "add --flip, or --scales 0.75,1,1.25, or --window 512x512",
     ),
     Reader(
         ("prior",),
@@ -38,6 +38,12 @@ READERS = (
         "set pseudolabel.policy=iast",
     ),
     Reader(
+        ("pseudolabel.cap",),
+        lambda recipe: recipe.pseudolabel.policy == "percentile",
+        "another policy is chosen",
+        "set pseudolabel.policy=percentile",
+    ),
+    Reader(
         tuple(f"pseudolabel.{name}" for name in ("p", "p_step", "p_max", "stride")),
         lambda recipe: recipe.pseudolabel.policy != "iast",
         "the thresholds of iast follow from pseudolabel.iast",
@@ -50,7 +56,13 @@ READERS = (
         "set rounds=2, or more",
     ),
     Reader(
-        ("refine.pixels", "refine.temperature"),
+        ("refine.margin",),
+        lambda recipe: recipe.refine.prototypes and recipe.refine.decide == "nearest",
+        "no label is that of the nearest prototype",
+        "set refine.prototypes=true refine.decide=nearest",
+    ),
+    Reader(
+        ("refine.pixels", "refine.temperature", "refine.decide"),
         lambda recipe: recipe.refine.prototypes,
         "prototypes are not chosen",
         "add --prototypes, or set refine.prototypes=true",

@@ -9,6 +9,25 @@ def _has_online(recipe: Recipe, setting: str, value: object) -> bool:
     return online is not None and getattr(online, setting) == value
 
 
+def _teacher_runs(recipe: Recipe) -> bool:
+    return recipe.retrain.moves_prototypes or _has_online(recipe, "scores", "teacher")
+
+
+def _normalises_frozen(recipe: Recipe) -> bool:
+    return recipe.retrain.teacher_norm != "average" and (recipe.retrain.bn or recipe.model.bn) == "frozen"
+
+
+def _crops_margins(recipe: Recipe) -> bool:
+    """Tell whether a crop of the target can lie in a margin as a whole."""
+    online, augment, size = recipe.retrain.online, recipe.retrain.augment, recipe.target.size
+    if online is None or augment.crop is None or size is None:
+        return False
+    margins = max(online.margins[:2]), max(online.margins[2:])
+    return any(
+        share * whole * augment.scale[1] >= side for share, whole, side in zip(margins, size, augment.crop, strict=True)
+    )
+
+
 def _starts_from_nothing(recipe: Recipe) -> bool:
     uses_initial = recipe.retrain.moves_prototypes or _has_online(recipe, "scores", "initial")
     return recipe.retrain.init == "weights" and uses_initial
@@ -27,6 +46,14 @@ def _needs_teacher(setting: str, uses_teacher: Condition) -> Requirement:
         f"retrain.{setting} needs a teacher, and there is none",
         "set retrain.teacher=0.999",
     )
+
+
+def _strong_view_changes_colours(stage: str) -> Condition:
+    def changes(recipe: Recipe) -> bool:
+        strong = getattr(recipe, stage).strong
+        return strong is not None and strong.changes_colours
+
+    return changes
 
 
 # The settings that use a teacher.
@@ -70,10 +97,43 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
+        lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.entropy_weight is not None,
+        "with retrain.draw=joint a batch may have no image of the target, whose entropy "
+        "retrain.entropy_weight={retrain.entropy_weight} penalises",
+        "set retrain.draw=separate, or retrain.entropy_weight=null",
+    ),
+    Requirement(
+        ("retrain",),
         lambda recipe: recipe.retrain.draw == "joint" and bool(recipe.retrain.domain_specific_bn),
         "with retrain.draw=joint a batch may have no image of one domain, and retrain.adabn={retrain.adabn} "
         "normalises each by itself",
         "set retrain.adabn=after, or retrain.draw=separate",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.rare is not None and recipe.retrain.source == "none",
+        "retrain.rare draws source images by their classes, and retrain.source is none",
+        "set retrain.source=source, or retrain.rare=null",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.rare is not None and recipe.retrain.draw == "joint",
+        "retrain.rare draws source images by their classes, and retrain.draw=joint draws each image once an epoch",
+        "set retrain.draw=separate, or retrain.rare=null",
+    ),
+    Requirement(
+        ("retrain",),
+        _crops_margins,
+        "crops of {retrain.augment.crop} pixels are no larger than a margin of retrain.online.margins="
+        "{retrain.online.margins}, of images of {target.size} pixels: in some of them no label counts",
+        "set retrain.augment.crop=[{target.size[0]},{target.size[1]}], or retrain.online.margins=[0,0,0,0]",
+    ),
+    Requirement(
+        ("retrain",),
+        _normalises_frozen,
+        "retrain.teacher_norm={retrain.teacher_norm} normalises by each batch, and bn=frozen keeps the student's "
+        "statistics as they are",
+        "set retrain.teacher_norm=average, or retrain.bn=train",
     ),
     Requirement(
         ("retrain",),
@@ -147,6 +207,18 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
+        lambda recipe: recipe.retrain.regulariser == "mrl2" and recipe.retrain.effective_weight is None,
+        "no weight of the regulariser mrl2 has been published, and retrain.effective_weight is not set",
+        "set retrain.effective_weight=0.01, or retrain.regulariser=mrkld",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: recipe.retrain.fda is not None and recipe.retrain.source == "none",
+        "retrain.fda={retrain.fda} gives the source a style, and retrain.source is none",
+        "set retrain.source=source, or retrain.fda=null",
+    ),
+    Requirement(
+        ("retrain",),
         _changes_labels_of_lrent,
         "regulariser lrent makes labels and a loss of its own, from the stored labels",
         "set retrain.regulariser=mrkld; or retrain.online=null, retrain.classmix=false, retrain.loss=cross-entropy",
@@ -157,13 +229,40 @@ READERS = (
         ("retrain.effective_weight",),
         lambda recipe: recipe.retrain.regulariser != "none",
         "there is no regulariser",
-        "set retrain.regulariser=mrkld, or mrent, lrent",
+        "set retrain.regulariser=mrkld, or mrent, mrl2, lrent",
+    ),
+    Reader(
+        ("retrain.entropy", "retrain.entropy_pixels"),
+        lambda recipe: recipe.retrain.entropy_weight is not None,
+        "no entropy is penalised",
+        "set retrain.entropy_weight=0.001",
     ),
     Reader(
         ("retrain.temperature", "retrain.prototype_momentum"),
         lambda recipe: recipe.retrain.moves_prototypes,
         "no prototypes move",
         "set retrain.consistency, or retrain.online.rectify=true",
+    ),
+    Reader(
+        ("retrain.teacher_norm",),
+        _teacher_runs,
+        "no teacher labels the target or moves prototypes",
+        "set retrain.teacher=0.999 and retrain.online={}",
+    ),
+    Reader(
+        tuple(f"retrain.rare.{name}" for name in ("crop_share", "max_share", "tries")),
+        lambda recipe: recipe.retrain.augment.crop is not None,
+        "there is no crop to place",
+        "set retrain.augment.crop=[256,256]",
+    ),
+    *(
+        Reader(
+            (f"{stage}.strong.probability", f"{stage}.strong.method"),
+            _strong_view_changes_colours(stage),
+            "the strong view changes no colours",
+            f"set {stage}.strong.jitter=0.2",
+        )
+        for stage in ("retrain", "distill")
     ),
     Reader(("retrain.mine_below",), lambda recipe: recipe.retrain.mine > 0, "nothing is mined", "set retrain.mine=0.8"),
     Reader(

@@ -35,6 +35,22 @@ def _has_empty_parts(recipe: Recipe, settings: Training) -> bool:
     return settings.accumulate > settings.batch
 
 
+def _keeps_more_than_it_saves(recipe: Recipe, settings: Training) -> bool:
+    return min(settings.kept_steps, default=1) < 1
+
+
+def _exceeds_crop(recipe: Recipe, settings: Training) -> bool:
+    detail, crop = recipe.model.detail, settings.augment.crop
+    return detail is not None and crop is not None and (detail[0] > crop[0] or detail[1] > crop[1])
+
+
+def _exceeds_images(recipe: Recipe, settings: Training) -> bool:
+    detail, sizes = recipe.model.detail, (recipe.source.size, recipe.target.size)
+    if detail is None or settings.augment.crop is not None:
+        return False
+    return any(size is not None and (detail[0] > size[0] or detail[1] > size[1]) for size in sizes)
+
+
 def _requirements(stage: str) -> tuple[Requirement, ...]:
     return (
         Requirement(
@@ -43,6 +59,13 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             f"{stage}.accumulate={{{stage}.accumulate}} is more parts than a batch has images: {stage}.batch is "
             f"{{{stage}.batch}}",
             f"set {stage}.accumulate to the number of images or less",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _keeps_more_than_it_saves),
+            f"{stage}.keep_last={{{stage}.keep_last}} is more models than {{{stage}.steps}} steps give with "
+            f"{stage}.save_every={{{stage}.save_every}}",
+            f"set {stage}.save_every to fewer steps, or {stage}.keep_last=1",
         ),
         Requirement(
             (stage,),
@@ -57,27 +80,46 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             f"{stage}.augment.scale gives images of several sizes, and a batch needs one size",
             f"set {stage}.augment.crop=[256,256], or {stage}.augment.scale=[1,1]",
         ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _exceeds_crop),
+            f"model.detail={{model.detail}} is larger than the crops, and is a part of them: {stage}.augment.crop is "
+            f"{{{stage}.augment.crop}}",
+            "set model.detail to half of the crop's height and width",
+        ),
+        Requirement(
+            (stage,),
+            holds_of(stage, _exceeds_images),
+            "model.detail={model.detail} is larger than the images, and is a part of them: source.size is "
+            "{source.size}, target.size is {target.size}",
+            "set model.detail to half of their height and width",
+        ),
     )
 
 
-def _needs_one_size(stage: str) -> Requirement:
+def _needs_one_size(stage: str, section: str) -> Requirement:
+    """Require one size of both domains: that of the target is in the section of the stage, or in `target`."""
+
     def is_broken(recipe: Recipe) -> bool:
         settings = getattr(recipe, stage)
-        sizes = recipe.source.size, recipe.target.size
-        return settings.source != "none" and settings.augment.crop is None and None not in sizes and len({*sizes}) > 1
+        if settings.source == "none" or settings.augment.crop is not None:
+            return False
+        has_own_size = settings.size is not None
+        sizes = recipe.source.size, getattr(recipe, section).size
+        return has_own_size == (section == stage) and None not in sizes and len({*sizes}) > 1
 
     return Requirement(
         (stage,),
         is_broken,
         f"a batch of {stage} holds images of both domains, which need one size; source.size is {{source.size}}, "
-        "target.size is {target.size}",
-        f"set source.size=[256,512] and target.size=[256,512], or {stage}.augment.crop=[256,256]",
+        f"{section}.size is {{{section}.size}}",
+        f"set source.size=[256,512] and {section}.size=[256,512], or {stage}.augment.crop=[256,256]",
     )
 
 
 REQUIREMENTS = (
     *(requirement for stage in TRAININGS for requirement in _requirements(stage)),
-    *map(_needs_one_size, ("retrain", "distill")),
+    *(_needs_one_size(stage, section) for stage in ("retrain", "distill") for section in ("target", stage)),
 )
 READERS = (
     *(

@@ -43,8 +43,28 @@ def _whole_images(stage: str) -> tuple[Requirement, ...]:
 
 
 def _lacks_inner_classifier(recipe: Recipe) -> bool:
-    aligns_inner_level = recipe.adversary.auxiliary is not None and recipe.adversary.align not in ("none", FINE)
-    return aligns_inner_level and recipe.model.architecture != "bisenet" and recipe.model.auxiliary is None
+    return recipe.model.architecture != "bisenet" and recipe.model.auxiliary is None
+
+
+def _aligns_inner_level(recipe: Recipe) -> bool:
+    return recipe.adversary.auxiliary is not None and recipe.adversary.align not in ("none", FINE)
+
+
+def _inner_entropy_needs_classifier(stage: str) -> Requirement:
+    return Requirement(
+        (stage,),
+        holds_of(
+            stage,
+            lambda recipe, settings: settings.entropy_auxiliary is not None and _lacks_inner_classifier(recipe),
+        ),
+        f"{stage}.entropy_auxiliary penalises an inner level of the network, and the network has no classifier there",
+        f"set model.auxiliary=0.1 to add one, or {stage}.entropy_auxiliary=null",
+    )
+
+
+def _trains_on_target(recipe: Recipe) -> bool:
+    is_aligned = recipe.adversary.align != "none" or recipe.warmup.entropy_weight is not None
+    return is_aligned or "density" in recipe.model.heads
 
 
 REQUIREMENTS = (
@@ -54,7 +74,8 @@ REQUIREMENTS = (
         "the chain has the stage pretrain, and the recipe {name} has no pretrain section",
         "add a section pretrain, or take pretrain out of the chain",
     ),
-    *map(_style_once, PHASES),
+    *map(_style_once, (*PHASES, "retrain")),
+    *map(_inner_entropy_needs_classifier, PHASES),
     *(requirement for stage in PHASES for requirement in _whole_images(stage)),
     Requirement(
         ("warmup",),
@@ -80,18 +101,33 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("warmup",),
-        _lacks_inner_classifier,
+        lambda recipe: _aligns_inner_level(recipe) and _lacks_inner_classifier(recipe),
         "adversary.auxiliary aligns an inner level of the network, and the network has no classifier there",
         "set model.auxiliary=0.1 to add one, or adversary.auxiliary=null",
     ),
 )
 READERS = (
     Reader(
+        ("warmup.adabn",),
+        lambda recipe: recipe.warmup.adabn != "separate" or _trains_on_target(recipe),
+        "separate is about batches of both domains, and the warm-up trains on the source alone",
+        "set adversary.align=output, or warmup.adabn=after",
+    ),
+    Reader(
         ("stylize",),
         lambda recipe: recipe.warmup.fda is None or recipe.warmup.source == "stylize" or "stylize" in recipe.chain,
         "warmup.fda gives every drawn image a new style, in a square window",
         "set warmup.fda to the beta, or warmup.fda=null warmup.source=stylize",
         commands=("stylize", "retrain", "distill"),
+    ),
+    *(
+        Reader(
+            tuple(f"{stage}.{name}" for name in ("entropy", "entropy_auxiliary", "entropy_from")),
+            holds_of(stage, lambda recipe, settings: settings.entropy_weight is not None),
+            "no entropy is penalised",
+            f"set {stage}.entropy_weight=0.001",
+        )
+        for stage in PHASES
     ),
     Reader(
         tuple(f"adversary.{name}" for name in ("loss", "discriminator", "weight", "auxiliary", "lr", "betas")),
@@ -113,9 +149,9 @@ READERS = (
     ),
     Reader(
         ("model.width",),
-        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer", "dilated"),
+        lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer", "aspp", "dilated"),
         "this decoder has no width of its own",
-        "set model.decoder=fpn, segformer, daformer or dilated",
+        "set model.decoder=fpn, segformer, daformer, aspp or dilated",
     ),
     Reader(
         ("model.auxiliary",),
@@ -125,8 +161,8 @@ READERS = (
     ),
     Reader(
         ("model.aspp",),
-        lambda recipe: recipe.model.architecture == "deeplab",
-        "only deeplab has an ASPP",
+        lambda recipe: recipe.model.architecture in ("deeplab", "aspp"),
+        "this decoder has no ASPP",
         "set model.name=deeplab, or model.decoder=deeplab with an encoder",
     ),
 )

@@ -1,6 +1,6 @@
 """The section of the network: an encoder and a decoder, or a published network by name."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_serializer, model_validator
 
@@ -8,6 +8,7 @@ from udaseg.config.fields import (
     BnMode,
     Count,
     Decay,
+    InputHxW,
     Positive,
     Section,
 )
@@ -21,6 +22,8 @@ BY_ENCODER = ("encoder", "decoder", "stride", "width", "drop_path")
 
 class Model(Section):
     """The network: `name` and `backbone`, or `encoder` and `decoder`."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"detail"})
 
     name: Literal[NETWORKS] = Field("deeplab", description=f"The architecture of the network: {', '.join(NETWORKS)}.")
     backbone: Literal[tuple(ENCODERS)] = Field(
@@ -38,7 +41,7 @@ class Model(Section):
         "affine-frozen", description="Batch norm of the backbone in training: train, affine-frozen or frozen."
     )
     aspp: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
-        (6, 12, 18, 24), description="The dilations of the branches of deeplab's classifier (ASPP)."
+        (6, 12, 18, 24), description="The dilations of the branches of deeplab and aspp."
     )
     # auto is the default with an encoder
     color: Literal["auto", "rgb-imagenet", "bgr-mean", "rgb", "rgb-half", "rgb-clip"] = Field(
@@ -51,6 +54,10 @@ class Model(Section):
     auxiliary: Positive | None = Field(None, description="The weight of the loss of classifiers on inner layers.")
     heads: tuple[Literal["depth", "density"], ...] = Field(
         (), description="What the network estimates beside the classes: [], [depth] or [depth, density]."
+    )
+    # HRDA: one network sees the image at half its resolution, and crops of this size at full resolution
+    detail: InputHxW | None = Field(
+        None, description="Height and width of the crops seen at full resolution beside the image at half of it (HRDA)."
     )
 
     @property
@@ -92,6 +99,16 @@ class Model(Section):
                 f"there is no decoder {decoder!r}; {did_you_mean(decoder, known)}known: {', '.join(known)}"
             )
         return decoder
+
+    @model_validator(mode="after")
+    def _require_detail_to_fit(self) -> "Model":
+        is_published_deeplab = self.encoder is None and self.name == "deeplab"
+        if self.detail is not None and (is_published_deeplab or self.architecture.startswith(SMP)):
+            raise ValueError(
+                f"detail needs a decoder without align_corners, and {self.architecture} has it; set encoder, and "
+                "decoder=daformer, segformer or fpn"
+            )
+        return self
 
     @field_validator("heads")
     @classmethod

@@ -1,6 +1,6 @@
 """The section `pseudolabel`: the policy that chooses labels, and its thresholds."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,13 +26,17 @@ class Iast(Section):
 class Pseudolabel(Section):
     """Which predictions become pseudo-labels."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"cap"})
+
     policy: Literal[tuple(POLICIES)] = Field(
         "cbst",
-        description="st: one threshold; cbst: one a class; cbst-sp: with a spatial prior; iast: moving ones.",
+        description="st: one threshold; cbst: one a class; cbst-sp: with a prior; percentile: with a cap; iast: "
+        "moving ones.",
     )
     p: Share = Field(0.2, description="The share of pixels to keep of each class, in round 1.")
     p_step: Fraction = Field(0.05, description="How much the kept share grows in each further round.")
     p_max: Share = Field(0.5, description="The largest share of pixels to keep, in any round.")
     # The CBST authors use 4.
     stride: Count = Field(1, description="Estimate thresholds from every n-th pixel of a class.")
+    cap: Share = Field(0.9, description="The largest threshold of the policy percentile (FDA, BDL).")
     iast: Iast = Field(Iast(), description="The settings of the policy iast.")

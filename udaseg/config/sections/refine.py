@@ -1,11 +1,12 @@
 """The section `refine`: which pseudo-labels are dropped or changed."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from udaseg.config.fields import (
     Fraction,
+    NonNegative,
     NonNegativeInt,
     Positive,
     Section,
@@ -15,6 +16,8 @@ from udaseg.config.fields import (
 class Refine(Section):
     """What is taken out of the pseudo-labels because it is likely wrong."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"decide", "margin"})
+
     aggregate: bool = Field(False, description="Remove the labels of unsure pixels and of small components.")
     prototypes: bool = Field(False, description="Choose the class of pixels again by the distance to prototypes.")
     first: Literal["prototypes", "aggregate"] = Field(
@@ -23,6 +26,14 @@ class Refine(Section):
     # ProDA decides on all pixels.
     pixels: Literal["labelled", "all"] = Field(
         "labelled", description="The pixels that prototypes decide on: labelled or all."
+    )
+    decide: Literal["rectify", "nearest"] = Field(
+        "rectify",
+        description="How prototypes decide: rectify the scores by nearness (ProDA), or take the nearest alone (CAG).",
+    )
+    # CAG: 2.5.
+    margin: NonNegative = Field(
+        0.0, description="With nearest, remove a label unless the second prototype is so much farther away."
     )
     temperature: Positive = Field(1.0, description="The temperature of the softmax over distances to prototypes.")
     confidence: Fraction = Field(0.9, description="Remove the labels of pixels with a lower confidence than this.")

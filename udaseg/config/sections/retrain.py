@@ -9,19 +9,27 @@ from udaseg.config.fields import (
     Count,
     Decay,
     Fraction,
+    HxW,
     NonNegativeInt,
     Positive,
     Share,
+    TeacherNorm,
 )
+from udaseg.config.sections.adaptation import Adaptation
 from udaseg.config.sections.online import Online
+from udaseg.config.sections.rare import Rare
 from udaseg.config.sections.strong import Strong
-from udaseg.config.sections.training import Training
 
 
-class Retrain(Training):
+class Retrain(Adaptation):
     """The training on the source and on the pseudo-labelled target."""
 
-    later: ClassVar[frozenset[str]] = Training.later | {"aligned_crops", "draw", "epochs"}
+    later: ClassVar[frozenset[str]] = Adaptation.later | {
+        "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels",
+        "rare", "teacher_norm",
+    }  # fmt: skip
+    # Results have the size among the target's settings.
+    without_effect: ClassVar[frozenset[str]] = Adaptation.without_effect | {"size"}
 
     steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
     epochs: Count | None = Field(
@@ -31,6 +39,10 @@ class Retrain(Training):
     # domains, and one mean over all labelled pixels (CRST).
     draw: Literal["separate", "joint"] = Field(
         "separate", description="How batches are drawn: from separate lists of both domains, or from one joint list."
+    )
+    size: HxW | None = Field(
+        None,
+        description="Height and width of target images before scale and crop; default: the target's size.",
     )
     source: Literal["source", "stylize", "none"] = Field(
         "source", description="The source images to train on: source, as they are, stylize, or none."
@@ -49,13 +61,18 @@ class Retrain(Training):
         0.0, description="How much the share of source images grows in each further round."
     )
     source_fraction_max: Share = Field(1.0, description="The largest share of source images, in any round.")
-    regulariser: Literal["none", "mrkld", "mrent", "lrent"] = Field(
-        "none", description="The confidence regulariser (CRST): none, mrkld, mrent or lrent."
+    entropy_pixels: Literal["all", "unlabelled"] = Field(
+        "all", description="The target's pixels whose entropy is penalised: all, or unlabelled (IAST)."
     )
-    # The 0.1 published for MRKLD was multiplied in twice and acted as 0.01.
+    regulariser: Literal["none", "mrkld", "mrent", "mrl2", "lrent"] = Field(
+        "none", description="The confidence regulariser (CRST): none, mrkld, mrent, mrl2 or lrent."
+    )
+    # The 0.1 published for MRKLD was multiplied in twice and acted as 0.01. None is published for MRL2.
     effective_weight: Positive | None = Field(
-        None, description="The weight of the regulariser, or alpha of lrent; default: 0.01, and 0.25 for lrent."
+        None,
+        description="The weight of the regulariser, or alpha of lrent; default: 0.01, 0.25 for lrent, none for mrl2.",
     )
+    rare: Rare | None = Field(None, description="Draw source images and crops with rare classes more often (DAFormer).")
     # The CBST authors use 0.8.
     mine: Fraction = Field(0.0, description="The probability of centring a target crop on a rare class.")
     mine_below: Fraction = Field(1e-3, description="A class is rare with less than this share of the predicted pixels.")
@@ -70,6 +87,12 @@ class Retrain(Training):
     # Published values: 0.999.
     teacher: Fraction | None = Field(
         None, description="The momentum of a teacher, an average of the student over time; default: no teacher."
+    )
+    # average: the averaged running statistics, of the mixture of both domains
+    # batch: those of each batch of the target, in every layer (DAFormer)
+    # stem: those of each batch, in the first normalisation layer only
+    teacher_norm: TeacherNorm = Field(
+        "average", description="The statistics of the teacher's batch norm: average, batch or stem."
     )
     keep: Literal["student", "teacher"] = Field(
         "student", description="Which of the two networks becomes model.pt: student or teacher."

@@ -35,7 +35,7 @@ class Augment(Section):
 class Training(Section):
     """What all trainings share."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "no_decay", "layer_decay"})
+    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "keep_last", "no_decay", "layer_decay"})
     without_effect: ClassVar[frozenset[str]] = frozenset({"activation_checkpointing"})
 
     steps: NonNegativeInt = Field(100_000, description="Training steps.")
@@ -66,18 +66,37 @@ class Training(Section):
     warmup_steps: NonNegativeInt = Field(0, description="Steps in which the learning rate rises linearly.")
     precision: Precision = Field("auto", description="The number format of training: auto, fp32 or bf16.")
     save_every: Count = Field(1000, description="Steps between two checkpoints.")
+    # The score of a last model is partly luck: that of its neighbours tells how much.
+    keep_last: Count = Field(
+        1, description="Models to keep from the end of training, one every save_every steps, for evaluate to score."
+    )
     log_every: Count = Field(50, description="Steps between two lines of the training log.")
     augment: Augment = Field(Augment(), description="The random changes of training images.")
     # adabn: how batch norm treats the two domains
-    #   false  one set of statistics, of the mixed batch
-    #   true   statistics of its own for each domain, in every layer; the saved model has the target's
-    #   stem   as true, in the first normalisation layer only
-    #   after  mixed in training; replaced by the target's, in all layers, when training ends
-    adabn: AdaBN | Literal["after"] = Field(
-        False, description="Batch norm's statistics for each domain by itself: false, true, stem or after."
+    #   false     one set of statistics, of the mixed batch; domains of two sizes are treated as with separate
+    #   separate  each domain by its own batch in training, as with a pass for each (AdaptSegNet); the saved model has
+    #             one set of running statistics, of both in turn
+    #   true      statistics of its own for each domain, in every layer; the saved model has the target's
+    #   stem      as true, in the first normalisation layer only
+    #   after     mixed in training; replaced by the target's, in all layers, when training ends
+    adabn: Literal[AdaBN, "after", "separate"] = Field(
+        False, description="Batch norm's statistics for each domain by itself: false, separate, true, stem or after."
     )
 
     @property
-    def domain_specific_bn(self) -> AdaBN:
-        """The layers in which each domain has statistics of its own during training."""
+    def kept_steps(self) -> tuple[int, ...]:
+        """The steps before the last one whose models are kept, the earliest first; none while epochs say the length."""
+        if self.steps is None:
+            return ()
+        latest = (self.steps - 1) // self.save_every * self.save_every
+        return tuple(latest - i * self.save_every for i in reversed(range(self.keep_last - 1)))
+
+    @property
+    def domain_specific_bn(self) -> Literal[AdaBN, "separate"]:
+        """The layers in which each domain is normalised by itself during training; separate is every layer."""
         return False if self.adabn == "after" else self.adabn
+
+    @property
+    def saves_target_statistics(self) -> bool:
+        """Whether the saved model has batch norm's statistics of the target images."""
+        return self.adabn not in (False, "separate")

@@ -22,6 +22,7 @@ from udaseg.io.files import atomic
 from udaseg.parallel.threads import cores
 
 PAIRS = "pairs.jsonl"
+FLOATS = "float"  # the folder of the images before they are clipped and rounded
 CHUNK = 8  # images of one style that one thread makes
 CACHED_STYLES = 2048  # in memory: 52 kB each for the widest published window, beta 0.09 on 512x1024
 
@@ -39,7 +40,8 @@ def stylize_set(
 
     `view` is the labelled source at the size to write. A target image is resized to its source image. `seed` draws
     the target of each image from permutations of all targets; `pairs.jsonl` lists the pairs. Images that were written
-    before are kept: each was written in one piece.
+    before are kept: each was written in one piece. With `settings.keep_float` each is also stored before it is clipped
+    to 0..255 and rounded, as float16 [H, W, 3] in `float/`; no stage reads that.
     """
     source = view.images
     partners = draw_pairs(len(source), len(target), seed)
@@ -49,13 +51,18 @@ def stylize_set(
         for path, copy in ((record.label, target_record.label), (record.depth, target_record.depth)):
             if path is not None and not copy.exists():
                 _link(path, copy)
-        if target_record.image.exists():
+        array = out / FLOATS / target_record.image.relative_to(out).with_suffix(".npy")
+        is_whole = not settings.keep_float or array.exists()
+        if target_record.image.exists() and is_whole:
             return
         image = source.image(i)
         canvas = resize(image, view.size_of(image.shape))
-        styled_HWC = fda.stylize(canvas, style((canvas.shape[0], canvas.shape[1])))
+        band = style((canvas.shape[0], canvas.shape[1]))
         with atomic(target_record.image, sync=False) as temporary:
-            temporary.write_bytes(png.encode(styled_HWC, photograph=True))
+            temporary.write_bytes(png.encode(fda.stylize(canvas, band), photograph=True))
+        if settings.keep_float:
+            with atomic(array, sync=False) as temporary, temporary.open("wb") as file:
+                np.save(file, fda.transfer(canvas, band).astype(np.float16))
 
     def make_all(indices: np.ndarray) -> int:
         path = target.records[partners[indices[0]]].image

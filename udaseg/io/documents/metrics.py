@@ -33,8 +33,16 @@ class DepthMetrics(Part):
     convention: str = Field(description="how the errors are counted, in words")
 
 
+class LastScores(Part):
+    """The scores of the last models of a training, of which model.pt is the last."""
+
+    miou: list[Share | None] = Field(description="of each, the earliest first")
+    mean: Share | None = Field(description="their mean")
+    deviation: NotNegative | None = Field(description="their standard deviation, that of a sample")
+
+
 class Metrics(Document):
-    """Counted in integers over all images at the labels' own size."""
+    """Counted in integers over all images, at the labels' own size unless `gt_size` names another."""
 
     file = "metrics.json"
     where = "`evaluate`"
@@ -44,6 +52,9 @@ class Metrics(Document):
         description="intersection over union; null for a class that is neither true nor predicted anywhere"
     )
     miou: Share | None = Field(description="the mean IoU of the classes that occur")
+    miou_interval: Annotated[list[Share] | None, Shape("2")] = conditional(
+        "more than one image", "the 95 % interval of miou over images, from 1000 bootstrap samples"
+    )
     miou16: Share | None = Field(description="over the 16 classes of SYNTHIA, where the space has them")
     miou13: Share | None = Field(description="over 13 of them, where the space has them")
     pixel_accuracy: Share | None = Field(description="the share of pixels with the right class")
@@ -51,4 +62,8 @@ class Metrics(Document):
     confusion: Annotated[list[list[Count]], Shape(("C", "C"))] = Field(description="pixels; a row for each true class")
     images: Count = Field(description="images that were scored")
     convention: str = Field(description="how the numbers are counted, in words")
+    last: LastScores | None = conditional("the training kept several models", "the scores of its last models")
+    gt_size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = conditional(
+        "`evaluate.gt_size` is set", "height and width to which labels were resized before they were counted"
+    )
     depth: DepthMetrics | None = conditional(DEPTH, "the errors of the estimated depth")

@@ -82,7 +82,8 @@ GMM = Table(
 MODEL = Table(
     "model.pt",
     "`warmup`, `retrain`, `distill`",
-    "A PyTorch archive of tensors and plain values; read it with `torch.load(path, weights_only=True)`.",
+    "A PyTorch archive of tensors and plain values; read it with `torch.load(path, weights_only=True)`. With "
+    "`keep_last` the models of earlier steps are `last/<step>.pt`.",
     (
         Entry("meta.schema", "text", MODEL_SCHEMA),
         Entry("meta.udaseg", "text", "the version that wrote it"),
@@ -104,6 +105,12 @@ STATE = Table(
         Entry("modules.<name>", "object", "states of the networks"),
         Entry("optimizers.<name>", "object", "states of their optimizers"),
     ),
+)
+FLOATS = Table(
+    "float/<image>.npy",
+    "`stylize`, with `keep_float`",
+    "An image in the style of the target before it is clipped to 0..255 and rounded: float16 [H, W, 3]. No stage reads "
+    "it.",
 )
 CLASSES_YAML = Table(
     "classes.yaml",

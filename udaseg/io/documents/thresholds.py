@@ -15,7 +15,7 @@ from udaseg.io.documents.read import (
     conditional,
 )
 
-SHARED_THRESHOLDS = "st, cbst, cbst-sp"
+SHARED_THRESHOLDS = "st, cbst, cbst-sp, percentile"
 
 
 class Thresholds(Document):
@@ -24,7 +24,7 @@ class Thresholds(Document):
     file = "thresholds.json"
     where = "`pseudolabel`"
 
-    policy: str = Field(description="st, cbst, cbst-sp or iast")
+    policy: str = Field(description="st, cbst, cbst-sp, percentile or iast")
     p: NotNegative | None = Field(description="the share of pixels to label in this round; null for iast")
     classes: ClassNames = Field(description=CLASS_ORDER)
     threshold: Annotated[list[Share], Shape("C")] = Field(
@@ -35,6 +35,7 @@ class Thresholds(Document):
     p_step: NotNegative | None = conditional(SHARED_THRESHOLDS, "what each round adds to p")
     p_max: NotNegative | None = conditional(SHARED_THRESHOLDS, "the largest p")
     stride: int | None = conditional(SHARED_THRESHOLDS, "the distance of the pixels that give the thresholds")
+    cap: Share | None = conditional("percentile", "the largest threshold")
     iast: dict[str, Any] | None = conditional("iast", "the settings of the policy")
     prior_peak: Annotated[list[NotNegative] | None, Shape("C")] = conditional(
         "cbst-sp", "the prior's largest value by class"

@@ -16,15 +16,17 @@ CONFIDENT = "confident"  # in the log: the share of the pixels labelled online w
 
 def label_online(step: Step) -> None:
     """Label the target by the teacher's or the initial model's logits, rectified by prototypes where asked."""
-    online, networks = step.settings.online, step.networks
+    online, networks, image_NHWC = step.settings.online, step.networks, step.weak_images
     if online.scores == "teacher":
-        logits_NChw = step.teacher_output.logits
+        network, logits_NChw = networks.teacher, step.teacher_output.logits
     else:
-        logits_NChw = networks.run(networks.initial, step.weak_images).logits
-    corners = networks.student.align_corners
+        network, logits_NChw = networks.initial, networks.run(networks.initial, image_NHWC).logits
+    size, corners = image_NHWC.shape[1:3], networks.student.align_corners
+    if online.flip:
+        logits_NChw = log_probabilities(logits_NChw, networks.run(network, image_NHWC.flip(2)).logits, size, corners)
     if online.rectify:
         logits_NChw = _rectify(logits_NChw, step.distances, step.settings.temperature, corners)
-    logits_NCHW = upsample(logits_NChw, step.weak_images.shape[1:3], corners)
+    logits_NCHW = upsample(logits_NChw, size, corners)
     step.batch, share = label_batch(step.batch, logits_NCHW, online)
     step.terms.append(lambda outputs: {CONFIDENT: share})
 
@@ -34,7 +36,8 @@ def label_batch(batch: Batch, logits_NCHW: Tensor, settings: Online) -> tuple[Ba
 
     `settings.pixels` chooses the pixels to label, `settings.confidence` the probability from which a label is sure.
     Labels that are not sure are ignored, or all labels of an image count by its share of sure ones: `target_pixels`,
-    float [N, H, W], is the weight of each pixel's loss. Labels from before keep the weight 1.
+    float [N, H, W], is the weight of each pixel's loss. Labels from before keep the weight 1. Where `target_trusted` is
+    false, in the margins, new labels have the weight 0, or are ignored too.
     """
     confidence_NHW, class_NHW = logits_NCHW.softmax(1).max(1)
     stored_NHW = batch.get("target_label", torch.full_like(class_NHW, IGNORE, dtype=torch.uint8))
@@ -44,12 +47,26 @@ def label_batch(batch: Batch, logits_NCHW: Tensor, settings: Online) -> tuple[Ba
     sure_NHW = chosen_NHW & (confidence_NHW >= settings.confidence)
     share_N = sure_NHW.sum((1, 2)) / chosen_NHW.sum((1, 2)).clamp(min=1)
     others_NHW = stored_NHW if settings.pixels == "unlabelled" else torch.full_like(stored_NHW, IGNORE)
-    used_NHW = sure_NHW if settings.unsure == "ignore" else chosen_NHW
+    trusted_NHW = batch.get("target_trusted", torch.ones_like(chosen_NHW))
+    used_NHW = sure_NHW & trusted_NHW if settings.unsure == "ignore" else chosen_NHW
     label_NHW = torch.where(chosen_NHW, torch.where(used_NHW, class_NHW.to(torch.uint8), IGNORE), others_NHW)
     batch = Batch(batch | {"target_label": label_NHW})
     if settings.unsure == "weigh":
-        batch["target_pixels"] = torch.where(chosen_NHW, share_N[:, None, None], 1.0)
+        batch["target_pixels"] = torch.where(chosen_NHW, share_N[:, None, None] * trusted_NHW, 1.0)
     return batch, sure_NHW.sum() / chosen_NHW.sum().clamp(min=1)
+
+
+def log_probabilities(
+    logits_NChw: Tensor, mirrored_NChw: Tensor | None, size: tuple[int, ...], align_corners: bool
+) -> Tensor:
+    """Return the logarithm of the probabilities at a size (height, width), float32 [N, C, H, W].
+
+    `mirrored_NChw` are the logits of the mirror images, if any; the probabilities are then the mean of both.
+    """
+    mean_NCHW = upsample(logits_NChw, size, align_corners).softmax(1)
+    if mirrored_NChw is not None:
+        mean_NCHW = (mean_NCHW + upsample(mirrored_NChw, size, align_corners).softmax(1).flip(3)) / 2
+    return mean_NCHW.clamp(min=torch.finfo(mean_NCHW.dtype).tiny).log()
 
 
 def _rectify(logits_NChw: Tensor, distances_NChw: Tensor, temperature: float, align_corners: bool) -> Tensor:

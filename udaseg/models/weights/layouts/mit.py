@@ -28,7 +28,7 @@ def is_mit(tensors: Tensors) -> bool:
     return "block1.0.attn.kv.weight" in tensors
 
 
-def rename_mit(tensors: Tensors, _settings: config.Model) -> Renamed:
+def rename_mit(tensors: Tensors, settings: config.Model) -> Renamed:
     """Give the tensors of MiT, of NVlabs, mmseg or smp, the names of timm's PVTv2, and its decoder those of udaseg."""
     encoder, others = {}, {}
     for name, value in tensors.items():
@@ -44,7 +44,7 @@ def rename_mit(tensors: Tensors, _settings: config.Model) -> Renamed:
             encoder[name] = value
         else:
             others[name] = value
-    heads, caution = rename_decoder(others)
+    heads, caution = rename_decoder(others, settings)
     return Renamed(encoder, heads, caution)
 
 
@@ -53,7 +53,7 @@ def is_hugging_face(tensors: Tensors) -> bool:
     return "block.0.0.attention.self.query.weight" in tensors
 
 
-def rename_hugging_face(tensors: Tensors, _settings: config.Model) -> Renamed:
+def rename_hugging_face(tensors: Tensors, settings: config.Model) -> Renamed:
     """Give the tensors of a SegFormer of Hugging Face the names of timm's PVTv2, and its decoder those of udaseg."""
     encoder, others = {}, {}
     for name, value in tensors.items():
@@ -70,7 +70,7 @@ def rename_hugging_face(tensors: Tensors, _settings: config.Model) -> Renamed:
         value_name = name.replace(".attn.k.", ".attn.v.")
         if value_name in encoder:  # timm has one layer for both, the key above the value
             encoder[name.replace(".attn.k.", ".attn.kv.")] = torch.cat([encoder.pop(name), encoder.pop(value_name)])
-    heads, caution = rename_decoder(others)
+    heads, caution = rename_decoder(others, settings)
     return Renamed(encoder, heads, caution)
 
 
