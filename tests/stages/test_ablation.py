@@ -127,8 +127,8 @@ def test_null_takes_out_what_the_base_lists(tmp_path):
     ("arguments", "message", "hint"),
     [
         (["--set", "ablation={x: {pseudolabel.p: 0.2}}"], "x changes nothing: the recipe has these", "take x out"),
-        (["--set", "ablation={x: 3}"], "ablation: x is 3, expected what to change", "--set ablation.NAME="),
-        (["--set", "ablation={x: ../a.yaml}"], "or a recipe's name", "--set ablation.NAME="),
+        (["--set", "ablation={x: 3}"], "ablation: x is 3, expected what to change", "correct ablation in the recipe"),
+        (["--set", "ablation={x: ../a.yaml}"], "or a recipe's name", "correct ablation in the recipe"),
         (["--set", "ablation={x: shorter}"], "there is no recipe named 'shorter'", "give a .yaml file"),
         (["--set", "ablation={x: {retrain.losss: symmetric}}"], "unknown setting 'retrain.losss'", "loss"),
         (["--set", "chain=[warmup]"], "evaluates nothing", "add evaluate to its chain"),

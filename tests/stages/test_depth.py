@@ -125,7 +125,7 @@ def test_class_weights_and_mixtures_come_from_anywhere(rendered, udaseg, manifes
     outcome = udaseg("warmup --gmm elsewhere/gmm.h5", *other, tiny=False)
     assert outcome.code == 1
     assert "elsewhere/gmm.h5 holds mixtures of road, sidewalk" in outcome.err
-    assert "hint: udaseg gmm" in outcome.err
+    assert "hint: fit them to the classes of the recipe: udaseg gmm --recipe" in outcome.err
 
 
 def syn16() -> tuple[str, ...]:
