@@ -130,6 +130,15 @@ def run(work: Work) -> None:
     if work.is_first:  # a class that was never taught explains its score
         work.result.warnings += datasets.labelling_warnings(work.run, ["source"])
         work.result.warnings += datasets.teaching_warnings(work.run)
+        work.result.warnings += _unseen_warnings(metrics)
+
+
+def _unseen_warnings(metrics: dict[str, Any]) -> list[str]:
+    """Return a warning for the classes of the mean that no true label shows."""
+    rows = zip(metrics["classes"], metrics["confusion"], metrics["iou"], strict=True)
+    unseen = [name for name, pixels, iou in rows if iou is not None and not any(pixels)]
+    text = f"no label of val shows {', '.join(unseen)}, but predictions do: the mean counts an IoU of 0 for each"
+    return [text] if unseen else []
 
 
 def _evaluate_labels(work: Work, folder: Path) -> dict[str, Any]:

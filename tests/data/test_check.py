@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from udaseg.data import open_labelled
 from udaseg.data.check import check
@@ -203,3 +204,14 @@ def test_class_counts_name_the_file_that_stops_them(tmp_path):
     (tmp_path / "gtFine/val/bonn/bonn_000000_000019_gtFine_labelIds.png").write_bytes(b"")
     with pytest.raises(UdasegError, match="bonn_000000_000019_gtFine_labelIds"):
         class_counts(open_labelled("cityscapes", tmp_path, "val", SPACES["cs19"]))
+
+
+def test_a_label_as_the_camera_stored_its_image_is_told_to_be_turned(tmp_path):
+    """As in https://github.com/wkentaro/labelme/issues/1529."""
+    root, turned = folder_dataset(tmp_path), Image.Exif()
+    turned[0x0112] = 6  # the orientation
+    for path in (root / "train/images").iterdir():
+        Image.open(path).save(path, exif=turned)
+    (error,) = (finding for finding in check(root).findings if finding.severity == "error")
+    assert error.message == "labels of another aspect than their image"
+    assert error.hint.startswith("turn these files as viewers show their images")

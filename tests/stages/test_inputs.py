@@ -206,6 +206,13 @@ def test_predictions_of_another_tool_are_scored(workspace, udaseg):
     assert outcome.json["miou"] == 1
     assert f"warning: 1 of {len(truth)} labelled images have no prediction" in outcome.err
     assert Path("runs/tiny/evaluate-preds/metrics.json").is_file()
+    assert "no label of val" not in outcome.err
+    shown = {i for path in Path("preds").iterdir() for i in np.unique(np.array(Image.open(path))).tolist()}
+    unseen, ids = min(set(range(19)) - shown), np.array(Image.open(path := next(Path("preds").iterdir())))
+    ids[tuple(np.argwhere(ids != 255)[0])] = unseen
+    Image.fromarray(ids).save(path)
+    outcome = udaseg("evaluate --predictions preds")
+    assert f"warning: no label of val shows {SPACES['cs19'].classes[unseen]}, but predictions do" in outcome.err
     for flags, message in (
         ("--average probs", "--average: nothing would read it: labels are not averaged"),
         ("--label-suffix=_x", "preds holds no prediction for any of the 3 labelled images"),

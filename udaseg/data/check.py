@@ -255,7 +255,9 @@ def _compare_sizes(
     sizes = f"{path.name}: {shape[0]}x{shape[1]}, its image {size[0]}x{size[1]}"
     if may_differ or have_same_aspect(shape, size):
         return [_Problem("note", f"{kind} of another size than their image, resized to it for training", sizes)]
-    return [_Problem("error", f"{kind} of another aspect than their image", sizes)]
+    hint = "turn these files as viewers show their images, whose stored orientation is applied"
+    is_turned = shape == size[::-1]
+    return [_Problem("error", f"{kind} of another aspect than their image", sizes, hint if is_turned else None)]
 
 
 def _count_classes(coding: Coding, ids: np.ndarray) -> np.ndarray:
