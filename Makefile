@@ -8,6 +8,7 @@
 #   make gta2city SET="warmup.steps=500"   with settings changed (several, separated by spaces)
 #   make ablation RECIPE=gta2city SCALE=toy SEEDS="0 1 2"   with each ingredient left out, over seeds
 #   make realtime-table SCALE=toy SEEDS="0 1 2"   all rows of the real-time table, measured beside published
+#   make augmentation-table SCALE=toy      the upper bound of that table with and without blur and flip, likewise
 #   make depth-table SCALE=toy SEEDS="0 1 2"   M1 to M4 of the depth distribution, likewise
 #   make multi-band SCALE=toy              FDA: three networks, their average, self-training from it
 #   make bench                             how fast the kernels and the stages are, beside what else does their work
@@ -17,10 +18,11 @@ PYTHON ?= python3.11
 RECIPES = $(patsubst udaseg/config/recipes/%.yaml,%,$(wildcard udaseg/config/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
-.PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table depth-table multi-band
+.PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table augmentation-table depth-table \
+	multi-band
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -15
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -16
 	@echo "recipes: $(RECIPES)"
 
 .venv/ready: constraints.txt pyproject.toml
@@ -70,21 +72,33 @@ FLAGS = $(if $(SCALE),--scale $(SCALE)) $(if $(DATA),--data '$(DATA)') $(if $(SE
 ablation: .venv/ready
 	@$(UDASEG) ablate --recipe $(RECIPE) $(FLAGS) $(if $(ROUNDS),--set rounds=$(ROUNDS)) $(if $(SEEDS),--seeds '$(SEEDS)')
 
-# The rows of the table that the real-time network was published with, one of the target's statistics of batch norm
-# alone, and the upper bound they are read against.
-REALTIME = source-realtime-gta2city adabn-realtime-gta2city realtime-full-gta2city realtime-gta2city \
-           realtime-fda01-gta2city realtime-fda05-gta2city realtime-fda10-gta2city realtime-fda10-noblur-gta2city
+# The rows of the table that the real-time network was published with, the upper bound they are read against, and rows
+# of the target's statistics of batch norm, which were not published.
+REALTIME = source-realtime-gta2city realtime-full-gta2city realtime-gta2city realtime-fda01-gta2city \
+           realtime-fda05-gta2city realtime-fda10-gta2city realtime-fda10-noblur-gta2city
+REALTIME-EXTRA = adabn-realtime-gta2city realtime-full-adabn-gta2city realtime-light-adabn-gta2city \
+                 realtime-fda01-adabn-gta2city realtime-fda05-adabn-gta2city realtime-fda10-adabn-gta2city \
+                 realtime-fda10-noblur-adabn-gta2city
 BOUND = oracle-realtime-gta2city
+# The rows of its table of augmentations, in which the network is trained on the target's labels.
+AUGMENTATIONS = oracle-realtime-plain-gta2city oracle-realtime-blur-gta2city oracle-realtime-flip-gta2city $(BOUND)
 TABLE = runs/realtime-table$(if $(SCALE),-$(SCALE))
 ROW-SEEDS = $(or $(SEEDS),0)
 
-# Seed by seed, so that a table with all rows is there early; what is done is not done again.
-realtime-table: .venv/ready
-	@set -e; for seed in $(ROW-SEEDS); do for recipe in $(REALTIME) $(BOUND); do \
+# Run some rows seed by seed, so that a table with all rows is there early; what is done is not done again.
+run-rows = @set -e; for seed in $(ROW-SEEDS); do for recipe in $(1); do \
 		$(MAKE) --no-print-directory chain RECIPE=$$recipe SEED=$$seed RUN=$(TABLE)/$$recipe-$$seed; \
 	done; done
-	@$(UDASEG) compare $(foreach recipe,$(REALTIME),$(foreach seed,$(ROW-SEEDS),$(TABLE)/$(recipe)-$(seed))) \
-		$(foreach seed,$(ROW-SEEDS),--oracle $(TABLE)/$(BOUND)-$(seed)) --published realtime-gta2city
+rows = $(foreach recipe,$(1),$(foreach seed,$(ROW-SEEDS),$(TABLE)/$(recipe)-$(seed)))
+
+realtime-table: .venv/ready
+	$(call run-rows,$(REALTIME) $(REALTIME-EXTRA) $(BOUND))
+	@$(UDASEG) compare $(call rows,$(REALTIME) $(REALTIME-EXTRA)) $(addprefix --oracle ,$(call rows,$(BOUND))) \
+		--published realtime-gta2city
+
+augmentation-table: .venv/ready
+	$(call run-rows,$(AUGMENTATIONS))
+	@$(UDASEG) compare $(call rows,$(AUGMENTATIONS)) --published realtime-augmentation
 
 # Its ablation, whose rows share what does not differ, read against its first row; in the end beside what is printed.
 depth-table: RUN = runs/depth-table$(if $(SCALE),-$(SCALE))

@@ -17,6 +17,7 @@ from udaseg.io.documents.ablation import Ablation
 from udaseg.io.documents.read import read_document
 from udaseg.io.files import write_json
 from udaseg.pipeline import chain, chain_status, run_file
+from udaseg.pipeline.chain_weights import fetch_weights, require_weights
 from udaseg.pipeline.engine import plan_job
 from udaseg.pipeline.log import log
 from udaseg.pipeline.reuse import reuse
@@ -108,6 +109,7 @@ def _variants(run: Run) -> dict[str, tuple[str, Recipe]]:
                     f"give it other values, or take {name} out",
                 )
     for _, variant in variants.values():
+        require_weights(chain.steps(replace(run, recipe=variant)))
         if not any(stage.startswith("evaluate") for stage in variant.chain):
             raise UdasegError(f"the chain of recipe {variant.name} evaluates nothing", "add evaluate to its chain")
     return variants
@@ -119,7 +121,9 @@ def _run_and_score(run: Run, finished: Sequence[Path]) -> dict[str, Any]:
         _reuse_stages(run, finished)
     run_file.write(run.folder, run.remembered)  # no stage writes it where all are reused
     evaluation: Path | None = None
-    for step in chain.steps(run):
+    steps = chain.steps(run)
+    fetch_weights(steps)
+    for step in steps:
         job = step.execute()
         if step.stage.name == chain.EVALUATE:
             evaluation = job.out

@@ -1,13 +1,12 @@
 """udaseg distill: train a fresh student on the predictions of the finished model."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from udaseg.config import Recipe
 from udaseg.pipeline.common_inputs import MODEL_HELP
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_input
 
 
 def reads_source(recipe: Recipe) -> bool:
@@ -20,10 +19,6 @@ def finished_model(recipe: Recipe, round: int) -> StageFile:
 
 def first_student(recipe: Recipe, round: int) -> StageFile:
     return StageFile("distill", "model.pt")
-
-
-def first_weights(recipe: Recipe, round: int) -> Path | None:
-    return weights_file(recipe.distill.weights or recipe.model.weights)
 
 
 def run(work: Work) -> None:
@@ -53,10 +48,10 @@ declared = Stage(
     settings=["space", "model", "distill"],
     inputs=[
         Input("model", finished_model, TEACHER_HELP),
-        Input("weights", first_weights),
+        weights_input("distill"),
         stylized_source("distill"),
     ],
-    datasets=[Dataset("target"), Dataset("source", when=reads_source)],
+    datasets=[Dataset("target", section="distill"), Dataset("source", when=reads_source)],
     flags=FLAGS,
     seeded=True,
     trains=True,

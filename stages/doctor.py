@@ -8,7 +8,8 @@ import typer
 
 from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.errors import UdasegError
-from udaseg.pipeline import datasets
+from udaseg.pipeline import chain, datasets
+from udaseg.pipeline.chain_weights import weights_problems
 
 from .terminal.command import open_plain_run
 
@@ -29,6 +30,7 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
         if not datasets.uses_toytown(run):  # which is rendered where it is missing
             sides = (recipe.source, recipe.target, recipe.space, recipe.data)
             lacks = [(error.hint, what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()]
+        lacks += [(error.hint, error.message) for error in weights_problems(chain.steps(run))]
         model = recipe.model
         if model.weights == "imagenet" and (absent := weights(model.encoder_name)):
             lacks.append((absent.fix, absent.what))

@@ -28,6 +28,7 @@ from .terminal.options import (
     ScalesOption,
     WindowOption,
     WindowStrideOption,
+    parse_size,
     setting_option,
     view_changes,
 )
@@ -52,6 +53,8 @@ def job(run: Run) -> Job:
             "evaluate": {"average": recipe.evaluate.average},
             **label_names(recipe),
         }
+        if recipe.evaluate.gt_size is not None:
+            settings["evaluate"]["gt_size"], settings["target"]["pad"] = recipe.evaluate.gt_size, recipe.target.pad
         name = (predictions if predictions.is_dir() else predictions.resolve().parent).name
         out = run.out or run.stage_folder(f"evaluate-{name}")
         return Job("evaluate", out, settings, {"predictions": digest_input(predictions), "val": val})
@@ -102,6 +105,7 @@ def _folder(run: Run, model: Path) -> Path:
 
 def run(work: Work) -> None:
     """Score a model, or stored predictions, on the labelled split of the target."""
+    from udaseg.data.image_sets import View
     from udaseg.inference.evaluate import evaluate, evaluate_predictions
 
     setting, predictions, progress = work.recipe.evaluate, work.path("predictions"), work.progress("images")
@@ -109,11 +113,12 @@ def run(work: Work) -> None:
         metrics = _evaluate_labels(work, predictions)
     elif predictions is not None:
         val = work.dataset("val")
+        truth = View(val, setting.gt_size, work.recipe.target.pad)
         out = f"predict-{val.split}"
         make = command_of(work.run, f"udaseg predict --set {shlex.quote(f'target.split={val.split}')} --out {out}")
         hint = f"predict these with `{make}`, and name {out} with --predictions"
         metrics = evaluate_predictions(
-            predictions, val, setting.average, work.out, warn=work.warn, hint=hint, progress=progress
+            predictions, truth, setting.average, work.out, warn=work.warn, hint=hint, progress=progress
         )
     else:
         view = work.view("val", setting.size)
@@ -130,6 +135,7 @@ def run(work: Work) -> None:
 def _evaluate_labels(work: Work, folder: Path) -> dict[str, Any]:
     """Score the label files in a folder."""
     from udaseg.data.datasets.label_folder import match_label_files
+    from udaseg.data.image_sets import View
     from udaseg.inference.evaluate_labels import evaluate_labels
 
     val, suffix = work.dataset("val"), work.recipe.target.labels.predicted_suffix
@@ -142,7 +148,8 @@ def _evaluate_labels(work: Work, folder: Path) -> dict[str, Any]:
         )
     if found.suffix:
         log(f"evaluate: the names in {folder} add {found.suffix} to those of the images")
-    return evaluate_labels(found.files, val, work.out, warn=work.warn, progress=work.progress("images"))
+    truth = View(val, work.recipe.evaluate.gt_size, work.recipe.target.pad)
+    return evaluate_labels(found.files, truth, work.out, warn=work.warn, progress=work.progress("images"))
 
 
 def show(run: Run, job: Job) -> None:
@@ -150,14 +157,14 @@ def show(run: Run, job: Job) -> None:
     metrics = None if run.dry_run else read_metrics(job.out)
     if metrics is None:
         return
-    baseline = _baseline(run, job)
+    baseline = _baseline(run, job, metrics)
     print_result(run, metrics, scores_table(baseline, metrics), depth_table(baseline, metrics))
     scored = job.inputs["predictions" if "predictions" in job.inputs else "model"].path
     log(f"{job.stage}: mIoU {percent(metrics['miou'])} of {scored}")
 
 
-def _baseline(run: Run, job: Job) -> dict[str, Any] | None:
-    """Return the scores to show beside those of a model: of the same images, from an earlier stage of the run."""
+def _baseline(run: Run, job: Job, metrics: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the scores to show beside those of a model: of the same labels, from an earlier stage of the run."""
     if "predictions" in job.inputs:
         return None
     if not run.round_given:
@@ -167,9 +174,12 @@ def _baseline(run: Run, job: Job) -> dict[str, Any] | None:
         manifest = read_manifest(run.stage_folder(stage))
         if manifest is None:
             continue
-        if manifest["inputs"].get("val", {}).get("digest") == job.inputs["val"].digest:
-            return read_metrics(run.stage_folder(stage))
-        log(f"{job.stage}: {run.stage_folder(stage)} scores other images, or classes, and is not shown beside it")
+        before = read_metrics(run.stage_folder(stage))
+        is_of_same_labels = manifest["inputs"].get("val", {}).get("digest") == job.inputs["val"].digest
+        if before is None or (is_of_same_labels and before.get("gt_size") == metrics.get("gt_size")):
+            return before
+        other = f"{run.stage_folder(stage)} has other images, classes or label sizes"
+        log(f"{job.stage}: {other}, and is not shown beside it")
     return None
 
 
@@ -197,6 +207,7 @@ def command(
         typer.Option(help="Score these instead of a model: a predictions.h5, its stage, or a folder of label files."),
     ] = None,
     label_suffix: LabelSuffixOption = None,
+    gt_size: Annotated[str | None, typer.Option(help="Resize labels to HEIGHTxWIDTH before they are counted.")] = None,
 ) -> None:
     """Score a model, or stored predictions such as those of an ensemble, on the labelled split of the target.
 
@@ -217,4 +228,5 @@ def command(
     )
     paths = {"model": model, "predictions": predictions}
     changes |= {LABEL_SUFFIX[0]: label_suffix}
+    changes["evaluate.gt_size"] = None if gt_size is None else parse_size(gt_size, "--gt-size")
     run_stage(open_run(changes, paths, flags={LABEL_SUFFIX[0]: LABEL_SUFFIX[1]}), stage)

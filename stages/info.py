@@ -38,6 +38,7 @@ def command(
         str | None, typer.Option(help="Add a second resolution: HEIGHTxWIDTH of the detail (model.detail).")
     ] = None,
     train: Annotated[bool, typer.Option("--train", help="Estimate the memory that training takes.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure frames a second on this machine.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Count the parameters of a network or a discriminator, and its operations by each rule in use.
@@ -46,12 +47,15 @@ def command(
     """
     from udaseg.models.complexity import complexity
     from udaseg.models.encoders import weights_license
+    from udaseg.models.speed import WARM_UP, measure_speed
 
     height, width = parse_size(size)
-    subject = _subject(name, classes, backbone, detail)
+    subject = _subject(name, classes, backbone, detail, "cpu" if measure else "meta")
     if min(height, width) < 32:
         raise UdasegError(f"--size {size}: the networks need 32x32 or more", "for example --size 512x1024")
     cost = complexity(subject.module, (height, width), subject.channels)
+    # Before what follows, which turns the network into shapes.
+    speed = measure_speed(subject.module, (height, width), subject.channels) if measure else None
     operations = {rule: cost.operations(rule) for rule in RULES}
     facts: dict[str, Any] = {}
     if subject.encoder is not None:
@@ -63,6 +67,9 @@ def command(
     if as_json:
         if memory:
             facts["training_memory_bytes"] = {precision: dict(part._asdict()) for precision, part in memory.items()}
+        if speed:
+            latency = {"latency_ms": 1000 * speed.latency, "frames_per_second": speed.frames_per_second}
+            facts["speed"] = {**latency, "runs": speed.runs, **speed.environment}
         result = {"name": name, "input": [subject.channels, height, width], "classes": subject.classes}
         print(json.dumps({**result, "parameters": cost.parameters, **facts, "operations": operations}, indent=1))
         return
@@ -93,6 +100,11 @@ def command(
             f"optimizer {size_text(part.weights + part.sgd)} with sgd, {size_text(part.weights + part.adamw)} "
             "with adamw"
         )
+    if speed:
+        place = "on {device} in {precision}, {threads} threads".format_map(speed.environment)
+        figures = f"{speed.frames_per_second:.1f} frames a second, {1000 * speed.latency:.1f} ms for an image"
+        runs = f"the median of {speed.runs} runs after {WARM_UP}, without reading and upsampling"
+        print(f"speed: {figures}, {place}; {runs}")
 
 
 def _training_memory(subject: Subject, name: str, size: tuple[int, int]) -> dict[str, TrainingMemory]:
@@ -130,8 +142,8 @@ class Subject(NamedTuple):
     encoder: str | None = None
 
 
-def _subject(name: str, classes: int | None, backbone: str | None, detail: str | None) -> Subject:
-    """Build what a name stands for."""
+def _subject(name: str, classes: int | None, backbone: str | None, detail: str | None, device: str) -> Subject:
+    """Build what a name stands for; on the device meta it has shapes alone."""
     import torch
 
     from udaseg import config
@@ -145,7 +157,7 @@ def _subject(name: str, classes: int | None, backbone: str | None, detail: str |
                 f"the discriminator {name} has no backbone and no detail", "leave out --backbone and --detail"
             )
         classes = classes or 19
-        with torch.device("meta"):
+        with torch.device(device):
             return Subject(PATCH[name](classes), classes, classes)
     path = Path(name) / "model.pt" if Path(name).is_dir() else Path(name)
     is_decoder = name in (*DECODERS, *(SMP + decoder for decoder in SMP_NAMES))
@@ -166,7 +178,7 @@ def _subject(name: str, classes: int | None, backbone: str | None, detail: str |
     if detail is not None:
         values = {key: getattr(settings, key) for key in settings.model_fields_set}
         settings = check_settings(config.Model, "info", values | {"detail": parse_size(detail, "--detail")})
-    with torch.device("meta"):
+    with torch.device(device):
         return Subject(construct(settings, classes or 19), 3, classes or 19, settings.encoder_name)
 
 

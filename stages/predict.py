@@ -45,7 +45,7 @@ stage = Stage(
     run,
     settings,
     inputs=[Input("model", latest_model, MODEL_HELP)],
-    datasets=[Dataset("target")],
+    datasets=[Dataset("target", section="predict")],
     carry_over=carry_over,
     flags=["scales", "flip", "window", "window_stride", "average", "adabn"],
     each_round=True,

@@ -80,7 +80,7 @@ stage = Stage(
             hint="add --domain target, or both",
         ),
     ],
-    datasets=[Dataset("source", when=reads_source), Dataset("target", when=reads_target)],
+    datasets=[Dataset("source", when=reads_source), Dataset("target", when=reads_target, section="predict")],
     flags=["domain", LABEL_SUFFIX],
     each_round=True,
     shared=True,

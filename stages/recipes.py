@@ -11,6 +11,7 @@ from udaseg.config import rules
 from udaseg.config.load import load_recipe, shipped_recipes, suggest_recipe
 from udaseg.errors import UdasegError
 from udaseg.pipeline import chain, datasets
+from udaseg.pipeline.chain_weights import absent_imagenet, weights_problems
 from udaseg.pipeline.run import Run
 
 from .terminal.command import open_plain_run
@@ -75,7 +76,7 @@ def check(
     set_: SetOption = None,
     data: DataOption = None,
 ) -> None:
-    """Check a recipe: its settings, the order of its stages, its classes, its data. Exits with 1 where it cannot run.
+    """Check a recipe: settings, order of stages, classes, data, weights. Exits with 1 where it cannot run.
 
     Example: udaseg recipe check mine.yaml
     """
@@ -86,6 +87,7 @@ def check(
         problems += rules.contradictions(recipe, stage)
     is_missing = datasets.needs_rendering(run)
     problems += datasets.data_problems(run, datasets.TOYTOWN if is_missing else ()).values()
+    problems += weights_problems(steps)
     if is_missing:
         try:
             datasets.require_room(run)
@@ -103,6 +105,8 @@ def check(
     for name, images in opened.items():
         for note in images.notes:
             print(f"note: {name}: {note}")
+    for note in absent_imagenet(steps):
+        print(f"note: {note}")
     for warning in [] if is_missing else [*datasets.labelling_warnings(run, opened), *datasets.teaching_warnings(run)]:
         print(f"warning: {warning}")
 

@@ -103,7 +103,7 @@ stage = Stage(
         ),
         prototypes_input(uses_prototypes, "prototypes are not chosen", "add --prototypes"),
     ],
-    datasets=[Dataset("target", when=uses_prototypes)],
+    datasets=[Dataset("target", when=uses_prototypes, section="predict")],
     flags=[
         ("aggregate", "--spatial-prior"), "prototypes", "first", "pixels", "temperature", "confidence", "base0",
         "base1", "scale_with_area", LABEL_SUFFIX,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from udaseg.config import Recipe, Retrain
@@ -19,9 +19,9 @@ from udaseg.pipeline.common_inputs import (
 from udaseg.pipeline.inputs import input_path
 from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
+from udaseg.pipeline.stage import Dataset, Input, Stage, dump_section
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_input
 
 if TYPE_CHECKING:
     from udaseg.data.image_sets import View
@@ -33,6 +33,8 @@ def settings(recipe: Recipe, round: int) -> dict[str, Any]:
     identity = {}
     if starts_from_model(recipe) and recipe.retrain.uses_initial_model:
         identity = prediction_identity(recipe.predict, round)
+        if identity["adabn"] and recipe.predict.size is not None:
+            identity["size"] = recipe.predict.size  # of the images whose statistics the initial model gets
     return {**sections, "round": round, **identity, **label_names(recipe)}
 
 
@@ -62,10 +64,6 @@ def draws_rare_classes(recipe: Recipe) -> bool:
 
 def can_be_shared(recipe: Recipe) -> bool:
     return not recipe.retrain.needs_whole_batches
-
-
-def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
-    return None if starts_from_model(recipe) else weights_file(recipe.model.weights)
 
 
 def resolve(run: Run) -> Recipe:
@@ -101,7 +99,8 @@ def run(work: Work) -> None:
         model, centroids = work.require_path("model"), None
         if moves_prototypes(recipe):
             centroids = read_prototypes_of(work.require_path("prototypes"), model, work.digest("model")).centroids
-        initial = InitialModel(model, prediction_of_round(recipe.predict, work.round), centroids)
+        predicted = replace(target, size=recipe.predict.size or recipe.target.size)
+        initial = InitialModel(model, prediction_of_round(recipe.predict, work.round), predicted, centroids)
     source = source_view(work, setting.source)
     result = retrain(
         source,
@@ -165,7 +164,7 @@ stage = Stage(
             because="retrain.init is weights",
             hint="set retrain.init=warmup",
         ),
-        Input("weights", first_weights),
+        weights_input("retrain"),
         Input(
             "thresholds",
             "pseudolabel/thresholds.json",
@@ -188,7 +187,7 @@ stage = Stage(
             moves_prototypes, "retrain.online.rectify and retrain.consistency alone move prototypes", "leave it out"
         ),
     ],
-    datasets=[Dataset("target"), Dataset("source", when=reads_source)],
+    datasets=[Dataset("target", section="retrain"), Dataset("source", when=reads_source)],
     flags=(*FLAGS, LABEL_SUFFIX),
     each_round=True,
     shared=can_be_shared,

@@ -9,6 +9,7 @@ import typer
 
 from udaseg.errors import UdasegError, did_you_mean, join_names
 from udaseg.pipeline import chain, chain_status, datasets
+from udaseg.pipeline.chain_weights import fetch_weights, require_weights
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run, command_of
@@ -22,6 +23,7 @@ def run_chain(run: Run, until: str | None) -> None:
     """Run the stages of a chain in order, up to `until`; what is up to date is left out."""
     steps = _steps_until(run, until)
     _require_truth(run, steps)
+    fetch_weights(steps)
     for number, step in enumerate(steps, 1):
         log(f"[{number}/{len(steps)}] {step.label}")
         run_stage(replace(step.run, prints=number == len(steps)), step.stage)
@@ -32,7 +34,9 @@ def run_chain(run: Run, until: str | None) -> None:
 
 def plan_chain(run: Run, until: str | None) -> None:
     """Print what a run of the chain would do, stage by stage."""
-    steps, states, changed = _steps_until(run, until), chain_status.states(run), set()
+    steps = _steps_until(run, until)
+    require_weights(steps)
+    states, changed = chain_status.states(run), set()
     for number, (step, row) in enumerate(zip(steps, states, strict=False), 1):
         reasons = ["--force was given"] if run.force else row["why"]
         earlier = sorted(chain.stages_read(step) & changed)

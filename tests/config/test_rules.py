@@ -29,6 +29,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"steps": None}, "are both null", "retrain.steps=20000"),
         ({"draw": "joint", "source": "none"}, "one list of both domains", "retrain.source=source"),
         ({"draw": "joint", "classmix": True}, "may have no image of one domain", "retrain.draw=separate"),
+        ({"draw": "joint", "entropy_weight": 0.1}, "no image of the target", "retrain.entropy_weight=null"),
         ({"draw": "joint", "adabn": "stem"}, "adabn=stem normalises each by itself", "retrain.adabn=after"),
         ({"aligned_crops": True, "augment": {"crop": None}}, "there is no crop", "retrain.augment.crop=[256,256]"),
         ({"aligned_crops": True, "source": "none"}, "retrain.source is none", "retrain.source=source"),
@@ -123,6 +124,11 @@ def test_both_domains_of_a_batch_need_one_size(stage):
         require_consistent(changed(**sizes), stage)
     assert f"or {stage}.augment.crop=[256,256]" in caught.value.hint
     require_consistent(changed(**sizes, **{f"{stage}__source": "none"}), stage)
+    require_consistent(changed(**sizes, **{f"{stage}__size": [720, 1280]}), stage)
+    own = {"source__size": [512, 1024], f"{stage}__size": [720, 1280], f"{stage}__augment": {"crop": None}}
+    with pytest.raises(UdasegError, match=rf"\(512, 1024\), {stage}.size is \(720, 1280\)") as caught:
+        require_consistent(changed(**own, target__size=[512, 1024]), stage)
+    assert f"set source.size=[256,512] and {stage}.size=[256,512]" in caught.value.hint
     require_consistent(changed(**sizes | {f"{stage}__augment": {"crop": [512, 512]}}), stage)
 
 
@@ -301,6 +307,9 @@ def test_what_has_a_reader_is_a_setting(key):
         ({"retrain.entropy_pixels": "unlabelled"}, "retrain.entropy_pixels"),
         ({"pseudolabel.cap": 0.8}, "pseudolabel.cap"),
         ({"refine.margin": 2.5, "refine.prototypes": True}, "refine.margin"),
+        ({"warmup.adabn": "separate"}, "warmup.adabn"),
+        ({"warmup.adabn": "separate", "warmup.entropy_weight": 0.1}, None),
+        ({"warmup.adabn": "after"}, None),
     ],
 )
 def test_a_setting_that_another_one_leaves_unread_is_refused(changes, refused):

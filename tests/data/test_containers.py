@@ -13,7 +13,7 @@ from udaseg.data.datasets.labelmap import voc_colour
 from udaseg.errors import UdasegError
 from udaseg.labels import CODINGS, SPACES, class_space
 
-from .corpora import CITYSCAPES_IDS, TRAIN_IDS, columns, gta5, photo, png16
+from .corpora import CITYSCAPES_IDS, TRAIN_IDS, columns, folder_dataset, gta5, photo, png16
 
 NAMES = ("road", "building", "car", "person")
 SPACE = class_space(NAMES)
@@ -201,10 +201,24 @@ def test_lossy_labels_are_refused(tmp_path, suffix, found):
         read_label_ids(path, "trainids")
 
 
-@pytest.mark.parametrize("array", [IDS.astype(np.int32), IDS.astype(np.float32)])
-def test_labels_that_are_no_ids_are_refused(tmp_path, array):
-    Image.fromarray(array).save(tmp_path / "a.tif")
-    with pytest.raises(UdasegError, match=r"a\.tif: .*Pillow mode"):
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_ids_of_32_bits_are_read(tmp_path, kind):
+    """As in https://github.com/MIC-DKFZ/nnDetection/pull/331 and https://github.com/mobie/mobie-viewer-fiji/issues/1273."""
+    folder_dataset(tmp_path)
+    for path in list((tmp_path / "train/labels").iterdir()):
+        Image.fromarray(np.asarray(Image.open(path)).astype(kind)).save(path.with_suffix(".tif"))
+        path.unlink()
+    images = open_labelled("folder", tmp_path, "train", class_space(["road", "car"]))
+    assert set(images.label(0).ravel().tolist()) == {0, 1}
+    assert "label files: 32-bit ids" in images.notes
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(-9999, np.int32), (70000, np.int32), (0.5, np.float32), (float("nan"), np.float32)]
+)
+def test_values_of_32_bits_that_are_no_ids_are_refused(tmp_path, value, kind):
+    Image.fromarray(np.array([[1, value]], kind)).save(tmp_path / "a.tif")
+    with pytest.raises(UdasegError, match=rf"a\.tif: expected a label of whole ids, found {value:g} in 32 bits"):
         read_label_ids(tmp_path / "a.tif", "trainids")
 
 

@@ -68,3 +68,23 @@ def test_an_ignored_id_beside_one_class_may_be_a_class(tmp_path, classes, ids, m
 
 def test_two_classes_with_ignored_pixels_are_no_doubt(tmp_path):
     assert findings(dataset(tmp_path, "names: [road, car, tree]\n", 0, 1, 255)) == {}
+
+
+def test_a_colour_that_the_list_of_cvat_lacks_gets_a_line_there(tmp_path):
+    """As in https://github.com/cvat-ai/cvat/issues/1659."""
+    root = dataset(tmp_path, "", 0)
+    (root / "classes.yaml").unlink()
+    stripes = np.repeat(np.array([[[128, 0, 0], [0, 0, 0]]], np.uint8), 20, axis=1).repeat(8, axis=0)
+    Image.fromarray(stripes).save(root / "train/labels/a.png")
+    (root / "labelmap.txt").write_text("# label:color_rgb:parts:actions\ncar:128,0,0::\n")
+    ((_, (_, hint)),) = findings(root).items()
+    assert hint.startswith("give each a line in labelmap.txt, as in void:0,0,0::")
+    (root / "labelmap.txt").write_text("car:128,0,0::\nvoid:0,0,0::\n")
+    assert findings(root) == {}
+
+
+def test_labels_without_any_class_are_an_error(tmp_path):
+    found = findings(dataset(tmp_path, "names: {1: road}\nignore: [0, 5]\n", 0, 5))
+    assert found.keys() == {"the labels show no class", "labels in which every pixel is ignored"}
+    severity, hint = found["the labels show no class"]
+    assert (severity, "classes.yaml" in hint) == ("error", True)

@@ -138,3 +138,39 @@ def test_a_suffix_that_the_labels_do_not_need_is_left_out(tmp_path):
     with pytest.raises(UdasegError, match=r"end in _mask\.png, found a, b") as caught:
         open_folder(folder_dataset(tmp_path), label_suffix="_mask")
     assert caught.value.hint == "leave out --label-suffix"
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [("images", "labels"), ("images", "masks"), ("images", "annotations"), ("img_dir", "ann_dir")],
+)
+def test_splits_may_lie_in_a_folder_of_images_and_one_of_labels(tmp_path, images, labels):
+    """As in https://github.com/open-mmlab/mmsegmentation/issues/46 and others."""
+    expected = open_folder(folder_dataset(tmp_path / "usual"))
+    folder_dataset(tmp_path / "own")
+    for folder, name in ((images, "images"), (labels, "labels")):
+        (tmp_path / "own" / folder).mkdir(exist_ok=True)
+        (tmp_path / "own/train" / name).rename(tmp_path / f"own/{folder}/train")
+    (tmp_path / "own/train").rmdir()
+    (tmp_path / f"own/{images}/val").mkdir()
+    photo(tmp_path / f"own/{images}/val/c.jpg")
+    assert detect(tmp_path / "own") == "folder"
+    found = open_folder(tmp_path / "own")
+    assert [record.stem for record in found.records] == [record.stem for record in expected.records]
+    assert (found.label(0) == expected.label(0)).all()
+    report = check(tmp_path / "own")
+    assert {split.name: (split.images, split.labels) for split in report.splits} == {"train": (2, 2), "val": (1, 0)}
+    assert report.ok
+    (tmp_path / f"own/{images}/train/a.jpg").unlink()
+    with pytest.raises(UdasegError, match=f"own/{images}/train: expected an image for each of 2 labels"):
+        open_folder(tmp_path / "own")
+
+
+def test_images_of_bdd100k_without_those_of_its_segmentation_name_what_is_missing(tmp_path):
+    """As in https://github.com/hendrycks/anomaly-seg/issues/14."""
+    photo(tmp_path / "images/100k/train/a.jpg")
+    label(tmp_path / "labels/sem_seg/masks/train/a.png")
+    assert detect(tmp_path) == "bdd100k"
+    with pytest.raises(UdasegError, match=r"expected the train images of BDD100K in images/10k/train/") as caught:
+        check(tmp_path)
+    assert "download the 10K images" in caught.value.hint

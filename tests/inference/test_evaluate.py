@@ -1,16 +1,18 @@
 """Evaluation and prediction at several scales: averaged where and how it was asked for."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from torch.nn.functional import interpolate
 
 from udaseg import models
 from udaseg.config import Evaluate, Model, Predict
 from udaseg.data.image_sets import View
-from udaseg.inference.evaluate import evaluate
+from udaseg.inference.evaluate import evaluate, evaluate_predictions
 from udaseg.inference.last_models import earlier_models
 from udaseg.inference.predict import predict
 from udaseg.inference.predictions import Predictions
@@ -30,10 +32,11 @@ class Record:
     stem: str
 
 
+@dataclass(frozen=True)
 class ImageList:
+    records: tuple[Record, ...] = tuple(Record(stem) for stem in "abc")
     space = SPACE
     has_depth = False
-    records = tuple(Record(stem) for stem in "abc")
 
     def __len__(self):
         return 3
@@ -96,6 +99,33 @@ def test_the_last_models_are_scored_beside_the_last_one(model, tmp_path):
     assert earlier_models(earlier[0]) == []
     low, high = metrics["miou_interval"]
     assert low <= metrics["miou"] <= high
+
+
+@pytest.mark.parametrize(("pad", "size"), [(False, (20, 40)), (True, (20, 30))])
+def test_labels_are_resized_before_they_are_counted(model, tmp_path, pad, size):
+    settings = Evaluate(precision="fp32", gt_size=(20, 40))
+    metrics, _ = evaluate(model, View(ImageList(), pad=pad, size=(64, 96)), settings, tmp_path / "model")
+    predict(model, SPACE, View(ImageList()), Predict(precision="fp32"), tmp_path)
+    stored = evaluate_predictions(
+        tmp_path / "predictions.h5",
+        View(ImageList(), (20, 40), pad),
+        "logits",
+        tmp_path / "stored",
+        warn=pytest.fail,
+        hint="",
+    )
+    runner, counts = Runner(model, SPACE.classes, "fp32"), np.zeros((3, 3), np.int64)
+    for i in range(3):
+        label = np.asarray(Pillow.fromarray(ImageList().full_label(i)).resize(size[::-1], Pillow.Resampling.NEAREST))
+        logits = runner.infer([ImageList().image(i)], (64, 96)).logits
+        full = interpolate(logits, size=size, mode="bilinear", align_corners=runner.model.align_corners)
+        confusion(label, full[0].argmax(0).to(torch.uint8).numpy(), 3, out=counts)
+    assert counts.sum() == 3 * size[0] * size[1]
+    for found in (metrics, stored):  # the stored logits are rounded to half precision
+        assert np.abs(np.array(found["confusion"]) - counts).sum() <= 6
+        assert found["gt_size"] == [20, 40]
+        assert found["convention"].endswith("; labels are resized to 20x40")
+    assert json.loads((tmp_path / "model" / "metrics.json").read_text()) == metrics
 
 
 def test_one_view_and_its_double_give_the_same_scores(model, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from udaseg.data import open_labelled
+from udaseg.data.image_sets import View
 from udaseg.data.images.read import write_label
 from udaseg.errors import UdasegError
 from udaseg.inference.evaluate_labels import evaluate_labels
@@ -31,10 +32,10 @@ def write(path, ids):
     return path
 
 
-def score(labelled, tmp_path, predicted, **more):
+def score(labelled, tmp_path, predicted, gt_size=None, **more):
     warnings = []
     files = {stem: write(tmp_path / f"predicted/{stem}.png", ids) for stem, ids in predicted.items()}
-    return evaluate_labels(files, labelled, tmp_path / "out", warn=warnings.append, **more), warnings
+    return evaluate_labels(files, View(labelled, gt_size), tmp_path / "out", warn=warnings.append, **more), warnings
 
 
 def test_scores_and_the_images_without_a_prediction(labelled, tmp_path):
@@ -54,6 +55,12 @@ def test_predictions_of_another_size_are_resized_nearest(labelled, tmp_path):
     assert warnings == ["1 predictions have another size than the true label, and were resized to it, nearest"]
     with pytest.raises(UdasegError, match=r"a\.png: expected the aspect of the true label, 2x4, found 4x4"):
         score(labelled, tmp_path, {"a": np.zeros((4, 4))})
+
+
+def test_both_labels_are_resized_to_the_size_that_counts(labelled, tmp_path):
+    metrics, _ = score(labelled, tmp_path, {"a": TRUTH.repeat(2, 0).repeat(2, 1), "b": TRUTH}, gt_size=(1, 2))
+    assert np.sum(metrics["confusion"]) <= 4
+    assert (metrics["miou"], metrics["gt_size"]) == (1, [1, 2])
 
 
 def test_pixels_without_a_class_would_raise_the_score_and_are_refused(labelled, tmp_path):

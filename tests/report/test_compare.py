@@ -157,6 +157,46 @@ def test_published_numbers_stand_beside_the_runs_of_their_recipe(write):
     assert "Politecnico di Torino" in laid_out.notes[0]
 
 
+def test_accuracies_stand_beside_published_ones(write):
+    table = published("realtime-augmentation")
+    runs = [write(name, [0.5] * 19, recipe=name, classes=SPACES["cs19"].classes)
+            for name in ("oracle-realtime-plain-gta2city", "oracle-realtime-gta2city")]  # fmt: skip
+    laid_out = comparison_table.summary(rows(*runs, table=table), table, ())
+    assert laid_out.header == (
+        "method", "accuracy", "mIoU", "Δ", "published accuracy", "published", "published Δ",
+    )  # fmt: skip
+    assert laid_out.rows[1] == ("horizontal flipping and blur", "50.0", "50.0", "0.0", "79.7", "49.9", "+2.6")
+    assert laid_out.rows[2] == ("blur", "–", "–", "–", "79.1", "47.0", "−0.3")
+    assert "its code resizes labels to 512x1024 before it counts" in laid_out.notes[0]
+
+
+def test_scores_of_labels_of_another_size_than_the_published_ones_are_noted(write):
+    classes = SPACES["cs19"].classes
+    own = write("own", [0.5] * 19, recipe="realtime-gta2city", classes=classes)
+    resized = write("resized", [0.5] * 19, recipe="realtime-full-gta2city", classes=classes)
+    path = resized / "evaluate-warmup" / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"gt_size": [512, 1024]}))
+    table, full_size = published("realtime-gta2city"), published("gta2city")
+    (note,) = comparison_warnings(rows(own, table=table), table)
+    assert note.endswith("`udaseg evaluate --gt-size 512x1024` makes them so")
+    assert comparison_warnings(rows(resized, table=table), table) == []
+    assert comparison_warnings(rows(own, table=full_size), full_size) == []
+    (note,) = comparison_warnings(rows(resized, table=full_size), full_size)
+    assert note.startswith("some runs score resized labels")
+
+
+def test_the_published_source_only_row_belongs_to_the_sizes_of_its_own_recipe(write):
+    table = published("adaptseg-gta2city")
+    runs = [write(name, [0.5] * 19, recipe=name, classes=SPACES["cs19"].classes)
+            for name in ("source-gta2city", "source-adaptseg-gta2city")]  # fmt: skip
+    other, own = rows(*runs, table=table)
+    assert (other.printed, own.printed.method, own.printed.miou) == (None, "source only", 0.3233)
+    ours, adapted = (load_recipe(name) for name in ("source-adaptseg-gta2city", "adaptseg-gta2city"))
+    assert ours.source == adapted.source
+    assert ours.warmup == adapted.warmup
+    assert ours.adversary.align == "none"
+
+
 def test_a_network_of_19_classes_beside_a_table_of_16_is_read_by_its_16(write):
     folder = write("a", [0.5] * 19, recipe="synthia2city", classes=SPACES["cs19"].classes, model=DEEPLAB)
     path = folder / "evaluate-warmup" / "metrics.json"

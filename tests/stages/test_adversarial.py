@@ -1,6 +1,7 @@
 """Adversarial alignment from the command line: its recipes, its manifest, and what tells how large a network is."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from udaseg import config, models
 from udaseg.config.load import load_recipe
+from udaseg.models import speed
 
 NAMES = ("adaptseg-gta2city", "adaptseg-multi-gta2city", "advent-gta2city", "realtime-gta2city")
 TINY = ("source.size=[32,64]", "target.size=[32,64]", "warmup.steps=2", "warmup.batch=2", "warmup.log_every=1")
@@ -120,6 +122,13 @@ def test_the_entropy_of_the_target_alone(rendered, udaseg, manifest):
     assert outcome.code == 0, outcome.err
     assert {"source", "target", "weights"} == manifest("runs/tiny/warmup")["inputs"].keys()
     assert all(line["entropy"] > 0 for line in log())
+    delayed = ("warmup.entropy_weight=0.005", "warmup.fda=0.05", "warmup.entropy_from=2")
+    assert udaseg("warmup", *changed(*delayed)).code == 0
+    assert [line.get("entropy", 0) > 0 for line in log()] == [False, False, True, True]
+    assert udaseg("warmup --steps 2", *changed(*delayed)).code == 0
+    assert manifest("runs/tiny/warmup")["warnings"][-1] == (
+        "warmup.entropy_from=2: no entropy was penalised in 2 steps"
+    )
 
 
 def test_an_overpowered_discriminator_is_warned_of(rendered, udaseg, manifest, monkeypatch):
@@ -218,6 +227,23 @@ def test_info_counts_both_resolutions_of_a_network_with_detail(udaseg):
     assert "detail" not in single
     assert single["parameters"] < said["parameters"]
     assert "9 windows of the detail; in training" in udaseg(f"{words} --detail 32x64", tiny=False).out
+
+
+def test_info_measures_frames_a_second(finished, udaseg, monkeypatch):
+    monkeypatch.setattr(speed, "SECONDS", 0.0)
+    monkeypatch.setattr(speed, "RUNS", (2, 3))
+    monkeypatch.chdir(finished)
+    for words in ("bisenet", "light", "runs/tiny/warmup/model.pt"):
+        found = udaseg(f"info {words} --size 64x128 --measure --json", tiny=False).json["speed"]
+        assert found["frames_per_second"] == pytest.approx(1000 / found["latency_ms"])
+        assert (found["runs"], found["threads"]) == (2, torch.get_num_threads())
+        assert {"device", "precision"} <= found.keys()
+    out = udaseg("info bisenet --size 64x128 --measure --train", tiny=False).out
+    assert re.search(
+        r"speed: [\d.]+ frames a second, [\d.]+ ms for an image, on \w+.* in (bf16|fp32), \d+ threads", out
+    )
+    assert "the median of 2 runs after 3, without reading and upsampling" in out
+    assert "for each image in a step" in out
 
 
 def test_info_names_the_rules(udaseg):

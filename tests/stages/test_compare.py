@@ -6,10 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.report.published import published
 
 MAKEFILE = Path(__file__).parent.parent.parent / "Makefile"
+ROWS = ("REALTIME", "REALTIME-EXTRA", "BOUND", "AUGMENTATIONS")
 
 
 def test_a_run_beside_its_own_start(workspace, udaseg):
@@ -89,11 +92,48 @@ def test_compare_says_what_it_needs(udaseg, words, message):
 
 def test_make_runs_every_row_of_the_real_time_table():
     text = MAKEFILE.read_text().replace("\\\n", " ")
-    named = re.search(r"^REALTIME = (.*)$", text, re.MULTILINE)[1].split()
-    bound = re.search(r"^BOUND = (.*)$", text, re.MULTILINE)[1].split()
-    # One row is ours: the statistics of the target alone, which are in all rows with an adversary.
-    assert named.pop(1) == "adabn-realtime-gta2city"
-    assert [*named, *bound] == [row.recipe for row in published("realtime-gta2city").rows]
+    rows = {name: re.search(rf"^{name} = (.*)$", text, re.MULTILINE)[1].split() for name in ROWS}
+    assert [*rows["REALTIME"], *rows["BOUND"]] == [row.recipe for row in published("realtime-gta2city").rows]
+    *augmentations, last = rows["AUGMENTATIONS"]
+    assert last == "$(BOUND)"
+    assert [*augmentations, *rows["BOUND"]] == [row.recipe for row in published("realtime-augmentation").rows]
+    # The other rows are ours: the target's statistics of batch norm, for the source alone and for each method.
+    methods = {name.replace("realtime-gta2city", "realtime-light-gta2city") for name in rows["REALTIME"][1:]}
+    extra = {name.replace("-adabn-", "-") for name in rows["REALTIME-EXTRA"]}
+    assert extra == methods | {"adabn-realtime-gta2city"}
+
+
+@pytest.mark.parametrize("scale", ["full", "toy"])
+def test_the_extra_rows_of_the_real_time_table_differ_in_batch_norm_alone(scale):
+    names = [name for name in shipped_recipes() if name.startswith("realtime-") and "-adabn-" in name]
+    assert len(names) == 6
+    for name in names:
+        extra, row = (load_recipe(one, scale=scale).model_dump() for one in (name, load_base(name)))
+        assert (extra["warmup"].pop("adabn"), row["warmup"].pop("adabn")) == (True, "separate")
+        for recipe in (extra, row):
+            recipe["name"] = recipe["description"] = ""
+        assert extra == row
+
+
+def load_base(name: str) -> str:
+    return yaml.safe_load(shipped_recipes()[name].read_text())["base"]
+
+
+def test_published_rows_of_the_real_time_table_train_and_score_as_published():
+    for row in (*published("realtime-gta2city").rows, *published("realtime-augmentation").rows):
+        recipe = load_recipe(row.recipe)
+        assert (recipe.source.limit, recipe.target.limit) == (500, 500)
+        assert recipe.warmup.steps * recipe.warmup.batch == 50 * 500
+        assert recipe.evaluate.gt_size == (512, 1024)
+        assert not recipe.warmup.saves_target_statistics
+
+
+@pytest.mark.parametrize("table", ["realtime-gta2city", "synthia2mapillary", "synthia2mapillary-small", "gta2city"])
+def test_recipes_score_labels_of_the_size_of_their_published_table(table):
+    rows = published(table)
+    for row in rows.rows:
+        if row.recipe is not None:
+            assert load_recipe(row.recipe).evaluate.gt_size == rows.gt_size
 
 
 def test_runs_side_by_side_on_one_page_with_a_bound(workspace, udaseg):

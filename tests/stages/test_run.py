@@ -2,9 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from udaseg.errors import UdasegError
+from udaseg.models.weights import imagenet
+from udaseg.pipeline import chain
+from udaseg.pipeline.chain_weights import fetch_weights
+from udaseg.stages.terminal.command import open_plain_run
 
 CHAIN = ("--set", "chain=[warmup,predict,pseudolabel,evaluate-warmup]")
 
@@ -48,6 +55,44 @@ def test_a_chain_may_begin_with_retraining_from_weights(workspace, udaseg):
     assert [row["state"] for row in rows] == ["to run", "waiting", "waiting", "waiting"]
     refused = udaseg("run online.yaml --rounds 2", tiny=False)
     assert (refused.code, "a round reads nothing of the last" in refused.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        ("distill.weights=own.pth", "there is no weights file own.pth", "--set distill.weights=FILE"),
+        ("distill.weights=pip:no-such", "no-such with weights is not installed", "--set distill.weights=FILE"),
+        ("distill.weights=imagenet", "cannot download", "--set model.weights=FILE"),
+    ],
+)
+def test_a_chain_without_the_weights_of_its_last_training_fails_before_its_first_stage(
+    rendered, udaseg, monkeypatch, words, message, hint
+):
+    def refuse(encoder):
+        raise UdasegError("cannot download", "--set model.weights=FILE")
+
+    monkeypatch.setattr(imagenet, "download_imagenet", refuse)
+    monkeypatch.setattr(imagenet, "find_imagenet", lambda encoder: ("", Path("absent"), False))
+    chain = "chain=[warmup,predict,pseudolabel,refine,retrain,distill]"
+    outcome = udaseg("run", "--set", chain, "--set", words)
+    assert outcome.code == 1
+    assert message in outcome.err
+    assert hint in outcome.err
+    assert not Path("runs").exists()
+    dry = udaseg("run --dry-run", "--set", chain, "--set", words)
+    assert (dry.code, message in dry.err) == ((0, False) if "imagenet" in words else (1, True))
+    assert udaseg("run --until predict --dry-run", "--set", chain, "--set", words).code == 0
+
+
+def test_a_finished_chain_needs_no_weights_of_imagenet(workspace, udaseg, monkeypatch):
+    monkeypatch.setattr(imagenet, "download_imagenet", lambda encoder: pytest.fail(encoder))
+    monkeypatch.setattr(imagenet, "find_imagenet", lambda encoder: ("", Path("absent"), False))
+    change = "model={encoder: resnet18, weights: imagenet, decoder: fpn}"
+    assert udaseg("run --until stylize --dry-run", "--set", change).code == 0
+    (step, *_) = chain.steps(open_plain_run("tiny.yaml", set_=[change]))
+    fetch_weights([step])
+    with pytest.raises(pytest.fail.Exception, match="resnet18"):
+        fetch_weights([step._replace(run=replace(step.run, force=True))])
 
 
 def test_a_changed_setting_runs_its_stage_and_what_follows(workspace, udaseg):

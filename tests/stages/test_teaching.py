@@ -91,6 +91,20 @@ def test_distillation_is_a_stage_of_the_chain_and_what_it_makes_is_evaluated(wor
     assert "up to date (runs/tiny/evaluate-retrain)" in udaseg("evaluate --round 1", *CHAIN, *DISTILL).err
 
 
+def test_a_student_is_distilled_again_and_the_second_one_is_the_result(workspace, udaseg, manifest):
+    twice = ("--set", "chain=[retrain,distill,redistill,evaluate-distill,evaluate]")
+    assert "runs/tiny/distill does not exist" in udaseg("distill --again", *twice, *DISTILL).err
+    apart = ("--set", "model.bn=frozen", "--set", "distill.adabn=stem")
+    assert "error: distill.adabn=stem normalises each domain by itself" in udaseg("distill --again", *twice, *apart).err
+    short = ("--set", "distill={steps: 1, batch: 2}")
+    for words in ("distill", "distill --again"):
+        outcome = udaseg(words, *twice, *short)
+        assert outcome.code == 0, outcome.err
+    assert manifest("runs/tiny/redistill")["inputs"]["model"]["path"] == "runs/tiny/distill/model.pt"
+    said = udaseg("evaluate --dry-run", *twice).err
+    assert "runs/tiny/evaluate: input model (runs/tiny/redistill/model.pt) has changed" in said
+
+
 def test_the_round_that_is_asked_for_is_distilled(workspace, udaseg):
     two = (*CHAIN, *DISTILL, "--set", "rounds=2")
     assert "runs/tiny/round1/retrain does not exist" in udaseg("distill --round 1", *two).err

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from udaseg.config.load import shipped_recipes
@@ -39,12 +40,12 @@ def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(tmp_path, monke
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["warmup", "--recipe", "oracle-"], ["oracle-gta2city", "oracle-realtime-gta2city"]),
+        (["warmup", "--recipe", "cbst-synthia"], ["cbst-synthia2city-13", "cbst-synthia2city"]),
         (["warmup", "--recipe", "mi"], ["mine.yaml"]),
         (["warmup", "-r", "recipes/"], ["recipes/other.yaml"]),
         (["recipe", "copy", "dem"], ["demo"]),
         (["recipe", "copy", "mi"], []),
-        (["compare", "--published", "realtime"], ["realtime-gta2city"]),
+        (["compare", "--published", "realtime"], ["realtime-augmentation", "realtime-gta2city"]),
     ],
 )
 def test_recipes_and_tables_complete(tmp_path, monkeypatch, udaseg, words, expected):
@@ -99,6 +100,22 @@ def test_the_toy_twin_of_every_shipped_recipe_passes_the_check(tmp_path, monkeyp
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith(f"{name} can be run: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_without_its_weights_cannot_be_run(tmp_path, monkeypatch, udaseg):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    check = write(
+        {"model": {"weights": "own.pth"}, "distill": {"weights": "pip:no-such"}, "chain": ["warmup", "refine"]}
+    )
+    outcome = udaseg(check, tiny=False)
+    assert outcome.code == 1
+    for text in ("refine reads pseudolabel", "there is no weights file own.pth", "--set model.weights=FILE"):
+        assert text in outcome.err
+    assert "no-such" not in outcome.err  # the chain has no distill
+    outcome = udaseg(write({"model": {"encoder": "resnet18", "weights": "imagenet"}}), tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "note: the ImageNet weights of resnet18 are not here yet: the first training downloads them" in outcome.out
 
 
 def test_a_recipe_that_can_be_run_is_summed_up(tmp_path, monkeypatch, udaseg):

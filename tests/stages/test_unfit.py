@@ -51,7 +51,9 @@ def test_scores_of_other_pictures_are_not_shown_beside(workspace, udaseg):
     outcome = udaseg("evaluate --set target.val=train")
     assert outcome.code == 0, outcome.err
     assert "adapted" not in outcome.out
-    assert "runs/tiny/evaluate-warmup scores other images, or classes, and is not shown beside it" in outcome.err
+    assert (
+        "runs/tiny/evaluate-warmup has other images, classes or label sizes, and is not shown beside it" in outcome.err
+    )
 
 
 def test_a_source_only_model_is_not_called_adapted_elsewhere(workspace, udaseg):

@@ -16,7 +16,8 @@ from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.discriminators import PATCH
 from udaseg.train import setup
 from udaseg.train.adversary import adversarial_loss
-from udaseg.train.objectives import adaptation, entropy, self_training
+from udaseg.train.entropy import penalise
+from udaseg.train.objectives import adaptation, self_training
 from udaseg.train.warmup import warmup
 
 from .test_retrain import Pictures
@@ -54,7 +55,7 @@ def gradients(parts: int) -> tuple[dict[str, float], list[torch.Tensor]]:
     torch.manual_seed(1)
     discriminator = PATCH["light"](3)
     adversary = Adversary(align="output", discriminator="light", weight=0.1)
-    terms = [entropy(0.3), adversarial_loss(discriminator, adversary, model.align_corners, nullcontext)]
+    terms = [penalise("robust", 0.3), adversarial_loss(discriminator, adversary, model.align_corners, nullcontext)]
     values = adaptation(model, settings, nullcontext, terms, parts=parts)(0, batch())
     torch.stack(list(values.values())).sum().backward()
     named = [*model.named_parameters(), *discriminator.named_parameters()]

@@ -66,6 +66,18 @@ def test_domains_apart_are_normalised_each_by_itself_and_the_running_statistics_
     assert mixed["source"].item() != pytest.approx(alone["source"].item(), rel=1e-3)
 
 
+def test_separate_domains_are_two_passes_that_update_one_set_of_running_statistics():
+    """As in AdaptSegNet: the source goes through the network, then the target."""
+    model, both = trained(
+        lambda model: adaptation(model, NETWORK, nullcontext, [], domain_specific_bn="separate"), "source", "target"
+    )
+    plain, source = trained(lambda model: adaptation(model, NETWORK, nullcontext, []), "source")
+    assert both["source"].item() == pytest.approx(source["source"].item(), rel=1e-5)
+    joined(self_training(plain, NETWORK, nullcontext, 1.0)(0, batch("other", "target")))
+    for (name, value), (_, expected) in zip(buffers(model).items(), buffers(plain).items(), strict=True):
+        torch.testing.assert_close(value, expected, msg=name)
+
+
 def test_stems_apart_are_each_domains_own_and_all_behind_them_sees_the_mixture():
     model, _ = trained(
         lambda model: adaptation(model, NETWORK, nullcontext, [], domain_specific_bn="stem"), "source", "target"

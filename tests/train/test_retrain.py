@@ -121,6 +121,18 @@ def test_the_initial_model_has_the_statistics_that_the_labels_were_made_with(tmp
         assert all(torch.equal(found[key], wanted[key]) for key in wanted if key.endswith("running_mean"))
 
 
+def test_the_initial_model_has_the_statistics_of_images_of_the_size_that_was_predicted(tmp_path, initial):
+    (tmp_path / "adapted.pt").write_bytes(initial.read_bytes())
+    predicted = View(Pictures(), (32, 48))
+    adabn.estimate_target_statistics(tmp_path / "adapted.pt", predicted, Retrain(batch=4, adabn=True))
+    start = InitialModel(initial, Predict(batch=4, adabn=True), predicted)
+    online, crop = Online(scores="initial", pixels="unlabelled"), Augment(crop=(32, 32))
+    settings = Retrain(steps=0, batch=2, online=online, augment=crop)
+    retrain(None, View(Pictures(), (64, 96)), SPACE.classes, NETWORK, settings, tmp_path, seed=3, initial=start)
+    found, wanted = (checkpoint.load(path)[0].state_dict() for path in (tmp_path / "model.pt", tmp_path / "adapted.pt"))
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted if key.endswith("running_mean"))
+
+
 def test_heads_that_only_training_has_stay_in_the_initial_model(tmp_path):
     deep = Model(name="fpn", backbone="resnet18", weights="none", heads=("depth",))
     first = models.construct(deep, 3)

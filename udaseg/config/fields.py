@@ -38,7 +38,7 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     later: ClassVar[frozenset[str]] = frozenset()  # settings that older results do not know, whose default changes none
-    without_effect: ClassVar[frozenset[str]] = frozenset()  # settings that no result depends on
+    without_effect: ClassVar[frozenset[str]] = frozenset()  # settings that no result depends on, or that are elsewhere
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that a result depends on; a result from before a later setting stays up to date."""

@@ -1,6 +1,6 @@
 """The recipe: one frozen, checked description of an experiment, a section for each stage."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
@@ -81,3 +81,26 @@ def pretrain_recipe(recipe: Recipe) -> Recipe:
             "run its first phase: udaseg warmup",
         )
     return recipe.model_copy(update={"warmup": recipe.pretrain, "pretrain": None, "adversary": Adversary()})
+
+
+class InitialWeights(NamedTuple):
+    """The setting that names the weights from which a training starts, and its value."""
+
+    key: str
+    value: str
+
+
+def initial_weights(recipe: Recipe, stage: str) -> InitialWeights | None:
+    """Return the weights from which a stage starts; None where it starts from the model of another, or trains none."""
+    starts = {
+        "pretrain": True,
+        "warmup": recipe.pretrain is None,
+        "retrain": recipe.retrain.init == "weights",
+        "distill": True,
+        "redistill": True,
+    }
+    if not starts.get(stage, False):
+        return None
+    if stage in ("distill", "redistill") and recipe.distill.weights is not None:
+        return InitialWeights("distill.weights", recipe.distill.weights)
+    return InitialWeights("model.weights", recipe.model.weights)

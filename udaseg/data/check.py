@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from udaseg.data.datasets import folder
+from udaseg.data.datasets import folder_layout
 from udaseg.data.datasets.label_names import suffix_hint
 from udaseg.data.datasets.layout import AbsentError, Files, Labels, count_folders, describe
 from udaseg.data.datasets.names import choose_stems, mark_alike
@@ -16,7 +16,7 @@ from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_l
 from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
 from udaseg.data.image_sets import have_same_aspect
 from udaseg.data.images.read import read_image, read_label_ids
-from udaseg.data.meaning import doubt_lone_class, suggest_names
+from udaseg.data.meaning import doubt_ids, suggest_names
 from udaseg.data.published import compare_with_published, expected_images
 from udaseg.errors import UdasegError
 from udaseg.labels import OWN_CODINGS, SPACES, Coding, class_space, train_ids
@@ -34,10 +34,17 @@ class _SplitFiles(NamedTuple):
     findings: list[Finding]
 
 
+class _Problem(NamedTuple):
+    severity: Severity
+    kind: str
+    file: str
+    hint: str | None = None
+
+
 class _ImageCheck(NamedTuple):
     size: tuple[int, int] | None
     ids: np.ndarray | None  # pixels of each id, int64 [256]
-    problems: list[tuple[Severity, str, str]]  # severity, kind of problem, file
+    problems: list[_Problem]
 
 
 def check(
@@ -63,25 +70,28 @@ def check(
     splits, findings = [], []
     for name, split in files_of_splits.items():
         sizes, ids, images_with = Counter(), np.zeros(256, np.int64), np.zeros(256, np.int64)
-        problems = defaultdict(list)
+        problems, hints = defaultdict(list), {}
         for result in map_in_order(lambda stem, split=split: _check_image(stem, split, root), split.images):
             sizes[result.size] += result.size is not None
             if result.ids is not None:
                 ids += result.ids
                 images_with += _count_classes(split.labels.coding, result.ids) > 0
-            for severity, kind, file in result.problems:
-                problems[severity, kind].append(file)
+            for problem in result.problems:
+                problems[problem.severity, problem.kind].append(problem.file)
+                hints.setdefault(problem.kind, problem.hint)
             done += 1
             if progress:
                 progress(done, total)
-        names = suggest_names(split.labels.coding, np.flatnonzero(ids).tolist()) if split.labels else None
+        if split.labels:
+            coding = split.labels.coding
+            hints[f"ids unknown to {coding.name}"] = suggest_names(coding, np.flatnonzero(ids).tolist())
         of_images = [
             Finding(
                 severity,
                 name,
                 kind,
                 tuple(files),
-                _hint(kind, dataset, name, names) if severity == "error" else None,
+                _hint(kind, dataset, name, root, hints[kind]) if severity == "error" else None,
                 "labels" if kind.startswith(("labels", "ids", "depth")) else "images",
             )
             for (severity, kind), files in problems.items()
@@ -90,7 +100,7 @@ def check(
             of_images.append(Finding("error", name, "no images", hint=DATASETS[dataset].DOWNLOAD_HINT))
         splits.append(_summarise(name, expected_images(dataset, name, root), split, +sizes, ids, images_with))
         findings += split.findings + of_images + compare_with_published(splits[-1], split.images, dataset)
-        findings += doubt_lone_class(splits[-1], split.labels.coding) if split.labels else []
+        findings += doubt_ids(splits[-1], split.labels.coding) if split.labels else []
         pixels += sum(size[0] * size[1] * count for size, count in (+sizes).items())
     free = shutil.disk_usage(root).free
     needed = pixels // 64 * 2 * 19  # stride-8 logits of 19 classes in float16
@@ -106,7 +116,7 @@ def _list_splits(dataset: str, root: Path, coding: str | None, suffix: str | Non
     require_known(dataset)
     require_detected(dataset, coding, suffix)
     reader = DATASETS[dataset]
-    names = folder.splits(root) if dataset == "folder" else list(reader.IMAGE_COUNTS)
+    names = folder_layout.splits(root) if dataset == "folder" else list(reader.IMAGE_COUNTS)
     splits, absent = {}, None
     for split in names:
         try:
@@ -164,7 +174,7 @@ def _list_labels(
             message = UNLABELLED if kind == "label" else "images without a depth map"
             hint = suffix_hint(images, found.files, SUFFIX_OPTION) if dataset == "folder" and suffix is None else None
             marked = tuple(mark_alike(missing, surplus[kind]))
-            hint = hint or _hint(message, dataset, split)
+            hint = hint or _hint(message, dataset, split, root)
             findings.append(Finding("error", split, message, marked, hint, "labels"))
         if others := tuple(surplus[kind]):
             severity = "error" if dataset == "folder" and kind == "label" else "warning"
@@ -173,17 +183,18 @@ def _list_labels(
     return labels, findings
 
 
-def _hint(problem: str, dataset: str, split: str, names: str | None = None) -> str:
-    """Return the hint for a problem of some files of a split; `names` says what the ids may be."""
+def _hint(problem: str, dataset: str, split: str, root: Path, known: str | None = None) -> str:
+    """Return the hint for a problem of some files of a split; `known` is what these files themselves suggest."""
     if dataset != "folder":
         solution = f"download these files again: {DATASETS[dataset].DOWNLOAD_HINT}"
     elif problem == UNLABELLED:
-        solution = f"add their labels to {split}/labels, under the names of the images"
+        labels = folder_layout.first_folder(root, folder_layout.label_folders(root, split))
+        solution = f"add their labels to {labels.relative_to(root)}, under the names of the images"
     elif problem.startswith("ids unknown"):
         solution = "list these ids in classes.yaml, those without a class under `ignore`, or name another --coding"
-        solution = f"{names}; or {solution}" if names else solution
+        solution = f"{known}; or {solution}" if known else solution
     else:
-        solution = "copy these files again, or export them again"
+        solution = known or "copy these files again, or export them again"
     if split in SCORED and problem == UNLABELLED:  # none has one, or those without one would be left out
         return solution
     if split in SCORED:  # which no `list` of a recipe shortens
@@ -193,53 +204,58 @@ def _hint(problem: str, dataset: str, split: str, names: str | None = None) -> s
 
 def _check_image(stem: str, split: _SplitFiles, root: Path) -> _ImageCheck:
     """Open the files of one image, and collect their problems."""
-    problems, size, ids, is_flat = [], None, None, False
+    problems: list[_Problem] = []
+    size, ids, is_flat = None, None, False
     image = split.images[stem]
     label, depth = (split.labels.files.get(stem), split.labels.depth.get(stem)) if split.labels else (None, None)
     for path in (image, label, depth):
         if path is not None and path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            problems.append(("warning", "links that lead out of the dataset", f"{path.name} -> {path.resolve()}"))
+            problems.append(
+                _Problem("warning", "links that lead out of the dataset", f"{path.name} -> {path.resolve()}")
+            )
     try:
         pixels_HWC = read_image(image)
         size = pixels_HWC.shape[:2]
         step = max(1, min(size) // 64)  # a sample is enough to detect a single colour
         is_flat = bool(pixels_HWC[::step, ::step].std(axis=(0, 1)).max() < 2)
     except UdasegError as error:
-        problems.append(("error", "images that cannot be read", error.message))
+        problems.append(_Problem("error", "images that cannot be read", error.message, error.hint))
     if label is not None:
         try:
             values = read_label_ids(label, split.labels.coding.name, split.labels.container)
             ids = count_ids(values)
             problems += _compare_sizes("labels", label, values.shape, size, split.labels.resize)
             if unknown := sorted(set(np.flatnonzero(ids).tolist()) - split.labels.coding.ids):
-                problems.append(("error", f"ids unknown to {split.labels.coding.name}", f"{label.name}: {unknown}"))
+                problems.append(
+                    _Problem("error", f"ids unknown to {split.labels.coding.name}", f"{label.name}: {unknown}")
+                )
             if not _count_classes(split.labels.coding, ids).any():
-                problems.append(("warning", "labels in which every pixel is ignored", label.name))
+                problems.append(_Problem("warning", "labels in which every pixel is ignored", label.name))
             is_flat = is_flat and bool(ids.max() > 0.99 * ids.sum())
         except UdasegError as error:
-            problems.append(("error", "labels that cannot be read", error.message))
+            problems.append(_Problem("error", "labels that cannot be read", error.message, error.hint))
     if is_flat:
-        problems.append(("warning", "single-colour images", image.name))
+        problems.append(_Problem("warning", "single-colour images", image.name))
     if depth is not None:
         try:
             problems += _compare_sizes(
                 "depth maps", depth, split.labels.read_depth(depth).shape, size, split.labels.resize
             )
         except UdasegError as error:
-            problems.append(("error", "depth maps that cannot be read", error.message))
+            problems.append(_Problem("error", "depth maps that cannot be read", error.message, error.hint))
     return _ImageCheck(size, ids, problems)
 
 
 def _compare_sizes(
     kind: str, path: Path, shape: tuple[int, ...], size: tuple[int, ...] | None, may_differ: bool
-) -> list[tuple[Severity, str, str]]:
+) -> list[_Problem]:
     """Return the problem of a file of another size than its image: an error where their aspects differ."""
     if size is None or shape == size:
         return []
     sizes = f"{path.name}: {shape[0]}x{shape[1]}, its image {size[0]}x{size[1]}"
     if may_differ or have_same_aspect(shape, size):
-        return [("note", f"{kind} of another size than their image, resized to it for training", sizes)]
-    return [("error", f"{kind} of another aspect than their image", sizes)]
+        return [_Problem("note", f"{kind} of another size than their image, resized to it for training", sizes)]
+    return [_Problem("error", f"{kind} of another aspect than their image", sizes)]
 
 
 def _count_classes(coding: Coding, ids: np.ndarray) -> np.ndarray:

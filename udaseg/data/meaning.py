@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import yaml
 
 from udaseg.data.findings import Finding, Split
+from udaseg.errors import join_names
 from udaseg.labels import Coding
 
 CLASSES = "classes.yaml"  # the coding of a user's own ids
@@ -19,8 +20,16 @@ def suggest_names(coding: Coding, ids: Collection[int]) -> str | None:
     return f"if these are the classes in their order, write {_as_line(dict(zip(sorted(ids), names, strict=True)))}"
 
 
-def doubt_lone_class(split: Split, coding: Coding) -> list[Finding]:
-    """Warn where the labels show one class alone and the other pixels are ignored: their id may be a class."""
+def doubt_ids(split: Split, coding: Coding) -> list[Finding]:
+    """Return an error where no pixel has a class.
+
+    Warn where all that have one are of one class, and the others are ignored: their id may be a class.
+    """
+    if split.ignored == 1:
+        ids = join_names([str(i) for i in split.ids])
+        message = f"the labels show no class: every pixel is ignored; their ids are {ids}"
+        hint = "where these are labels of your own, make them a folder dataset, with the ids in its classes.yaml"
+        return [Finding("error", split.name, message, hint=hint, part="labels")]
     ignored = [i for i in split.ids if i not in coding.classes]
     seen = [name for name, share in split.classes.items() if share > 0]
     if coding.name != CLASSES or len(seen) != 1 or not ignored or not coding.ids.issuperset(ignored):

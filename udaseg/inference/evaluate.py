@@ -1,7 +1,8 @@
-"""Evaluate a network or its predictions on labelled images: exact counts at the labels' own size."""
+"""Evaluate a network or its predictions on labelled images: exact counts at the labels' own size, or at another."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image as Pillow
 
 from udaseg.config import Evaluate, HxW
+from udaseg.data.augment import resize_label
 from udaseg.data.depth import metres
 from udaseg.data.image_sets import LabelledSet, View
 from udaseg.errors import UdasegError
@@ -41,20 +43,21 @@ def evaluate(
 
     Writes `metrics.json` and a few panels into the folder `out`; None writes nothing. Logits are upsampled bilinearly
     to the size of each label, then averaged over scales and the mirror image, before the argmax (as in AdaptSegNet,
-    ADVENT and FDA). Where the network estimates depth and the dataset has it, the metrics hold the errors as `depth`.
-    `earlier` are models of the same training, the earliest first: the metrics hold their scores and that of the model
-    as `last`.
+    ADVENT and FDA). With `settings.gt_size` labels are resized first, as `read_truth` does. Where the network estimates
+    depth and the dataset has it, the metrics hold the errors as `depth`. `earlier` are models of the same training, the
+    earliest first: the metrics hold their scores and that of the model as `last`.
     """
-    dataset = view.images
+    dataset, truth = view.images, View(view.images, settings.gt_size, view.pad)
     runner = Runner(model, dataset.space.classes, settings.precision, heads=("depth",) if dataset.has_depth else ())
     errors = np.zeros((len(dataset), 1 + len(DEPTH_ERRORS))) if runner.model.heads else None
-    counter = LabelCounter(dataset, out)
+    counter = LabelCounter(truth, out)
     shard, done = processes.shard(range(len(dataset)), settings.batch), 0
 
     def infer(images: Sequence[np.ndarray], size: HxW) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
         return runner.infer_views_with_depth(images, size, settings)
 
-    for batch in runner.run(view, shard, settings.batch, infer, scales=settings.scales, label=dataset.full_label):
+    read_label = partial(read_truth, truth)
+    for batch in runner.run(view, shard, settings.batch, infer, scales=settings.scales, label=read_label):
         views, depths = zip(*batch.output, strict=True)
         for n, (i, image, label) in enumerate(zip(batch.indices, batch.images, batch.labels, strict=True)):
             counter.add(i, image, label, runner.label(views, n, label.shape, settings.average))
@@ -87,7 +90,7 @@ def evaluate(
 
 def evaluate_predictions(
     file: Path,
-    dataset: LabelledSet,
+    truth: View,
     average: str,
     out: Path,
     *,
@@ -99,9 +102,11 @@ def evaluate_predictions(
 
     Writes `metrics.json` and a few panels into the folder `out`, as `evaluate` does. With `average` "logits" the
     logits are upsampled to the size of each label, with "probs" their softmax, as for several networks (multi-band
-    transfer of FDA, section 3.3). Images without a prediction are left out, and `warn` gets their count. Raises
-    UdasegError where the file has other classes, or, with the hint, predictions of none of the images.
+    transfer of FDA, section 3.3). `truth` is the set at the size at which its labels are counted. Images without a
+    prediction are left out, and `warn` gets their count. Raises UdasegError where the file has other classes, or, with
+    the hint, predictions of none of the images.
     """
+    dataset = truth.images
     with Predictions(file) as store:
         if store.classes != tuple(dataset.space.classes):
             raise UdasegError(
@@ -118,14 +123,15 @@ def evaluate_predictions(
         if missing := len(dataset) - len(predicted):
             warn(f"{missing} of {len(dataset)} labelled images have no prediction in {file} and are left out")
         dataset = replace(dataset, records=predicted)
-        counter = LabelCounter(dataset, out)
+        truth = replace(truth, images=dataset)
+        counter = LabelCounter(truth, out)
         shard = processes.shard(range(len(dataset)))
         for done, i in enumerate(shard, 1):
-            truth, logits_CHW = dataset.full_label(i), store.logits(dataset.records[i].stem).astype(np.float32)
+            label_HW, logits_CHW = read_truth(truth, i), store.logits(dataset.records[i].stem).astype(np.float32)
             if average == "probs":
                 logits_CHW = torch.from_numpy(logits_CHW).softmax(0).numpy()
-            predicted = argmax_label(logits_CHW, *truth.shape, store.align_corners)
-            counter.add(i, dataset.image(i) if i in counter.shown else None, truth, predicted)
+            predicted = argmax_label(logits_CHW, *label_HW.shape, store.align_corners)
+            counter.add(i, dataset.image(i) if i in counter.shown else None, label_HW, predicted)
             if progress is not None:
                 progress(done, len(shard))
     metrics = counter.document()
@@ -134,14 +140,24 @@ def evaluate_predictions(
     return metrics
 
 
+def read_truth(truth: View, i: int) -> np.ndarray:
+    """Read label i as train ids, uint8 [H, W], at the size at which it is counted: that of the view, nearest.
+
+    Without a size it is the label's own. With `pad` the label keeps its aspect within the size.
+    """
+    label_HW = truth.images.full_label(i)
+    return resize_label(label_HW, truth.size_of(label_HW.shape))
+
+
 class LabelCounter:
     """Count the predicted and true labels of images, and draw panels of some images.
 
     `shown` holds the indices of the images with a panel; without a folder there are none.
     """
 
-    def __init__(self, dataset: LabelledSet, out: Path | None):
-        self._dataset, self._out = dataset, out
+    def __init__(self, truth: View, out: Path | None):
+        self._dataset, self._gt_size, self._out = truth.images, truth.size, out
+        dataset = self._dataset
         classes = len(dataset.space)
         self._counts = np.zeros((classes, classes), np.int64)
         self._of_images = ImageCounts(len(dataset), classes)
@@ -163,9 +179,13 @@ class LabelCounter:
     def document(self) -> dict[str, Any]:
         """Return the content of metrics.json, for the images of all processes."""
         counts = processes.sum_of_all(self._counts)
-        metrics = scores(counts, self._dataset.space.classes).document(counts, len(self._dataset))
+        document = scores(counts, self._dataset.space.classes).document(counts, len(self._dataset))
+        if self._gt_size is not None:
+            height, width = self._gt_size
+            document["convention"] += f"; labels are resized to {height}x{width}"
+            document["gt_size"] = [height, width]
         interval = self._of_images.interval()
-        return metrics if interval is None else metrics | {"miou_interval": list(interval)}
+        return document if interval is None else document | {"miou_interval": list(interval)}
 
 
 def _metres(dataset: LabelledSet, i: int, depth_11HW: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

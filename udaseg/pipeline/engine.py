@@ -84,8 +84,11 @@ def plan_declared(run: Run, stage: Stage) -> Job:
         if dataset.is_read(run.recipe):
             digests[dataset.name] = datasets.input_of(run, dataset.name)
             if dataset.settings is not None:
-                choose = datasets.image_settings if dataset.settings == "images" else datasets.selection_settings
-                settings[dataset.name] = choose(datasets.side(run.recipe, dataset.name))
+                settings[dataset.name] = (
+                    datasets.image_settings(run.recipe, dataset)
+                    if dataset.settings == "images"
+                    else datasets.selection_settings(datasets.side(run.recipe, dataset.name))
+                )
     seed = run.recipe.seed if stage.seeded else 0
     carry_over = None if stage.carry_over is None else stage.carry_over(run.recipe, run.round)
     images = None if carry_over is None else ImageWork("target", run.image_digests["target"], carry_over)

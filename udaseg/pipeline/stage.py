@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from udaseg.config import Recipe, Section
+from udaseg.config import HxW, Recipe, Section
 
 if TYPE_CHECKING:
     from udaseg.pipeline.images import CarryOver
@@ -74,10 +74,16 @@ class Dataset:
     name: Literal["source", "target", "val"]
     settings: Literal["images", "selection"] | None = "images"  # which of its settings the result depends on
     when: Condition | None = None
+    section: str = ""  # whose size, where it has one, replaces that of the domain
 
     def is_read(self, recipe: Recipe) -> bool:
         """Tell whether a stage of this recipe reads the dataset."""
         return self.when is None or self.when(recipe)
+
+    def size(self, recipe: Recipe) -> HxW | None:
+        """Return the height and width at which the stage sees the images; None where they keep their own."""
+        own = getattr(recipe, self.section).size if self.section else None
+        return own or (recipe.source if self.name == "source" else recipe.target).size
 
 
 @dataclass(frozen=True)

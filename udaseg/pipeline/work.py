@@ -76,11 +76,11 @@ class Work:
         return datasets.open_dataset(self.run, name)
 
     def view(self, name: str, size: HxW | None = None) -> View:
-        """Return a dataset at the size at which networks see it: `size`, else that of the recipe."""
+        """Return a dataset at the size at which networks see it: `size`, else that of the stage, or of the domain."""
         from udaseg.data.image_sets import View
 
-        section = datasets.side(self.recipe, name)
-        return View(self.dataset(name), size or section.size, section.pad)
+        size = size or datasets.size_in_stage(self.run, self.job.stage, name)
+        return View(self.dataset(name), size, datasets.side(self.recipe, name).pad)
 
     def class_space(self) -> ClassSpace:
         """Return the class space of the recipe."""

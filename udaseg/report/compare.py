@@ -49,6 +49,7 @@ class Row:
     miou: Spread
     iou: tuple[Spread | None, ...]  # by class; None for a class that a run lacks
     miou13: Spread | None = None  # None in a class space without these 13
+    accuracy: Spread | None = None  # of pixels
     delta: Spread | None = None
     gap_closed: Spread | None = None
     printed: PublishedRow | None = None
@@ -149,7 +150,8 @@ def _rows(runs: Sequence[Run]) -> list[Row]:
         iou = tuple(None if None in values else _spread(values) for values in ious)
         of_13 = [run.metrics.miou13 for run in group]
         miou13 = None if None in of_13 else _spread(of_13)
-        rows.append(Row(label, recipe, tuple(group), _spread([run.miou for run in group]), iou, miou13))
+        accuracy = _spread([run.metrics.pixel_accuracy for run in group])  # there is one where there is a mean
+        rows.append(Row(label, recipe, tuple(group), _spread([run.miou for run in group]), iou, miou13, accuracy))
     return rows
 
 
@@ -251,6 +253,15 @@ def comparison_warnings(rows: Sequence[Row], table: Published | None = None) -> 
         warnings.append(f"the runs score {count} classes; their mIoU here is that of the {table.mean_of} of the table")
     elif count != table.mean_of:
         warnings.append(f"the runs score {count} classes, the published means are over {table.mean_of}")
+    full = [run for run in runs if run.scale != "toy"]
+    if table.gt_size and any(run.metrics.gt_size != list(table.gt_size) for run in full):
+        size = f"{table.gt_size[0]}x{table.gt_size[1]}"
+        warnings.append(
+            f"the published scores are of labels resized to {size}, those of some runs are not: `udaseg evaluate "
+            f"--gt-size {size}` makes them so"
+        )
+    elif not table.gt_size and any(run.metrics.gt_size for run in full):
+        warnings.append("some runs score resized labels, the published scores do not, as far as is known")
     if any(run.scale == "toy" for run in runs):
         warnings.append("runs at toy scale use small networks and few small images; published results do not")
     return warnings

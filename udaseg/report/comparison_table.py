@@ -34,12 +34,15 @@ def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) 
     printed = table.rows if table else ()
     base = rows[0].printed if rows else None  # published gains are over the same row as the measured ones
     of_13 = any(one.miou13 is not None for one in printed)
+    has_accuracy = any(one.accuracy is not None for one in printed)
     columns = {
         "seeds": any(len(row.runs) > 1 for row in rows),
+        "accuracy": has_accuracy and bool(rows),
         "mIoU": bool(rows),
         "mIoU of 13": of_13 and any(row.miou13 for row in rows),
         "Δ": any(row.delta for row in rows),
         "gap closed": any(row.gap_closed for row in rows),
+        "published accuracy": has_accuracy,
         "published": table is not None,
         "published Δ": base is not None and base.miou is not None and len(printed) > 1 and len(rows) > 1,
         "published, of 13": of_13,
@@ -49,20 +52,23 @@ def summary(rows: Sequence[Row], table: Published | None, notes: Sequence[str]) 
     def published_cells(row: PublishedRow | None) -> tuple[str, ...]:
         has_gain = row is not None and row is not base and columns["published Δ"] and row.miou is not None
         gain = points(row.miou - base.miou) if has_gain else DASH
-        return marks.mean(row, "miou"), gain, marks.mean(row, "miou13")
+        accuracy = DASH if row is None else percent(row.accuracy)
+        return accuracy, marks.mean(row, "miou"), gain, marks.mean(row, "miou13")
 
     lines = []
     for row in rows:
-        means = spread(row.miou), spread(row.miou13)
+        means = spread(row.accuracy), spread(row.miou), spread(row.miou13)
         cells = (str(len(row.runs)), *means, spread(row.delta, points), spread(row.gap_closed))
         lines.append((row.label, *cells, *published_cells(row.printed), str(row.network or DASH)))
     run = {id(row.printed) for row in rows}
     without_run = [one for one in printed if id(one) not in run]
-    lines += [(one.method, *[DASH] * 5, *published_cells(one), one.network or DASH) for one in without_run]
+    lines += [(one.method, *[DASH] * 6, *published_cells(one), one.network or DASH) for one in without_run]
     is_used = [True, *columns.values()]
     cells = tuple(tuple(cell for cell, use in zip(line, is_used, strict=True) if use) for line in lines)
     header = ("method", *(name for name, use in columns.items() if use))
     source = [f"published: {table.title}. {table.source}"] if table else []
+    if table and table.gt_size:
+        source[0] += f"; its code resizes labels to {table.gt_size[0]}x{table.gt_size[1]} before it counts"
     return TextTable("mIoU in %", header, cells, (*source, *notes, *marks.notes))
 
 
@@ -137,13 +143,13 @@ def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
-        ["method", "recipe", "seeds", "miou", "miou_sd", "miou13", "miou13_sd", "delta", "delta_sd", "gap_closed",
-         "gap_closed_sd", "published", "published_mean_of_classes", "published_miou13",
-         "published_miou13_mean_of_classes", "network", "published_network", *classes]
+        ["method", "recipe", "seeds", "accuracy", "accuracy_sd", "miou", "miou_sd", "miou13", "miou13_sd", "delta",
+         "delta_sd", "gap_closed", "gap_closed_sd", "published_accuracy", "published", "published_mean_of_classes",
+         "published_miou13", "published_miou13_mean_of_classes", "network", "published_network", *classes]
     )  # fmt: skip
     printed = {row.printed.method for row in rows if row.printed}
     for row in rows:
-        spreads = row.miou, row.miou13, row.delta, row.gap_closed
+        spreads = row.accuracy, row.miou, row.miou13, row.delta, row.gap_closed
         numbers = [number for value in spreads for number in value or (None, None)]
         seeds = " ".join(str(run.seed) for run in row.runs)
         ious = [None if one is None else one.mean for one in row.iou]
@@ -153,7 +159,7 @@ def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
     for one in table.rows if table else ():
         if one.method not in printed:
             ious = [None] * len(classes) if rows or not one.iou else one.iou
-            fields = [*[None] * 8, *_published(one, table)]
+            fields = [*[None] * 10, *_published(one, table)]
             cells = [*map(_figure, fields), "", one.network or "", *map(_figure, ious)]
             writer.writerow([one.method, one.recipe or "", "", *cells])
     return out.getvalue().rstrip("\n")
@@ -161,9 +167,10 @@ def comma_separated(rows: Sequence[Row], table: Published | None) -> str:
 
 def _published(row: PublishedRow | None, table: Published | None) -> list[float | None]:
     if row is None:
-        return [None] * 4
+        return [None] * 5
     wrong = table.wrong_means(row)
-    return [number for field in MEANS for number in (getattr(row, field), wrong.get(field, (None, None))[1])]
+    means = [number for field in MEANS for number in (getattr(row, field), wrong.get(field, (None, None))[1])]
+    return [row.accuracy, *means]
 
 
 def _figure(value: float | None) -> str:
@@ -178,6 +185,7 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
             "recipe": row.recipe,
             "network": row.network and row.network._asdict(),
             "runs": [{"path": str(run.path), "seed": run.seed, "miou": run.miou} for run in row.runs],
+            "accuracy": row.accuracy and row.accuracy._asdict(),
             "miou": row.miou._asdict(),
             "miou13": row.miou13 and row.miou13._asdict(),
             "delta": row.delta and row.delta._asdict(),
@@ -194,6 +202,7 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
                 "method": row.method,
                 "recipe": row.recipe,
                 "network": row.network,
+                "accuracy": row.accuracy,
                 "miou": row.miou,
                 "miou13": row.miou13,
                 "iou": list(row.iou),
@@ -204,5 +213,6 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
             for row in table.rows
         ]
         about = {"name": table.name, "title": table.title, "source": table.source, "mean_of": table.mean_of}
+        about["gt_size"] = table.gt_size and list(table.gt_size)
         result["published"] = {**about, "classes": list(table.classes), "rows": printed}
     return result | {"notes": list(notes)}

@@ -25,6 +25,7 @@ class PublishedRow:
     iou: tuple[float | None, ...]
     miou: float | None
     miou13: float | None
+    accuracy: float | None = None  # of pixels
 
     @property
     def recipe(self) -> str | None:
@@ -34,7 +35,11 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class Published:
-    """A published table. `mean_of` is the number of classes of its means; it may print fewer classes."""
+    """A published table. `mean_of` is the number of classes of its means; it may print fewer classes.
+
+    `gt_size` is the height and width to which the code of the rows that recipes reproduce resizes labels before it
+    counts; None where it does not, as far as is known.
+    """
 
     name: str
     title: str
@@ -42,6 +47,7 @@ class Published:
     classes: tuple[str, ...]
     mean_of: int
     rows: tuple[PublishedRow, ...]
+    gt_size: tuple[int, int] | None = None
 
     def wrong_means(self, row: PublishedRow) -> dict[str, tuple[float, float]]:
         """Return the printed means that are not the mean of their classes: {field: (printed, mean)}."""
@@ -82,10 +88,14 @@ def published(name: str) -> Published:
             tuple(_fraction(value) for value in row.get("iou", ())),
             _fraction(row.get("miou")),
             _fraction(row.get("miou13")),
+            _fraction(row.get("accuracy")),
         )
         for row in values["rows"]
     )
-    return Published(name, values["title"], values["source"], classes, values.get("mean_of", len(classes)), rows)
+    mean_of, gt_size = values.get("mean_of", len(classes)), values.get("gt_size")
+    return Published(
+        name, values["title"], values["source"], classes, mean_of, rows, None if gt_size is None else tuple(gt_size)
+    )
 
 
 def _names(value: str | list[str] | None) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from udaseg.train.loop import Objective
 from udaseg.train.losses import cross_entropy, upsample
 
 Autocast = Callable[[], AbstractContextManager]
+DomainBN = Literal[AdaBN, "separate"]  # the layers in which batch norm normalises each domain by itself
 # From the target's logits at full size, its labels, its images [N, H, W, 3] and the weights of its pixels, if they
 # differ, to named loss terms.
 TargetTerms = Callable[[Tensor, Tensor, Tensor, Tensor | None], dict[str, Tensor]]
@@ -49,14 +50,15 @@ def adaptation(
     loss_terms: Sequence[LossTerm],
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
-    domain_specific_bn: AdaBN = False,
+    domain_specific_bn: DomainBN = False,
     parts: int = 1,
 ) -> Objective:
     """Return the objective of the warm-up: the source's cross-entropy and the given terms on both domains.
 
     The cross-entropy divides the logits by the temperature; class_weights, float [C], weigh it. With
     `domain_specific_bn` batch norm normalises each domain by its own statistics, in every layer or in the stem. The
-    running statistics are then the target's. The batch goes through the network in `parts` parts.
+    running statistics are then the target's, or with "separate" those of both domains in turn. The batch goes through
+    the network in `parts` parts.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
@@ -76,7 +78,7 @@ def self_training(
     target_weight: float,
     target_terms: TargetTerms | None = None,
     teacher: BatchTeacher | None = None,
-    domain_specific_bn: AdaBN = False,
+    domain_specific_bn: DomainBN = False,
     parts: int = 1,
     loss_terms: Sequence[LossTerm] = (),
     joint: bool = False,
@@ -129,7 +131,7 @@ def _run_domains(
     settings: Model,
     autocast: Autocast,
     batch: Batch,
-    domain_specific_bn: AdaBN = False,
+    domain_specific_bn: DomainBN = False,
     parts: int = 1,
 ) -> dict[str, DomainOutput]:
     """Run the network on all domains of a batch.
@@ -166,20 +168,21 @@ def _split(images: Sequence[Tensor], parts: int) -> list[tuple[Tensor, ...]]:
 
 
 def _run_part(
-    model: nn.Module, settings: Model, autocast: Autocast, images: dict[str, Tensor], domain_specific_bn: AdaBN
+    model: nn.Module, settings: Model, autocast: Autocast, images: dict[str, Tensor], domain_specific_bn: DomainBN
 ) -> list[Output]:
     """Run the network on images of all domains; return the output of each domain.
 
     Images of one size go through it together, so that batch norm's statistics are of the mixture in training as in
     the running ones. Domains of different sizes go through it one after the other, as in AdaptSegNet, and so do all
-    domains where every layer has domain-specific statistics.
+    domains where every layer normalises each by itself.
     """
-    norms: list[BatchNorm] = []
-    if domain_specific_bn and len(images) > 1:
+    norms: list[BatchNorm] = []  # whose running statistics are the target's alone
+    if domain_specific_bn in (True, "stem") and len(images) > 1:
         part = model.stem() if domain_specific_bn == "stem" else model
         norms = [module for module in part.modules() if isinstance(module, BatchNorm)]
     with autocast():
-        if len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1 and domain_specific_bn is not True:
+        has_one_size = len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1
+        if has_one_size and domain_specific_bn in (False, "stem"):
             counts = [len(image_NHWC) for image_NHWC in images.values()]
             with by_domain(norms, counts):
                 joint = model(_input(torch.cat(list(images.values())), settings))

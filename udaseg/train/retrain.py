@@ -50,12 +50,14 @@ class PseudoLabels:
 class InitialModel:
     """The model that retraining starts from: a model.pt, how it predicts, and its prototypes.
 
-    `predict` holds the settings that the target was labelled with. `centroids` are float32 [C, D], NaN for a class
-    that has none; only settings that move prototypes need them.
+    `predict` holds the settings that the target was labelled with, `predicted` the target as it was seen then, where
+    training sees it otherwise. `centroids` are float32 [C, D], NaN for a class that has none; only settings that move
+    prototypes need them.
     """
 
     path: Path
     predict: Predict | None = None
+    predicted: View | None = None
     centroids: np.ndarray | None = None
 
 
@@ -153,7 +155,8 @@ def _load_initial(
     predict = initial.predict
     if settings.uses_initial_model and predict is not None and predict.adabn:
         runner = Runner(initial.path, None, predict.precision)
-        runner.adapt_statistics(target, predict.batch, stem=predict.adabn == "stem", windows=predict)
+        images, is_stem = initial.predicted or target, predict.adabn == "stem"
+        runner.adapt_statistics(images, predict.batch, stem=is_stem, windows=predict)
         # Without the heads that only training has: those stay as they are.
         model.load_state_dict(runner.model.cpu().state_dict(), strict=False)
     return model

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from udaseg.config.recipe import initial_weights
 from udaseg.inference.last_models import earlier_models
-from udaseg.io.weights_file import find_weights_file
+from udaseg.io.weights_file import NOT_FILES, find_weights_file
 from udaseg.pipeline.datasets import training_source
 from udaseg.pipeline.stage import Input
 from udaseg.pipeline.work import Work
@@ -30,9 +31,14 @@ def stylized_source(section: str) -> Input:
     return Input("stylize", "stylize", when=is_stylized, make=True)
 
 
-def weights_file(setting: str) -> Path | None:
-    """Return the file that `model.weights` names, None for imagenet and none; raise UdasegError where it is missing."""
-    return None if setting in ("imagenet", "none") else find_weights_file(setting)
+def weights_input(stage: str) -> Input:
+    """Declare the file of the weights that a training starts from, where the recipe names one."""
+
+    def locate(recipe: Recipe, round: int) -> Path | None:
+        weights = initial_weights(recipe, stage)
+        return None if weights is None or weights.value in NOT_FILES else find_weights_file(weights.value, weights.key)
+
+    return Input("weights", locate, required=False)  # no stage of a chain writes it
 
 
 def source_view(work: Work, setting: str) -> View | None:
@@ -70,7 +76,7 @@ def finish_training(work: Work, settings: Training, result: TrainingResult, imag
 
     work.result.environment = result.environment
     work.result.warnings += result.warnings
-    if settings.adabn:
+    if settings.saves_target_statistics:
         from udaseg.inference.adabn import estimate_target_statistics
 
         target = work.view("target")

@@ -97,6 +97,13 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
+        lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.entropy_weight is not None,
+        "with retrain.draw=joint a batch may have no image of the target, whose entropy "
+        "retrain.entropy_weight={retrain.entropy_weight} penalises",
+        "set retrain.draw=separate, or retrain.entropy_weight=null",
+    ),
+    Requirement(
+        ("retrain",),
         lambda recipe: recipe.retrain.draw == "joint" and bool(recipe.retrain.domain_specific_bn),
         "with retrain.draw=joint a batch may have no image of one domain, and retrain.adabn={retrain.adabn} "
         "normalises each by itself",

@@ -97,24 +97,29 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
     )
 
 
-def _needs_one_size(stage: str) -> Requirement:
+def _needs_one_size(stage: str, section: str) -> Requirement:
+    """Require one size of both domains: that of the target is in the section of the stage, or in `target`."""
+
     def is_broken(recipe: Recipe) -> bool:
         settings = getattr(recipe, stage)
-        sizes = recipe.source.size, recipe.target.size
-        return settings.source != "none" and settings.augment.crop is None and None not in sizes and len({*sizes}) > 1
+        if settings.source == "none" or settings.augment.crop is not None:
+            return False
+        has_own_size = settings.size is not None
+        sizes = recipe.source.size, getattr(recipe, section).size
+        return has_own_size == (section == stage) and None not in sizes and len({*sizes}) > 1
 
     return Requirement(
         (stage,),
         is_broken,
         f"a batch of {stage} holds images of both domains, which need one size; source.size is {{source.size}}, "
-        "target.size is {target.size}",
-        f"set source.size=[256,512] and target.size=[256,512], or {stage}.augment.crop=[256,256]",
+        f"{section}.size is {{{section}.size}}",
+        f"set source.size=[256,512] and {section}.size=[256,512], or {stage}.augment.crop=[256,256]",
     )
 
 
 REQUIREMENTS = (
     *(requirement for stage in TRAININGS for requirement in _requirements(stage)),
-    *map(_needs_one_size, ("retrain", "distill")),
+    *(_needs_one_size(stage, section) for stage in ("retrain", "distill") for section in ("target", stage)),
 )
 READERS = (
     *(

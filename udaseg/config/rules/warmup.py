@@ -62,6 +62,11 @@ def _inner_entropy_needs_classifier(stage: str) -> Requirement:
     )
 
 
+def _trains_on_target(recipe: Recipe) -> bool:
+    is_aligned = recipe.adversary.align != "none" or recipe.warmup.entropy_weight is not None
+    return is_aligned or "density" in recipe.model.heads
+
+
 REQUIREMENTS = (
     Requirement(
         ("warmup",),
@@ -102,6 +107,12 @@ REQUIREMENTS = (
     ),
 )
 READERS = (
+    Reader(
+        ("warmup.adabn",),
+        lambda recipe: recipe.warmup.adabn != "separate" or _trains_on_target(recipe),
+        "separate is about batches of both domains, and the warm-up trains on the source alone",
+        "set adversary.align=output, or warmup.adabn=after",
+    ),
     Reader(
         ("stylize",),
         lambda recipe: recipe.warmup.fda is None or recipe.warmup.source == "stylize" or "stylize" in recipe.chain,

@@ -1,11 +1,12 @@
 """The section `distill`: a fresh student of the finished model."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from udaseg.config.fields import (
     Fraction,
+    HxW,
     NonNegative,
     Positive,
 )
@@ -16,6 +17,13 @@ from udaseg.config.sections.training import Training
 class Distill(Training):
     """How a fresh student learns from the source and from the finished model (ProDA)."""
 
+    # Results have the size among the target's settings.
+    without_effect: ClassVar[frozenset[str]] = Training.without_effect | {"size"}
+
+    size: HxW | None = Field(
+        None,
+        description="Height and width of target images before scale and crop; default: the target's size.",
+    )
     source: Literal["source", "stylize", "none"] = Field(
         "source", description="The source images to train on: source, as they are, stylize, or none."
     )

@@ -1,11 +1,12 @@
 """The section `predict`: the logits of the target images."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from udaseg.config.fields import (
     AdaBN,
+    HxW,
 )
 from udaseg.config.sections.views import Views
 
@@ -13,11 +14,17 @@ from udaseg.config.sections.views import Views
 class Predict(Views):
     """How `predict` stores the logits of every target image."""
 
+    without_effect: ClassVar[frozenset[str]] = frozenset({"size"})  # results have it among the target's settings
+
+    # prototypes and refine see the images at this size too. Labels have the images' own size whatever it is.
+    size: HxW | None = Field(
+        None, description="Height and width at which the network sees the images; default: the target's size."
+    )
     # adabn: which statistics batch norm uses
     #   false  those of the model; after training with bn=train they are mainly the source's
     #   true   those of the target images, in every layer
     #   stem   those of the target images, in the first normalisation layer only
     #   first  as true in round 1, as false after it: later models were trained on the target too
-    adabn: AdaBN | Literal["first"] = Field(
+    adabn: Literal[AdaBN, "first"] = Field(
         False, description="Estimate batch norm's statistics on the target images first: false, true, stem or first."
     )

@@ -9,6 +9,7 @@ from udaseg.config.fields import (
     Count,
     Decay,
     Fraction,
+    HxW,
     NonNegativeInt,
     Positive,
     Share,
@@ -27,6 +28,8 @@ class Retrain(Adaptation):
         "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels",
         "rare", "teacher_norm",
     }  # fmt: skip
+    # Results have the size among the target's settings.
+    without_effect: ClassVar[frozenset[str]] = Adaptation.without_effect | {"size"}
 
     steps: NonNegativeInt | None = Field(100_000, description="Training steps; null where epochs say how many.")
     epochs: Count | None = Field(
@@ -36,6 +39,10 @@ class Retrain(Adaptation):
     # domains, and one mean over all labelled pixels (CRST).
     draw: Literal["separate", "joint"] = Field(
         "separate", description="How batches are drawn: from separate lists of both domains, or from one joint list."
+    )
+    size: HxW | None = Field(
+        None,
+        description="Height and width of target images before scale and crop; default: the target's size.",
     )
     source: Literal["source", "stylize", "none"] = Field(
         "source", description="The source images to train on: source, as they are, stylize, or none."

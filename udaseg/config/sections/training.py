@@ -73,12 +73,14 @@ class Training(Section):
     log_every: Count = Field(50, description="Steps between two lines of the training log.")
     augment: Augment = Field(Augment(), description="The random changes of training images.")
     # adabn: how batch norm treats the two domains
-    #   false  one set of statistics, of the mixed batch
-    #   true   statistics of its own for each domain, in every layer; the saved model has the target's
-    #   stem   as true, in the first normalisation layer only
-    #   after  mixed in training; replaced by the target's, in all layers, when training ends
-    adabn: AdaBN | Literal["after"] = Field(
-        False, description="Batch norm's statistics for each domain by itself: false, true, stem or after."
+    #   false     one set of statistics, of the mixed batch; domains of two sizes are treated as with separate
+    #   separate  each domain by its own batch in training, as with a pass for each (AdaptSegNet); the saved model has
+    #             one set of running statistics, of both in turn
+    #   true      statistics of its own for each domain, in every layer; the saved model has the target's
+    #   stem      as true, in the first normalisation layer only
+    #   after     mixed in training; replaced by the target's, in all layers, when training ends
+    adabn: Literal[AdaBN, "after", "separate"] = Field(
+        False, description="Batch norm's statistics for each domain by itself: false, separate, true, stem or after."
     )
 
     @property
@@ -90,6 +92,11 @@ class Training(Section):
         return tuple(latest - i * self.save_every for i in reversed(range(self.keep_last - 1)))
 
     @property
-    def domain_specific_bn(self) -> AdaBN:
-        """The layers in which each domain has statistics of its own during training."""
+    def domain_specific_bn(self) -> Literal[AdaBN, "separate"]:
+        """The layers in which each domain is normalised by itself during training; separate is every layer."""
         return False if self.adabn == "after" else self.adabn
+
+    @property
+    def saves_target_statistics(self) -> bool:
+        """Whether the saved model has batch norm's statistics of the target images."""
+        return self.adabn not in (False, "separate")

@@ -18,7 +18,8 @@ from udaseg.data.convert.labelstudio import is_labelstudio, read_labelstudio
 from udaseg.data.convert.panoptic import find_masks, is_panoptic, read_panoptic
 from udaseg.data.convert.regions import AnnotatedImage
 from udaseg.data.convert.sources import Annotations, ImageIndex, collect
-from udaseg.data.datasets.folder import read_classes, splits
+from udaseg.data.datasets.folder import read_classes
+from udaseg.data.datasets.folder_layout import splits
 from udaseg.data.datasets.names import choose_stems
 from udaseg.data.images.read import image_size, write_label
 from udaseg.errors import UdasegError, join_names

@@ -17,8 +17,9 @@ from udaseg.data.datasets.layout import (
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 IMAGE_COUNTS = {"train": 7_000, "val": 1_000, "test": 2_000}
 DOWNLOAD_HINT = (
-    "download the 10K images and the segmentation labels from https://bdd-data.berkeley.edu/ and unpack both into one "
-    "directory: images/10k/train/*.jpg, labels/sem_seg/masks/train/*.png"
+    "download the 10K images (the 100K ones are for other tasks) and the segmentation labels from "
+    "https://bdd-data.berkeley.edu/ and unpack both into one directory: images/10k/train/*.jpg, "
+    "labels/sem_seg/masks/train/*.png"
 )
 
 
@@ -45,4 +46,6 @@ def labels(root: Path, split: str) -> Labels:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of BDD100K."""
-    return is_folder(root / "images" / "10k") or is_folder(root / "seg" / "images")
+    # Images of 100k are those of other tasks: with them alone, the error names what is missing.
+    folders = ("images/10k", "images/100k", "labels/sem_seg", "seg/images")
+    return any(is_folder(root / folder) for folder in folders)

@@ -8,6 +8,7 @@ import numpy as np
 
 from udaseg.data.images.label_pixels import (
     IDS,
+    LONG,
     Container,
     count_colours,
     differing_channels_error,
@@ -47,6 +48,8 @@ def detect_container(files: Mapping[str, Path], coding: Coding) -> Container:
         return IDS
     if all(modes[path].startswith("I;16") for path in others):
         return Container(note="label files: 16-bit grey ids")
+    if all(modes[path] in LONG for path in others):
+        return Container(note="label files: 32-bit ids")
     return _detect_from_pixels(others[:: max(1, len(others) // _DECODED)][:_DECODED], coding)
 
 

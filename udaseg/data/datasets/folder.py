@@ -6,6 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from udaseg.data.datasets.folder_layout import (
+    depth_folder,
+    first_folder,
+    has_own_splits,
+    image_folders,
+    label_folders,
+)
 from udaseg.data.datasets.label_folder import LABELS
 from udaseg.data.datasets.label_names import find_suffix, suffix_hint
 from udaseg.data.datasets.labelmap import find_labelmap, read_labelmap
@@ -16,7 +23,6 @@ from udaseg.data.datasets.layout import (
     build_labels,
     find_folder,
     is_folder,
-    list_directory,
     list_files,
 )
 from udaseg.data.datasets.names import choose_stems, pair
@@ -26,7 +32,8 @@ from udaseg.labels import CHANNELS, IGNORE, RGB, ClassSpace, Coding, class_space
 
 IMAGE_COUNTS: dict[str, int] = {}
 DOWNLOAD_HINT = (
-    "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same names"
+    "a folder dataset holds <split>/images/*.jpg (or png) and, where labelled, <split>/labels/*.png of the same names; "
+    "or images/<split>/*.jpg and labels/<split>/*.png"
 )
 CLASSES_HINT = """write the meaning of the ids into a classes.yaml beside the splits:
 names: [road, car, person]   # of id 0, 1, 2, or a mapping: {7: road, 26: car}
@@ -36,13 +43,11 @@ channel: red                 # only for RGB labels with the id in one channel
 or name a known coding of the labels: `coding: trainids` in a recipe, --coding trainids in a check"""
 CLASSES = "classes.yaml"  # beside the splits
 KEYS = ("names", "palette", "ignore", "ids", "channel")
-IMAGE_FOLDERS = ("images", "JPEGImages")  # the second names are those of CVAT and Pascal VOC
-LABEL_FOLDERS = ("labels", "SegmentationClass")
 
 
 def images(root: Path, split: str) -> Files:
     """List the images of a split by name, those of sub-folders too."""
-    candidates = [f"{split}/{name}" for name in IMAGE_FOLDERS]
+    candidates = image_folders(root, split)
     return list_files(find_folder(root, candidates, f"the {split} images", DOWNLOAD_HINT), IMAGES, deep=True)
 
 
@@ -55,11 +60,10 @@ def labels(
     is what sets it, for hints. Raises UdasegError where there is neither a coding nor a valid classes.yaml, and where
     no label has the suffix.
     """
-    candidates = [f"{split}/{name}" for name in LABEL_FOLDERS]
-    folder = find_folder(root, candidates, f"the {split} labels", DOWNLOAD_HINT)
+    folder = find_folder(root, label_folders(root, split), f"the {split} labels", DOWNLOAD_HINT)
     files = list_files(folder, LABELS, deep=True)
     if files.left_out and not files:
-        raise _no_label_files(folder, split, files.left_out)
+        raise _no_label_files(root, folder, split, files.left_out)
     pictures = images(root, split)
     if suffix is None:
         suffix = find_suffix(pictures, files)
@@ -69,7 +73,8 @@ def labels(
             f"{folder}: expected labels whose names end in {suffix}.png, found {join_names(list(files))}",
             suffix_hint(pictures, files, option) or f"leave out {option}",
         )
-    depth = list_files(root / split / "depth", [".png"], deep=True) if is_folder(root / split / "depth") else {}
+    depths = depth_folder(root, split)
+    depth = list_files(depths, [".png"], deep=True) if is_folder(depths) else {}
     if coding is not None:
         label_coding, source = find_coding(coding), f"the coding {coding!r}"
     else:
@@ -86,11 +91,12 @@ def labels(
     return replace(build_labels(of_images, label_coding, *notes, depth=depth), files=named)
 
 
-def _no_label_files(folder: Path, split: str, others: Sequence[str]) -> UdasegError:
+def _no_label_files(root: Path, folder: Path, split: str, others: Sequence[str]) -> UdasegError:
     """Build the error for a folder of labels that holds other files alone, such as JPEG or annotations."""
     if all(name.endswith(".json") for name in others):
-        words = ["udaseg", "data", "convert", str(folder), f"{folder.parent.parent}-drawn", "--split", split]
-        hint = f"draw these annotations: {shlex.join([*words, '--images', str(folder.parent)])}"
+        pictures = first_folder(root, image_folders(root, split))
+        words = ["udaseg", "data", "convert", str(folder), f"{root}-drawn", "--split", split, "--images", str(pictures)]
+        hint = f"draw these annotations: {shlex.join(words)}"
     else:
         hint = "export the labels again as PNG: JPEG and other formats for photographs change ids"
     return UdasegError(f"{folder}: expected labels as PNG, TIFF or BMP, found {join_names(others)}", hint)
@@ -102,16 +108,9 @@ def classes_file(root: Path, split: str) -> Path:
     return classes if classes.is_file() else find_labelmap(root, split) or classes
 
 
-def splits(root: Path) -> list[str]:
-    """List the splits of a folder dataset: the directories that hold images/ or JPEGImages/, sorted."""
-    names = (entry.name for entry in list_directory(root) if not entry.name.startswith("."))
-    return sorted(name for name in names if any(is_folder(root / name / images) for images in IMAGE_FOLDERS))
-
-
 def matches(root: Path) -> bool:
     """Return whether a directory is a folder dataset."""
-    others = {"training", "validation", "testing", "seg"}  # Mapillary's and the old BDD100K's
-    return (root / CLASSES).is_file() or bool(set(splits(root)) - others)
+    return (root / CLASSES).is_file() or has_own_splits(root)
 
 
 def read_classes(root: Path) -> tuple[ClassSpace, Coding]:

@@ -11,6 +11,7 @@ from udaseg.data.datasets.layout import (
     choose_split,
     find_folder,
     is_folder,
+    list_directory,
     list_files,
 )
 
@@ -46,5 +47,7 @@ def labels(root: Path, split: str) -> Labels:
 
 def matches(root: Path) -> bool:
     """Return whether a directory has the layout of GTA5."""
-    is_other = is_folder(root / "images" / "10k") or (root / "panoptic.json").is_file()  # BDD100K, WildDash 2
-    return is_folder(root / "images") and is_folder(root / "labels") and not is_other
+    others = ("panoptic.json", "classes.yaml")  # WildDash 2 and datasets of one's own have these folders too
+    if not (is_folder(root / "images") and is_folder(root / "labels")) or any((root / n).is_file() for n in others):
+        return False
+    return all(not entry.is_dir() for entry in list_directory(root / "images"))  # those of others hold splits

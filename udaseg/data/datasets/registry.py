@@ -17,6 +17,7 @@ from udaseg.data.datasets import (
     darkzurich,
     foggycityscapes,
     folder,
+    folder_layout,
     gta5,
     idd,
     idda,
@@ -116,7 +117,7 @@ def open_labelled(
     if found.depth and missing:
         raise _incomplete(root, "depth map", len(files), missing, surplus["depth map"])
     if dataset == "folder" and list_file is None and surplus["label"]:
-        raise _has_surplus(root / split, len(found.files), surplus["label"])
+        raise _has_surplus(root, split, len(found.files), surplus["label"])
     if list_file is None and surplus["label"]:
         warnings.append(f"{len(surplus['label'])} labels in {split} of {root} have no image and are not used")
     ids = train_ids(labels.coding, space)
@@ -262,12 +263,13 @@ def _incomplete(
     )
 
 
-def _has_surplus(folder: Path, labels: int, surplus: list[str]) -> UdasegError:
+def _has_surplus(root: Path, split: str, labels: int, surplus: list[str]) -> UdasegError:
     """Return the error of labels without an image: a lost image must not go unnoticed."""
+    folder = folder_layout.first_folder(root, folder_layout.image_folders(root, split))
     return UdasegError(
         f"{folder}: expected an image for each of {labels} labels, found none for {len(surplus)}: "
         f"{join_names(surplus)}",
-        f"add them as images in {folder / 'images'}, or move these labels elsewhere",
+        f"add them as images in {folder}, or move these labels elsewhere",
     )
 
 

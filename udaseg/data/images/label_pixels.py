@@ -40,6 +40,7 @@ class Container:
 
 
 IDS = Container()
+LONG = ("I", "F")  # Pillow's modes of 32 bits: whole numbers, float
 
 
 def is_lossless(data: bytes) -> bool:
@@ -53,11 +54,11 @@ def describe(data: bytes) -> str:
     return f"a {name}, which changes ids" if name else f"bytes that begin {data[:8]!r}"
 
 
-def decode_pixels(data: bytes, *, expand: bool = False) -> np.ndarray:
-    """Decode a PNG, TIFF or BMP: uint8 or uint16, [H, W] of one channel or [H, W, 3]; alpha is dropped.
+def decode_pixels(path: Path, data: bytes, *, expand: bool = False) -> np.ndarray:
+    """Decode the bytes of a PNG, TIFF or BMP: uint8 or uint16, [H, W] of one channel or [H, W, 3]; alpha is dropped.
 
-    Palette images give their indices, or their colours with `expand`. Raises ValueError for values that Pillow
-    would change: 16 bits with alpha, 32 bits, float, CMYK.
+    Palette images give their indices, or their colours with `expand`. Values of 32 bits, whole or float, become 16 bits
+    where none changes. Raises UdasegError where one would, ValueError for 16 bits with alpha, CMYK and other modes.
     """
     if data[:8] == SIGNATURE and data[24] == 16 and data[25] != 0:
         if data[25] != 2:
@@ -66,12 +67,24 @@ def decode_pixels(data: bytes, *, expand: bool = False) -> np.ndarray:
 
         return np.stack([decode_channel(data, channel) for channel in range(3)], axis=-1)
     with Image.open(io.BytesIO(data), formats=["PNG", "TIFF", "BMP"]) as image:
-        if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX") and not image.mode.startswith("I;16"):
-            raise ValueError(f"pixels of Pillow mode {image.mode}")
-        values = np.array(image.convert("RGB") if expand and image.mode in ("P", "PA") else image)
+        mode = image.mode
+        if mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", *LONG) and not mode.startswith("I;16"):
+            raise ValueError(f"pixels of Pillow mode {mode}")
+        values = np.array(image.convert("RGB") if expand and mode in ("P", "PA") else image)
+    if mode in LONG:
+        _require_ids(path, values)
     if values.ndim == 3:
         values = values[..., 0] if values.shape[2] == 2 else values[..., :3]
-    return values.astype(np.uint16 if values.dtype.itemsize == 2 else np.uint8)
+    return values.astype(np.uint16 if values.dtype.itemsize > 1 else np.uint8)
+
+
+def _require_ids(path: Path, values: np.ndarray) -> None:
+    is_id = (values >= 0) & (values <= 0xFFFF) & (values == np.floor(values))  # NaN is none
+    if not is_id.all():
+        raise UdasegError(
+            f"{path}: expected a label of whole ids, found {values[~is_id][0]:g} in 32 bits",
+            "give pixels without data the id 255, and save the label again with 8 bits",
+        )
 
 
 def find_ids(path: Path, values: np.ndarray, container: Container, coding: str) -> np.ndarray:

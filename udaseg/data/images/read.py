@@ -113,7 +113,7 @@ def read_label_ids(path: Path, coding: str, container: Container = IDS) -> np.nd
                 )
             return ids.astype(np.uint8)
         if colour == png.PALETTE and container.reading in CHANNELS:
-            pixels = decode_pixels(data, expand=True)
+            pixels = decode_pixels(path, data, expand=True)
             if has_one_channel(pixels, CHANNELS.index(container.reading)):
                 return find_ids(path, pixels, container, coding)
         if depth is None or depth > 8 or colour not in (0, 3) or container.reading == "colours":
@@ -121,7 +121,7 @@ def read_label_ids(path: Path, coding: str, container: Container = IDS) -> np.nd
                 raise UdasegError(
                     f"{path}: expected a PNG file, or TIFF or BMP, found {describe(data)}", "export it again as PNG"
                 )
-            pixels = decode_pixels(data, expand=container.reading == "colours")
+            pixels = decode_pixels(path, data, expand=container.reading == "colours")
             return find_ids(path, pixels, container, coding)
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             ids = np.array(image, np.uint8)
@@ -138,7 +138,7 @@ def read_label_pixels(path: Path) -> np.ndarray:
     with name_file(path, "a label"):
         if not is_lossless(data):
             raise UdasegError(f"{path}: expected a PNG file, found {describe(data)}", "export it again as PNG")
-        return decode_pixels(data, expand=True)
+        return decode_pixels(path, data, expand=True)
 
 
 def read_depth(path: Path) -> np.ndarray:

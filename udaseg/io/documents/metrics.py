@@ -42,7 +42,7 @@ class LastScores(Part):
 
 
 class Metrics(Document):
-    """Counted in integers over all images at the labels' own size."""
+    """Counted in integers over all images, at the labels' own size unless `gt_size` names another."""
 
     file = "metrics.json"
     where = "`evaluate`"
@@ -63,4 +63,7 @@ class Metrics(Document):
     images: Count = Field(description="images that were scored")
     convention: str = Field(description="how the numbers are counted, in words")
     last: LastScores | None = conditional("the training kept several models", "the scores of its last models")
+    gt_size: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = conditional(
+        "`evaluate.gt_size` is set", "height and width to which labels were resized before they were counted"
+    )
     depth: DepthMetrics | None = conditional(DEPTH, "the errors of the estimated depth")

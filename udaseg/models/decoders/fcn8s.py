@@ -14,8 +14,10 @@ class FCN8s(Network):
     On VGG16 these are the third and the fourth max-pooling, and fc7. A 1x1 convolution scores each level. The scores
     are doubled in size by fixed bilinear interpolation, and added to those of the next finer level. All is trained at
     once. The scores of the finer levels start from zero, so training begins with the network of the deepest level.
-    The authors' own network of this kind multiplies the two finer maps by 0.0001 and 0.01 to give all three maps of
-    Caffe's VGG16 like norms; here they are as they are. Features are the deepest map.
+    Features are the deepest map.
+
+    The authors' network that is trained at once multiplies the finer maps by 0.0001 and 0.01. All maps of Caffe's
+    VGG16 then have like norms. Here they are not multiplied: the norms of other weights and encoders differ.
     """
 
     align_corners = False

@@ -38,10 +38,9 @@ def load(network: Network, settings: config.Model, classes: Sequence[str] | None
     if settings.weights == "imagenet":
         name = settings.encoder_name
         path = download_imagenet(name)
-        result = load_tensors(network, settings, unwrap(read_content(path), path), f"ImageNet weights of {name}")
         trained = resolve_color(settings.model_copy(update={"color": "auto"})).color
-        convert_colors(network.backbone, trained, settings.color)
-        return result._replace(caution=None)
+        source = f"ImageNet weights of {name}"
+        return load_tensors(network, settings, unwrap(read_content(path), path), source, trained)._replace(caution=None)
     path = find_weights_file(settings.weights)
     content = read_content(path)
     if tensorfile.is_ours(content):
@@ -52,10 +51,13 @@ def load(network: Network, settings: config.Model, classes: Sequence[str] | None
     return load_tensors(network, settings, unwrap(content, path), str(path))
 
 
-def load_tensors(network: Network, settings: config.Model, unwrapped: Unwrapped, source: str) -> LoadResult:
+def load_tensors(
+    network: Network, settings: config.Model, unwrapped: Unwrapped, source: str, trained: str | None = None
+) -> LoadResult:
     """Rename the tensors of a foreign file and copy them into a network.
 
-    `source` names the weights in messages. Raises UdasegError where the encoder does not fit.
+    `source` names the weights in messages. ImageNet's weights are converted to the colour convention of the settings,
+    from `trained` or from that of their layout. Raises UdasegError where the encoder does not fit.
     """
     layout = find_layout(unwrapped.tensors)
     renamed = layout.rename(unwrapped.tensors, settings)
@@ -77,6 +79,11 @@ def load_tensors(network: Network, settings: config.Model, unwrapped: Unwrapped,
     }
     result = copy_tensors(network, state | renamed.heads, source)
     cautions = [text for text in (unwrapped.remark, renamed.caution) if text]
+    if trained is None and layout.is_imagenet:
+        trained = layout.color
+    if trained is not None:
+        convert_colors(network.backbone, trained, settings.color)
     if layout.color not in (None, settings.color):
-        cautions.insert(0, f"{layout.title} have model.color={layout.color}, this one {settings.color}")
+        differ = f"{layout.title} have model.color={layout.color}, this one {settings.color}"
+        cautions.insert(0, differ if trained is None else f"{differ}: the first layer is converted")
     return result._replace(caution="; ".join(cautions) or None)

@@ -39,7 +39,7 @@ def find_hub_file(encoder: str) -> HubFile:
     if settings is None or not settings.hf_hub_id or (arguments and name != "pvt_v2_b5"):
         raise UdasegError(
             f"timm has no ImageNet weights of {encoder}",
-            "set model.weights to the path of a file, or to none",
+            "name a file of weights with --set model.weights=FILE, or set model.weights=none",
         )
     repository, _, revision = settings.hf_hub_id.partition("@")
     path = Path(torch.hub.get_dir()) / "checkpoints" / f"{repository.rpartition('/')[2]}.safetensors"
@@ -74,8 +74,8 @@ def download_from_hub(encoder: str) -> Path:
         reason = str(getattr(error, "reason", error)).strip().partition("\n")[0] or type(error).__name__
         raise UdasegError(
             f"cannot download the ImageNet weights of {encoder}: {reason}",
-            f"download {file.url} elsewhere and copy it to {file.path}, "
-            "or train from random weights with --set model.weights=none",
+            f"download {file.url} elsewhere and copy it to {file.path}, name a file of weights with "
+            "--set model.weights=FILE, or train from random weights with --set model.weights=none",
         ) from None
 
 

@@ -51,55 +51,55 @@ def read_params(path: Path) -> Tensors:
 
 
 def _read_list(file: BinaryIO, size: int) -> Tensors:
-    magic, _reserved, count = _numbers(file, size, "QQQ")
+    magic, _reserved = _read_numbers(file, size, "QQ")
     if magic != LIST_MAGIC:
         raise _DamageError("it begins with another number")
-    arrays = [_read_array(file, size) for _ in range(_possible(count, file, size))]
-    (names_count,) = _numbers(file, size, "Q")
-    names = [_read_name(file, size) for _ in range(_possible(names_count, file, size))]
+    arrays = [_read_array(file, size) for _ in range(_read_count(file, size))]
+    names = [_read_name(file, size) for _ in range(_read_count(file, size))]
     if len(set(names)) != len(names) or len(names) != len(arrays):
         raise _DamageError(f"it has {len(arrays)} arrays and {len(set(names))} names")
     return dict(zip(names, arrays, strict=True))
 
 
 def _read_array(file: BinaryIO, size: int) -> torch.Tensor:
-    (version,) = _numbers(file, size, "I")
+    (version,) = _read_numbers(file, size, "I")
     dimensions, side = version, "I"
     if version == WITHOUT_STORAGE or version in WITH_STORAGE:
-        if version in WITH_STORAGE and _numbers(file, size, "i") != (0,):
+        if version in WITH_STORAGE and _read_numbers(file, size, "i") != (0,):
             raise _DamageError("it holds sparse arrays")
-        (dimensions,), side = _numbers(file, size, "I"), "q"
+        (dimensions,), side = _read_numbers(file, size, "I"), "q"
     if not 0 < dimensions <= MOST_DIMENSIONS:
         raise _DamageError(f"an array has {dimensions} dimensions")
-    shape = _numbers(file, size, f"{dimensions}{side}")
-    _device, _number, kind = _numbers(file, size, "iii")
+    shape = _read_numbers(file, size, f"{dimensions}{side}")
+    _device, _number, kind = _read_numbers(file, size, "iii")
     if min(shape) < 0 or not 0 <= kind < len(TYPES):
         raise _DamageError(f"an array has shape {list(shape)} and type {kind}")
-    data = np.frombuffer(_take(file, size, math.prod(shape) * np.dtype(TYPES[kind]).itemsize), TYPES[kind])
+    data = np.frombuffer(_read_bytes(file, size, math.prod(shape) * np.dtype(TYPES[kind]).itemsize), TYPES[kind])
     return torch.from_numpy(data.reshape(shape).copy())
 
 
 def _read_name(file: BinaryIO, size: int) -> str:
-    (length,) = _numbers(file, size, "Q")
-    name = _take(file, size, length).decode("utf-8")
+    (length,) = _read_numbers(file, size, "Q")
+    name = _read_bytes(file, size, length).decode("utf-8")
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
     return name
 
 
-def _possible(count: int, file: BinaryIO, size: int) -> int:
-    """Return a number of arrays or names; each takes eight bytes or more of what is left of the file."""
+def _read_count(file: BinaryIO, size: int) -> int:
+    """Read a number of arrays or names; each of them takes eight bytes or more of what is left of the file."""
+    (count,) = _read_numbers(file, size, "Q")
     if count > (size - file.tell()) // 8:
         raise _DamageError("it ends too early")
     return count
 
 
-def _numbers(file: BinaryIO, size: int, layout: str) -> tuple[int, ...]:
+def _read_numbers(file: BinaryIO, size: int, layout: str) -> tuple[int, ...]:
     layout = f"<{layout}"
-    return struct.unpack(layout, _take(file, size, struct.calcsize(layout)))
+    return struct.unpack(layout, _read_bytes(file, size, struct.calcsize(layout)))
 
 
-def _take(file: BinaryIO, size: int, count: int) -> bytes:
+def _read_bytes(file: BinaryIO, size: int, count: int) -> bytes:
     if count > size - file.tell():
         raise _DamageError("it ends too early")
     return file.read(count)

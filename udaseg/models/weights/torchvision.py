@@ -33,7 +33,8 @@ def download_imagenet(backbone: str) -> Path:
     except (OSError, RuntimeError) as error:
         raise UdasegError(
             f"cannot download the ImageNet weights of {backbone}: {error}",
-            f"download {url} elsewhere and copy it to {path}, or train from scratch with --set model.weights=none",
+            f"download {url} elsewhere and copy it to {path}, name a file of weights with --set model.weights=FILE, "
+            "or train from scratch with --set model.weights=none",
         ) from None
     finally:
         socket.setdefaulttimeout(timeout)

@@ -18,6 +18,7 @@ LAYOUTS: tuple[Layout, ...] = (
     deeplab.PRODA,
     deeplab.FADA,
     deeplab.CAFFE,
+    plain.IMAGENET,
     plain.TORCHVISION,
     plain.PLAIN,
 )

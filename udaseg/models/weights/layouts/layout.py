@@ -30,3 +30,4 @@ class Layout(NamedTuple):
     rename: Callable[[Tensors, config.Model], Renamed]
     color: str | None = None  # the colour convention of the published networks; None: it differs, or is not known
     stride_first: bool = False  # the stride of a bottleneck is in its first convolution, see Network.move_strides
+    is_imagenet: bool = False  # an encoder as it was trained on ImageNet, which is converted to other colours

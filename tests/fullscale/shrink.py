@@ -1,0 +1,44 @@
+"""The settings with which a recipe of full scale runs in seconds: an eighth of the size, two steps, two rounds."""
+
+from typing import Any
+
+from udaseg.config import Recipe
+from udaseg.config.recipe import initial_weights
+
+EIGHTH = 8
+SIZES = ("size", "gt_size", "crop", "window", "window_stride")
+# The most of each; epochs stay, and the lists that they draw are short.
+LIMITS = {"steps": 2, "batch": 2, "accumulate": 2, "entropy_from": 1, "warmup_steps": 1, "rounds": 2}
+TRAININGS = ("pretrain", "warmup", "retrain", "distill")
+
+
+def shrink(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings to change, by their dotted keys.
+
+    The areas of components follow the images where refine.scale_with_area is true. No weights are read.
+    """
+    changes = dict(_changes(recipe.model_dump(exclude={"toytown", "ablation", "chain"}), ""))
+    if not recipe.refine.scale_with_area:
+        changes |= {f"refine.{base}": getattr(recipe.refine, base) // EIGHTH**2 for base in ("base0", "base1")}
+    stages = [step.split("-")[0] for step in recipe.chain]
+    changes |= {start.key: "none" for start in (initial_weights(recipe, stage) for stage in stages) if start}
+    return {key: value for key, value in changes.items() if _section(key) not in TRAININGS or _section(key) in stages}
+
+
+def arguments(changes: dict[str, Any]) -> list[str]:
+    """Return the words of a command that make changes."""
+    return [word for key, value in changes.items() for word in ("--set", f"{key}={value}".replace(" ", ""))]
+
+
+def _section(key: str) -> str:
+    return key.split(".")[0]
+
+
+def _changes(values: dict[str, Any], prefix: str):
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _changes(value, f"{prefix}{name}.")
+        elif isinstance(value, tuple) and name in SIZES:
+            yield prefix + name, [side // EIGHTH for side in value]
+        elif name in LIMITS and value is not None and value > LIMITS[name]:
+            yield prefix + name, LIMITS[name]
