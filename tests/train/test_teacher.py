@@ -27,6 +27,7 @@ from udaseg.train.moving_prototypes import MovingPrototypes
 from udaseg.train.objectives import DomainOutput
 from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 
+from .test_distill import LeftIsFirst
 from .test_retrain import NETWORK, SPACE, Pictures, initial  # noqa: F401 - a fixture
 
 NAN = float("nan")
@@ -197,18 +198,6 @@ def test_a_share_that_is_sure_is_that_of_each_image():
     assert sure.item() == 0.375
     batch, _ = label_batch(Batch(), torch.zeros(1, 2, 1, 4), Online(confidence=0.5))
     assert batch["target_pixels"].unique().tolist() == [1.0]
-
-
-class LeftIsFirst(nn.Module):
-    """Predicts class 0 on the left half of an image, and class 1 on the right half with less confidence."""
-
-    align_corners = False
-
-    def forward(self, x):
-        logits = torch.zeros(len(x), 2, *x.shape[2:])
-        half = x.shape[3] // 2
-        logits[:, 0, :, :half], logits[:, 1, :, half:] = 4.0, 2.0
-        return Output(logits, x)
 
 
 @pytest.mark.parametrize("scores", ["teacher", "initial"])
