@@ -210,10 +210,9 @@ def _with_published(rows: list[Row], table: Published) -> list[Row]:
 
     A row takes the printed name where it has the printed network. Else it keeps its own, and says what is beside it.
     """
-    printed = {recipe: row for row in table.rows for recipe in row.recipes}
     result = []
     for row in rows:
-        matched = replace(row, printed=printed.get(row.recipe))
+        matched = replace(row, printed=_printed_row(row.runs[0], table))
         if matched.printed is not None:
             name = matched.printed.method
             is_own = matched.has_printed_network
@@ -221,6 +220,24 @@ def _with_published(rows: list[Row], table: Published) -> list[Row]:
             matched = replace(matched, label=label)
         result.append(matched)
     return result
+
+
+def _printed_row(run: Run, table: Published) -> PublishedRow | None:
+    """Return the published row of a run: of those of its recipe that it fulfils, the one that says most."""
+    fulfilled = [
+        row
+        for row in table.rows
+        if run.recipe in row.recipes
+        and row.evaluation in (None, run.evaluation)
+        and all(_is_set(run, key, value) for key, value in row.settings.items())
+    ]
+    return max(fulfilled, key=lambda row: len(row.settings) + (row.evaluation is not None), default=None)
+
+
+def _is_set(run: Run, key: str, expected: Any) -> bool:
+    """Tell whether a run has a value for a setting, in all stages and rounds that read it."""
+    values = [value for name, value in run.settings.items() if name.rpartition("/")[2] == key]
+    return bool(values) and all(value == expected for value in values)
 
 
 def network_warnings(rows: Sequence[Row]) -> list[str]:
