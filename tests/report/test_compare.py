@@ -275,7 +275,13 @@ def test_runs_of_one_recipe_stand_beside_the_rows_of_their_settings(write):
               **{"stage": "retrain"} | row)
         for i, row in enumerate(expected.values())
     ]  # fmt: skip
-    assert [row.printed and row.printed.method for row in rows(*runs, table=table)] == list(expected)
+    found = rows(*runs, table=table)
+    assert [row.printed and row.printed.method for row in found] == list(expected)
+    assert [row.label for row in found[:-1]] == list(expected)[:-1]
+    again = write("again", [0.4] * 19, recipe="cbst-resnet38-gta2city", classes=table.classes, model=resnet38, lr=1,
+                  stage="retrain", other=CBST)  # fmt: skip
+    labels = [row.label for row in rows(*runs, again, table=table) if row.printed is not None]
+    assert len(set(labels)) == len(labels) == 6
 
 
 def test_a_row_without_a_printed_network_takes_any(write):

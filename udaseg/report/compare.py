@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -209,17 +210,17 @@ def _with_published(rows: list[Row], table: Published) -> list[Row]:
     """Add published rows to the rows of their recipes.
 
     A row takes the printed name where it has the printed network. Else it keeps its own, and says what is beside it.
+    Settings stay in the name where several rows are beside one.
     """
-    result = []
-    for row in rows:
-        matched = replace(row, printed=_printed_row(row.runs[0], table))
-        if matched.printed is not None:
-            name = matched.printed.method
-            is_own = matched.has_printed_network
-            label = row.label.replace(row.recipe, name, 1) if is_own else f"{row.label} beside {name}"
-            matched = replace(matched, label=label)
-        result.append(matched)
-    return result
+    matched = [replace(row, printed=_printed_row(row.runs[0], table)) for row in rows]
+    beside = Counter(row.printed.method for row in matched if row.printed is not None)
+    return [row if row.printed is None else replace(row, label=_label_beside(row, beside)) for row in matched]
+
+
+def _label_beside(row: Row, beside: Counter[str]) -> str:
+    name = row.printed.method
+    own = row.recipe if beside[name] == 1 else row.label
+    return own.replace(row.recipe, name, 1) if row.has_printed_network else f"{own} beside {name}"
 
 
 def _printed_row(run: Run, table: Published) -> PublishedRow | None:
