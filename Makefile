@@ -10,6 +10,7 @@
 #   make realtime-table SCALE=toy SEEDS="0 1 2"   all rows of the real-time table, measured beside published
 #   make augmentation-table SCALE=toy      the upper bound of that table with and without blur and flip, likewise
 #   make depth-table SCALE=toy SEEDS="0 1 2"   M1 to M4 of the depth distribution, likewise
+#   make cbst-table SCALE=toy              the seven benchmarks of CBST; make cbst-table-gta2city: one of them
 #   make multi-band SCALE=toy              FDA: three networks, their average, self-training from it
 #   make bench                             how fast the kernels and the stages are, beside what else does their work
 #   make bench ONLY="fda density"          some of it; OUT=FILE instead of bench.json
@@ -19,10 +20,10 @@ RECIPES = $(patsubst udaseg/config/recipes/%.yaml,%,$(wildcard udaseg/config/rec
 UDASEG = .venv/bin/udaseg
 
 .PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table augmentation-table depth-table \
-	multi-band
+	cbst-table multi-band fullscale
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -16
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -17
 	@echo "recipes: $(RECIPES)"
 
 .venv/ready: constraints.txt pyproject.toml
@@ -47,6 +48,11 @@ docs: .venv/ready
 # What the world does to files and processes, thousands of times; the tests hold a short form.
 reliability: .venv/ready
 	.venv/bin/python -m tests.reliability
+
+# Every recipe of full scale to its report, on tiny files in the encodings of the real datasets, in two steps at an
+# eighth of the size; the tests do this with two of them. ONLY="gta2city demo" runs some.
+fullscale: .venv/ready
+	.venv/bin/python -m tests.fullscale $(ONLY)
 
 # What others offer, in the versions of constraints.txt; the tests do without.
 .venv/bench: .venv/ready
@@ -106,6 +112,23 @@ depth-table: .venv/ready
 	@$(MAKE) --no-print-directory ablation RECIPE=synthia2city RUN=$(RUN) SEEDS='$(ROW-SEEDS)' > /dev/null
 	@$(UDASEG) compare $(foreach row,M1 M2 M3 full,$(foreach seed,$(ROW-SEEDS),$(RUN)/ablation/seed$(seed)/$(row))) \
 		--published synthia2city-ablation
+
+# The tables of CBST: a benchmark each, whose rows share a warm-up, on the network that it was published with.
+#   make cbst-table-gta2city NETWORK=vgg16     on the other one of its paper; NETWORK=deeplab, on that of CRST
+CBST-TABLES = gta2city synthia2city gta2bdd city2rome city2rio city2tokyo city2taipei
+ROWS-gta2city = source ST full CBST-SP CBST-SP-MST
+ROWS-gta2bdd = source ST ST-SP full CBST-SP
+NETWORK = resnet38
+CBST = $(if $(filter deeplab,$(NETWORK)),cbst-$(1),cbst-$(NETWORK)-$(1))
+
+cbst-table: $(addprefix cbst-table-,$(CBST-TABLES))
+
+cbst-table-%: .venv/ready
+	@$(MAKE) --no-print-directory ablation RECIPE=$(call CBST,$*) RUN=$(CBST-RUN) SEEDS='$(ROW-SEEDS)' > /dev/null
+	@$(UDASEG) compare --published cbst-$* $(foreach row,$(or $(ROWS-$*),source ST full),\
+		$(foreach seed,$(ROW-SEEDS),$(CBST-RUN)/ablation/seed$(seed)/$(row)))
+
+CBST-RUN = $(or $(RUN),runs/cbst-table$(if $(SCALE),-$(SCALE)))/$(call CBST,$*)
 
 # FDA's multi-band transfer: a network for each beta; in two rounds, the average of the three labels the target, and
 # each is trained anew. The average of the last three is the published row.

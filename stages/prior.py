@@ -18,7 +18,7 @@ def job(run: Run) -> Job:
 
 
 def run(work: Work) -> None:
-    """Count where in the image each class stands in the source: the prior of the policy cbst-sp."""
+    """Count where in the image each class stands in the source: the prior of the policies st-sp and cbst-sp."""
     from udaseg.statistics.spatial_prior import spatial_prior, write
 
     size, source = work.job.settings["prior"]["size"], work.dataset("source")
@@ -26,7 +26,7 @@ def run(work: Work) -> None:
     write(work.out / "prior.h5", prior)
     absent = [name for name, map_HW in zip(prior.classes, prior.maps, strict=True) if not map_HW.any()]
     if absent:
-        work.warn(f"the source has no {', '.join(absent)}: cbst-sp never chooses them")
+        work.warn(f"the source has no {', '.join(absent)}: st-sp and cbst-sp never choose them")
     classes = len(prior.classes) - len(absent)
     metrics: dict[str, Any] = {"classes": classes, "grid": list(prior.maps.shape[1:])}
     work.finish(metrics, f"{classes} classes in {work.job.out / 'prior.h5'}")

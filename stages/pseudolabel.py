@@ -3,6 +3,7 @@
 from typing import Any
 
 from udaseg.config import Recipe
+from udaseg.config.policies import WITH_PRIOR
 from udaseg.pipeline.stage import Input, Stage
 from udaseg.pipeline.work import Work
 
@@ -12,7 +13,7 @@ def settings(recipe: Recipe, round: int) -> dict[str, Any]:
 
 
 def uses_prior(recipe: Recipe) -> bool:
-    return recipe.pseudolabel.policy == "cbst-sp"
+    return recipe.pseudolabel.policy in WITH_PRIOR
 
 
 def run(work: Work) -> None:
@@ -55,10 +56,10 @@ stage = Stage(
         Input(
             "prior",
             "prior/prior.h5",
-            "The prior.h5 of cbst-sp.",
+            "The prior.h5 of st-sp and cbst-sp.",
             when=uses_prior,
-            because="cbst-sp alone has a prior",
-            hint="add --policy cbst-sp",
+            because="st-sp and cbst-sp alone have a prior",
+            hint="add --policy cbst-sp, or --policy st-sp",
             make=True,
         ),
         Input(

@@ -10,6 +10,7 @@ from udaseg.config.load import load_recipe
 from udaseg.stages import cli
 
 from .shrink import arguments, shrink
+from .weights import write_weights
 from .worlds import WRITERS
 
 
@@ -29,7 +30,9 @@ def run_to_report(name: str, place: Path, *more: str) -> str:
     os.chdir(place)
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            code = cli.run(["run", name, "--run", f"runs/{name}", *arguments(shrink(load_recipe(name))), *more])
+            recipe = load_recipe(name)
+            changes = shrink(recipe, write_weights(recipe.model.encoder_name))
+            code = cli.run(["run", name, "--run", f"runs/{name}", *arguments(changes), *more])
         if code == 0 and Path("runs", name, "report.html").is_file():
             return ""
         return said.getvalue()

@@ -12,16 +12,16 @@ LIMITS = {"steps": 2, "batch": 2, "accumulate": 2, "entropy_from": 1, "warmup_st
 TRAININGS = ("pretrain", "warmup", "retrain", "distill")
 
 
-def shrink(recipe: Recipe) -> dict[str, Any]:
-    """Return the settings to change, by their dotted keys.
+def shrink(recipe: Recipe, weights: str = "none") -> dict[str, Any]:
+    """Return the settings to change, by their dotted keys; trainings that start from weights start from these.
 
-    The areas of components follow the images where refine.scale_with_area is true. No weights are read.
+    The areas of components follow the images where refine.scale_with_area is true.
     """
     changes = dict(_changes(recipe.model_dump(exclude={"toytown", "ablation", "chain"}), ""))
     if not recipe.refine.scale_with_area:
         changes |= {f"refine.{base}": getattr(recipe.refine, base) // EIGHTH**2 for base in ("base0", "base1")}
     stages = [step.split("-")[0] for step in recipe.chain]
-    changes |= {start.key: "none" for start in (initial_weights(recipe, stage) for stage in stages) if start}
+    changes |= {start.key: weights for start in (initial_weights(recipe, stage) for stage in stages) if start}
     return {key: value for key, value in changes.items() if _section(key) not in TRAININGS or _section(key) in stages}
 
 

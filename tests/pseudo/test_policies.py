@@ -57,11 +57,13 @@ def assert_same(one, other):
         np.testing.assert_array_equal(one[stem], other[stem])
 
 
+@pytest.mark.parametrize("policy", ["st", "cbst"])
 @pytest.mark.parametrize("p", [0.2, 0.9])
 @pytest.mark.parametrize("value", [1.0, 0.03, 40.0])
-def test_a_constant_prior_gives_the_labels_of_cbst(predictions, tmp_path, p, value):
-    plain, labels = run(predictions, tmp_path / "cbst", p=p, p_max=1)
-    spatial, same = run(predictions, tmp_path / "sp", Prior(flat(value), CLASSES), policy="cbst-sp", p=p, p_max=1)
+def test_a_constant_prior_gives_the_labels_of_the_policy_without_it(predictions, tmp_path, policy, p, value):
+    plain, labels = run(predictions, tmp_path / "plain", policy=policy, p=p, p_max=1)
+    prior = Prior(flat(value), CLASSES)
+    spatial, same = run(predictions, tmp_path / "sp", prior, policy=f"{policy}-sp", p=p, p_max=1)
     assert_same(labels, same)
     assert (spatial.threshold, spatial.predicted, spatial.kept) == (plain.threshold, plain.predicted, plain.kept)
     assert spatial.prior_peak == pytest.approx([value] * 4)
@@ -115,9 +117,25 @@ def test_thresholds_of_cbst_sp_are_order_statistics_however_small_the_prior_of_a
         assert exact - 2**-16 <= document.threshold[c] <= exact
 
 
-def test_cbst_sp_needs_its_prior(predictions, tmp_path):
-    with pytest.raises(UdasegError, match="needs a spatial prior") as caught:
-        run(predictions, tmp_path / "sp", policy="cbst-sp")
+def test_st_sp_has_one_threshold_over_prior_times_probability(predictions, tmp_path):
+    maps = np.random.default_rng(1).random((4, 4, 6), np.float32)
+    maps[0] *= 0.1
+    document, labels = run(predictions, tmp_path / "sp", Prior(maps, CLASSES), policy="st-sp", p=0.3)
+    ones = np.ones(4, np.float32)
+    pixels = [cbst_sp.label_and_confidence(predictions.logits(stem), *SIZE, False, maps / maps.max(), ones)
+              for stem in STEMS]  # fmt: skip
+    everything = np.sort(np.concatenate([value.reshape(-1) for _, value in pixels]))[::-1]
+    exact = everything[int(0.3 * everything.size) - 1]
+    (threshold,) = set(document.threshold)
+    assert exact - 2**-16 <= threshold <= exact
+    for stem, (label, value) in zip(STEMS, pixels, strict=True):
+        np.testing.assert_array_equal(labels[stem], np.where(value >= np.float32(threshold), label, 255))
+
+
+@pytest.mark.parametrize("policy", ["st-sp", "cbst-sp"])
+def test_a_policy_with_a_prior_needs_it(predictions, tmp_path, policy):
+    with pytest.raises(UdasegError, match=f"policy {policy} needs a spatial prior") as caught:
+        run(predictions, tmp_path / "sp", policy=policy)
     assert "udaseg prior" in caught.value.hint
 
 
@@ -180,7 +198,7 @@ def test_iast_follows_the_pictures_by_name(predictions, tmp_path):
     assert sum(document.predicted) == 3 * SIZE[0] * SIZE[1]
 
 
-@pytest.mark.parametrize("policy", ["st", "cbst", "cbst-sp", "percentile", "iast"])
+@pytest.mark.parametrize("policy", ["st", "st-sp", "cbst", "cbst-sp", "percentile", "iast"])
 def test_goes_on_after_a_stop_to_the_same_bytes(predictions, tmp_path, policy):
     maps, out, seen = np.random.default_rng(2).random((4, 5, 5), np.float32), tmp_path / "out", []
     settings = Pseudolabel(policy=policy)

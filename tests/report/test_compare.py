@@ -17,28 +17,33 @@ from udaseg.report.published import published, tables
 CLASSES = ("road", "car")
 DEEPLAB = {"name": "deeplab", "backbone": "resnet101"}
 BISENET = {"name": "bisenet", "backbone": "resnet18"}
+CBST = {"pseudolabel": {"policy": "cbst"}}
 
 
 @pytest.fixture
 def write(tmp_path):
     """Write a run of one training and its evaluation, as the stages leave them."""
 
-    def run(name, iou, seed=0, recipe="light", stage="warmup", classes=CLASSES, images=5, model=None, **settings):
+    def run(
+        name, iou, seed=0, recipe="light", stage="warmup", classes=CLASSES, images=5, model=None, other=(), **settings
+    ):
         folder = tmp_path / name
         manifest = {
             "schema": 1, "stage": stage, "version": "0.1.0", "command": "", "seed": seed,
-            "settings": {stage: {"steps": 9, **settings}, "data": "a/b", "model": model or {}}, "inputs": {},
+            "settings": {stage: {"steps": 9, **settings}, "data": "a/b", "model": model or {}, **dict(other)},
+            "inputs": {},
             "outputs": {"count": 1, "bytes": 1, "digest": "a", "signature": "b"}, "metrics": {}, "warnings": [],
             "environment": {}, "started": "2026-01-01T10:00:00Z", "seconds": 1,
         }  # fmt: skip
-        for part in (stage, f"evaluate-{stage}"):
+        evaluation = f"evaluate-{stage}" if stage == "warmup" else "evaluate"
+        for part in (stage, evaluation):
             (folder / part).mkdir(parents=True, exist_ok=True)
             (folder / part / "manifest.json").write_text(json.dumps(manifest))
         known = [value for value in iou if value is not None]
         metrics = {"classes": list(classes), "iou": iou, "miou": sum(known) / len(known) if known else None}
         metrics |= {"confusion": [[1] * len(classes)] * len(classes), "images": images, "convention": "own"}
         metrics |= {"pixel_accuracy": 0.5, "miou16": None, "miou13": None, "absent": []}
-        (folder / f"evaluate-{stage}" / "metrics.json").write_text(json.dumps(metrics))
+        (folder / evaluation / "metrics.json").write_text(json.dumps(metrics))
         (folder / "run.json").write_text(json.dumps({"recipe": recipe, "scale": "full", "data": "data", "seed": seed}))
         return folder
 
@@ -114,7 +119,6 @@ def test_absent_classes_have_no_mean(write):
 def test_an_evaluation_may_be_named_and_the_last_is_taken_else(write):
     folder = write("a", [0.2, 0.2])
     write("a", [0.6, 0.6], stage="retrain")
-    (folder / "evaluate-retrain").rename(folder / "evaluate")
     assert read_run(folder).metrics.miou == 0.6
     assert read_run(folder / "evaluate-warmup").metrics.miou == 0.2
 
@@ -220,7 +224,8 @@ def test_a_network_of_19_classes_beside_a_table_of_16_is_read_by_its_16(write):
 )
 def test_a_run_of_the_printed_network_stands_in_its_row(write, recipe, model, label):
     table = published("cbst-gta2city")
-    found = rows(write("a", [0.4] * 19, recipe=recipe, classes=table.classes, model=model), table=table)
+    found = rows(write("a", [0.4] * 19, recipe=recipe, classes=table.classes, model=model, stage="retrain", other=CBST),
+                 table=table)  # fmt: skip
     assert [row.label for row in found] == [label]
     assert network_warnings(found) == []
 
@@ -236,7 +241,8 @@ def test_a_run_of_the_printed_network_stands_in_its_row(write, recipe, model, la
 )
 def test_a_run_of_another_network_keeps_its_name_and_is_told(write, recipe, model, network):
     table = published("cbst-gta2city")
-    found = rows(write("a", [0.4] * 19, recipe=recipe, classes=table.classes, model=model), table=table)
+    found = rows(write("a", [0.4] * 19, recipe=recipe, classes=table.classes, model=model, stage="retrain", other=CBST),
+                 table=table)  # fmt: skip
     label = f"{recipe} beside CBST, ResNet-38"
     (warning,) = network_warnings(found)
     assert warning == f"{label}: the run is {network}, the published network is ResNet-38"
@@ -249,6 +255,33 @@ def test_a_run_of_another_network_keeps_its_name_and_is_told(write, recipe, mode
     assert comparison_table.document(found, table, [])["rows"][0]["network"] == (
         found[0].network and found[0].network._asdict()
     )
+
+
+def test_runs_of_one_recipe_stand_beside_the_rows_of_their_settings(write):
+    table = published("cbst-gta2city")
+    resnet38 = {"name": "dilated", "backbone": "resnet38"}
+    expected = {
+        "source only, ResNet-38": {"stage": "warmup"},
+        "ST, ResNet-38": {"other": {"pseudolabel": {"policy": "st"}}},
+        "CBST, ResNet-38": {"other": CBST},
+        "CBST-SP, ResNet-38": {"other": {"pseudolabel": {"policy": "cbst-sp"}, "evaluate": {"scales": [1.0]}}},
+        "CBST-SP with multi-scale testing, ResNet-38": {
+            "other": {"pseudolabel": {"policy": "cbst-sp"}, "evaluate": {"scales": [0.9, 1.0, 1.2]}}
+        },
+        None: {"other": {"pseudolabel": {"policy": "iast"}}},
+    }
+    runs = [
+        write(str(i), [0.4] * 19, recipe="cbst-resnet38-gta2city", classes=table.classes, model=resnet38,
+              **{"stage": "retrain"} | row)
+        for i, row in enumerate(expected.values())
+    ]  # fmt: skip
+    found = rows(*runs, table=table)
+    assert [row.printed and row.printed.method for row in found] == list(expected)
+    assert [row.label for row in found[:-1]] == list(expected)[:-1]
+    again = write("again", [0.4] * 19, recipe="cbst-resnet38-gta2city", classes=table.classes, model=resnet38, lr=1,
+                  stage="retrain", other=CBST)  # fmt: skip
+    labels = [row.label for row in rows(*runs, again, table=table) if row.printed is not None]
+    assert len(set(labels)) == len(labels) == 6
 
 
 def test_a_row_without_a_printed_network_takes_any(write):
@@ -269,9 +302,10 @@ def test_published_tables_are_whole(name):
     table = published(name)
     assert set(table.classes) <= {c for space in SPACES.values() for c in space.classes}
     assert len({row.method for row in table.rows}) == len(table.rows)
-    recipes = [recipe for row in table.rows for recipe in row.recipes]
-    assert set(recipes) <= shipped_recipes().keys()
-    assert len(set(recipes)) == len(recipes)
+    of_recipes = [(recipe, str(row.settings), row.evaluation) for row in table.rows for recipe in row.recipes]
+    recipes = {recipe for recipe, *_ in of_recipes}
+    assert recipes <= shipped_recipes().keys()
+    assert len(set(of_recipes)) == len(of_recipes)
     assert {row.network for row in table.rows} <= {*PRINTED, "Dilation-Frontend", "Dilated ResNet-26", "DenseNet", None}
     for row in table.rows:
         assert len(row.iou) in (0, len(table.classes)), row.method

@@ -140,7 +140,7 @@ def test_files_of_the_chain(workspace, udaseg):
                 assert label.mode == "P"
 
 
-@pytest.mark.parametrize("policy", ["st", "cbst", "cbst-sp", "percentile", "iast"])
+@pytest.mark.parametrize("policy", ["st", "st-sp", "cbst", "cbst-sp", "percentile", "iast"])
 def test_thresholds(workspace, udaseg, policy):
     assert udaseg(f"pseudolabel --policy {policy}").code == 0
     check("thresholds.json", read("runs/tiny/pseudolabel/thresholds.json"), (policy,))

@@ -103,7 +103,7 @@ def test_metrics_without_their_pictures_are_no_traceback(workspace, udaseg):
     [
         ("warmup --gmm x.h5", "--gmm: nothing would read it: the network estimates no density"),
         ("warmup --class-counts x.json", "--class-counts: nothing would read it: warmup.class_weights and"),
-        ("pseudolabel --prior x.h5", "--prior: nothing would read it: cbst-sp alone has a prior"),
+        ("pseudolabel --prior x.h5", "--prior: nothing would read it: st-sp and cbst-sp alone have a prior"),
         ("warmup --steps 5 --set warmup=7", "warmup is set to 7, and warmup.steps too"),
         ("warmup --seed 9223372036854775808", "seed: Input should be less than 9223372036854775808"),
         ("warmup --set target.size=[90000,90000]", "target.size.0: Input should be less than or equal to 16384"),

@@ -6,8 +6,10 @@ The table holds names of modules, so that a recipe is checked without an import 
 # pseudolabel.policy -> module in udaseg/pseudo/policies/ with label_images(task: LabelTask) -> values
 POLICIES = {
     "st": "st",
+    "st-sp": "st_sp",
     "cbst": "cbst",
     "cbst-sp": "cbst_sp",
     "percentile": "percentile",
     "iast": "iast",
 }
+WITH_PRIOR = ("st-sp", "cbst-sp")  # these weight probabilities by the spatial prior

@@ -29,9 +29,9 @@ def pseudolabel(
 ) -> Thresholds:
     """Write `labels/<stem>.png` and `thresholds.json`; return the content of the latter.
 
-    The policy of the settings chooses the pixels; `prior` is for cbst-sp. The round, from 1, sets the share p. Labels
-    that are there already are kept: they were written in one piece, for the same settings and predictions. Raises
-    UdasegError for predictions without an image, and for cbst-sp without a prior.
+    The policy of the settings chooses the pixels; `prior` is for st-sp and cbst-sp. The round, from 1, sets the share
+    p. Labels that are there already are kept: they were written in one piece, for the same settings and predictions.
+    Raises UdasegError for predictions without an image, and for these two policies without a prior.
     """
     if not predictions.stems:
         raise UdasegError(f"{predictions.path} holds no image", "write it again: udaseg predict --force")

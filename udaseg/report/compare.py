@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -209,18 +210,35 @@ def _with_published(rows: list[Row], table: Published) -> list[Row]:
     """Add published rows to the rows of their recipes.
 
     A row takes the printed name where it has the printed network. Else it keeps its own, and says what is beside it.
+    Settings stay in the name where several rows are beside one.
     """
-    printed = {recipe: row for row in table.rows for recipe in row.recipes}
-    result = []
-    for row in rows:
-        matched = replace(row, printed=printed.get(row.recipe))
-        if matched.printed is not None:
-            name = matched.printed.method
-            is_own = matched.has_printed_network
-            label = row.label.replace(row.recipe, name, 1) if is_own else f"{row.label} beside {name}"
-            matched = replace(matched, label=label)
-        result.append(matched)
-    return result
+    matched = [replace(row, printed=_printed_row(row.runs[0], table)) for row in rows]
+    beside = Counter(row.printed.method for row in matched if row.printed is not None)
+    return [row if row.printed is None else replace(row, label=_label_beside(row, beside)) for row in matched]
+
+
+def _label_beside(row: Row, beside: Counter[str]) -> str:
+    name = row.printed.method
+    own = row.recipe if beside[name] == 1 else row.label
+    return own.replace(row.recipe, name, 1) if row.has_printed_network else f"{own} beside {name}"
+
+
+def _printed_row(run: Run, table: Published) -> PublishedRow | None:
+    """Return the published row of a run: of those of its recipe that it fulfils, the one that says most."""
+    fulfilled = [
+        row
+        for row in table.rows
+        if run.recipe in row.recipes
+        and row.evaluation in (None, run.evaluation)
+        and all(_is_set(run, key, value) for key, value in row.settings.items())
+    ]
+    return max(fulfilled, key=lambda row: len(row.settings) + (row.evaluation is not None), default=None)
+
+
+def _is_set(run: Run, key: str, expected: Any) -> bool:
+    """Tell whether a run has a value for a setting, in all stages and rounds that read it."""
+    values = [value for name, value in run.settings.items() if name.rpartition("/")[2] == key]
+    return bool(values) and all(value == expected for value in values)
 
 
 def network_warnings(rows: Sequence[Row]) -> list[str]:

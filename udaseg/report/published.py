@@ -1,8 +1,10 @@
 """Published tables of results, with their source, and a check of their means."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from udaseg.errors import UdasegError, did_you_mean
 from udaseg.io.files import parse_yaml
@@ -16,7 +18,9 @@ class PublishedRow:
     """A row of a published table, as fractions of 1; None where nothing is printed.
 
     `network` is the network as printed. `recipes` are those whose runs belong beside the row; the first reproduces
-    it. Some have another network than the row, which a comparison then tells.
+    it. Some have another network than the row, which a comparison then tells. Where several rows have one recipe, their
+    runs differ: `settings` are those of the row's runs, by dotted key, and `evaluation` is the stage that scores them.
+    `depth` has the errors of the estimated depth, by their names in metrics.json.
     """
 
     method: str
@@ -26,6 +30,9 @@ class PublishedRow:
     miou: float | None
     miou13: float | None
     accuracy: float | None = None  # of pixels
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: str | None = None
+    depth: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def recipe(self) -> str | None:
@@ -89,6 +96,9 @@ def published(name: str) -> Published:
             _fraction(row.get("miou")),
             _fraction(row.get("miou13")),
             _fraction(row.get("accuracy")),
+            row.get("settings", {}),
+            row.get("evaluation"),
+            row.get("depth", {}),
         )
         for row in values["rows"]
     )

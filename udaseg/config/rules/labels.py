@@ -1,5 +1,6 @@
 """Rules of the stages that make and refine pseudo-labels: predict, prior, pseudolabel and refine."""
 
+from udaseg.config.policies import WITH_PRIOR
 from udaseg.config.rules.table import Reader, Requirement
 
 REQUIREMENTS = (
@@ -26,9 +27,9 @@ READERS = (
     ),
     Reader(
         ("prior",),
-        lambda recipe: recipe.pseudolabel.policy == "cbst-sp" or "prior" in recipe.chain,
+        lambda recipe: recipe.pseudolabel.policy in WITH_PRIOR or "prior" in recipe.chain,
         "the policy has no spatial prior",
-        "set pseudolabel.policy=cbst-sp",
+        "set pseudolabel.policy=cbst-sp, or st-sp",
         commands=("prior",),
     ),
     Reader(

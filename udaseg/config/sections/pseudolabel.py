@@ -30,7 +30,7 @@ class Pseudolabel(Section):
 
     policy: Literal[tuple(POLICIES)] = Field(
         "cbst",
-        description="st: one threshold; cbst: one a class; cbst-sp: with a prior; percentile: with a cap; iast: "
+        description="st: one threshold; cbst: one a class; st-sp, cbst-sp: with a prior; percentile: with a cap; iast: "
         "moving ones.",
     )
     p: Share = Field(0.2, description="The share of pixels to keep of each class, in round 1.")

@@ -15,7 +15,7 @@ from udaseg.io.documents.read import (
     conditional,
 )
 
-SHARED_THRESHOLDS = "st, cbst, cbst-sp, percentile"
+SHARED_THRESHOLDS = "st, st-sp, cbst, cbst-sp, percentile"
 
 
 class Thresholds(Document):
@@ -24,7 +24,7 @@ class Thresholds(Document):
     file = "thresholds.json"
     where = "`pseudolabel`"
 
-    policy: str = Field(description="st, cbst, cbst-sp, percentile or iast")
+    policy: str = Field(description="st, st-sp, cbst, cbst-sp, percentile or iast")
     p: NotNegative | None = Field(description="the share of pixels to label in this round; null for iast")
     classes: ClassNames = Field(description=CLASS_ORDER)
     threshold: Annotated[list[Share], Shape("C")] = Field(
@@ -38,6 +38,6 @@ class Thresholds(Document):
     cap: Share | None = conditional("percentile", "the largest threshold")
     iast: dict[str, Any] | None = conditional("iast", "the settings of the policy")
     prior_peak: Annotated[list[NotNegative] | None, Shape("C")] = conditional(
-        "cbst-sp", "the prior's largest value by class"
+        "st-sp, cbst-sp", "the prior's largest value by class"
     )
     round: int = Field(description="of self-training, from 1")

@@ -17,6 +17,7 @@ from udaseg.inference.upsampling import BLOCK, interpolate, prepare, stretch_row
 from udaseg.labels import IGNORE
 from udaseg.pseudo.passes import LabelTask, Policy, label_in_two_passes
 from udaseg.pseudo.thresholds import cbst_thresholds
+from udaseg.statistics.spatial_prior import Prior
 
 
 def label_images(task: LabelTask) -> dict[str, Any]:
@@ -24,15 +25,23 @@ def label_images(task: LabelTask) -> dict[str, Any]:
 
     Raises UdasegError without a prior.
     """
-    if task.prior is None:
-        raise UdasegError("policy cbst-sp needs a spatial prior", "make it from the labels of the source: udaseg prior")
-    maps_CHW, peaks = task.prior.relative()
+    maps_CHW, peaks = require_prior(task).relative()
     policy = Policy(
         lambda stem: label_and_confidence(*task.logits(stem), maps_CHW, peaks / peaks.max()),
         cbst_thresholds,
         lambda stem, thresholds_C: thresholded_label(*task.logits(stem), maps_CHW, thresholds_C),
     )
     return label_in_two_passes(task, policy) | {"prior_peak": [float(peak) for peak in peaks]}
+
+
+def require_prior(task: LabelTask) -> Prior:
+    """Return the prior of a task. Raises UdasegError without one."""
+    if task.prior is None:
+        raise UdasegError(
+            f"policy {task.settings.policy} needs a spatial prior",
+            "make it from the labels of the source: udaseg prior",
+        )
+    return task.prior
 
 
 @njit(inline="always")
