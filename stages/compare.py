@@ -55,7 +55,7 @@ def command(
     table = None if published is None else read_published(published)
     read = [read_run(path) for path in runs or []]
     rows = compare(read, [read_run(path) for path in oracle or []], table) if read else []
-    notes = [*comparison_warnings(rows, table), *depth_notes(rows), *(warnings := network_warnings(rows))]
+    notes = [*comparison_warnings(rows, table), *depth_notes(rows, table), *(warnings := network_warnings(rows))]
     for warning in warnings:
         log(f"compare: warning: {warning}")
     if oracle and len(rows) == 2:

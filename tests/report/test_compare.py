@@ -294,11 +294,12 @@ def test_depth_errors_stand_beside_published_ones(write):
         path = folder / "evaluate-warmup" / "metrics.json"
         errors = dict.fromkeys(DEPTH_ERRORS, 0.5) | {"rel": rel, "pixels": 9, "convention": "own"}
         path.write_text(json.dumps(json.loads(path.read_text()) | {"depth": errors}))
-    (note,) = depth_notes(rows(*folders, table=table))  # M3 prints none
-    assert note.startswith("depth errors of M1, classes and depth, in brackets the published ones: Rel 0.50 (0.70); ")
-    assert note.endswith("δ3, % 50.0 (56.0)")
-    (note,) = depth_notes(rows(write("a", [0.4] * 16, 0, "synthia2city-m2", classes=classes), table=table))
-    assert "Rel – (0.50)" in note
+    first, second = depth_notes(rows(*folders, table=table), table)  # M3 and M4 print none
+    assert first.startswith("depth errors of M1, classes and depth: Rel 0.70 (here 0.50); Rel² 13.70 (here 0.50); ")
+    assert first.endswith("; δ3, % 56.0 (here 50.0)")
+    assert second.startswith("depth errors of M2, and density: Rel 0.50; Rel² 9.00; ")
+    assert depth_notes([], table)[1] == second
+    assert depth_notes([], published("synthia2city")) == depth_notes([], None) == []
 
 
 def test_a_row_without_a_printed_network_takes_any(write):

@@ -7,6 +7,7 @@ from typing import Any
 from udaseg.io.documents.metrics import Metrics
 from udaseg.metrics import DEPTH_ERRORS
 from udaseg.report.compare import Row
+from udaseg.report.published import Published
 
 LABELS = dict(zip(DEPTH_ERRORS, ("Rel", "Rel²", "RMS, m", "LRMS", "δ1, %", "δ2, %", "δ3, %"), strict=True))
 
@@ -22,26 +23,29 @@ def depth_errors(evaluations: Mapping[str, Metrics]) -> dict[str, Any] | None:
     return {"roles": list(scored), "rows": rows, "convention": next(iter(scored.values())).convention}
 
 
-def depth_notes(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each row whose published row has depth errors: the measured and the published ones."""
+def depth_notes(rows: Sequence[Row], table: Published | None) -> list[str]:
+    """Return a line for each published row with depth errors: these, and those measured in the runs beside it."""
+    measured = {row.printed.method: measured_depth(row) for row in rows if row.printed is not None}
     notes = []
-    for row in rows:
-        if row.printed is None or not row.printed.depth:
+    for printed in table.rows if table else ():
+        if not printed.depth:
             continue
-        measured = measured_depth(row)
-        pairs = [
-            f"{label} {_format(name, measured.get(name))} ({_format(name, row.printed.depth.get(name))})"
+        own = measured.get(printed.method, {})
+        errors = [
+            f"{label} {_format(name, printed.depth[name])}" + (f" (here {_format(name, own[name])})" if own else "")
             for name, label in LABELS.items()
         ]
-        notes.append(f"depth errors of {row.label}, in brackets the published ones: {'; '.join(pairs)}")
+        notes.append(f"depth errors of {printed.method}: {'; '.join(errors)}")
     return notes
 
 
 def measured_depth(row: Row) -> dict[str, float]:
-    """Return the mean of each depth error over the seeds of a row, by name; of those that all runs have."""
+    """Return the mean of each depth error over the seeds of a row, by name; none where a run lacks one."""
     runs = [run.metrics.depth for run in row.runs]
     values = {name: [depth and getattr(depth, name) for depth in runs] for name in LABELS}
-    return {name: statistics.fmean(errors) for name, errors in values.items() if None not in errors}
+    if any(None in errors for errors in values.values()):
+        return {}
+    return {name: statistics.fmean(errors) for name, errors in values.items()}
 
 
 def _format(name: str, value: float | None) -> str:
