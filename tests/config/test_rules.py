@@ -231,6 +231,13 @@ def test_adversaries_that_the_network_or_the_alignment_does_not_have(settings, m
     require_consistent(recipe, "pretrain")
 
 
+def test_a_map_that_no_head_estimates_is_refused():
+    settings = {"adversary__align": "fused", "model__heads": ["depth"]}
+    with pytest.raises(UdasegError, match="has a map that no head estimates"):
+        require_consistent(changed(adversary__maps=["density"], **settings), "warmup")
+    require_consistent(changed(adversary__maps=["segmentation", "depth"], **settings), "warmup")
+
+
 @pytest.mark.parametrize("network", [{"model__name": "bisenet"}, {"model__auxiliary": 0.1}])
 def test_an_inner_level_with_a_classifier_can_be_aligned(network):
     inner = {"adversary__align": "output", "adversary__auxiliary": 0.0002, "warmup__entropy_auxiliary": 0.0002}
