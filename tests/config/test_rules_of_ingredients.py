@@ -2,7 +2,7 @@
 
 import pytest
 
-from udaseg.config import Retrain
+from udaseg.config import Model, Retrain
 from udaseg.config.rules import contradictions, require_consistent, require_read
 from udaseg.errors import UdasegError
 
@@ -56,6 +56,7 @@ def test_each_ingredient_is_one_setting_that_stored_or_online_labels_take():
     [
         ("retrain.passes", {"retrain__passes": "separate", "retrain__source": "none"}, "trains without the source"),
         ("retrain.masked.strong", {"retrain__masked": {}, "retrain__strong": None}, "has no other colours"),
+        ("model.detail_weight", {"model__detail_weight": 0.2}, "the network sees one resolution"),
     ],
 )
 def test_settings_that_nothing_reads(key, settings, reason):
@@ -67,6 +68,12 @@ def test_a_result_from_before_the_ingredients_stays_up_to_date():
     before = Retrain().identity()
     assert not {"masked", "feature_distance", "foundation", "passes"} & before.keys()
     assert Retrain(masked={}).identity() == before | {"masked": Retrain(masked={}).masked.model_dump()}
+
+
+def test_a_result_from_before_the_weight_of_the_detail_stays_up_to_date():
+    with_detail = Model(encoder="mit_b0", detail=[64, 64])
+    assert "detail_weight" not in with_detail.identity()
+    assert with_detail.model_copy(update={"detail_weight": 0.2}).identity()["detail_weight"] == 0.2
 
 
 def test_a_foundation_model_without_weights_is_refused():

@@ -67,6 +67,19 @@ def test_no_known_depth_is_no_loss():
     assert not source.output.depth.grad.any()
 
 
+def test_the_density_of_two_resolutions_is_compared_at_the_size_of_the_context():
+    """Its logits have twice that size."""
+    source = domain_output(label=torch.randint(0, 3, (2, 16, 24), dtype=torch.uint8), depth=torch.rand(2, 16, 24) * 300)
+    target = domain_output()
+    context, fused = {"source": source, "target": target}, {}
+    for name, domain in context.items():
+        logits = domain.output.logits.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        fused[name] = domain._replace(output=domain.output._replace(logits=logits), align_corners=False)
+    term = balance(Depth(), DensityMaps(mixtures()))
+    expected = {name: value.item() for name, value in term(context).items()}
+    assert {name: value.item() for name, value in term(fused).items()} == pytest.approx(expected)
+
+
 def test_density_learns_the_maps_of_both_domains_and_teaches_nothing_else():
     source = domain_output(label=torch.randint(0, 3, (2, 16, 24), dtype=torch.uint8), depth=torch.rand(2, 16, 24) * 300)
     target, maps, settings = domain_output(), DensityMaps(mixtures()), Depth(balance=0.01, target_balance=0.05)

@@ -33,7 +33,11 @@ AUGMENT = Augment(crop=(32, 48), scale=(0.3, 1.0), flip=0.5, jitter=0.2)  # crop
 SPACE = class_space(["road", "car", "sky"])
 ALIGNED = {"plain": "none", "output": "output", "fine-grained": "fine-grained"}
 OF_TIMM = Model(encoder="test_efficientnet", decoder="fpn", weights="none", bn="train")
-RUNS = (*ALIGNED, "retrained", "retrained jointly", "retrained by domain", "timm", "timm, activations twice")
+TWO_RESOLUTIONS = OF_TIMM.model_copy(update={"detail": (32, 32)})
+RUNS = (
+    *ALIGNED, "retrained", "retrained jointly", "retrained by domain", "timm", "timm, activations twice",
+    "two resolutions",
+)  # fmt: skip
 
 
 class Uneven(Pictures):
@@ -63,6 +67,8 @@ def train(name, out):
     network = NETWORK.model_copy(update={"bn": "frozen" if name == "output" else "train"})
     if name.startswith("timm"):
         network = OF_TIMM
+    if name == "two resolutions":
+        network = TWO_RESOLUTIONS
     weights = class_weights([5, 1, 3])
     warmup(view, view, network, settings, out, seed=3, adversary=adversary, class_weights=weights)
 

@@ -70,7 +70,7 @@ class MultiResolution(nn.Module):
         Without a box the detail is the whole image, in windows that are half a window apart.
         """
         height, width = image_N3HW.shape[-2:]
-        context, maps = infer(interpolate(image_N3HW, size=(height // 2, width // 2), mode="bilinear"))
+        context, maps = infer(halve(image_N3HW))
         attention_NChw = self.attention(maps, context.logits.shape[-2:])
         whole = Box(0, 0, height, width)
         if box is None:
@@ -105,6 +105,12 @@ class MultiResolution(nn.Module):
                 f"{whole.width} at multiples of {self.step}",
                 "draw it with draw_box",
             )
+
+
+def halve(image_N3HW: Tensor) -> Tensor:
+    """Return the context of images with even sides: the images at half of their resolution."""
+    height, width = image_N3HW.shape[-2:]
+    return interpolate(image_N3HW, size=(height // 2, width // 2), mode="bilinear")
 
 
 def fuse(context_NChw: Tensor, attention_NChw: Tensor, detail_NCHW: Tensor, box: Box) -> Tensor:

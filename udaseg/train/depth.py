@@ -28,10 +28,15 @@ def balance(settings: Depth, densities: DensityMaps) -> LossTerm:
 
     def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
         source, target = outputs["source"], outputs["target"]
-        source_Nhw, counts_Nhw = densities.source(source.output.logits, source.label, source.depth)
+        source_Nhw, counts_Nhw = densities.source(_logits_of_density(source), source.label, source.depth)
         source_loss = berhu(source.output.density[:, 0], source_Nhw, counts_Nhw)
-        target_Nhw = densities.target(target.output.logits, target.output.depth[:, 0])
+        target_Nhw = densities.target(_logits_of_density(target), target.output.depth[:, 0])
         target_loss = berhu(target.output.density[:, 0], target_Nhw, mask_at_grid(target.valid, target_Nhw.shape[-2:]))
         return {"density": settings.balance * source_loss, "target_density": settings.target_balance * target_loss}
 
     return term
+
+
+def _logits_of_density(domain: DomainOutput) -> Tensor:
+    """Return the logits at the size of the density, which is that of the context where there are two resolutions."""
+    return upsample(domain.output.logits, domain.output.density.shape[-2:], domain.align_corners)

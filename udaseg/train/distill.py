@@ -62,6 +62,7 @@ def distill(
             teacher=batch_teacher(ingredients, settings, networks, seed),
             domain_specific_bn=settings.domain_specific_bn,
             parts=settings.accumulate,
+            seed=seed,
         ),
         streams,
         settings,

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from udaseg import models
 from udaseg.config import Model
 from udaseg.models.colors import normalise
 from udaseg.models.encoders import Encoder
+from udaseg.models.multi_resolution import Infer, halve
 from udaseg.models.network import Decoded, Network
+from udaseg.models.output import Output
 from udaseg.train import setup
 from udaseg.train.objectives import Autocast
 
@@ -29,11 +31,22 @@ class EncoderAlone(Network):
         return Decoded(maps[-1], maps[-1])
 
 
+class ContextAlone(nn.Module):
+    """See the context of images alone, as a network with `model.detail` does beside their detail."""
+
+    def __init__(self, multiple: int):
+        super().__init__()
+        self.multiple = multiple
+
+    def forward(self, infer: Infer, image_N3HW: Tensor, box: None) -> Output:
+        return infer(halve(image_N3HW))[0]
+
+
 class FrozenEncoder:
     """The encoder of a network with the weights that the settings name, in evaluation mode.
 
-    With `side` the shorter side of the images that it sees is about that long, in whole patches, and they keep their
-    aspect.
+    With `model.detail` it sees the context alone. With `side` the shorter side of the images that it sees is about that
+    long, in whole patches, and they keep their aspect.
     """
 
     def __init__(
@@ -45,7 +58,11 @@ class FrozenEncoder:
         side: int | None = None,
     ):
         settings = models.resolve_color(settings)
-        self.network = setup.frozen(EncoderAlone(models.build(settings, classes).backbone), device)
+        whole = models.build(settings, classes)
+        alone = EncoderAlone(whole.backbone)
+        if whole.resolutions is not None:
+            alone.resolutions = ContextAlone(whole.resolutions.multiple)
+        self.network = setup.frozen(alone, device)
         self.channels, self._side = self.network.feature_channels, side
         self._color, self._autocast = settings.color, autocast
 

@@ -4,6 +4,7 @@ In a data-parallel training each process returns its share: the sum over its pix
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch.nn import functional
 
 from udaseg.labels import IGNORE
 from udaseg.parallel import processes
+
+# From logits, their labels and images [N, H, W, 3], and the weights of the pixels, if they differ, to named loss terms.
+LabelLosses = Callable[[Tensor, Tensor, Tensor, Tensor | None], dict[str, Tensor]]
 
 LOG_ABSENT = math.log(1e-4)  # in the place of log 0 in the reverse cross-entropy (symmetric cross-entropy)
 

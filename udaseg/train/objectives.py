@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from udaseg.config import AdaBN, Model
@@ -14,16 +15,15 @@ from udaseg.labels import IGNORE
 from udaseg.models.batchnorm import BatchNorm, by_domain, frozen_statistics
 from udaseg.models.colors import normalise
 from udaseg.models.devices import layout
+from udaseg.models.network import Network
 from udaseg.models.output import Output
 from udaseg.parallel import processes
+from udaseg.train.detail import PlaceDetail, place_detail, weigh_resolutions
 from udaseg.train.loop import Objective
-from udaseg.train.losses import cross_entropy, upsample
+from udaseg.train.losses import LabelLosses, cross_entropy, upsample
 
 Autocast = Callable[[], AbstractContextManager]
 DomainBN = Literal[AdaBN, "separate"]  # the layers in which batch norm normalises each domain by itself
-# From the target's logits at full size, its labels, its images [N, H, W, 3] and the weights of its pixels, if they
-# differ, to named loss terms.
-TargetTerms = Callable[[Tensor, Tensor, Tensor, Tensor | None], dict[str, Tensor]]
 
 
 class DomainOutput(NamedTuple):
@@ -68,7 +68,7 @@ BatchTeacher = Callable[[int, Batch], StudentBatch]
 
 
 def adaptation(
-    model: nn.Module,
+    model: Network,
     settings: Model,
     autocast: Autocast,
     loss_terms: Sequence[LossTerm],
@@ -76,17 +76,19 @@ def adaptation(
     class_weights: Tensor | None = None,
     domain_specific_bn: DomainBN = False,
     parts: int = 1,
+    seed: int = 0,
 ) -> Objective:
     """Return the objective of the warm-up: the source's cross-entropy and the given terms on both domains.
 
     The cross-entropy divides the logits by the temperature; class_weights, float [C], weigh it. With
     `domain_specific_bn` batch norm normalises each domain by its own statistics, in every layer or in the stem. The
     running statistics are then the target's, or with "separate" those of both domains in turn. The batch goes through
-    the network in `parts` parts.
+    the network in `parts` parts. `seed` and the step say where the detail of two resolutions lies.
     """
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
-        outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
+        place = place_detail(model, seed, step, 0)
+        outputs = _run_domains(model, settings, autocast, batch, place, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, temperature=temperature, class_weights=class_weights)
         for term in loss_terms:
             terms |= term(outputs)
@@ -96,27 +98,28 @@ def adaptation(
 
 
 def self_training(
-    model: nn.Module,
+    model: Network,
     settings: Model,
     autocast: Autocast,
     target_weight: float,
-    target_terms: TargetTerms | None = None,
+    target_terms: LabelLosses | None = None,
     teacher: BatchTeacher | None = None,
     domain_specific_bn: DomainBN = False,
     parts: int = 1,
     loss_terms: Sequence[LossTerm] = (),
     joint: bool = False,
     separate: bool = False,
+    seed: int = 0,
 ) -> Objective:
     """Return the objective of self-training: cross-entropy on the source's labels and on the target's (CBST, eq. 3).
 
     `target_terms` replaces the target's cross-entropy. Terms whose names begin with `target` are multiplied by
     `target_weight`. `teacher` may change the target of each batch, and add terms and passes; `loss_terms` are added
-    too. In the batch, `target_pixels`, float [N, H, W], weighs the loss of each pixel. `domain_specific_bn` and `parts`
-    as in `adaptation`. With `joint` the losses on labels are one mean over the labelled pixels of both domains: each
-    domain's term is its share of it. With `separate`, and with `domain_specific_bn` in every layer, source and target
-    are two passes; batch norm then normalises each by itself. Its running statistics follow every pass, and where
-    `domain_specific_bn` is true or stem, the target's alone. `loss_terms` are of the target's pass.
+    too. In the batch, `target_pixels`, float [N, H, W], weighs the loss of each pixel. `domain_specific_bn`, `parts`
+    and `seed` as in `adaptation`. With `joint` the losses on labels are one mean over the labelled pixels of both
+    domains: each domain's term is its share of it. With `separate`, and with `domain_specific_bn` in every layer,
+    source and target are two passes; batch norm then normalises each by itself. Its running statistics follow every
+    pass, and where `domain_specific_bn` is true or stem, the target's alone. `loss_terms` are of the target's pass.
     """
     assert teacher is None or processes.count() == 1, "a batch teacher draws its random values for whole batches"
     assert not (joint and separate), "one mean over both domains needs one pass"
@@ -124,8 +127,8 @@ def self_training(
     parts_of_target = [model.stem()] if domain_specific_bn == "stem" else [model] if domain_specific_bn is True else []
     norms_of_target = [norm for part in parts_of_target for norm in part.modules() if isinstance(norm, BatchNorm)]
 
-    def run(batch: Batch, further_terms: Sequence[LossTerm]) -> dict[str, Tensor]:
-        outputs = _run_domains(model, settings, autocast, batch, domain_specific_bn, parts)
+    def run(batch: Batch, further_terms: Sequence[LossTerm], place: PlaceDetail) -> dict[str, Tensor]:
+        outputs = _run_domains(model, settings, autocast, batch, place, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, target_terms)
         if joint:
             terms = _share_one_mean(terms, outputs)
@@ -133,8 +136,8 @@ def self_training(
             terms |= term(outputs)
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 
-    def run_further(further: FurtherPass) -> dict[str, Tensor]:
-        outputs = _run_domains(model, settings, autocast, further.batch, parts=parts, domains=(further.domain,))
+    def run_further(further: FurtherPass, place: PlaceDetail) -> dict[str, Tensor]:
+        outputs = _run_domains(model, settings, autocast, further.batch, place, parts=parts, domains=(further.domain,))
         terms = _segmentation(model, settings, outputs, further.batch)
         terms = {name: further.weight * term for name, term in terms.items()}
         for term in further.terms:
@@ -144,16 +147,17 @@ def self_training(
     def objective(step: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
         batch, terms, source_terms, passes = StudentBatch(batch) if teacher is None else teacher(step, batch)
         terms = [*loss_terms, *terms]
+        place = partial(place_detail, model, seed, step)
         if is_separate and "source_image" in batch:
             with frozen_statistics(norms_of_target):
-                source = run(batch.domain("source"), source_terms)
+                source = run(batch.domain("source"), source_terms, place(0))
             yield source
-            yield run(batch.domain("target"), terms)
+            yield run(batch.domain("target"), terms, place(1))
         else:
-            yield run(batch, [*source_terms, *terms])
-        for further in passes:
+            yield run(batch, [*source_terms, *terms], place(0))
+        for number, further in enumerate(passes, 2):
             with frozen_statistics(norms_of_target):
-                named = run_further(further)
+                named = run_further(further, place(number))
             yield named
 
     return objective
@@ -164,17 +168,25 @@ def _share_one_mean(terms: dict[str, Tensor], outputs: dict[str, DomainOutput]) 
 
     The penalty of a regulariser has no share: it stays a mean over the target's pixels (CRST).
     """
-    counts = {name: processes.all_reduce_sum((one.label != IGNORE).sum()) for name, one in outputs.items()}
-    total = torch.stack(list(counts.values())).sum().clamp(min=1)
-    shares = {name: counts[domain] / total for name in terms if (domain := name.partition("_aux")[0]) in counts}
-    return {name: term * shares.get(name, 1.0) for name, term in terms.items()}
+    details = {name: one.output.box.crop(one.label) for name, one in outputs.items() if one.output.box is not None}
+    shares = _label_shares({name: one.label for name, one in outputs.items()})
+    shares |= {f"{name}_detail": share for name, share in _label_shares(details).items()}
+    return {name: term * shares.get(name.partition("_aux")[0], 1.0) for name, term in terms.items()}
+
+
+def _label_shares(labels: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the share of each domain in the labelled pixels of all, over all processes."""
+    counts = {name: processes.all_reduce_sum((label_NHW != IGNORE).sum()) for name, label_NHW in labels.items()}
+    total = sum(counts.values())
+    return {name: count / total.clamp(min=1) for name, count in counts.items()}
 
 
 def _run_domains(
-    model: nn.Module,
+    model: Network,
     settings: Model,
     autocast: Autocast,
     batch: Batch,
+    place: PlaceDetail,
     domain_specific_bn: DomainBN = False,
     parts: int = 1,
     domains: Sequence[str] = DOMAINS,
@@ -187,7 +199,7 @@ def _run_domains(
     images = {domain: batch[f"{domain}_image"] for domain in domains if f"{domain}_image" in batch}
 
     def run(*part: Tensor) -> list[Output]:
-        return _run_part(model, settings, autocast, dict(zip(images, part, strict=True)), domain_specific_bn)
+        return _run_part(model, settings, autocast, dict(zip(images, part, strict=True)), place, domain_specific_bn)
 
     *earlier, last = zip(*_split(list(images.values()), parts), strict=True)
     results = [*(checkpoint(run, *part, use_reentrant=False) for part in earlier), run(*last)]
@@ -213,7 +225,12 @@ def _split(images: Sequence[Tensor], parts: int) -> list[tuple[Tensor, ...]]:
 
 
 def _run_part(
-    model: nn.Module, settings: Model, autocast: Autocast, images: dict[str, Tensor], domain_specific_bn: DomainBN
+    model: Network,
+    settings: Model,
+    autocast: Autocast,
+    images: dict[str, Tensor],
+    place: PlaceDetail,
+    domain_specific_bn: DomainBN,
 ) -> list[Output]:
     """Run the network on images of all domains; return the output of each domain.
 
@@ -226,16 +243,16 @@ def _run_part(
         part = model.stem() if domain_specific_bn == "stem" else model
         norms = [module for module in part.modules() if isinstance(module, BatchNorm)]
     with autocast():
-        has_one_size = len({image_NHWC.shape[1:3] for image_NHWC in images.values()}) == 1
-        if has_one_size and domain_specific_bn in (False, "stem"):
+        sizes = {tuple(image_NHWC.shape[1:3]) for image_NHWC in images.values()}
+        if len(sizes) == 1 and domain_specific_bn in (False, "stem"):
             counts = [len(image_NHWC) for image_NHWC in images.values()]
             with by_domain(norms, counts):
-                joint = model(_input(torch.cat(list(images.values())), settings))
+                joint = model(_input(torch.cat(list(images.values())), settings), place(sizes.pop()))
             return joint.split(counts)
         outputs = []
         for domain, image_NHWC in images.items():
             with frozen_statistics(norms) if domain == "source" else nullcontext():
-                outputs.append(model(_input(image_NHWC, settings)))
+                outputs.append(model(_input(image_NHWC, settings), place(image_NHWC.shape[1:3])))
         return outputs
 
 
@@ -245,31 +262,38 @@ def _input(image_NHWC: Tensor, settings: Model) -> Tensor:
 
 
 def _segmentation(
-    model: nn.Module,
+    model: Network,
     settings: Model,
     outputs: dict[str, DomainOutput],
     batch: Batch,
-    target_terms: TargetTerms | None = None,
+    target_terms: LabelLosses | None = None,
     temperature: float = 1.0,
     class_weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Return the cross-entropy of each domain that has labels, at the last and at the inner classifiers."""
+    """Return the cross-entropy of each domain that has labels: at the last and inner classifiers, and on the detail."""
 
     def cooled(logits_NCHW: Tensor) -> Tensor:  # a division by 1 would copy the largest map there is
         return logits_NCHW if temperature == 1 else logits_NCHW / temperature
 
+    def on_labels(domain: str) -> LabelLosses:
+        if domain == "target" and target_terms is not None:
+            return target_terms
+        return lambda logits_NCHW, label_NHW, _, pixels_NHW: {
+            domain: cross_entropy(cooled(logits_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
+        }
+
     terms = {}
     weight = 1.0 if settings.auxiliary is None else settings.auxiliary
     for domain, domain_output in outputs.items():
-        full_NCHW, label_NHW = domain_output.full, domain_output.label
+        output, label_NHW, pixels_NHW = domain_output.output, domain_output.label, batch.get(f"{domain}_pixels")
         if label_NHW is None:
             continue
-        pixels_NHW = batch.get(f"{domain}_pixels")
-        if domain == "target" and target_terms is not None:
-            terms |= target_terms(full_NCHW, label_NHW, batch["target_image"], pixels_NHW)
+        losses, seen = on_labels(domain), (domain_output.full, label_NHW, batch[f"{domain}_image"], pixels_NHW)
+        if output.detail is None:
+            terms |= losses(*seen)
         else:
-            terms[domain] = cross_entropy(cooled(full_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
-        for level, aux_NChw in enumerate(domain_output.output.aux, 1):
+            terms |= weigh_resolutions(losses, output, settings.detail_weight, model.align_corners, *seen)
+        for level, aux_NChw in enumerate(output.aux, 1):
             aux_NCHW = upsample(aux_NChw, label_NHW.shape[1:], model.align_corners)
             loss = cross_entropy(cooled(aux_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
             terms[f"{domain}_aux{level}"] = weight * loss

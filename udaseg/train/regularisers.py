@@ -10,6 +10,7 @@ from udaseg.errors import UdasegError
 from udaseg.io.documents.thresholds import Thresholds
 from udaseg.models.colors import normalise
 from udaseg.train.losses import (
+    LabelLosses,
     cross_entropy,
     lrent,
     mrent,
@@ -19,7 +20,7 @@ from udaseg.train.losses import (
     symmetric_cross_entropy,
     upsample,
 )
-from udaseg.train.objectives import Autocast, TargetTerms
+from udaseg.train.objectives import Autocast
 from udaseg.train.setup import frozen
 
 WEIGHTS = {"mrkld": 0.01, "mrent": 0.01, "lrent": 0.25}
@@ -34,7 +35,7 @@ def target_terms(
     thresholds: Thresholds | None,
     autocast: Autocast,
     device: torch.device,
-) -> TargetTerms | None:
+) -> LabelLosses | None:
     """Return the loss on the target's labels with the regulariser; None for plain cross-entropy.
 
     The regulariser lrent needs two inputs: `labeller`, the initial model, which made the pseudo-labels, and the content
@@ -82,7 +83,7 @@ def _soft_label_loss(
     alpha: float,
     autocast: Autocast,
     device: torch.device,
-) -> TargetTerms:
+) -> LabelLosses:
     """Return the loss on soft labels, made from the labeller's probabilities on the crops of the batch (CRST).
 
     It counts the pixels that have a pseudo-label. CRST counts those where sum_c (p_c / lambda_c)^(1 / alpha) is above

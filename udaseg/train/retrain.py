@@ -139,6 +139,7 @@ def retrain(
             entropy_terms(settings, model.align_corners),
             joint=settings.draw == "joint",
             separate=settings.passes == "separate",
+            seed=seed_of_round,
         ),
         [JointStream(tuple(streams), settings.batch)] if settings.draw == "joint" else streams,
         settings,

@@ -69,7 +69,7 @@ def warmup(
     weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32, device=device)
     setup.require_stackable(streams)
     objective = adaptation(
-        model, network, autocast, terms, temperature, weights, settings.domain_specific_bn, settings.accumulate
+        model, network, autocast, terms, temperature, weights, settings.domain_specific_bn, settings.accumulate, seed
     )
     fit(
         trainables,

@@ -140,4 +140,10 @@ READERS = (
         )
         for stage in TRAININGS
     ),
+    Reader(
+        ("model.detail_weight",),
+        lambda recipe: recipe.model.detail is not None,
+        "the network sees one resolution",
+        "set model.detail=[256,256]",
+    ),
 )

@@ -23,7 +23,7 @@ BY_ENCODER = ("encoder", "decoder", "stride", "width", "drop_path")
 class Model(Section):
     """The network: `name` and `backbone`, or `encoder` and `decoder`."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"detail"})
+    later: ClassVar[frozenset[str]] = frozenset({"detail", "detail_weight"})
 
     name: Literal[NETWORKS] = Field("deeplab", description=f"The architecture of the network: {', '.join(NETWORKS)}.")
     backbone: Literal[tuple(ENCODERS)] = Field(
@@ -58,6 +58,9 @@ class Model(Section):
     # HRDA: one network sees the image at half its resolution, and crops of this size at full resolution
     detail: InputHxW | None = Field(
         None, description="Height and width of the crops seen at full resolution beside the image at half of it (HRDA)."
+    )
+    detail_weight: Decay = Field(
+        0.1, description="The share of the detail's own loss; the rest is that of the fused logits (HRDA)."
     )
 
     @property
