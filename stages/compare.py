@@ -49,12 +49,13 @@ def command(
         )
     from udaseg.report import comparison_table
     from udaseg.report.compare import compare, comparison_warnings, network_warnings, read_run
+    from udaseg.report.depth_errors import depth_notes
     from udaseg.report.published import published as read_published
 
     table = None if published is None else read_published(published)
     read = [read_run(path) for path in runs or []]
     rows = compare(read, [read_run(path) for path in oracle or []], table) if read else []
-    notes = [*comparison_warnings(rows, table), *(warnings := network_warnings(rows))]
+    notes = [*comparison_warnings(rows, table), *depth_notes(rows, table), *(warnings := network_warnings(rows))]
     for warning in warnings:
         log(f"compare: warning: {warning}")
     if oracle and len(rows) == 2:

@@ -18,7 +18,7 @@ def settings(recipe: Recipe, round: int, *, phase: str) -> dict[str, Any]:
     sections: dict[str, Any] = {"space": recipe.space, "model": recipe.model.identity()}
     sections[phase] = recipe.warmup.identity()
     if recipe.adversary.align != "none":
-        sections["adversary"] = recipe.adversary.model_dump()
+        sections["adversary"] = recipe.adversary.identity()
     if recipe.model.heads:
         sections["depth"] = recipe.depth.model_dump()
     return sections

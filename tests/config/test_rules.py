@@ -58,8 +58,13 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"labels": "none", "classmix": True}, "do not cover all pixels", "online.pixels=all"),
         (
             {"teacher": 0.9, "online": {"margins": [0, 0.5, 0, 0]}},
-            r"crops of \(64, 64\) pixels are no larger than a margin .* images of \(128, 256\) pixels",
-            "set retrain.augment.crop=[128,256]",
+            r"crops of \(64, 64\) pixels are no larger than a margin .*margins=\(0.0, 0.5, 0.0, 0.0\)",
+            "set retrain.online.margins=[0,0,0,0]",
+        ),
+        (
+            {"teacher": 0.9, "online": {"margins": [0, 0.25, 0, 0]}, "size": [256, 512]},
+            "no larger than a margin",
+            "a larger retrain.augment.crop",
         ),
         (
             {"teacher": 0.9, "online": {"margins": [0, 0, 0.2, 0]}, "augment": {"crop": [64, 64], "scale": [1, 1.25]}},
@@ -224,6 +229,13 @@ def test_adversaries_that_the_network_or_the_alignment_does_not_have(settings, m
         require_consistent(recipe, "warmup")
     assert hint in caught.value.hint
     require_consistent(recipe, "pretrain")
+
+
+def test_a_map_that_no_head_estimates_is_refused():
+    settings = {"adversary__align": "fused", "model__heads": ["depth"]}
+    with pytest.raises(UdasegError, match="has a map that no head estimates"):
+        require_consistent(changed(adversary__maps=["density"], **settings), "warmup")
+    require_consistent(changed(adversary__maps=["segmentation", "depth"], **settings), "warmup")
 
 
 @pytest.mark.parametrize("network", [{"model__name": "bisenet"}, {"model__auxiliary": 0.1}])

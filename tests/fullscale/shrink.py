@@ -6,7 +6,7 @@ from udaseg.config import Recipe
 from udaseg.config.recipe import initial_weights
 
 EIGHTH = 8
-SIZES = ("size", "gt_size", "crop", "window", "window_stride")
+SIZES = ("size", "gt_size", "crop", "detail", "window", "window_stride")
 # The most of each; epochs stay, and the lists that they draw are short.
 LIMITS = {"steps": 2, "batch": 2, "accumulate": 2, "entropy_from": 1, "warmup_steps": 1, "rounds": 2}
 TRAININGS = ("pretrain", "warmup", "retrain", "distill")

@@ -57,10 +57,13 @@ def test_predictions_of_another_size_are_resized_nearest(labelled, tmp_path):
         score(labelled, tmp_path, {"a": np.zeros((4, 4))})
 
 
-def test_both_labels_are_resized_to_the_size_that_counts(labelled, tmp_path):
-    metrics, _ = score(labelled, tmp_path, {"a": TRUTH.repeat(2, 0).repeat(2, 1), "b": TRUTH}, gt_size=(1, 2))
-    assert np.sum(metrics["confusion"]) <= 4
-    assert (metrics["miou"], metrics["gt_size"]) == (1, [1, 2])
+@pytest.mark.parametrize("size", [(1, 2), (2, 2)])  # the second has another aspect than the images
+def test_both_labels_are_resized_to_the_size_that_counts(labelled, tmp_path, size):
+    metrics, warnings = score(labelled, tmp_path, {"a": TRUTH, "b": TRUTH}, gt_size=size)
+    assert np.sum(metrics["confusion"]) <= 2 * size[0] * size[1]
+    assert (metrics["miou"], metrics["gt_size"], warnings) == (1, [*size], [])
+    _, warnings = score(labelled, tmp_path, {"a": TRUTH.repeat(2, 0).repeat(2, 1), "b": TRUTH}, gt_size=size)
+    assert warnings == ["1 predictions have another size than the true label, and were resized to it, nearest"]
 
 
 def test_pixels_without_a_class_would_raise_the_score_and_are_refused(labelled, tmp_path):

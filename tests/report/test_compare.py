@@ -9,8 +9,10 @@ import pytest
 from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.errors import UdasegError
 from udaseg.labels import SPACES
+from udaseg.metrics import DEPTH_ERRORS
 from udaseg.report import comparison_table
 from udaseg.report.compare import compare, comparison_warnings, network_warnings, read_run
+from udaseg.report.depth_errors import depth_notes
 from udaseg.report.networks import PRINTED, Network, is_printed
 from udaseg.report.published import published, tables
 
@@ -284,6 +286,22 @@ def test_runs_of_one_recipe_stand_beside_the_rows_of_their_settings(write):
     assert len(set(labels)) == len(labels) == 6
 
 
+def test_depth_errors_stand_beside_published_ones(write):
+    table, classes = published("synthia2city-ablation"), published("synthia2city-ablation").classes
+    folders = [write(f"{recipe}-{seed}", [0.4] * 16, seed, recipe, classes=classes, model=DEEPLAB)
+               for recipe in ("synthia2city-m1", "synthia2city-m3") for seed in (0, 1)]  # fmt: skip
+    for folder, rel in zip(folders, (0.25, 0.75, 1, 1), strict=True):
+        path = folder / "evaluate-warmup" / "metrics.json"
+        errors = dict.fromkeys(DEPTH_ERRORS, 0.5) | {"rel": rel, "pixels": 9, "convention": "own"}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"depth": errors}))
+    first, second = depth_notes(rows(*folders, table=table), table)  # M3 and M4 print none
+    assert first.startswith("depth errors of M1, classes and depth: Rel 0.70 (here 0.50); Rel² 13.70 (here 0.50); ")
+    assert first.endswith("; δ3, % 56.0 (here 50.0)")
+    assert second.startswith("depth errors of M2, and density: Rel 0.50; Rel² 9.00; ")
+    assert depth_notes([], table)[1] == second
+    assert depth_notes([], published("synthia2city")) == depth_notes([], None) == []
+
+
 def test_a_row_without_a_printed_network_takes_any(write):
     table = published("cbst-city2rome")
     assert {row.network for row in table.rows} == {"Dilation-Frontend", "DeepLab-v2", "ResNet-38", None}
@@ -358,7 +376,8 @@ def test_the_recipes_of_other_networks_than_the_printed_ones_are_known():
             own = {name: Network(model.encoder_name, model.architecture) for name, model in models.items()}
             others |= {name for name, network in own.items() if not is_printed(network, row.network)}
     cities = {f"cbst-city2{city}" for city in ("rio", "rome", "taipei", "tokyo")}
-    assert others == cities | {"cbst-gta2bdd", "cbst-gta2city", "cbst-synthia2city"}  # DeepLab beside ResNet-38
+    cbst = cities | {"cbst-gta2bdd", "cbst-gta2city", "cbst-synthia2city"}  # DeepLab beside ResNet-38
+    assert others == cbst | {"vfm-gta2city"}  # DINOv2 with registers
 
 
 # --- as text --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from udaseg.models.output import Output
 from udaseg.statistics.class_counts import class_weights
 from udaseg.statistics.density_maps import DensityMaps
 from udaseg.statistics.gmm import Gmm
-from udaseg.train.adversary import VIEWS
+from udaseg.train.adversary import VIEWS, build_discriminator, fused
 from udaseg.train.depth import balance, regression
 from udaseg.train.losses import berhu, cross_entropy, information_map
 from udaseg.train.objectives import DomainOutput
@@ -203,6 +203,24 @@ def test_the_fused_view_multiplies_entropy_and_density():
     bare = target._replace(full=logits, output=target.output._replace(density=None), align_corners=False)
     estimated = torch.nn.functional.interpolate(bare.output.depth, (32, 48), mode="bilinear", align_corners=False)
     torch.testing.assert_close(VIEWS["fused"](bare), information_map(logits) * estimated)
+
+
+@pytest.mark.parametrize("maps", [("segmentation",), ("depth",), ("density",), ("segmentation", "depth", "density")])
+def test_the_fused_view_is_the_product_of_the_chosen_maps(maps):
+    target = domain_output((32, 48))
+    at_size = {"size": (32, 48), "mode": "bilinear", "align_corners": True}
+    factors = {name: torch.nn.functional.interpolate(getattr(target.output, name), **at_size)
+               for name in ("depth", "density")}  # fmt: skip
+    factors["segmentation"] = information_map(target.full)
+    expected = torch.ones(1)
+    for name in maps:
+        expected = expected * factors[name]
+    torch.testing.assert_close(fused(target, maps), expected)
+    channels = 3 if "segmentation" in maps else 1
+    settings = Adversary(align="fused", maps=maps)
+    discriminator = build_discriminator(settings, 8, 3, torch.device("cpu")).module
+    assert discriminator(fused(target, maps)).shape[1] == 1
+    assert fused(target, maps).shape[1] == channels
 
 
 def test_the_fused_adversary_does_with_depth_alone(tmp_path):

@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image as Pillow
 
 from udaseg.config import HxW
+from udaseg.data.augment import resize_label
 from udaseg.data.image_sets import View, have_same_aspect
 from udaseg.data.images.read import read_train_ids
 from udaseg.errors import UdasegError
-from udaseg.inference.evaluate import LabelCounter, read_truth
+from udaseg.inference.evaluate import LabelCounter
 from udaseg.io.files import write_json
 from udaseg.labels import IGNORE
 from udaseg.parallel import processes
@@ -29,9 +30,10 @@ def evaluate_labels(
     """Evaluate the label files of images, by stem, on a labelled set; return the metrics.
 
     A label holds train ids, at the size of the true label or scaled, and is then resized to it, nearest. `truth` is the
-    set at the size at which its labels are counted. Writes `metrics.json` and a few panels into the folder `out`, as
-    `evaluate` does. Images without a label file are left out, and `warn` gets their count, and that of the resized
-    ones. Raises UdasegError for another aspect, an unknown id, and a pixel without a class where the truth has one.
+    set at the size at which its labels are counted; both labels are then resized to that. Writes `metrics.json` and a
+    few panels into the folder `out`, as `evaluate` does. Images without a label file are left out, and `warn` gets
+    their count, and that of the resized ones. Raises UdasegError for another aspect, an unknown id, and a pixel without
+    a class where the truth has one.
     """
     dataset = truth.images
     predicted = tuple(record for record in dataset.records if record.stem in files)
@@ -42,12 +44,13 @@ def evaluate_labels(
     counter, resized = LabelCounter(truth, out), 0
     shard = processes.shard(range(len(dataset)))
     for done, i in enumerate(shard, 1):
-        truth_HW, path = read_truth(truth, i), files[dataset.records[i].stem]
+        truth_HW, path = dataset.full_label(i), files[dataset.records[i].stem]
         label_HW = read_train_ids(path, dataset.space)
         resized += label_HW.shape != truth_HW.shape
         label_HW = _match_size(path, label_HW, truth_HW.shape)
         _require_decided(path, label_HW, truth_HW)
-        counter.add(i, dataset.image(i) if i in counter.shown else None, truth_HW, label_HW)
+        size, image = truth.size_of(truth_HW.shape), dataset.image(i) if i in counter.shown else None
+        counter.add(i, image, resize_label(truth_HW, size), resize_label(label_HW, size))
         if progress is not None:
             progress(done, len(shard))
     if resized := int(processes.sum_of_all(np.array([resized]))[0]):

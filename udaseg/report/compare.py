@@ -236,9 +236,9 @@ def _printed_row(run: Run, table: Published) -> PublishedRow | None:
 
 
 def _is_set(run: Run, key: str, expected: Any) -> bool:
-    """Tell whether a run has a value for a setting, in all stages and rounds that read it."""
+    """Tell whether all stages of a run that read a setting have this value for it; None also where none reads it."""
     values = [value for name, value in run.settings.items() if name.rpartition("/")[2] == key]
-    return bool(values) and all(value == expected for value in values)
+    return all(value == expected for value in values) if values else expected is None
 
 
 def network_warnings(rows: Sequence[Row]) -> list[str]:

@@ -206,6 +206,7 @@ def document(rows: Sequence[Row], table: Published | None, notes: Sequence[str])
                 "miou": row.miou,
                 "miou13": row.miou13,
                 "iou": list(row.iou),
+                "depth": dict(row.depth),
                 "wrong_means": {
                     name: {"printed": one, "mean": mean} for name, (one, mean) in table.wrong_means(row).items()
                 },

@@ -1,19 +1,14 @@
-"""The depth of a run: the distance of each class by its Gaussian mixture, and the errors of estimated depth."""
+"""The depth of a run: the distance of each class by its Gaussian mixture."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from udaseg.io.documents.metrics import Metrics
-from udaseg.metrics import DEPTH_ERRORS
 from udaseg.report.svg import element, line, svg, text
 from udaseg.statistics.gmm import Gmm
 
 DECADES = {1: "1", 10: "10", 100: "100", 1000: "1k"}  # metres; the sky of SYNTHIA is 655 away
-LABELS = dict(zip(DEPTH_ERRORS, ("Rel", "Rel²", "RMS, m", "LRMS", "δ1, %", "δ2, %", "δ3, %"), strict=True))
 
 
 def has_mixture(gmm: Gmm, c: int) -> bool:
@@ -74,20 +69,3 @@ def ellipses(gmm: Gmm, c: int) -> Markup:
         shapes.append(element("ellipse", title, cx=x, cy=y, rx=rx, ry=ry, fill_opacity=opacity, class_="gauss"))
     frame = element("rect", x=0.5, y=0.5, width=99, height=height * scale - 1, class_="frame")
     return svg(100, height * scale, f"where {gmm.classes[c]} lies in the image", *shapes, frame)
-
-
-def depth_errors(evaluations: Mapping[str, Metrics]) -> dict[str, Any] | None:
-    """Return a table of the depth errors, with a column for each role that was scored on depth; None without any."""
-    scored = {role: result.depth for role, result in evaluations.items() if result.depth}
-    if not scored:
-        return None
-    rows = [
-        (label, [_format(name, getattr(depth, name)) for depth in scored.values()]) for name, label in LABELS.items()
-    ]
-    return {"roles": list(scored), "rows": rows, "convention": next(iter(scored.values())).convention}
-
-
-def _format(name: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:.1f}" if name.startswith("delta") else f"{value:.2f}"

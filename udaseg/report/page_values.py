@@ -12,7 +12,8 @@ from udaseg.io.documents.metrics import Metrics
 from udaseg.labels import class_space
 from udaseg.report import scores, seeds
 from udaseg.report.denoising import legend, summary
-from udaseg.report.depth_charts import depth_errors, distances, ellipses, has_mixture, mean_distance
+from udaseg.report.depth_charts import distances, ellipses, has_mixture, mean_distance
+from udaseg.report.depth_errors import depth_errors
 from udaseg.report.label_counts import label_rows
 from udaseg.report.rounds import across
 from udaseg.report.run_data import ROLES, TRAINING, RunData, Stage

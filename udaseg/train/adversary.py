@@ -5,6 +5,7 @@ detached parameters of the discriminator, the discriminator's term uses detached
 """
 
 from collections.abc import Callable
+from functools import partial, reduce
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ ACCURACY = "discriminator_accuracy"  # in the log; 0.5 is chance
 TEMPERATURE = 1.8  # of the soft labels, and of the source's cross-entropy beside them (FADA)
 CLIP = 0.9  # the largest soft label; clipped labels are not normalised again (FADA)
 PATCH_SIDE = 32
+SEGMENTATION = "segmentation"
 OVERPOWERED, CHANCE = 0.98, (0.45, 0.55)  # accuracies of a discriminator that is too good, and of one that guesses
 LONG, ENOUGH = 1000, 100  # the last steps whose accuracy counts; with fewer than enough there is no verdict
 
@@ -39,13 +41,20 @@ LOGGED_ONLY = (ACCURACY, ACCURACY + INNER)  # in the log, but no part of the los
 DomainLoss = Callable[[Tensor, int, DomainOutput], Tensor]
 
 
-def fused(domain: DomainOutput) -> Tensor:
-    """Return the entropy maps times the estimated density, or the estimated depth without a density (DADA).
+def fused(domain: DomainOutput, maps: tuple[str, ...] | None = None) -> Tensor:
+    """Return the product of maps: segmentation, which is the entropy of each class, depth, density.
 
-    float32 [N, C, H, W]. The map is not normalised, and the gradient flows through both factors.
+    By default it is the entropy times the estimated density, or the estimated depth without a density (DADA). float32
+    [N, C, H, W], with C = 1 without segmentation. It is not normalised, and the gradient flows through all factors.
     """
-    estimate = domain.output.depth if domain.output.density is None else domain.output.density
-    return information_map(domain.full) * upsample(estimate, domain.full.shape[-2:], domain.align_corners)
+    names = maps or (SEGMENTATION, "depth" if domain.output.density is None else "density")
+    factors = [
+        information_map(domain.full)
+        if name == SEGMENTATION
+        else upsample(getattr(domain.output, name), domain.full.shape[-2:], domain.align_corners)
+        for name in names
+    ]
+    return reduce(torch.mul, factors)
 
 
 VIEWS: dict[str, Callable[[DomainOutput], Tensor]] = {
@@ -120,7 +129,8 @@ def at_inner_classifier(term: LossTerm, align_corners: bool) -> LossTerm:
 def build_discriminator(settings: Adversary, features: int, classes: int, device: torch.device) -> Trainable:
     """Build the discriminator for a network with this many feature channels and classes, and its optimizer."""
     if settings.align != "fine-grained":
-        discriminator = PATCH[settings.discriminator](classes)
+        has_classes = settings.maps is None or SEGMENTATION in settings.maps
+        discriminator = PATCH[settings.discriminator](classes if has_classes else 1)
     else:
         discriminator = PixelDiscriminator(features, classes)
     discriminator.to(device, memory_format=torch.channels_last)
@@ -139,7 +149,8 @@ def adversarial_loss(
     discriminator alone. ACCURACY is the share of patches or pixels whose domain the discriminator names; it is for
     the log. The term raises UdasegError for images smaller than a patch.
     """
-    view, loss, names_target = VIEWS[settings.align], _domain_loss(settings, align_corners), _names_target(settings)
+    view = partial(fused, maps=settings.maps) if settings.align == "fused" else VIEWS[settings.align]
+    loss, names_target = _domain_loss(settings, align_corners), _names_target(settings)
 
     def term(outputs: dict[str, DomainOutput]) -> dict[str, Tensor]:
         detached = {name: value.detach() for name, value in discriminator.named_parameters()}

@@ -19,7 +19,8 @@ def _normalises_frozen(recipe: Recipe) -> bool:
 
 def _crops_margins(recipe: Recipe) -> bool:
     """Tell whether a crop of the target can lie in a margin as a whole."""
-    online, augment, size = recipe.retrain.online, recipe.retrain.augment, recipe.target.size
+    online, augment = recipe.retrain.online, recipe.retrain.augment
+    size = recipe.retrain.size or recipe.target.size
     if online is None or augment.crop is None or size is None:
         return False
     margins = max(online.margins[:2]), max(online.margins[2:])
@@ -124,9 +125,9 @@ REQUIREMENTS = (
     Requirement(
         ("retrain",),
         _crops_margins,
-        "crops of {retrain.augment.crop} pixels are no larger than a margin of retrain.online.margins="
-        "{retrain.online.margins}, of images of {target.size} pixels: in some of them no label counts",
-        "set retrain.augment.crop=[{target.size[0]},{target.size[1]}], or retrain.online.margins=[0,0,0,0]",
+        "crops of {retrain.augment.crop} pixels are no larger than a margin of the target's images, of "
+        "retrain.online.margins={retrain.online.margins}: in some of them no label counts",
+        "set retrain.online.margins=[0,0,0,0], or a larger retrain.augment.crop",
     ),
     Requirement(
         ("retrain",),

@@ -86,6 +86,15 @@ REQUIREMENTS = (
     Requirement(
         ("warmup",),
         lambda recipe: (
+            recipe.adversary.align == "fused"
+            and not {*(recipe.adversary.maps or ())} <= {"segmentation", *recipe.model.heads}
+        ),
+        "adversary.maps={adversary.maps} has a map that no head estimates",
+        "set model.heads=[depth,density], or adversary.maps=[segmentation]",
+    ),
+    Requirement(
+        ("warmup",),
+        lambda recipe: (
             recipe.adversary.align == FINE
             and (recipe.adversary.loss, recipe.adversary.discriminator) != ("vanilla", "full")
         ),
@@ -134,6 +143,12 @@ READERS = (
         lambda recipe: recipe.adversary.align != "none",
         "there is no adversary",
         "set adversary.align=output, or entropy, fine-grained, fused",
+    ),
+    Reader(
+        ("adversary.maps",),
+        lambda recipe: recipe.adversary.align == "fused",
+        "the adversary has one input, of another kind",
+        "set adversary.align=fused",
     ),
     Reader(
         ("depth.regression", "depth.mask_invalid"),

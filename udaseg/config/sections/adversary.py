@@ -1,8 +1,8 @@
 """The section `adversary`: the discriminator between the domains."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from udaseg.config.fields import (
     Decay,
@@ -14,9 +14,16 @@ from udaseg.config.fields import (
 class Adversary(Section):
     """The discriminator between the domains, and what it looks at while `warmup` trains."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"maps"})
+
     align: Literal["none", "output", "entropy", "fine-grained", "fused"] = Field(
         "none",
         description="What a discriminator compares between the domains: none, output, entropy, fine-grained or fused.",
+    )
+    maps: tuple[Literal["segmentation", "depth", "density"], ...] | None = Field(
+        None,
+        description="The maps whose product the fused adversary sees: segmentation (the entropy), depth, density; "
+        "default: segmentation with density, or with depth where there is no density.",
     )
     loss: Literal["vanilla", "least-squares"] = Field(
         "vanilla", description="The adversarial loss: vanilla or least-squares."
@@ -31,3 +38,10 @@ class Adversary(Section):
     )
     lr: Positive = Field(1e-4, description="The learning rate of the discriminator, which Adam trains.")
     betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="The two betas of the discriminator's Adam.")
+
+    @field_validator("maps")
+    @classmethod
+    def _require_each_map_once(cls, maps: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if maps is not None and (not maps or len(set(maps)) < len(maps)):
+            raise ValueError("expected one map or more, each once; [segmentation,density]")
+        return maps

@@ -13,7 +13,7 @@ from udaseg.config.sections.views import Views
 class Evaluate(Views):
     """How the model is evaluated on the labelled target images."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"gt_size"})
+    later: ClassVar[frozenset[str]] = Views.later | {"gt_size"}
 
     size: HxW | None = Field(
         None, description="Height and width at which the network sees the images; default: the target's size."

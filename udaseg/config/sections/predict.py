@@ -14,7 +14,8 @@ from udaseg.config.sections.views import Views
 class Predict(Views):
     """How `predict` stores the logits of every target image."""
 
-    without_effect: ClassVar[frozenset[str]] = frozenset({"size"})  # results have it among the target's settings
+    # Results have the size among the target's settings.
+    without_effect: ClassVar[frozenset[str]] = Views.without_effect | {"size"}
 
     # prototypes and refine see the images at this size too. Labels have the images' own size whatever it is.
     size: HxW | None = Field(
