@@ -4,7 +4,7 @@ from pydantic import Field
 
 from udaseg.config.fields import (
     Count,
-    NonNegative,
+    Fraction,
     NonNegativeInt,
     Positive,
     Section,
@@ -22,8 +22,7 @@ class Rare(Section):
     pixels: NonNegativeInt = Field(
         3000, description="The pixels of a class above which an image can be drawn for it, at the image's own size."
     )
-    # HRDA has 2, as its crops have four times the area.
-    crop_share: NonNegative = Field(
+    crop_share: Fraction = Field(
         0.5, description="The share of `pixels`, scaled to the size in training, that the crop has to exceed."
     )
     max_share: Share = Field(
