@@ -13,7 +13,7 @@ from udaseg.pipeline.log import log
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage, StageFile, dump_section
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, stylized_source, weights_file
+from udaseg.train.stage import FLAGS, finish_training, foundation_hint, source_view, stylized_source, weights_file
 
 
 def settings(recipe: Recipe, round: int) -> dict[str, Any]:
@@ -55,7 +55,8 @@ def first_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
 
 def foundation_weights(recipe: Recipe, round: int) -> StageFile | Path | None:
     foundation = recipe.retrain.foundation
-    return None if foundation is None else weights_file(foundation.weights)
+    with foundation_hint():
+        return None if foundation is None else weights_file(foundation.weights)
 
 
 def resolve(run: Run) -> Recipe:

