@@ -177,7 +177,7 @@ def _frozen_encoders(
     encoders: dict[str, Any] = {}
     if settings.feature_distance is not None:
         things = settings.feature_distance.choose(classes)
-        assert things, "config.rules lets through a distance without classes"
+        assert things, "config.rules refuses a distance without classes"
         encoders["things"] = tuple(index for index, name in enumerate(classes) if name in things)
         encoders["pretrained"] = FrozenEncoder(pretrained, classes, device, autocast)
     if settings.foundation is not None:
