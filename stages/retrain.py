@@ -27,6 +27,7 @@ from udaseg.pipeline.work import Work
 from udaseg.train.stage import (
     FLAGS,
     finish_training,
+    foundation_hint,
     source_view,
     style_warnings,
     stylized_source,
@@ -78,7 +79,8 @@ def can_be_shared(recipe: Recipe) -> bool:
 
 
 def foundation_file(recipe: Recipe, round: int) -> Path | None:
-    return weights_path(foundation_weights(recipe, "retrain"))
+    with foundation_hint():
+        return weights_path(foundation_weights(recipe, "retrain"))
 
 
 def resolve(run: Run) -> Recipe:

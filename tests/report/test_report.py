@@ -124,6 +124,7 @@ def test_a_loss_of_one_term_is_drawn_once():
     assert terms(alone) == ["loss"]
     assert terms([*alone, {"step": 3, "loss": 0.4, "source": 0.3, "target": 0.1}]) == ["loss", "source", "target"]
     assert terms([*alone, {"step": 3, "loss": 0.4, "source": 0.3}]) == ["loss", "source"]
+    assert terms([{"step": 3, "loss": 0.4, "source": 0.3, "confident": 0.9, "distance": 60.0}]) == ["loss", "source"]
 
 
 def test_names_commands_and_warnings_cannot_become_markup(fake_run):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import yaml
 
@@ -48,6 +49,28 @@ def test_what_the_teacher_says_needs_no_stored_labels(rendered, udaseg, manifest
     assert sum(float(line.split()[-3]) for line in table) == pytest.approx(1, abs=1e-4)
     for start in ("rare class sampling never draws", "rare class sampling draws", "retrain.teacher=0.9 averages over"):
         assert [warning.startswith(start) for warning in written["warnings"]].count(True) == 1
+
+
+def test_frozen_encoders_are_inputs_whatever_training_starts_from(workspace, udaseg, manifest):
+    encoder = load_recipe("tiny.yaml").model.encoder_name
+    for name in (encoder, "test_vit"):
+        torch.save(timm.create_model(name, num_classes=0).state_dict(), f"{name}.pth")
+    settings = {
+        "model.weights": f"{encoder}.pth", "retrain.source": "source", "retrain.masked": "{block: 8}",
+        "retrain.feature_distance": "{}", "retrain.passes": "separate",
+        "retrain.foundation": "{encoder: test_vit, weights: test_vit.pth, side: 32}",
+    }  # fmt: skip
+    outcome = udaseg("retrain --out near", *(word for item in settings.items() for word in ("--set", "=".join(item))))
+    assert outcome.code == 0, outcome.err
+    assert "features stay near the pre-trained ones on traffic light, traffic sign, person" in outcome.err
+    inputs = manifest("near")["inputs"]
+    assert [inputs[name]["path"] for name in ("weights", "foundation_weights")] == [f"{encoder}.pth", "test_vit.pth"]
+    distances = {"feature_distance", "distance", "foundation_source", "foundation_target"}
+    assert terms("near") == {"source", "target", "masked"} | distances
+    outcome = udaseg("retrain --out other --set retrain.foundation.weights=nowhere.pth")
+    assert outcome.code == 1
+    assert "error: retrain.foundation: there is no weights file nowhere.pth" in outcome.err
+    assert "hint: set retrain.foundation.encoder and retrain.foundation.weights" in outcome.err
 
 
 def test_settings_that_do_not_fit_are_said_before_anything_is_made(rendered, udaseg):

@@ -11,7 +11,8 @@ from udaseg.pipeline.format import number
 from udaseg.report.svg import WIDTH, element, line, svg, text
 
 CONFIDENT = "confident"  # the share of confident labels among those made online
-NOT_LOSSES = ("step", "lr", "seconds", CONFIDENT)
+DISTANCE = "distance"  # of features, without the weight that makes it a loss
+NOT_LOSSES = ("step", "lr", "seconds", CONFIDENT, DISTANCE)
 ACCURACY = "discriminator_accuracy"  # the first part of the names of discriminators' accuracies in a log
 POINTS = 200  # points a curve; longer logs are averaged over equal stretches
 

