@@ -10,9 +10,10 @@ MARKS = "<!-- recipes: written by docs/recipes.py, run `make docs` -->\n", "<!--
 # The method of a recipe, by how its name begins; the longest beginning that fits counts.
 METHODS = {
     "adabn": "AdaBN", "adaptseg": "AdaptSegNet", "advent": "ADVENT", "cbst": "CBST", "fada": "FADA",
-    "realtime": "BiSeNet", "fda": "FDA", "dacs": "DACS", "daformer": "DAFormer", "hrda": "HRDA", "mic": "MIC", "vfm": "VFM-UDA", "iast": "IAST", "proda": "ProDA", "cag": "CAG", "g2l": "G2L",
+    "realtime": "BiSeNet", "fda": "FDA", "dacs": "DACS", "iast": "IAST", "proda": "ProDA", "cag": "CAG", "g2l": "G2L",
     "synthia2": "depth distribution", "oracle": "bound", "source": "bound", "demo": "plain self-training",
-    "selftraining": "plain self-training", "gta2city": "G2L",
+    "selftraining": "plain self-training", "gta2city": "G2L", "daformer": "DAFormer", "hrda": "HRDA", "mic": "MIC",
+    "vfm": "VFM-UDA",
 }  # fmt: skip
 PAPERS = {
     "AdaBN": "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, ICLR workshop 2017",
