@@ -12,7 +12,8 @@ METHODS = {
     "adabn": "AdaBN", "adaptseg": "AdaptSegNet", "advent": "ADVENT", "cbst": "CBST", "fada": "FADA",
     "realtime": "BiSeNet", "fda": "FDA", "dacs": "DACS", "iast": "IAST", "proda": "ProDA", "cag": "CAG", "g2l": "G2L",
     "synthia2": "depth distribution", "oracle": "bound", "source": "bound", "demo": "plain self-training",
-    "selftraining": "plain self-training", "gta2city": "G2L",
+    "selftraining": "plain self-training", "gta2city": "G2L", "daformer": "DAFormer", "hrda": "HRDA", "mic": "MIC",
+    "vfm": "VFM-UDA",
 }  # fmt: skip
 PAPERS = {
     "AdaBN": "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, ICLR workshop 2017",
@@ -27,6 +28,12 @@ PAPERS = {
     "CAG": "Zhang et al., Category Anchor-Guided Unsupervised Domain Adaptation for Semantic Segmentation, "
     "NeurIPS 2019",
     "DACS": "Tranheden et al., DACS: Domain Adaptation via Cross-domain Mixed Sampling, WACV 2021",
+    "DAFormer": "Hoyer et al., DAFormer: Improving Network Architectures and Training Strategies for Domain-Adaptive "
+    "Semantic Segmentation, CVPR 2022",
+    "HRDA": "Hoyer et al., HRDA: Context-Aware High-Resolution Domain-Adaptive Semantic Segmentation, ECCV 2022",
+    "MIC": "Hoyer et al., MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation, CVPR 2023",
+    "VFM-UDA": "Englert et al., Exploring the Benefits of Vision Foundation Models for Unsupervised Domain Adaptation, "
+    "CVPR workshop 2024",
     "FDA": "Yang and Soatto, FDA: Fourier Domain Adaptation for Semantic Segmentation, CVPR 2020",
     "IAST": "Mei et al., Instance Adaptive Self-Training for Unsupervised Domain Adaptation, ECCV 2020",
     "ProDA": "Zhang et al., Prototypical Pseudo Label Denoising and Target Structure Learning for Domain Adaptive "

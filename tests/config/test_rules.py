@@ -39,7 +39,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"online": {}}, "online.scores=teacher needs a teacher", "retrain.teacher=0.999"),
         ({"online": {"scores": "initial", "rectify": True}}, "online.rectify needs a teacher", "retrain.teacher=0.999"),
         ({"consistency": 1.0}, "consistency needs a teacher", "retrain.teacher=0.999"),
-        ({"labels": "none"}, "do not cover all pixels", "online.pixels=all"),
+        ({"labels": "none"}, "no teacher labels the target", "retrain.teacher=0.999 and retrain.online={}"),
         ({"teacher": 0.9}, "teacher=0.9 follows the student, and nothing uses it", "retrain.online={}"),
         ({"teacher": 0.9, "online": {}, "labels": "none", "mine": 0.8}, "places crops by the stored", "retrain.mine=0"),
         (
@@ -55,7 +55,7 @@ def test_shipped_recipes_are_consistent_in_all_their_stages(name, scale):
         ({"regulariser": "lrent", "init": "weights"}, "softens the labels", "retrain.init=warmup"),
         ({"rare": {}, "source": "none"}, "retrain.rare draws source images", "retrain.source=source"),
         ({"rare": {}, "draw": "joint"}, "draws each image once an epoch", "retrain.draw=separate"),
-        ({"labels": "none", "classmix": True}, "do not cover all pixels", "online.pixels=all"),
+        ({"labels": "none", "classmix": True}, "no teacher labels the target", "retrain.labels=pseudolabel"),
         (
             {"teacher": 0.9, "online": {"margins": [0, 0.5, 0, 0]}},
             r"crops of \(64, 64\) pixels are no larger than a margin .*margins=\(0.0, 0.5, 0.0, 0.0\)",

@@ -20,6 +20,8 @@ def shrink(recipe: Recipe, weights: str = "none") -> dict[str, Any]:
     changes = dict(_changes(recipe.model_dump(exclude={"toytown", "ablation", "chain"}), ""))
     if not recipe.refine.scale_with_area:
         changes |= {f"refine.{base}": getattr(recipe.refine, base) // EIGHTH**2 for base in ("base0", "base1")}
+    if recipe.retrain.rare is not None:
+        changes["retrain.rare.pixels"] = recipe.retrain.rare.pixels // EIGHTH**2
     stages = [step.split("-")[0] for step in recipe.chain]
     changes |= {start.key: weights for start in (initial_weights(recipe, stage) for stage in stages) if start}
     return {key: value for key, value in changes.items() if _section(key) not in TRAININGS or _section(key) in stages}

@@ -170,7 +170,17 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
-        lambda recipe: recipe.retrain.labels == "none" and not _has_online(recipe, "pixels", "all"),
+        lambda recipe: recipe.retrain.labels == "none" and recipe.retrain.online is None,
+        "retrain.labels is none, and no teacher labels the target at every step",
+        "set retrain.teacher=0.999 and retrain.online={{}}, or retrain.labels=pseudolabel",
+    ),
+    Requirement(
+        ("retrain",),
+        lambda recipe: (
+            recipe.retrain.labels == "none"
+            and recipe.retrain.online is not None
+            and recipe.retrain.online.pixels != "all"
+        ),
         "retrain.labels is none, and the labels that are made online do not cover all pixels",
         "set retrain.online.pixels=all, or retrain.labels=pseudolabel",
     ),
