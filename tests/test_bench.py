@@ -11,7 +11,7 @@ BENCH = Path(__file__).parent / "bench"
 def test_the_bench_of_training_runs_and_writes_its_table(tmp_path):
     """This part calls the most of udaseg, and needs no package that is not installed."""
     out = tmp_path / "bench.json"
-    subprocess.run([sys.executable, BENCH, "--size", "128x256", "--only", "training", "--out", out], check=True)
+    subprocess.run([sys.executable, BENCH, "--size", "256x512", "--only", "training", "--out", out], check=True)
     results = json.loads(out.read_text(encoding="utf-8"))
     assert [row["network"] for row in results["training"]] == ["BiSeNet, ResNet-18", "DeepLab-v2, ResNet-101"]
     assert all(min(row["seconds_a_step"].values()) > 0 for row in results["training"])

@@ -39,7 +39,7 @@ def test_round_trip(network, saved):
     assert meta["extra"] == {"step": 7}
     assert meta["model"] == {
         "name": "fpn", "backbone": "resnet18", "bn": "affine-frozen", "aspp": [6, 12, 18, 24],
-        "color": "rgb-imagenet", "heads": [], "auxiliary": None, "detail": None,
+        "color": "rgb-imagenet", "heads": [], "auxiliary": None, "detail": None, "detail_weight": 0.1,
     }  # fmt: skip
     image = torch.randn(1, 3, 48, 64)
     with torch.no_grad():

@@ -166,7 +166,7 @@ def test_shipped_ablations_change_something_and_can_be_run(name, scale):
         if changes == name:
             continue  # it is itself a row of the table that it inherits
         own, over = (changes, {}) if isinstance(changes, str) else (name, changes)
-        run = open_plain_run(own, scale=scale, changes=over)
+        run = open_plain_run(own, scale=scale, set_=[f"{key}={json.dumps(value)}" for key, value in over.items()])
         variant = run.recipe
         assert variant.model_copy(update={"name": name, "description": recipe.description}) != recipe, without
         for stage in variant.chain:

@@ -237,13 +237,13 @@ def test_depth_is_learnt_on_a_device(rendered, udaseg, far):
 
 
 def test_a_gpu_without_enough_memory_is_one_error_with_a_way_out(workspace, udaseg, monkeypatch):
-    def infer(self, images, size):
+    def infer(self, image_N3HW):
         raise torch.OutOfMemoryError(
             "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.19 GiB "
             "is free. Process 1 has 77.90 GiB memory in use. If reserved but unallocated memory is large try ..."
         )
 
-    monkeypatch.setattr(Runner, "infer", infer)
+    monkeypatch.setattr(Runner, "_infer", infer)
     outcome = udaseg("predict --force")
     assert outcome.code == 1
     assert "error: the GPU has not enough memory: Tried to allocate 2.50 GiB\n" in outcome.err

@@ -41,10 +41,10 @@ def test_a_mistyped_word_is_answered_with_the_one_that_was_meant(tmp_path, monke
     ("words", "expected"),
     [
         (["warmup", "--recipe", "cbst-synthia"], ["cbst-synthia2city-13", "cbst-synthia2city"]),
-        (["warmup", "--recipe", "mi"], ["mine.yaml"]),
+        (["warmup", "--recipe", "min"], ["mine.yaml"]),
         (["warmup", "-r", "recipes/"], ["recipes/other.yaml"]),
         (["recipe", "copy", "dem"], ["demo"]),
-        (["recipe", "copy", "mi"], []),
+        (["recipe", "copy", "min"], []),
         (["compare", "--published", "realtime"], ["realtime-augmentation", "realtime-gta2city"]),
     ],
 )

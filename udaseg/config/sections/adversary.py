@@ -20,10 +20,11 @@ class Adversary(Section):
         "none",
         description="What a discriminator compares between the domains: none, output, entropy, fine-grained or fused.",
     )
+    # segmentation is the entropy map. By default it is multiplied by the density, or by the depth where the network
+    # estimates no density.
     maps: tuple[Literal["segmentation", "depth", "density"], ...] | None = Field(
         None,
-        description="The maps whose product the fused adversary sees: segmentation (the entropy), depth, density; "
-        "default: segmentation with density, or with depth where there is no density.",
+        description="The maps whose product the fused adversary sees: segmentation, depth, density; default: by heads.",
     )
     loss: Literal["vanilla", "least-squares"] = Field(
         "vanilla", description="The adversarial loss: vanilla or least-squares."
