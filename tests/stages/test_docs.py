@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from udaseg.config.load import load_recipe, shipped_recipes
+from udaseg.report.published import published, tables
 from udaseg.stages import cli
 
 ROOT = Path(__file__).parent.parent.parent
@@ -91,7 +92,7 @@ def test_every_command_line_is_understood(name):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_make_knows_the_targets(name):
-    makefile = (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
     known = {target for line in re.findall(r"^([\w -]+):(?!=)", makefile, re.MULTILINE) for target in line.split()}
     known |= set(shipped_recipes())
     for words in commands(name, "make"):
@@ -118,6 +119,16 @@ def test_the_list_of_recipes_is_up_to_date():
     assert set(writer["METHODS"].values()) <= set(papers)
 
 
+def test_every_published_row_has_an_entry_with_its_recipe():
+    writer, text = runpy.run_path(str(ROOT / "docs" / "seeds.py")), TEXTS["seeds.md"]
+    assert writer["replace_blocks"](text) == text, "run `make docs`"
+    assert {name for names in writer["DOCUMENTS"].values() for name in names} == tables().keys()
+    entries = [line for line in text.splitlines() if line.startswith("| `")]
+    for name in tables():
+        own = "\n".join(line for line in entries if line.startswith(f"| `{name}` |"))
+        assert all(row.method in own and (row.recipe or "") in own for row in published(name).rows), name
+
+
 def test_the_rows_of_stages_are_up_to_date():
     writer = runpy.run_path(str(ROOT / "docs" / "stages.py"))
     assert writer["replace_rows"](TEXTS["README.md"]) == TEXTS["README.md"], "run `make docs`"
@@ -130,7 +141,7 @@ def test_what_recipes_md_says_of_base_and_toy(place):
     assert load_recipe("mine.yaml", scale="toy").retrain.steps == mine["toy"]["retrain"]["steps"]
     Path("without.yaml").write_text(yaml.safe_dump({key: value for key, value in mine.items() if key != "toy"}))
     assert load_recipe("without.yaml", scale="toy").retrain.steps == mine["retrain"]["steps"]
-    assert set(mine["ablation"]) <= set(load_recipe("mine.yaml").ablation)  # beside those of its base
+    assert set(load_recipe("mine.yaml").ablation) == {*load_recipe(mine["base"]).ablation, *mine["ablation"]}
 
 
 def test_the_container_gets_what_it_needs():

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from udaseg.config.load import load_recipe
+
 MAKEFILE = Path(__file__).parent.parent.parent / "Makefile"
 
 
@@ -53,6 +55,25 @@ def test_the_bands_of_fda_are_averaged_in_each_round_and_at_the_end(make):
     assert "pseudolabel --recipe fda-gta2city --scale toy --run here --round $round" in words
     assert "retrain --recipe $band --scale toy --run here/$band --round $round" in words
     assert words.endswith("compare here/evaluate-ensemble --published gta2city")
+
+
+def test_the_rows_of_a_table_of_cbst_are_variants_of_its_recipe(make):
+    def words(*arguments):
+        ended = make("-n", *arguments, "SCALE=toy", "RUN=here", cwd=MAKEFILE.parent)
+        assert ended.returncode == 0, ended.stderr
+        return " ".join(ended.stdout.split())
+
+    place = "here/cbst-resnet38-gta2bdd"
+    rows = (f"{place}/ablation/seed0/{row}" for row in ("source", "ST", "ST-SP", "full", "CBST-SP"))
+    said = words("cbst-table-gta2bdd")
+    assert f"ablation RECIPE=cbst-resnet38-gta2bdd RUN={place} SEEDS='0'" in said
+    assert f"compare --published cbst-gta2bdd {' '.join(rows)}" in said
+    assert "seed0/CBST-SP-MST" in words("cbst-table-gta2city", "NETWORK=vgg16")
+    assert "ablation RECIPE=cbst-city2rio " in words("cbst-table", "NETWORK=deeplab")
+    for name in ("cbst-resnet38-gta2bdd", "cbst-vgg16-gta2city", "cbst-resnet38-city2rio"):
+        assert {"source", "ST"} <= load_recipe(name).ablation.keys()
+    assert {"ST-SP", "CBST-SP"} <= load_recipe("cbst-resnet38-gta2bdd").ablation.keys()
+    assert "CBST-SP-MST" in load_recipe("cbst-vgg16-gta2city").ablation
 
 
 def test_a_finished_chain_says_so(workspace, make):

@@ -1,0 +1,25 @@
+"""Two recipes of full scale to their reports, on files in the encodings of the real datasets; `make fullscale`: all."""
+
+import pytest
+
+from udaseg.config.load import load_recipe, shipped_recipes
+
+from . import chain
+from .shrink import LIMITS, shrink
+from .worlds import WRITERS
+
+
+@pytest.mark.parametrize("name", ["realtime-fda01-gta2city", "cbst-vgg16-synthia2city"])
+def test_a_recipe_of_full_scale_comes_to_its_report(tmp_path, narrow, name):
+    chain.write_data(tmp_path / "data", [name])
+    assert chain.run_to_report(name, tmp_path) == ""
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name != "demo"])
+def test_every_recipe_can_be_made_small(name):
+    recipe = load_recipe(name)
+    small = load_recipe(name, changes=shrink(recipe))
+    assert {recipe.source.dataset, recipe.target.dataset} <= WRITERS.keys()
+    assert small.rounds <= LIMITS["rounds"]
+    assert max(small.source.size + small.target.size) <= 2200 // 8
+    assert small.model.weights == "none"
