@@ -57,7 +57,7 @@ def foundation_hint() -> Iterator[None]:
         raise UdasegError(
             f"retrain.foundation: {error.message}",
             "set retrain.foundation.encoder and retrain.foundation.weights, pip:PACKAGE or a file, or "
-            "retrain.foundation=null; udaseg doctor tells where downloaded weights belong",
+            "retrain.foundation=null; `udaseg doctor` tells where downloaded weights belong",
         ) from None
 
 
