@@ -125,7 +125,7 @@ def test_every_published_row_has_an_entry_with_its_recipe():
     later = {name for name in tables() if name.startswith("daformer-")}  # of methods that no document of the page has
     assert {name for names in writer["DOCUMENTS"].values() for name in names} == tables().keys() - later
     entries = [line for line in text.splitlines() if line.startswith("| `")]
-    for name in tables():
+    for name in tables().keys() - later:
         own = "\n".join(line for line in entries if line.startswith(f"| `{name}` |"))
         assert all(row.method in own and (row.recipe or "") in own for row in published(name).rows), name
 
