@@ -10,7 +10,7 @@ import yaml
 from udaseg.config import rules
 from udaseg.config.load import load_recipe, shipped_recipes, suggest_recipe
 from udaseg.errors import UdasegError
-from udaseg.pipeline import chain, datasets
+from udaseg.pipeline import chain, datasets, toytown
 from udaseg.pipeline.chain_weights import absent_imagenet, weights_problems
 from udaseg.pipeline.run import Run
 
@@ -85,12 +85,12 @@ def check(
     problems = [UdasegError(problem, f"set chain in {name}") for problem in chain.gaps(run)]
     for stage in dict.fromkeys(step.stage.name for step in steps):
         problems += rules.contradictions(recipe, stage)
-    is_missing = datasets.needs_rendering(run)
-    problems += datasets.data_problems(run, datasets.TOYTOWN if is_missing else ()).values()
+    is_missing = toytown.needs_rendering(run)
+    problems += datasets.data_problems(run, toytown.TOYTOWN if is_missing else ()).values()
     problems += weights_problems(steps)
     if is_missing:
         try:
-            datasets.require_room(run)
+            toytown.require_room(run)
         except UdasegError as error:
             problems.append(error)
     if problems:

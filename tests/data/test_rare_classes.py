@@ -9,8 +9,9 @@ import torch
 
 from udaseg.config import Augment, Rare
 from udaseg.data.augment import Pair
-from udaseg.data.batches import Batches, Samples, Stream, batches
+from udaseg.data.batches import Batches, Stream, batches
 from udaseg.data.rare_classes import RareClasses, class_probabilities, describe, sampling_warnings
+from udaseg.data.samples import Samples
 from udaseg.errors import UdasegError
 
 NAMES = ("road", "car", "rider", "train")

@@ -5,7 +5,6 @@ Everything that needs NumPy is imported where it is used: the help of every comm
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -17,9 +16,9 @@ from udaseg.errors import UdasegError, join_names
 from udaseg.io.digests import file_digests, joint_digest
 from udaseg.parallel import processes
 from udaseg.pipeline.log import log
-from udaseg.pipeline.manifest import InputDigest, read_manifest
+from udaseg.pipeline.manifest import InputDigest
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.stage_dir import require_ours
+from udaseg.pipeline.toytown import ensure_toytown
 
 if TYPE_CHECKING:
     from udaseg.config import HxW
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 SETS = ("source", "target", "val")  # `target` has the images of the training split, `val` its labelled split
 TARGET_TRUTH = "target labels"  # of the training images, where they are there: the report alone looks at them
-TOYTOWN = ("gta5", "synthia", "cityscapes")  # the datasets that toytown writes
 
 
 def side(recipe: Recipe, name: str) -> Source | Target:
@@ -167,55 +165,6 @@ def input_of(run: Run, name: str) -> InputDigest:
     return run.digests[name]
 
 
-def uses_toytown(run: Run) -> bool:
-    """Tell whether the recipe reads toytown: rendered, or to be rendered where nothing is."""
-    folders = _toytown_folders(run)
-    return bool(folders) and (read_manifest(Path(run.recipe.data)) is not None or not all(map(_is_filled, folders)))
-
-
-def needs_rendering(run: Run) -> bool:
-    """Tell whether toytown has to be rendered first: where nothing is that the recipe could read instead."""
-    return uses_toytown(run) and read_manifest(Path(run.recipe.data)) is None
-
-
-def ensure_toytown(run: Run) -> None:
-    """Render toytown where the recipe looks for its data and there is none yet; log where there is another one.
-
-    What is there is never rendered over: other runs may be made from it.
-    """
-    from udaseg.pipeline.engine import run_stage  # which opens datasets through this module
-
-    if not uses_toytown(run):
-        return
-    folder = Path(run.recipe.data)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        require_room(run)
-        run_stage(run.for_dependency(), run.stages["data"])
-        return
-    world = run.recipe.toytown.model_dump(mode="json")
-    rendered = manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
-    other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
-    if other:
-        again = shlex.join(["udaseg", "data", "make", str(folder)])
-        log(f"data: {folder} is used as it is: it has {'; '.join(other)} (`{again}` renders it again)")
-
-
-def require_room(run: Run) -> None:
-    """Raise UdasegError where toytown would be rendered into a directory that holds something else."""
-    folder = Path(run.recipe.data)
-    try:
-        require_ours(folder)
-    except UdasegError as error:
-        absent = [str(path) for path in _toytown_folders(run) if not _is_filled(path)]
-        raise UdasegError(
-            f"{join_names(absent)} should hold a dataset, and toytown is not rendered into {folder}: {error.message}",
-            "put your data there, or render toytown into a directory of its own, as with "
-            f"`{shlex.join(['udaseg', 'data', 'make', str(folder / 'toytown')])}`, and name that: with --data, or as "
-            "source.root=toytown/gta5 beside data of yours",
-        ) from None
-
-
 def training_source(run: Run, setting: str) -> LabelledSet:
     """Open the labelled images to train on: the source, or with `stylize` the source in the style of the target.
 
@@ -248,17 +197,6 @@ def _open(run: Run, name: str) -> ImageSet | LabelledSet:
     chosen |= {"coding": section.coding, "label_suffix": section.labels.suffix, "skip_unlabelled": name != "source"}
     chosen["suffix_option"] = f"--set {'source' if name == 'source' else 'target'}.labels.suffix"
     return open_labelled(section.dataset, root, split, class_space(run), **chosen)
-
-
-def _toytown_folders(run: Run) -> list[Path]:
-    """Return where the recipe looks for the datasets that toytown writes."""
-    recipe = run.recipe
-    names = [section.dataset for section in (recipe.source, recipe.target) if section.root in (None, section.dataset)]
-    return [] if recipe.toytown is None else [Path(recipe.data, name) for name in names if name in TOYTOWN]
-
-
-def _is_filled(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
 
 
 def _require_known_names(run: Run) -> None:

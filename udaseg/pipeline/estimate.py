@@ -102,7 +102,7 @@ class Sample:
         """
         if not self.trains:
             return self.subset(images)
-        from udaseg.data.batches import cached_bytes
+        from udaseg.data.samples import cached_bytes
         from udaseg.models import devices
 
         self.cached_bytes += cached_bytes(len(images), size, workers=devices.workers(devices.choose()))

@@ -15,7 +15,7 @@ from udaseg.errors import UdasegError
 from udaseg.inference.last_models import LAST_MODELS
 from udaseg.models import Network, build, checkpoint, devices, set_bn_mode
 from udaseg.models.encoders import require_batch_norm
-from udaseg.train.objectives import Autocast
+from udaseg.train.domains import Autocast
 from udaseg.train.parameter_groups import head_groups, parameter_groups
 
 
