@@ -28,7 +28,7 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
         run = open_plain_run(name, data=data)
         recipe, lacks = run.recipe, []
         if not toytown.uses_toytown(run):  # which is rendered where it is missing
-            sides = (recipe.source, recipe.target, recipe.space, recipe.data)
+            sides = (recipe.source, recipe.sources, recipe.target, recipe.space, recipe.data)
             lacks = [(error.hint, what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()]
         lacks += [(error.hint, error.message) for error in weights_problems(chain.steps(run))]
         foundation = recipe.retrain.foundation if "retrain" in recipe.chain else None

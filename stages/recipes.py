@@ -9,7 +9,7 @@ import yaml
 
 from udaseg.config import rules
 from udaseg.config.load import load_recipe, shipped_recipes, suggest_recipe
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline import chain, datasets, toytown
 from udaseg.pipeline.chain_weights import absent_imagenet, weights_problems
 from udaseg.pipeline.run import Run
@@ -99,12 +99,12 @@ def check(
         raise UdasegError(f"recipe {name} cannot be run:\n  {messages}", hints)
     opened = {} if is_missing else {name: datasets.open_dataset(run, name) for name in ("source", "val")}
     rounds = f", predict to retrain {recipe.rounds} times" if recipe.rounds > 1 else ""
-    domains = f"{recipe.source.dataset} to {recipe.target.dataset}"
+    domains = f"{join_names([*recipe.all_sources])} to {recipe.target.dataset}"
     print(f"{name} can be run: {domains}, {classes} classes, {_network(run)}")
     print(f"stages: {', '.join(recipe.chain) or 'none in its chain'}{rounds}")
-    for name, images in opened.items():
+    for input_name, images in (pair for name in opened for pair in datasets.single_sets(run, name).items()):
         for note in images.notes:
-            print(f"note: {name}: {note}")
+            print(f"note: {input_name}: {note}")
     for note in absent_imagenet(steps):
         print(f"note: {note}")
     for warning in [] if is_missing else [*datasets.labelling_warnings(run, opened), *datasets.teaching_warnings(run)]:

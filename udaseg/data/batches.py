@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ class Batch(dict[str, torch.Tensor]):
     `<domain>_valid`, bool [N, H, W], exists where images do not fill the batch; it is false outside the images.
     `<domain>_trusted`, bool [N, H, W], exists for streams with margins, and is false there and outside the images.
     `<domain>_depth`, float32 [N, H, W], exists for samples with depth: inverse depth, 0 where unknown.
+    `<domain>_missing`, bool [N, C], exists for sources with missing classes: the labels of an image cannot have them.
+    In images with pasted pixels it is of those alone, and `<domain>_pasted`, bool [N, H, W], is true there.
     """
 
     def to(self, device: torch.device) -> "Batch":
@@ -47,13 +50,22 @@ class Batch(dict[str, torch.Tensor]):
         return Batch({name: tensor for name, tensor in self.items() if name.startswith(f"{domain}_")})
 
 
+class Draw(NamedTuple):
+    """One image of a batch: the stream it is of, its number there, and the image with its random changes."""
+
+    stream: "Stream"
+    index: int
+    pair: Pair
+
+
 @dataclass(frozen=True)
 class Stream:
     """One domain of a training: its samples, how many make a batch, and how they are augmented.
 
     `restyle` changes the style of the cropped image at every draw, before its colours are changed. Without `balance`
-    and `rare` every image is drawn once an epoch. `aligned` streams crop the images of one position at the same place.
-    `margins` mark the border of each image as not trusted.
+    and `rare` every image is drawn once an epoch; several sources are drawn by their shares, each in epochs of its own.
+    `aligned` streams crop the images of one position at the same place. `margins` mark the border of each image as not
+    trusted.
     """
 
     domain: str
@@ -72,8 +84,8 @@ class Stream:
         """The streams of single domains, as in a JointStream."""
         return (self,)
 
-    def draw(self, seed: int, position: int, places: Places | None = None) -> tuple["Stream", Pair]:
-        """Return the image at a position of the training and its stream, a pure function of both arguments.
+    def draw(self, seed: int, position: int, places: Places | None = None) -> Draw:
+        """Return the image at a position of the training, a pure function of seed and position.
 
         Aligned streams get the same `places`: the first one that draws adds the place of its crop.
         """
@@ -82,13 +94,15 @@ class Stream:
             rng = np.random.default_rng((seed, 7, code, position))
             index, shown = self.rare.draw(rng)
             find_corner = partial(self.rare.corner, image=index, c=shown, rng=rng)
-            return self, self.change(index, seed, position, places, find_corner)
-        if self.balance is None:
+            return Draw(self, index, self.change(index, seed, position, places, find_corner))
+        if self.balance is not None:
+            index = self.balance.index((seed, 5, code), position)
+        elif self.samples.shares is not None:
+            index = self.samples.shares.index((seed, 11, code), position)
+        else:
             epoch, offset = divmod(position, count)
             index = int(_order(seed, code, epoch, count)[offset])
-        else:
-            index = self.balance.index((seed, 5, code), position)
-        return self, self.change(index, seed, position, places)
+        return Draw(self, index, self.change(index, seed, position, places))
 
     def change(
         self,
@@ -130,14 +144,14 @@ class JointStream:
     parts: tuple[Stream, ...]
     batch: int
 
-    def draw(self, seed: int, position: int, places: Places | None = None) -> tuple[Stream, Pair]:
-        """Return the image at a position of the training and its stream, a pure function of both arguments."""
+    def draw(self, seed: int, position: int, places: Places | None = None) -> Draw:
+        """Return the image at a position of the training, a pure function of seed and position."""
         ends = np.cumsum([len(part.samples) for part in self.parts])
         epoch, offset = divmod(position, int(ends[-1]))
         place = int(_order(seed, len(DOMAINS), epoch, int(ends[-1]))[offset])
         part = int(np.searchsorted(ends, place, side="right"))
         stream, index = self.parts[part], place - int(ends[part]) + len(self.parts[part].samples)
-        return stream, stream.change(index, seed, position, places)
+        return Draw(stream, index, stream.change(index, seed, position, places))
 
 
 class Batches(Dataset):
@@ -155,12 +169,13 @@ class Batches(Dataset):
         for stream, part in zip(self._streams, self._parts, strict=True):
             drawn = [stream.draw(self._seed, step * stream.batch + i, places) for i in part]
             for own in stream.parts:
-                batch |= _collate(own, [pair for part_of, pair in drawn if part_of is own], like=drawn[0][1])
+                batch |= _collate(own, [draw for draw in drawn if draw.stream is own], like=drawn[0].pair)
         return batch
 
 
-def _collate(stream: Stream, pairs: Sequence[Pair], like: Pair) -> Batch:
+def _collate(stream: Stream, draws: Sequence[Draw], like: Pair) -> Batch:
     """Stack the images of a domain; without any they have the shapes of `like`."""
+    pairs = [draw.pair for draw in draws]
 
     def stack(arrays: list[np.ndarray], like: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.stack(arrays) if arrays else np.empty((0, *like.shape), like.dtype))
@@ -175,6 +190,10 @@ def _collate(stream: Stream, pairs: Sequence[Pair], like: Pair) -> Batch:
         batch[f"{stream.domain}_trusted"] = stack([pair.trusted for pair in pairs], like.trusted)
     if like.depth is not None:
         batch[f"{stream.domain}_depth"] = stack([pair.depth for pair in pairs], like.depth)
+    missing_SC, shares = stream.samples.missing, stream.samples.shares
+    if missing_SC is not None:
+        missing_NC = missing_SC[[shares.locate(draw.index)[0] for draw in draws]]
+        batch[f"{stream.domain}_missing"] = torch.from_numpy(missing_NC)
     return batch
 
 

@@ -1,12 +1,14 @@
 """The images of a domain at the size at which training sees them, in memory where all of them fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from udaseg.data.augment import Pair, fit
 from udaseg.data.depth import inverse_depth, is_measured
 from udaseg.data.image_sets import View
+from udaseg.data.sampling import Shares
+from udaseg.data.sources import Sources
 from udaseg.labels import IGNORE
 
 CACHE_BYTES = 1 << 30
@@ -25,7 +27,8 @@ class Samples:
     """The images of one domain at their training size, cached in memory where all of them fit.
 
     `read(i)` returns image i and its label at their own sizes. `labels` is false for a set without labels, whose
-    labels are 255 alone. With `pad` images keep their aspect within the size.
+    labels are 255 alone. With `pad` images keep their aspect within the size. Those of several sources have `shares`,
+    and `missing`, bool [sources, C], marks the classes that the labels of a source cannot have.
     """
 
     def __init__(
@@ -36,8 +39,11 @@ class Samples:
         labels: bool = True,
         pad: bool = False,
         pixel: int = 4,  # bytes of one in the cache
+        shares: Shares | None = None,
+        missing: np.ndarray | None = None,
     ):
         self._read, self._count, self.size, self.labels, self._pad = read, count, size, labels, pad
+        self.shares, self.missing = shares, missing
         self._pixel, self._cache = pixel, dict[int, Pair]()
         self.set_workers(0)
 
@@ -51,18 +57,36 @@ class Samples:
     def __getitem__(self, index: int) -> Pair:
         if index in self._cache:
             return self._cache[index]
-        pair = self._read(index)
-        if self.size is not None:
-            pair = fit(pair, self.size, self._pad)
+        pair = self.read_anew(index)
         if self._has_cache:
             self._cache[index] = pair
         return pair
 
+    def read_anew(self, index: int) -> Pair:
+        """Read an image and its label at their size in training, past the cache."""
+        pair = self._read(index)
+        return pair if self.size is None else fit(pair, self.size, self._pad)
+
 
 def labelled(view: View) -> Samples:
-    """Return the samples of a labelled set: images with their labels."""
+    """Return the samples of a labelled set, or of several sources: images with their labels."""
     images = view.images
+    if isinstance(images, Sources):
+        missing_SC = images.missing if images.missing.any() else None
+        return _join([labelled(part) for part in images.views], images.shares, missing_SC)
     return Samples(lambda i: Pair(images.image(i), images.label(i)), len(images), view.size, pad=view.pad)
+
+
+def _join(parts: Sequence[Samples], shares: Shares, missing_SC: np.ndarray | None) -> Samples:
+    """Return the samples of several sets as one list. They are cached where all have one size, and fit."""
+
+    def read(index: int) -> Pair:
+        place, own = shares.locate(index)
+        return parts[place].read_anew(own)
+
+    sizes = {part.size for part in parts}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return Samples(read, sum(map(len, parts)), size, shares=shares, missing=missing_SC)
 
 
 def with_depth(view: View, mask_invalid: bool = True) -> Samples:

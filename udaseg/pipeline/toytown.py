@@ -59,14 +59,16 @@ def require_room(run: Run) -> None:
             f"{join_names(absent)} should hold a dataset, and toytown is not rendered into {folder}: {error.message}",
             "put your data there, or render toytown into a directory of its own, as with "
             f"`{shlex.join(['udaseg', 'data', 'make', str(folder / 'toytown')])}`, and name that: with --data, or as "
-            "source.root=toytown/gta5 beside data of yours",
+            + ("source.root=toytown/gta5" if run.recipe.sources is None else "`root` in `sources`")
+            + " beside data of yours",
         ) from None
 
 
 def _toytown_folders(run: Run) -> list[Path]:
     """Return where the recipe looks for the datasets that toytown writes."""
     recipe = run.recipe
-    names = [section.dataset for section in (recipe.source, recipe.target) if section.root in (None, section.dataset)]
+    sections = (*recipe.all_sources.values(), recipe.target)
+    names = [section.dataset for section in sections if section.root in (None, section.dataset)]
     return [] if recipe.toytown is None else [Path(recipe.data, name) for name in names if name in TOYTOWN]
 
 

@@ -15,7 +15,7 @@ from udaseg.parallel import processes
 from udaseg.train.detail import PlaceDetail, place_detail, weigh_resolutions
 from udaseg.train.domains import Autocast, DomainBN, DomainOutput, LossTerm, run_domains
 from udaseg.train.loop import Objective
-from udaseg.train.losses import LabelLosses, cross_entropy, upsample
+from udaseg.train.losses import LabelLosses, cross_entropy, leave_out, upsample
 
 
 class FurtherPass(NamedTuple):
@@ -185,13 +185,24 @@ def _segmentation(
         output, label_NHW, pixels_NHW = domain_output.output, domain_output.label, batch.get(f"{domain}_pixels")
         if label_NHW is None:
             continue
-        losses, seen = on_labels(domain), (domain_output.full, label_NHW, batch[f"{domain}_image"], pixels_NHW)
+        missing = _missing_classes(batch, domain)
+        full_NCHW = leave_out(domain_output.full, missing)
+        losses, seen = on_labels(domain), (full_NCHW, label_NHW, batch[f"{domain}_image"], pixels_NHW)
         if output.detail is None:
             terms |= losses(*seen)
         else:
-            terms |= weigh_resolutions(losses, output, settings.detail_weight, model.align_corners, *seen)
+            terms |= weigh_resolutions(losses, output, settings.detail_weight, model.align_corners, *seen, missing)
         for level, aux_NChw in enumerate(output.aux, 1):
-            aux_NCHW = upsample(aux_NChw, label_NHW.shape[1:], model.align_corners)
+            aux_NCHW = leave_out(upsample(aux_NChw, label_NHW.shape[1:], model.align_corners), missing)
             loss = cross_entropy(cooled(aux_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
             terms[f"{domain}_aux{level}"] = weight * loss
     return terms
+
+
+def _missing_classes(batch: Batch, domain: str) -> Tensor | None:
+    """Return the classes that a label cannot have, for `losses.leave_out`; in a mixed image, those of pasted pixels."""
+    missing_NC, pasted_NHW = (batch.get(f"{domain}_{name}") for name in ("missing", "pasted"))
+    if missing_NC is None:
+        return None
+    missing_NC11 = missing_NC[:, :, None, None]
+    return missing_NC11 if pasted_NHW is None else missing_NC11 & pasted_NHW[:, None]

@@ -11,10 +11,11 @@ from torch import nn
 
 from udaseg.config import Model, Predict, Retrain
 from udaseg.data.batches import JointStream, Stream
-from udaseg.data.image_sets import View, subset
+from udaseg.data.image_sets import View
 from udaseg.data.rare_classes import RareClasses
 from udaseg.data.samples import labelled, pseudo_labelled, unlabelled
 from udaseg.data.sampling import Mining, mine_rare_classes
+from udaseg.data.sources import subset
 from udaseg.data.style.dataset import random_restyle
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner

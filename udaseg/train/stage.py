@@ -63,19 +63,17 @@ def foundation_hint() -> Iterator[None]:
 
 def source_view(work: Work, setting: str) -> View | None:
     """Return the labelled images to train on: the source, the stylised source, or None for `none`."""
-    from udaseg.data.image_sets import View
-
     if setting == "none":
         return None
-    section = work.recipe.source
-    return View(training_source(work.run, setting), section.size, section.pad)
+    return replace(work.view("source"), images=training_source(work.run, setting))
 
 
 def style_warnings(recipe: Recipe, settings: Adaptation, stage: str) -> list[str]:
     """Warn where the style that a training draws is too narrow a band to hold more than the mean colour."""
     from udaseg.data.style.fda import half_width
 
-    beta, size = settings.fda, settings.augment.crop or recipe.source.size
+    sizes = [source.size for source in recipe.all_sources.values() if source.size is not None]
+    beta, size = settings.fda, settings.augment.crop or min(sizes, key=min, default=None)
     if beta is None or size is None or max(half_width(*size, beta)) > 0:
         return []
     least = math.ceil(1000 / min(size)) / 1000
