@@ -9,7 +9,7 @@ def run(work: Work) -> None:
     """Fit a mixture of Gaussians over column, row and inverse depth to every class of the source."""
     source, setting, reason = work.view("source"), work.recipe.gmm, None
     if work.recipe.sources is not None:
-        reason = f"{join_names([*work.recipe.all_sources])} have no depth in common"
+        reason = f"a mixture is of one source, and there are {join_names([*work.recipe.all_sources])}"
     elif not source.images.has_depth:
         reason = f"{source.images.dataset} has no depth"
     if reason is not None:

@@ -47,7 +47,7 @@ def show(
     Example: udaseg recipe show gta2city --scale toy
     """
     resolved = open_plain_run(name, scale=scale, set_=set_).recipe
-    print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(yaml.safe_dump(resolved.read_settings("json"), sort_keys=False, allow_unicode=True), end="")
 
 
 @app.command()

@@ -57,10 +57,7 @@ def change_recipe(recipe: Recipe, changes: dict[str, Any], origin: str) -> Recip
 
     `origin` names the recipe in errors. Raises UdasegError as `load_recipe` does.
     """
-    values = recipe.model_dump()
-    if recipe.sources is not None:
-        del values["source"]  # which nothing reads
-    return _check(values, changes, origin)
+    return _check(recipe.read_settings(), changes, origin)
 
 
 def overlay(base: dict, over: dict) -> dict:

@@ -66,6 +66,10 @@ class Recipe(Section):
     distill: Distill = Field(Distill(), description="The training of a fresh student by the finished model.")
     evaluate: Evaluate = Field(Evaluate(), description="The evaluation on the labelled target images.")
 
+    def read_settings(self, mode: Literal["python", "json"] = "python") -> dict[str, Any]:
+        """Return the settings as plain values: `source` or `sources`, the one that is read, and all others."""
+        return self.model_dump(mode=mode, exclude={"sources" if self.sources is None else "source"})
+
     @property
     def all_sources(self) -> dict[str, Source]:
         """The labelled domains by name: those of `sources`, or the one of `source` by its dataset.

@@ -77,6 +77,15 @@ class Sources:
         place, index = self.shares.locate(i)
         return self.views[place].images.label(index)
 
+    def describe(self) -> str:
+        """Give the share of each source in the draws, its number of images, and the classes that it cannot label."""
+        texts = []
+        for name, view, share, missing_C in zip(self.names, self.views, self.shares.shares, self.missing, strict=True):
+            lacks = [one for one, is_missing in zip(self.space.classes, missing_C, strict=True) if is_missing]
+            ending = f", without {', '.join(lacks)}" if lacks else ""
+            texts.append(f"{name} {share:.1%}, {len(view.images)} images{ending}")
+        return "; ".join(texts)
+
     def replace_sets(self, change: Callable[[str, LabelledSet], LabelledSet]) -> "Sources":
         """Return the sources with other images, by the name of the source and its images before."""
         changed = [

@@ -14,6 +14,7 @@ from udaseg.errors import UdasegError
 from udaseg.inference.last_models import earlier_models
 from udaseg.io.weights_file import NOT_FILES, find_weights_file
 from udaseg.pipeline.datasets import training_source
+from udaseg.pipeline.log import log
 from udaseg.pipeline.stage import Input
 from udaseg.pipeline.work import Work
 
@@ -62,10 +63,18 @@ def foundation_hint() -> Iterator[None]:
 
 
 def source_view(work: Work, setting: str) -> View | None:
-    """Return the labelled images to train on: the source, the stylised source, or None for `none`."""
+    """Return the labelled images to train on: the source, the stylised source, or None for `none`.
+
+    The shares of several sources are logged.
+    """
+    from udaseg.data.sources import Sources
+
     if setting == "none":
         return None
-    return replace(work.view("source"), images=training_source(work.run, setting))
+    view = replace(work.view("source"), images=training_source(work.run, setting))
+    if isinstance(view.images, Sources) and work.is_first:
+        log(f"{work.job.stage}: shares of the sources: {view.images.describe()}")
+    return view
 
 
 def style_warnings(recipe: Recipe, settings: Adaptation, stage: str) -> list[str]:
