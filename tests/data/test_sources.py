@@ -101,7 +101,6 @@ def test_the_images_of_all_sources_are_one_list_with_names_of_its_own(sources):
     assert len(sources) == 7
     for i, (view, own) in enumerate([(0, 0), (0, 3), (1, 0), (1, 2)]):
         index = (0, 3, 4, 6)[i]
-        assert np.array_equal(sources.image(index), sources.views[view].images.image(own))
         assert np.array_equal(sources.label(index), sources.views[view].images.label(own))
     assert sources.describe() == ("gta5 75.0%, 4 images; synthia 25.0%, 3 images, without terrain, truck, train")
 
@@ -128,7 +127,8 @@ def test_a_part_of_the_sources_keeps_their_shares(sources):
     assert subset(by_number, 0.1, 0).shares.shares == by_number.shares.shares
     chosen = sources.choose(["synthia_0000001"])
     assert [record.stem for record in chosen.records] == ["synthia_0000001"]
-    assert np.array_equal(chosen.image(0), sources.image(5))
+    assert np.array_equal(chosen.label(0), sources.label(5))
+    assert chosen.views[1].images.records == sources.views[1].images.records[1:2]
 
 
 # --- in a stream
@@ -138,9 +138,13 @@ def test_a_batch_says_which_classes_the_label_of_an_image_cannot_have(sources):
     stream = Stream("source", labelled(View(sources)), 8, Augment(flip=0.0))
     batch = Batches([stream], 0)[0]
     assert (batch["source_missing"].shape, batch["source_missing"].dtype) == ((8, 19), torch.bool)
-    images = {sources.image(i).tobytes(): i >= 4 for i in range(7)}
+    images = {
+        view.images.image(i).tobytes(): place
+        for place, view in enumerate(sources.views)
+        for i in range(len(view.images))
+    }
     for image, missing in zip(batch["source_image"].numpy(), batch["source_missing"].numpy(), strict=True):
-        assert np.array_equal(missing, sources.missing[int(images[image.tobytes()])])
+        assert np.array_equal(missing, sources.missing[images[image.tobytes()]])
     assert batch["source_missing"].any(1).sum() == 2  # a quarter of 8
     complete = replace(sources, missing=np.zeros_like(sources.missing))
     assert "source_missing" not in Batches([replace(stream, samples=labelled(View(complete)))], 0)[0]
@@ -228,3 +232,14 @@ def test_class_counts_are_those_of_all_sources_and_of_each(sources):
     assert counts.sources["synthia"].images == parts[1].images
     assert list(counts.per_image) == [record.stem for record in sources.records]
     assert "sources" not in parts[0].content()
+
+
+def test_one_source_is_drawn_as_before_there_could_be_several():
+    """Numbers of the version before: trainings of one source go on, and results stay up to date."""
+    kept = np.random.default_rng(1).random((20, 4)) < 0.4
+    counts = np.random.default_rng(0).integers(0, 9, (20, 4)) * kept
+    balance, rng = ClassBalance(counts > 0), np.random.default_rng(7)
+    found = [balance.index((5,), position) for position in (0, 1, 2, 3, 4, 5, 2998, 2999, 3000, 3001)]
+    assert found == [3, 2, 18, 9, 10, 16, 4, 7, 5, 12]
+    rare = RareClasses(counts, Rare(pixels=2, temperature=0.1))
+    assert [rare.draw(rng) for _ in range(6)] == [(15, 1), (17, 2), (2, 1), (9, 3), (7, 0), (18, 3)]

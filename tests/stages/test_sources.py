@@ -8,6 +8,8 @@ from pathlib import Path
 import h5py
 import pytest
 
+from udaseg.pipeline.trained_model import trained_size
+
 TWO = """\
 base: tiny.yaml
 name: two
@@ -65,6 +67,7 @@ def test_other_commands_take_two_sources_or_say_why_not(two, manifest):
         assert outcome.code == 0, outcome.err
     assert two("gmm").err.count("skipped, a mixture is of one source, and there are gta5, synthia") == 1
     assert manifest("runs/two/prior")["inputs"].keys() == BOTH
+    assert trained_size(Path("runs/two/warmup/model.pt")) == ([32, 64], False)
     with h5py.File("runs/two/prototypes/prototypes.h5") as file:
         assert file["counts"][()].sum() > 0
     assert (

@@ -62,16 +62,6 @@ class Sources:
         """The warnings of all sources."""
         return tuple(warning for view in self.views for warning in view.images.warnings)
 
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """The files beside the images that are none."""
-        return tuple(name for view in self.views for name in view.images.left_out)
-
-    def image(self, i: int) -> np.ndarray:
-        """Read one image: uint8 RGB [H, W, 3]."""
-        place, index = self.shares.locate(i)
-        return self.views[place].images.image(index)
-
     def label(self, i: int) -> np.ndarray:
         """Read one label as `LabelledSet.label` does."""
         place, index = self.shares.locate(i)
