@@ -4,6 +4,7 @@ An encoder is the whole model of timm without its head. Its parameters keep timm
 """
 
 from contextlib import suppress
+from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -63,10 +64,10 @@ def build(
     or has statistics that udaseg cannot adapt.
     """
     known, arguments = timm_name(name)
-    with torch.device("meta"):
-        outline = timm.create_model(known, num_classes=0, **arguments)
-    arguments |= _arguments(outline, name, output_stride, drop_path)
-    encoder = timm.create_model(known, num_classes=0, **arguments)
+    outline, multiple = _outline(name)
+    encoder = timm.create_model(
+        known, num_classes=0, **arguments, **_arguments(outline, name, output_stride, drop_path)
+    )
     levels = _levels(outline, name)
     if missing := [level for level in taps if level not in levels]:
         raise UdasegError(f"{name} has no map of level {missing[0]}", "choose another decoder, or another encoder")
@@ -78,14 +79,26 @@ def build(
         [levels[level] for level in taps], prune_norm=not encoder.is_plain, prune_head=True
     )
     adopt_batch_norms(encoder, name)
-    encoder.multiple = _multiple(outline)
+    encoder.multiple = multiple
     return encoder
+
+
+@cache
+def _outline(name: str) -> tuple[nn.Module, int]:
+    """Return an encoder of timm without memory, for the facts that it has, and the multiple that its images need.
+
+    A stage builds its network several times, and this takes longer than the network itself.
+    """
+    known, arguments = timm_name(name)
+    with torch.device("meta"):
+        outline = timm.create_model(known, num_classes=0, **arguments)
+    if not hasattr(outline, "forward_intermediates"):
+        raise UdasegError(f"{name} of timm does not return its inner maps", "choose another encoder")
+    return outline, _multiple(outline)
 
 
 def _arguments(outline: nn.Module, name: str, output_stride: int, drop_path: float) -> dict[str, Any]:
     """Return the arguments of timm that give an encoder its stride, any size of image, and its drop path."""
-    if not hasattr(outline, "forward_intermediates"):
-        raise UdasegError(f"{name} of timm does not return its inner maps", "choose another encoder")
     known = signature(type(outline).__init__).parameters
     arguments: dict[str, Any] = {key: value for key, value in ANY_SIZE.items() if key in known}
     if not arguments and outline.pretrained_cfg.get("fixed_input_size"):
