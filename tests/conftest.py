@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
@@ -27,6 +28,12 @@ for _kept in _LIBRARY.rglob("*.nbi"):
     with contextlib.suppress(FileNotFoundError):  # of several test processes, one removes it
         if _kept.stat().st_mtime < _changed:
             _kept.unlink()
+
+
+def pytest_collection_finish():
+    """Spare the thousands of tests, which stay to the end, from every search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from ..hints import assert_understood
 
 RECIPE = """\
 base: demo
+model: {encoder: test_efficientnet, decoder: fpn, width: 16, weights: none}
 toytown: {source: 6, train: 5, val: 3, size: [64, 128]}
 source: {size: [32, 64]}
 target: {size: [32, 64]}

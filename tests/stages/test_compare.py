@@ -39,8 +39,7 @@ def test_a_run_of_another_network_than_the_published_row_is_told_on_stderr(works
     run_file.unlink()  # a link to the file of all tests
     run_file.write_text(json.dumps(content))
     warning = (
-        "cbst-gta2city beside CBST, ResNet-38: the run is fpn on tf_efficientnet_lite0, the published network is "
-        "ResNet-38"
+        "cbst-gta2city beside CBST, ResNet-38: the run is fpn on test_efficientnet, the published network is ResNet-38"
     )
     outcome = udaseg("compare runs/tiny --published cbst-gta2city", tiny=False)
     assert outcome.code == 0, outcome.err

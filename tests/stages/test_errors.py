@@ -224,7 +224,7 @@ def test_a_model_of_other_classes_is_refused(workspace, udaseg):
 def test_a_model_of_another_architecture_is_refused(workspace, udaseg):
     outcome = udaseg("retrain --set model.name=bisenet --out made")
     assert_error(
-        outcome, "model.name: expected bisenet, found None", "model.encoder: expected None, found tf_efficientnet_lite0"
+        outcome, "model.name: expected bisenet, found None", "model.encoder: expected None, found test_efficientnet"
     )
 
 

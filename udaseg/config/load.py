@@ -1,5 +1,6 @@
 """Read a recipe: the files that it is based on, layer over layer, then the changes, checked as a whole."""
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def _layers(name: str, descendants: tuple[str, ...]) -> tuple[list[dict[str, Any
     """Read a recipe and those it is based on, the base first; return the name or path of the recipe too."""
     known = shipped_recipes()
     path = known.get(name) or Path(name)
-    values = _read(name, path, known)
+    values = dict(_read_shipped(path) if name in known else _read(name, path))
     base = values.pop("base", None)
     origin = name if name in known else str(path)
     if base is None:
@@ -106,8 +107,14 @@ def _layers(name: str, descendants: tuple[str, ...]) -> tuple[list[dict[str, Any
     return [*_layers(base_name, (*descendants, name))[0], values], origin
 
 
-def _read(name: str, path: Path, known: dict[str, Path]) -> dict[str, Any]:
-    if name not in known and path.suffix not in (".yaml", ".yml"):
+@cache
+def _read_shipped(path: Path) -> dict[str, Any]:
+    """Read a recipe that others are based on, once: parsing YAML is most of the time that a recipe takes."""
+    return _read(path.stem, path)
+
+
+def _read(name: str, path: Path) -> dict[str, Any]:
+    if name not in shipped_recipes() and path.suffix not in (".yaml", ".yml"):
         raise UdasegError(
             f"there is no recipe named {name!r}", f"{suggest_recipe(name)}; or give a .yaml file of your own"
         )

@@ -4,6 +4,7 @@ An encoder is the whole model of timm without its head. Its parameters keep timm
 """
 
 from contextlib import suppress
+from functools import cache
 from inspect import signature
 from typing import Any
 
@@ -63,10 +64,10 @@ def build(
     or has statistics that udaseg cannot adapt.
     """
     known, arguments = timm_name(name)
-    with torch.device("meta"):
-        outline = timm.create_model(known, num_classes=0, **arguments)
-    arguments |= _arguments(outline, name, output_stride, drop_path)
-    encoder = timm.create_model(known, num_classes=0, **arguments)
+    outline = _outline(name)
+    encoder = timm.create_model(
+        known, num_classes=0, **arguments, **_arguments(outline, name, output_stride, drop_path)
+    )
     levels = _levels(outline, name)
     if missing := [level for level in taps if level not in levels]:
         raise UdasegError(f"{name} has no map of level {missing[0]}", "choose another decoder, or another encoder")
@@ -78,14 +79,26 @@ def build(
         [levels[level] for level in taps], prune_norm=not encoder.is_plain, prune_head=True
     )
     adopt_batch_norms(encoder, name)
-    encoder.multiple = _multiple(outline)
+    encoder.multiple = _multiple(name)
     return encoder
+
+
+@cache
+def _outline(name: str) -> nn.Module:
+    """Return an encoder of timm without memory, for the facts that it has.
+
+    It is kept, as are those of `_multiple`: a stage builds its network several times, and this takes as long.
+    """
+    known, arguments = timm_name(name)
+    with torch.device("meta"):
+        outline = timm.create_model(known, num_classes=0, **arguments)
+    if not hasattr(outline, "forward_intermediates"):
+        raise UdasegError(f"{name} of timm does not return its inner maps", "choose another encoder")
+    return outline
 
 
 def _arguments(outline: nn.Module, name: str, output_stride: int, drop_path: float) -> dict[str, Any]:
     """Return the arguments of timm that give an encoder its stride, any size of image, and its drop path."""
-    if not hasattr(outline, "forward_intermediates"):
-        raise UdasegError(f"{name} of timm does not return its inner maps", "choose another encoder")
     known = signature(type(outline).__init__).parameters
     arguments: dict[str, Any] = {key: value for key, value in ANY_SIZE.items() if key in known}
     if not arguments and outline.pretrained_cfg.get("fixed_input_size"):
@@ -120,11 +133,13 @@ def _levels(outline: nn.Module, name: str) -> dict[int, int]:
     return {0: count - LEVELS - 1, **levels} if count > LEVELS else levels
 
 
-def _multiple(outline: nn.Module) -> int:
+@cache
+def _multiple(name: str) -> int:
     """Return the number of which the height and the width of an image must be multiples.
 
     A transformer needs whole patches. A pyramid whose strided convolutions do not pad would lose the last columns.
     """
+    outline = _outline(name)
     known = signature(type(outline).__init__).parameters
     if any(key in known for key in ANY_SIZE):
         return max(outline.patch_embed.patch_size)
