@@ -51,7 +51,7 @@ declared = Stage(
         weights_input("distill"),
         stylized_source("distill"),
     ],
-    datasets=[Dataset("target", section="distill"), Dataset("source", when=reads_source)],
+    datasets=[Dataset("target", section="distill"), Dataset("source", when=reads_source, drawn=True)],
     flags=FLAGS,
     seeded=True,
     trains=True,

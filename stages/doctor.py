@@ -8,7 +8,7 @@ import typer
 
 from udaseg.config.load import load_recipe, shipped_recipes
 from udaseg.errors import UdasegError
-from udaseg.pipeline import chain, datasets
+from udaseg.pipeline import chain, datasets, toytown
 from udaseg.pipeline.chain_weights import weights_problems
 
 from .terminal.command import open_plain_run
@@ -27,8 +27,8 @@ def _lacking(names: list[str], data: str | None) -> tuple[list[dict[str, Any]], 
     for name in names:
         run = open_plain_run(name, data=data)
         recipe, lacks = run.recipe, []
-        if not datasets.uses_toytown(run):  # which is rendered where it is missing
-            sides = (recipe.source, recipe.target, recipe.space, recipe.data)
+        if not toytown.uses_toytown(run):  # which is rendered where it is missing
+            sides = (recipe.source, recipe.sources, recipe.target, recipe.space, recipe.data)
             lacks = [(error.hint, what) for what, error in known.setdefault(sides, datasets.data_problems(run)).items()]
         lacks += [(error.hint, error.message) for error in weights_problems(chain.steps(run))]
         foundation = recipe.retrain.foundation if "retrain" in recipe.chain else None

@@ -45,7 +45,7 @@ def job(run: Run) -> Job:
     """Plan the scores of stored predictions where a flag names them, else of a model."""
     recipe, predictions = run.recipe, _predictions_path(run)
     model = _model_path(run) if predictions is None else predictions
-    val = datasets.input_of(run, "val")
+    val = datasets.inputs_of(run, "val")["val"]
     if predictions is not None:
         settings = {
             "space": recipe.space,

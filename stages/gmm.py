@@ -1,14 +1,18 @@
 """udaseg gmm: fit a mixture of Gaussians over place and depth to every class of the source."""
 
+from udaseg.errors import join_names
 from udaseg.pipeline.stage import Dataset, Stage
 from udaseg.pipeline.work import Work
 
 
 def run(work: Work) -> None:
     """Fit a mixture of Gaussians over column, row and inverse depth to every class of the source."""
-    source, setting = work.view("source"), work.recipe.gmm
-    if not source.images.has_depth:
+    source, setting, reason = work.view("source"), work.recipe.gmm, None
+    if work.recipe.sources is not None:
+        reason = f"a mixture is of one source, and there are {join_names([*work.recipe.all_sources])}"
+    elif not source.images.has_depth:
         reason = f"{source.images.dataset} has no depth"
+    if reason is not None:
         work.finish({"skipped": reason}, f"skipped, {reason}")
         return
     from udaseg.statistics.gmm import write

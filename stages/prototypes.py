@@ -32,13 +32,13 @@ def reads_target(recipe: Recipe) -> bool:
 
 def run(work: Work) -> None:
     """Compute the mean feature of every class."""
+    from udaseg.data.sources import split_view
     from udaseg.pseudo.label_files import find_labels, open_labels
     from udaseg.statistics.prototypes import gather, write
 
     parts, setting = [], prediction_of_round(work.recipe.predict, work.round)
     if reads_source(work.recipe):
-        source = work.view("source")
-        parts.append((source, source.images.label))
+        parts += [(view, view.images.label) for view in split_view(work.view("source")).values()]
     if reads_target(work.recipe):
         target, space = work.view("target"), work.class_space()
         files = find_labels(work, [record.stem for record in target.images.records], space.classes)

@@ -9,8 +9,8 @@ import yaml
 
 from udaseg.config import rules
 from udaseg.config.load import load_recipe, shipped_recipes, suggest_recipe
-from udaseg.errors import UdasegError
-from udaseg.pipeline import chain, datasets
+from udaseg.errors import UdasegError, join_names
+from udaseg.pipeline import chain, datasets, toytown
 from udaseg.pipeline.chain_weights import absent_imagenet, weights_problems
 from udaseg.pipeline.run import Run
 
@@ -47,7 +47,7 @@ def show(
     Example: udaseg recipe show gta2city --scale toy
     """
     resolved = open_plain_run(name, scale=scale, set_=set_).recipe
-    print(yaml.safe_dump(resolved.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(yaml.safe_dump(resolved.read_settings("json"), sort_keys=False, allow_unicode=True), end="")
 
 
 @app.command()
@@ -85,12 +85,12 @@ def check(
     problems = [UdasegError(problem, f"set chain in {name}") for problem in chain.gaps(run)]
     for stage in dict.fromkeys(step.stage.name for step in steps):
         problems += rules.contradictions(recipe, stage)
-    is_missing = datasets.needs_rendering(run)
-    problems += datasets.data_problems(run, datasets.TOYTOWN if is_missing else ()).values()
+    is_missing = toytown.needs_rendering(run)
+    problems += datasets.data_problems(run, toytown.TOYTOWN if is_missing else ()).values()
     problems += weights_problems(steps)
     if is_missing:
         try:
-            datasets.require_room(run)
+            toytown.require_room(run)
         except UdasegError as error:
             problems.append(error)
     if problems:
@@ -99,12 +99,12 @@ def check(
         raise UdasegError(f"recipe {name} cannot be run:\n  {messages}", hints)
     opened = {} if is_missing else {name: datasets.open_dataset(run, name) for name in ("source", "val")}
     rounds = f", predict to retrain {recipe.rounds} times" if recipe.rounds > 1 else ""
-    domains = f"{recipe.source.dataset} to {recipe.target.dataset}"
+    domains = f"{join_names([*recipe.all_sources])} to {recipe.target.dataset}"
     print(f"{name} can be run: {domains}, {classes} classes, {_network(run)}")
     print(f"stages: {', '.join(recipe.chain) or 'none in its chain'}{rounds}")
-    for name, images in opened.items():
+    for input_name, images in (pair for name in opened for pair in datasets.single_sets(run, name).items()):
         for note in images.notes:
-            print(f"note: {name}: {note}")
+            print(f"note: {input_name}: {note}")
     for note in absent_imagenet(steps):
         print(f"note: {note}")
     for warning in [] if is_missing else [*datasets.labelling_warnings(run, opened), *datasets.teaching_warnings(run)]:

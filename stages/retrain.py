@@ -143,15 +143,16 @@ def run(work: Work) -> None:
 
 def rare_classes(work: Work, source: View, setting: Retrain) -> RareClasses | None:
     """Return what rare class sampling draws from; log how often it draws each class, and warn where that is bad."""
-    from udaseg.data.image_sets import subset
     from udaseg.data.rare_classes import RareClasses, describe, sampling_warnings
+    from udaseg.data.sources import Sources, subset
     from udaseg.statistics.class_counts import read_image_pixels
 
     if setting.rare is None:
         return None
     classes, part = source.images.space.classes, subset(source.images, setting.source_fraction, work.seed)
     stems = [record.stem for record in part.records]
-    rare = RareClasses(read_image_pixels(work.require_path("class_counts"), classes, stems), setting.rare)
+    counts_NC = read_image_pixels(work.require_path("class_counts"), classes, stems)
+    rare = RareClasses(counts_NC, setting.rare, part.shares if isinstance(part, Sources) else None)
     log(
         f"retrain: how often rare class sampling draws each class, of {len(part)} source images\n"
         f"{describe(rare, classes)}"
@@ -208,7 +209,7 @@ stage = Stage(
             moves_prototypes, "retrain.online.rectify and retrain.consistency alone move prototypes", "leave it out"
         ),
     ],
-    datasets=[Dataset("target", section="retrain"), Dataset("source", when=reads_source)],
+    datasets=[Dataset("target", section="retrain"), Dataset("source", when=reads_source, drawn=True)],
     flags=(*FLAGS, LABEL_SUFFIX),
     each_round=True,
     shared=can_be_shared,

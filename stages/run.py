@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from udaseg.errors import UdasegError, did_you_mean, join_names
-from udaseg.pipeline import chain, chain_status, datasets
+from udaseg.pipeline import chain, chain_status, datasets, toytown
 from udaseg.pipeline.chain_weights import fetch_weights, require_weights
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.log import log
@@ -51,7 +51,7 @@ def plan_chain(run: Run, until: str | None) -> None:
 def _require_truth(run: Run, steps: list[chain.Step]) -> None:
     """Raise UdasegError before anything is trained where a later step scores labels that cannot be opened."""
     scored = [number for number, step in enumerate(steps) if step.stage.name == chain.EVALUATE]
-    if not scored or scored[0] == 0 or datasets.needs_rendering(run):
+    if not scored or scored[0] == 0 or toytown.needs_rendering(run):
         return
     try:
         datasets.open_dataset(run, "val")

@@ -1,5 +1,7 @@
 """udaseg data stats: count the classes of the source."""
 
+from collections.abc import Sequence
+
 from udaseg.pipeline.stage import Dataset, Stage
 from udaseg.pipeline.work import Work
 
@@ -12,10 +14,24 @@ def run(work: Work) -> None:
     source = work.dataset("source")
     counts = class_counts(source, work.progress("labels", "data stats"))
     write_json(work.out / counts.file, counts.content())
-    absent = [name for name, pixels in zip(counts.classes, counts.pixels, strict=True) if not pixels]
-    if absent:
+    absent = absent_classes(counts.classes, counts.pixels)
+    if absent and counts.sources is None:
         work.warn(f"the source has no pixel of {', '.join(absent)}: no network learns these from it")
+    elif absent:
+        work.warn(f"no source has a pixel of {', '.join(absent)}: no network learns these from them")
+    for name, own in (counts.sources or {}).items():
+        known = {*absent, *work.recipe.all_sources[name].missing}
+        if lacks := [one for one in absent_classes(counts.classes, own.pixels) if one not in known]:
+            work.warn(
+                f"{name} has no pixel of {', '.join(lacks)}: if its labels cannot have them, list them as `missing` of "
+                f"{name} in `sources`; else a network learns that they are not there"
+            )
     work.finish({}, f"{len(source)} labels counted in {work.job.out / counts.file}")
+
+
+def absent_classes(classes: Sequence[str], pixels: Sequence[int]) -> list[str]:
+    """Return the classes without a pixel."""
+    return [name for name, count in zip(classes, pixels, strict=True) if not count]
 
 
 stage = Stage(

@@ -6,11 +6,21 @@ from udaseg.pipeline.work import Work
 
 def run(work: Work) -> None:
     """Give the source images the style of target images (FDA)."""
+    from udaseg.data.sources import split_view
     from udaseg.data.style.dataset import stylize_set
 
-    source, setting = work.view("source"), work.recipe.stylize
-    stylize_set(source, work.dataset("target"), setting, work.out, seed=work.seed, progress=work.progress("images"))
-    images = len(source.images)
+    source, setting, target = work.view("source"), work.recipe.stylize, work.dataset("target")
+    images, done, show = len(source.images), 0, work.progress("images")
+    for name, view in split_view(source).items():
+        stylize_set(
+            view,
+            target,
+            setting,
+            work.out / name,
+            seed=work.seed,
+            progress=lambda count, _, before=done: show(before + count, images),
+        )
+        done += len(view.images)
     work.finish({"images": images, "beta": setting.beta}, f"{images} images at beta {setting.beta} in {work.job.out}")
 
 

@@ -58,8 +58,9 @@ def check(run: Run) -> None:
 def run(work: Work) -> None:
     """Train a network on the labelled source; align the target with it where the recipe has an adversary."""
     from udaseg.data.sampling import ClassBalance
+    from udaseg.data.sources import Sources
     from udaseg.statistics import gmm
-    from udaseg.statistics.class_counts import class_weights, read_pixels, read_shown
+    from udaseg.statistics.class_counts import class_weights, read_image_pixels, read_pixels, read_shown
     from udaseg.statistics.density_maps import DensityMaps
     from udaseg.train.adversary import training_warnings
     from udaseg.train.warmup import warmup
@@ -68,11 +69,14 @@ def run(work: Work) -> None:
     source = source_view(work, setting.source)
     assert source is not None
     classes, weights, balance, densities = source.images.space.classes, None, None, None
-    if setting.class_weights:
+    shares = source.images.shares if isinstance(source.images, Sources) else None
+    stems = [record.stem for record in source.images.records]
+    if setting.class_weights and shares is None:
         weights = class_weights(read_pixels(work.require_path("class_counts"), classes))
+    elif setting.class_weights:
+        weights = class_weights(shares.pool(read_image_pixels(work.require_path("class_counts"), classes, stems)))
     if setting.class_balanced:
-        stems = [record.stem for record in source.images.records]
-        balance = ClassBalance(read_shown(work.require_path("class_counts"), classes, stems))
+        balance = ClassBalance(read_shown(work.require_path("class_counts"), classes, stems), shares)
     if has_density(recipe):
         densities = DensityMaps(gmm.read(work.require_path("gmm"), classes))
     pretrained = work.path("pretrain")
@@ -134,7 +138,7 @@ declared = Stage(
             make=True,
         ),
     ],
-    datasets=[Dataset("source"), Dataset("target", when=reads_target)],
+    datasets=[Dataset("source", drawn=True), Dataset("target", when=reads_target)],
     flags=FLAGS,
     shared=True,
     seeded=True,

@@ -218,18 +218,19 @@ def class_space(spec: str | Sequence[str]) -> ClassSpace:
     return ClassSpace("custom", names, _colours(names))
 
 
-def train_id_table(coding: str | Coding, space: ClassSpace) -> np.ndarray:
+def train_id_table(coding: str | Coding, space: ClassSpace, missing: Sequence[str] = ()) -> np.ndarray:
     """Build the table from the ids of a coding to train ids: uint8 [256], read-only, 255 for ids without a class.
 
-    Raises UdasegError for an unknown coding, and for a class of the space that has no id in the coding.
+    Ids of `missing` classes have none. Raises UdasegError for an unknown coding, and for another class of the space
+    that has no id in the coding.
     """
     coding = find_coding(coding)
-    ids = train_ids(coding, space)
-    if missing := [name for i, name in enumerate(space.classes) if i not in ids.values()]:
+    ids = train_ids(coding, space, missing)
+    if absent := [name for i, name in enumerate(space.classes) if i not in ids.values() and name not in missing]:
         known = list(dict.fromkeys(coding.classes.values()))
         raise UdasegError(
-            f"labels in the coding {coding.name!r} have no class {', '.join(map(repr, missing))}",
-            f"{did_you_mean(missing[0], known)}they have: {', '.join(known)}",
+            f"labels in the coding {coding.name!r} have no class {', '.join(map(repr, absent))}",
+            f"{did_you_mean(absent[0], known)}they have: {', '.join(known)}",
         )
     return lookup_table(ids)
 
@@ -247,12 +248,13 @@ def find_coding(coding: str | Coding) -> Coding:
     return CODINGS[coding]
 
 
-def train_ids(coding: Coding, space: ClassSpace) -> dict[int, int]:
+def train_ids(coding: Coding, space: ClassSpace, missing: Sequence[str] = ()) -> dict[int, int]:
     """Map the ids of a coding to train ids, the positions of their classes in a space.
 
-    Ids whose class is not in the space are left out. Where a paper published its own table, that table is used.
+    Ids whose class is `missing` or not in the space are left out. Where a paper published its own table, that table is
+    used.
     """
-    position = {name: i for i, name in enumerate(space.classes)}
+    position = {name: i for i, name in enumerate(space.classes) if name not in missing}
     names = _PUBLISHED.get((coding.name, space.name), coding.classes)
     if space.name.startswith("grp7-"):
         names = {i: name if name in position else _GROUP_OF.get(name, "") for i, name in names.items()}

@@ -18,9 +18,10 @@ from torch.nn.functional import cross_entropy, interpolate
 from turns import CLOCK, DEVICE, now, seconds, use_one_thread
 
 from udaseg import config
-from udaseg.data.batches import Stream, batches, labelled, unlabelled
+from udaseg.data.batches import Stream, batches
 from udaseg.data.image_sets import Labelled, LabelledSet, View
 from udaseg.data.images.read import write_label
+from udaseg.data.samples import labelled, unlabelled
 from udaseg.labels import SPACES, flat_palette
 from udaseg.models import build, devices
 from udaseg.models.complexity import complexity

@@ -5,8 +5,9 @@ import torch
 
 from udaseg.config import Augment
 from udaseg.data.augment import Pair, recolour
-from udaseg.data.batches import Batches, JointStream, Samples, Stream, batches, unlabelled
+from udaseg.data.batches import Batches, JointStream, Stream, batches
 from udaseg.data.image_sets import View
+from udaseg.data.samples import Samples, unlabelled
 
 
 def read(i):

@@ -7,10 +7,11 @@ from PIL import Image
 
 from udaseg.config import Augment
 from udaseg.data.augment import Pair, augment, fit
-from udaseg.data.batches import Batches, Stream, labelled, with_depth
+from udaseg.data.batches import Batches, Stream
 from udaseg.data.datasets.registry import open_labelled
 from udaseg.data.depth import inverse_depth
 from udaseg.data.image_sets import View
+from udaseg.data.samples import labelled, with_depth
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE, class_space
 

@@ -7,7 +7,8 @@ import torch
 
 from udaseg.config import Augment
 from udaseg.data.augment import Pair
-from udaseg.data.batches import Batches, JointStream, Samples, Stream, batches
+from udaseg.data.batches import Batches, JointStream, Stream, batches
+from udaseg.data.samples import Samples
 from udaseg.data.sampling import Mining, mine_rare_classes
 
 

@@ -9,8 +9,9 @@ import torch
 
 from udaseg.config import Augment, Rare
 from udaseg.data.augment import Pair
-from udaseg.data.batches import Batches, Samples, Stream, batches
+from udaseg.data.batches import Batches, Stream, batches
 from udaseg.data.rare_classes import RareClasses, class_probabilities, describe, sampling_warnings
+from udaseg.data.samples import Samples
 from udaseg.errors import UdasegError
 
 NAMES = ("road", "car", "rider", "train")
@@ -156,9 +157,9 @@ def test_batches_show_the_rare_class_and_are_the_same_after_a_resume_and_from_wo
     again = list(batches([own], 1, range(4, 6), 2))
     for one, other in zip(alone[4:], again, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
-    backwards = [own.draw(1, position)[1] for position in reversed(range(24))][::-1]
+    backwards = [own.draw(1, position).pair for position in reversed(range(24))][::-1]
     assert np.array_equal(np.stack([pair.label for pair in backwards]), labels.numpy())
-    assert not np.array_equal(own.draw(2, 0)[1].image, own.draw(1, 0)[1].image)
+    assert not np.array_equal(own.draw(2, 0).pair.image, own.draw(1, 0).pair.image)
 
 
 def test_crops_of_an_aligned_target_lie_where_those_of_the_rare_class_lie():

@@ -4,7 +4,8 @@ import numpy as np
 
 from udaseg.config import Augment
 from udaseg.data.augment import Pair
-from udaseg.data.batches import Batches, Samples, Stream
+from udaseg.data.batches import Batches, Stream
+from udaseg.data.samples import Samples
 from udaseg.data.sampling import SPAN, ClassBalance
 
 

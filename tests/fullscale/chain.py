@@ -16,7 +16,8 @@ from .worlds import WRITERS
 
 def write_data(root: Path, recipes: list[str]) -> None:
     """Write the datasets that recipes name, each once."""
-    for name in sorted({side.dataset for one in map(load_recipe, recipes) for side in (one.source, one.target)}):
+    loaded = list(map(load_recipe, recipes))
+    for name in sorted({side.dataset for one in loaded for side in (*one.all_sources.values(), one.target)}):
         if not (root / name).exists():
             WRITERS[name](root)
 

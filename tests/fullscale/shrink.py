@@ -17,7 +17,8 @@ def shrink(recipe: Recipe, weights: str = "none") -> dict[str, Any]:
 
     The areas of components follow the images where refine.scale_with_area is true.
     """
-    changes = dict(_changes(recipe.model_dump(exclude={"toytown", "ablation", "chain"}), ""))
+    ignored = {"toytown", "ablation", "chain"}
+    changes = dict(_changes({k: v for k, v in recipe.read_settings().items() if k not in ignored}, ""))
     if not recipe.refine.scale_with_area:
         changes |= {f"refine.{base}": getattr(recipe.refine, base) // EIGHTH**2 for base in ("base0", "base1")}
     if recipe.retrain.rare is not None:
@@ -36,11 +37,19 @@ def _section(key: str) -> str:
     return key.split(".")[0]
 
 
+def _shrink_source(source: dict[str, Any]) -> dict[str, Any]:
+    """Return what one of several sources names, with an eighth of its size: --set gives the list as a whole."""
+    named = {name: source[name] for name in ("dataset", "share") if source[name] is not None}
+    return named | {"missing": list(source["missing"]), **dict(_changes(source, ""))}
+
+
 def _changes(values: dict[str, Any], prefix: str):
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _changes(value, f"{prefix}{name}.")
         elif isinstance(value, tuple) and name in SIZES:
             yield prefix + name, [side // EIGHTH for side in value]
+        elif name == "sources":
+            yield name, [_shrink_source(one) for one in value]
         elif name in LIMITS and value is not None and value > LIMITS[name]:
             yield prefix + name, LIMITS[name]

@@ -19,7 +19,8 @@ def test_a_recipe_of_full_scale_comes_to_its_report(tmp_path, narrow, name):
 def test_every_recipe_can_be_made_small(name):
     recipe = load_recipe(name)
     small = load_recipe(name, changes=shrink(recipe))
-    assert {recipe.source.dataset, recipe.target.dataset} <= WRITERS.keys()
+    sides = (*recipe.all_sources.values(), recipe.target)
+    assert {side.dataset for side in sides} <= WRITERS.keys()
     assert small.rounds <= LIMITS["rounds"]
-    assert max(small.source.size + small.target.size) <= 2800 // 8
+    assert max(max(side.size) for side in (*small.all_sources.values(), small.target)) <= 3150 // 8
     assert small.model.weights == "none"

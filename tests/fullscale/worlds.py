@@ -21,7 +21,7 @@ SOURCE, TRAIN, VAL = 4, 4, 2  # frames
 # Heights and widths of the real images, divided by 8. Those of Mapillary differ; this is one of them.
 SIZES = {
     "gta5": (132, 239), "synthia": (95, 160), "cityscapes": (128, 256), "crosscity": (128, 256), "bdd100k": (90, 160),
-    "mapillary": (306, 408), "darkzurich": (135, 240), "acdc": (135, 240),
+    "mapillary": (306, 408), "darkzurich": (135, 240), "acdc": (135, 240), "synscapes": (90, 180),
 }  # fmt: skip
 
 
@@ -40,6 +40,13 @@ def synthia(root: Path) -> None:
     """Write images, 16-bit labels with ids in red, and 16-bit depth."""
     for index, one in _frames("synthia", "synthia", "source"):
         write_synthia(synthia_files(root, index), one)
+
+
+def synscapes(root: Path) -> None:
+    """Write images and labelIds, numbered from 1."""
+    for index, one in _frames("gta5", "synscapes", "source"):
+        _save(root / "synscapes/img/rgb" / f"{index + 1}.png", one.image)
+        _save(root / "synscapes/img/class" / f"{index + 1}.png", one.label)
 
 
 def cityscapes(root: Path) -> None:
@@ -100,7 +107,7 @@ def acdc(root: Path) -> None:
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "gta5": gta5, "synthia": synthia, "cityscapes": cityscapes, "crosscity": crosscity, "bdd100k": bdd100k,
-    "mapillary": mapillary, "darkzurich": darkzurich, "acdc": acdc,
+    "mapillary": mapillary, "darkzurich": darkzurich, "acdc": acdc, "synscapes": synscapes,
 }  # fmt: skip
 
 

@@ -22,8 +22,8 @@ from udaseg.models.output import Output
 from udaseg.train import adversary as adversaries
 from udaseg.train import objectives
 from udaseg.train.adversary import ACCURACY, CLIP, SOURCE, TARGET, VIEWS, training_warnings
+from udaseg.train.domains import DomainOutput
 from udaseg.train.loop import Interrupted
-from udaseg.train.objectives import DomainOutput
 from udaseg.train.warmup import warmup
 
 from .test_retrain import NETWORK, SPACE, Pictures

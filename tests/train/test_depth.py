@@ -16,8 +16,8 @@ from udaseg.statistics.density_maps import DensityMaps
 from udaseg.statistics.gmm import Gmm
 from udaseg.train.adversary import VIEWS, build_discriminator, fused
 from udaseg.train.depth import balance, regression
+from udaseg.train.domains import DomainOutput
 from udaseg.train.losses import berhu, cross_entropy, information_map
-from udaseg.train.objectives import DomainOutput
 from udaseg.train.warmup import warmup
 
 from .test_retrain import SPACE, Pictures

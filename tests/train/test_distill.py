@@ -16,9 +16,9 @@ from udaseg.labels import class_space
 from udaseg.models import checkpoint
 from udaseg.models.output import Output
 from udaseg.train.distill import distill, label_by_teacher
+from udaseg.train.domains import DomainOutput
 from udaseg.train.ingredients import Networks, batch_teacher
 from udaseg.train.losses import kl_consistency
-from udaseg.train.objectives import DomainOutput
 
 from .test_retrain import SPACE, Pictures, initial  # noqa: F401 - a fixture
 

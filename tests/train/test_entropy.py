@@ -6,8 +6,8 @@ import torch
 from udaseg.config import Retrain, Warmup
 from udaseg.models.output import Output
 from udaseg.train import losses
+from udaseg.train.domains import DomainOutput
 from udaseg.train.entropy import delay_entropy, entropy_terms
-from udaseg.train.objectives import DomainOutput
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from udaseg.data.image_sets import View
 from udaseg.labels import SPACES
 from udaseg.models.colors import normalise
 from udaseg.models.output import Output
+from udaseg.train.domains import DomainOutput
 from udaseg.train.frozen_encoder import FrozenEncoder, fit_side
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
 from udaseg.train.ingredients.feature_distance import distance_warnings, find_cells, mean_distance
 from udaseg.train.ingredients.foundation import Projection, distances
-from udaseg.train.objectives import DomainOutput
 from udaseg.train.retrain import retrain
 
 from .test_retrain import SPACE, Pictures

@@ -15,7 +15,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from udaseg.config import Augment, Training
 from udaseg.data.augment import Pair
-from udaseg.data.batches import Samples, Stream
+from udaseg.data.batches import Stream
+from udaseg.data.samples import Samples
 from udaseg.errors import UdasegError
 from udaseg.models import devices
 from udaseg.train import state

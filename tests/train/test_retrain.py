@@ -10,7 +10,8 @@ import torch
 
 from udaseg import models
 from udaseg.config import Augment, Model, Online, Predict, Retrain
-from udaseg.data.image_sets import View, subset
+from udaseg.data.image_sets import View
+from udaseg.data.sources import subset
 from udaseg.errors import UdasegError
 from udaseg.inference import adabn
 from udaseg.inference.last_models import earlier_models

@@ -18,13 +18,13 @@ from udaseg.models.batchnorm import BatchNorm
 from udaseg.models.colors import normalise
 from udaseg.models.output import Output
 from udaseg.train import losses
+from udaseg.train.domains import DomainOutput
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
 from udaseg.train.ingredients.classmix import paste
 from udaseg.train.ingredients.consistency import consistency
 from udaseg.train.ingredients.online import CONFIDENT, label_batch, label_online
 from udaseg.train.ingredients.teacher import averaged_copy, teacher_warnings
 from udaseg.train.moving_prototypes import MovingPrototypes
-from udaseg.train.objectives import DomainOutput
 from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
 
 from .test_distill import LeftIsFirst

@@ -6,7 +6,7 @@ from udaseg.config.sections.adaptation import Adaptation
 from udaseg.config.sections.adversary import Adversary
 from udaseg.config.sections.depth import Depth
 from udaseg.config.sections.distill import Distill
-from udaseg.config.sections.domains import Side, Source, Target, Toytown
+from udaseg.config.sections.domains import SharedSource, Side, Source, Target, Toytown
 from udaseg.config.sections.evaluate import Evaluate
 from udaseg.config.sections.gmm import Gmm
 from udaseg.config.sections.model import Model
@@ -48,6 +48,7 @@ __all__ = [
     "Refine",
     "Retrain",
     "Section",
+    "SharedSource",
     "Side",
     "Source",
     "Strong",

@@ -33,6 +33,14 @@ def _require_rows_and_columns(size: tuple[int, int]) -> tuple[int, int]:
 InputHxW = Annotated[HxW, AfterValidator(_require_rows_and_columns)]  # of what a network sees at a time
 
 
+class SettingError(ValueError):
+    """A wrong value, and the hint that says how to correct it."""
+
+    def __init__(self, message: str, hint: str):
+        super().__init__(message)
+        self.hint = hint
+
+
 class Section(BaseModel):
     """A frozen part of a recipe: unknown keys, infinity and NaN are errors."""
 

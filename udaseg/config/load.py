@@ -1,24 +1,18 @@
 """Read a recipe: the files that it is based on, layer over layer, then the changes, checked as a whole."""
 
-import json
-import re
-import shlex
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticUndefined
+from pydantic import ValidationError
 
+from udaseg.config.explain import explain
 from udaseg.config.presets import PRESETS
 from udaseg.config.recipe import Recipe
 from udaseg.config.sections.model import BY_ENCODER, BY_NAME
 from udaseg.errors import UdasegError, did_you_mean
 from udaseg.io.files import parse_yaml
-
-_PLAIN_WORDS = {"tuple": "list", "Tuple": "List", "dictionary": "mapping"}  # of Python to those of YAML
-RENAMED = {"refine.spatial_prior": "refine.aggregate"}  # settings of earlier versions
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -64,7 +58,7 @@ def change_recipe(recipe: Recipe, changes: dict[str, Any], origin: str) -> Recip
 
     `origin` names the recipe in errors. Raises UdasegError as `load_recipe` does.
     """
-    return _check(recipe.model_dump(), changes, origin)
+    return _check(recipe.read_settings(), changes, origin)
 
 
 def overlay(base: dict, over: dict) -> dict:
@@ -157,8 +151,8 @@ def _recipes_with_toy_scale() -> list[str]:
 def _overlay_layer(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
     """Lay a layer of settings over others; an encoder replaces a network's name there, and a name an encoder.
 
-    Colours and a file of weights belong to an encoder: without others in the layer, another encoder has its own colours
-    and ImageNet's weights.
+    Several sources replace the one source, with all its settings. Colours and a file of weights belong to an encoder:
+    without others in the layer, another encoder has its own colours and ImageNet's weights.
     """
     over, under = layer.get("model"), values.get("model")
     if isinstance(over, dict) and isinstance(under, dict):
@@ -171,6 +165,8 @@ def _overlay_layer(values: dict[str, Any], layer: dict[str, Any]) -> dict[str, A
         if (other or changed) and under.get("weights") not in (None, "imagenet", "none"):
             other += ("weights",)
         values = values | {"model": {name: value for name, value in under.items() if name not in other}}
+    if layer.get("sources") is not None:
+        values = {name: value for name, value in values.items() if name != "source"}
     return overlay(values, layer)
 
 
@@ -183,10 +179,16 @@ def _check(values: dict[str, Any], changes: dict[str, Any], origin: str) -> Reci
     layer: dict[str, Any] = {}
     for key, value in changes.items():
         layer = overlay(layer, _nest(key, value))
+    merged = _overlay_layer(values, layer)
+    if merged.get("sources") is not None and "source" in merged:
+        raise UdasegError(
+            f"recipe {origin}: source and sources are both given",
+            "leave source out; or, to train on one source, set sources=null",
+        )
     try:
-        return Recipe(**_overlay_layer(values, layer))
+        return Recipe(**merged)
     except ValidationError as error:
-        raise UdasegError(*_explain(error, origin, {key: _look_up(values, key) for key in changes})) from None
+        raise UdasegError(*explain(error, origin, {key: _look_up(values, key) for key in changes})) from None
 
 
 def _nest(key: str, value: Any) -> dict:
@@ -199,77 +201,3 @@ def _look_up(values: Any, key: str) -> Any:
     for part in key.split("."):
         values = values.get(part) if isinstance(values, dict) else None
     return values
-
-
-def _explain(error: ValidationError, origin: str, before: dict[str, Any]) -> tuple[str, str]:
-    """Return a message with everything that is wrong with a recipe, and the hint for the first of it.
-
-    `before` maps the settings that were changed to their values in the recipe.
-    """
-    messages, hints = zip(*(_explain_one(detail, before) for detail in error.errors()), strict=True)
-    if len(messages) == 1:
-        return f"recipe {origin}: {messages[0]}", hints[0]
-    return f"recipe {origin} has {len(messages)} errors:\n  " + "\n  ".join(messages), hints[0]
-
-
-def _explain_one(detail: Any, before: dict[str, Any]) -> tuple[str, str]:
-    if detail["type"] == "extra_forbidden":
-        return f"unknown setting {'.'.join(map(str, detail['loc']))!r}", _suggest_setting(detail["loc"])
-    name, field = _find_setting(detail["loc"])
-    key = ".".join([name, *(str(part) for part in detail["loc"] if isinstance(part, int))])
-    value, hint = detail.get("input"), _suggest_value(name, field, before)
-    if detail["type"] == "value_error":
-        return f"{key}: {detail['ctx']['error']}", hint
-    if detail["type"] == "string_pattern_mismatch":
-        return f"{key}: expected the name of a directory, without / and without a dot in front", "give it another name"
-    if detail["type"] == "literal_error":
-        if key == "model.backbone":
-            hint = f"any encoder of timm is chosen with --set model.encoder={value}"
-        hint = did_you_mean(str(value), re.findall(r"'([^']*)'", detail["ctx"]["expected"])) + hint
-    message = re.sub(r" or instance of \w+", "", detail["msg"])
-    for word, plain in _PLAIN_WORDS.items():
-        message = message.replace(word, plain)
-    return f"{key}: {message} (found {value!r})", hint
-
-
-def _find_setting(path: tuple[Any, ...]) -> tuple[str, Any]:
-    """Return the dotted name of the setting that a path leads to, or into, and its field; None where it has none."""
-    section, field, names = Recipe, None, []
-    for part in path:
-        if part not in getattr(section, "model_fields", ()):  # an index of a list, or one of several types
-            break
-        names.append(part)
-        field = section.model_fields[part]
-        section = _section_type(field)
-    return ".".join(names), field
-
-
-def _suggest_value(name: str, field: Any, before: dict[str, Any]) -> str:
-    """Return the hint for a wrong value: the setting with that of the recipe, or its default."""
-    default = None if field is None else field.get_default(call_default_factory=True)
-    if field is None or isinstance(default, dict | BaseModel) or default is PydanticUndefined:
-        return f"correct {name or 'it'} in the recipe, or one of its settings with --set"
-    value = default if before.get(name) is None else before[name]
-    text = value if isinstance(value, str) else json.dumps(value)
-    return f"for example --set {shlex.quote(f'{name}={text}')}"
-
-
-def _suggest_setting(path: tuple[Any, ...]) -> str:
-    """Return the hint for an unknown setting: what was probably meant, and the settings of that section."""
-    section: Any = Recipe
-    for part in path[:-1]:
-        section = _section_type(section.model_fields[part])
-    name = str(path[-1])
-    known = f"known here: {', '.join(section.model_fields)}"
-    if close := did_you_mean(name, section.model_fields):
-        return close + known
-    sections = {key: _section_type(field) for key, field in Recipe.model_fields.items()}
-    others = [f"{key}.{name}" for key, other in sections.items() if name in getattr(other, "model_fields", ())]
-    if renamed := RENAMED.get(".".join(map(str, path))):
-        others = [renamed]
-    return f"did you mean {' or '.join(others)}? {known}" if others else known
-
-
-def _section_type(field: Any) -> Any:
-    arguments = get_args(field.annotation)  # of `Toytown | None`, the former
-    return arguments[0] if arguments else field.annotation

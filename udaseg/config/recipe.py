@@ -2,13 +2,13 @@
 
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from udaseg.config.fields import Count, Name, Section, Seed
 from udaseg.config.sections.adversary import Adversary
 from udaseg.config.sections.depth import Depth
 from udaseg.config.sections.distill import Distill
-from udaseg.config.sections.domains import Source, Target, Toytown
+from udaseg.config.sections.domains import SharedSource, Source, Target, Toytown, check_sources, name_sources
 from udaseg.config.sections.evaluate import Evaluate
 from udaseg.config.sections.gmm import Gmm
 from udaseg.config.sections.model import Model
@@ -42,6 +42,11 @@ class Recipe(Section):
     )
     toytown: Toytown | None = Field(None, description="How much of toytown to render where there is no data.")
     source: Source = Field(Source(), description="The labelled, synthetic domain.")
+    sources: tuple[SharedSource, ...] | None = Field(
+        None,
+        description="Several labelled domains in the place of `source`, each with a share.",
+        examples=["[{dataset: gta5, share: 2}, {dataset: synthia, share: 1}]"],
+    )
     target: Target = Field(Target(), description="The real domain.")
     model: Model = Field(Model(), description="The network.")
     pretrain: Warmup | None = Field(
@@ -60,6 +65,32 @@ class Recipe(Section):
     retrain: Retrain = Field(Retrain(), description="The training on source and pseudo-labelled target.")
     distill: Distill = Field(Distill(), description="The training of a fresh student by the finished model.")
     evaluate: Evaluate = Field(Evaluate(), description="The evaluation on the labelled target images.")
+
+    def read_settings(self, mode: Literal["python", "json"] = "python") -> dict[str, Any]:
+        """Return the settings as plain values: `source` or `sources`, the one that is read, and all others."""
+        return self.model_dump(mode=mode, exclude={"sources" if self.sources is None else "source"})
+
+    @property
+    def all_sources(self) -> dict[str, Source]:
+        """The labelled domains by name: those of `sources`, or the one of `source` by its dataset.
+
+        They are sorted, so that no result depends on the order in which a recipe lists them.
+        """
+        if self.sources is None:
+            return {self.source.dataset: self.source}
+        return dict(sorted(zip(name_sources(self.sources), self.sources, strict=True)))
+
+    @field_validator("sources")
+    @classmethod
+    def _require_sources_that_fit(
+        cls, sources: tuple[SharedSource, ...] | None, info: ValidationInfo
+    ) -> tuple[SharedSource, ...] | None:
+        if sources is not None and "space" in info.data:
+            from udaseg.labels import class_space  # imports NumPy
+
+            space = info.data["space"]
+            check_sources(sources, class_space(space if isinstance(space, str) else list(space)).classes)
+        return sources
 
     @field_validator("ablation")
     @classmethod

@@ -1,9 +1,10 @@
 """Training batches as a pure function of seed and step: equal after a resume and for any number of workers."""
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,19 +20,15 @@ from udaseg.data.augment import (
     augment,
     distort,
     draw_corner,
-    fit,
     follow,
     mark_margins,
     recolour,
 )
-from udaseg.data.depth import inverse_depth, is_measured
-from udaseg.data.image_sets import View
 from udaseg.data.rare_classes import RareClasses
+from udaseg.data.samples import Samples
 from udaseg.data.sampling import ClassBalance, Mining
-from udaseg.labels import IGNORE
 from udaseg.parallel import processes
 
-CACHE_BYTES = 1 << 30
 DOMAINS = ("source", "target")
 
 
@@ -41,6 +38,8 @@ class Batch(dict[str, torch.Tensor]):
     `<domain>_valid`, bool [N, H, W], exists where images do not fill the batch; it is false outside the images.
     `<domain>_trusted`, bool [N, H, W], exists for streams with margins, and is false there and outside the images.
     `<domain>_depth`, float32 [N, H, W], exists for samples with depth: inverse depth, 0 where unknown.
+    `<domain>_missing`, bool [N, C], exists for sources with missing classes: the labels of an image cannot have them.
+    In images with pasted pixels it is of those alone, and `<domain>_pasted`, bool [N, H, W], is true there.
     """
 
     def to(self, device: torch.device) -> "Batch":
@@ -51,87 +50,12 @@ class Batch(dict[str, torch.Tensor]):
         return Batch({name: tensor for name, tensor in self.items() if name.startswith(f"{domain}_")})
 
 
-def cached_bytes(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
-    """Return the memory that the cached samples take, `pixel` bytes a pixel; 0 where they are too large to cache.
+class Draw(NamedTuple):
+    """One image of a batch: the stream it is of, its number there, and the image with its random changes."""
 
-    Each process that loads has a cache of its own.
-    """
-    needed = 0 if size is None else count * size[0] * size[1] * pixel * max(1, workers)
-    return needed if needed <= CACHE_BYTES else 0
-
-
-class Samples:
-    """The images of one domain at their training size, cached in memory where all of them fit.
-
-    `read(i)` returns image i and its label at their own sizes. `labels` is false for a set without labels, whose
-    labels are 255 alone. With `pad` images keep their aspect within the size.
-    """
-
-    def __init__(
-        self,
-        read: Callable[[int], Pair],
-        count: int,
-        size: tuple[int, int] | None,
-        labels: bool = True,
-        pad: bool = False,
-        pixel: int = 4,  # bytes of one in the cache
-    ):
-        self._read, self._count, self.size, self.labels, self._pad = read, count, size, labels, pad
-        self._pixel, self._cache = pixel, dict[int, Pair]()
-        self.set_workers(0)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def set_workers(self, workers: int) -> None:
-        """Decide whether all samples fit in memory when this many processes load them."""
-        self._has_cache = cached_bytes(self._count, self.size, self._pixel, workers) > 0
-
-    def __getitem__(self, index: int) -> Pair:
-        if index in self._cache:
-            return self._cache[index]
-        pair = self._read(index)
-        if self.size is not None:
-            pair = fit(pair, self.size, self._pad)
-        if self._has_cache:
-            self._cache[index] = pair
-        return pair
-
-
-def labelled(view: View) -> Samples:
-    """Return the samples of a labelled set: images with their labels."""
-    images = view.images
-    return Samples(lambda i: Pair(images.image(i), images.label(i)), len(images), view.size, pad=view.pad)
-
-
-def with_depth(view: View, mask_invalid: bool = True) -> Samples:
-    """Return the samples of a labelled set with depth; `mask_invalid` drops values that are no measurement."""
-    images = view.images
-
-    def read(i: int) -> Pair:
-        label_HW, cm_HW = images.label(i), images.depth(i)
-        known_HW = is_measured(cm_HW, label_HW, images.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
-        return Pair(images.image(i), label_HW, depth=np.where(known_HW, inverse_depth(cm_HW), np.float32(0)))
-
-    return Samples(read, len(images), view.size, pad=view.pad, pixel=8)
-
-
-def pseudo_labelled(view: View, label: Callable[[str], np.ndarray]) -> Samples:
-    """Return the samples of a set with labels of another source: `label(stem)` gives uint8 train ids [H, W]."""
-    images = view.images
-    read = lambda i: Pair(images.image(i), label(images.records[i].stem))  # noqa: E731
-    return Samples(read, len(images), view.size, pad=view.pad)
-
-
-def unlabelled(view: View) -> Samples:
-    """Return the samples of a set without labels; its batches hold images alone."""
-    images = view.images
-
-    def read(i: int) -> Pair:
-        image_HWC = images.image(i)
-        return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
-
-    return Samples(read, len(images), view.size, labels=False, pad=view.pad)
+    stream: "Stream"
+    index: int
+    pair: Pair
 
 
 @dataclass(frozen=True)
@@ -139,8 +63,9 @@ class Stream:
     """One domain of a training: its samples, how many make a batch, and how they are augmented.
 
     `restyle` changes the style of the cropped image at every draw, before its colours are changed. Without `balance`
-    and `rare` every image is drawn once an epoch. `aligned` streams crop the images of one position at the same place.
-    `margins` mark the border of each image as not trusted.
+    and `rare` every image is drawn once an epoch; several sources are drawn by their shares, each in epochs of its own.
+    `aligned` streams crop the images of one position at the same place. `margins` mark the border of each image as not
+    trusted.
     """
 
     domain: str
@@ -159,8 +84,8 @@ class Stream:
         """The streams of single domains, as in a JointStream."""
         return (self,)
 
-    def draw(self, seed: int, position: int, places: Places | None = None) -> tuple["Stream", Pair]:
-        """Return the image at a position of the training and its stream, a pure function of both arguments.
+    def draw(self, seed: int, position: int, places: Places | None = None) -> Draw:
+        """Return the image at a position of the training, a pure function of seed and position.
 
         Aligned streams get the same `places`: the first one that draws adds the place of its crop.
         """
@@ -169,13 +94,15 @@ class Stream:
             rng = np.random.default_rng((seed, 7, code, position))
             index, shown = self.rare.draw(rng)
             find_corner = partial(self.rare.corner, image=index, c=shown, rng=rng)
-            return self, self.change(index, seed, position, places, find_corner)
-        if self.balance is None:
+            return Draw(self, index, self.change(index, seed, position, places, find_corner))
+        if self.balance is not None:
+            index = self.balance.index((seed, 5, code), position)
+        elif self.samples.shares is not None:
+            index = self.samples.shares.index((seed, 11, code), position)
+        else:
             epoch, offset = divmod(position, count)
             index = int(_order(seed, code, epoch, count)[offset])
-        else:
-            index = self.balance.index((seed, 5, code), position)
-        return self, self.change(index, seed, position, places)
+        return Draw(self, index, self.change(index, seed, position, places))
 
     def change(
         self,
@@ -217,14 +144,14 @@ class JointStream:
     parts: tuple[Stream, ...]
     batch: int
 
-    def draw(self, seed: int, position: int, places: Places | None = None) -> tuple[Stream, Pair]:
-        """Return the image at a position of the training and its stream, a pure function of both arguments."""
+    def draw(self, seed: int, position: int, places: Places | None = None) -> Draw:
+        """Return the image at a position of the training, a pure function of seed and position."""
         ends = np.cumsum([len(part.samples) for part in self.parts])
         epoch, offset = divmod(position, int(ends[-1]))
         place = int(_order(seed, len(DOMAINS), epoch, int(ends[-1]))[offset])
         part = int(np.searchsorted(ends, place, side="right"))
         stream, index = self.parts[part], place - int(ends[part]) + len(self.parts[part].samples)
-        return stream, stream.change(index, seed, position, places)
+        return Draw(stream, index, stream.change(index, seed, position, places))
 
 
 class Batches(Dataset):
@@ -242,12 +169,13 @@ class Batches(Dataset):
         for stream, part in zip(self._streams, self._parts, strict=True):
             drawn = [stream.draw(self._seed, step * stream.batch + i, places) for i in part]
             for own in stream.parts:
-                batch |= _collate(own, [pair for part_of, pair in drawn if part_of is own], like=drawn[0][1])
+                batch |= _collate(own, [draw for draw in drawn if draw.stream is own], like=drawn[0].pair)
         return batch
 
 
-def _collate(stream: Stream, pairs: Sequence[Pair], like: Pair) -> Batch:
+def _collate(stream: Stream, draws: Sequence[Draw], like: Pair) -> Batch:
     """Stack the images of a domain; without any they have the shapes of `like`."""
+    pairs = [draw.pair for draw in draws]
 
     def stack(arrays: list[np.ndarray], like: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.stack(arrays) if arrays else np.empty((0, *like.shape), like.dtype))
@@ -262,6 +190,10 @@ def _collate(stream: Stream, pairs: Sequence[Pair], like: Pair) -> Batch:
         batch[f"{stream.domain}_trusted"] = stack([pair.trusted for pair in pairs], like.trusted)
     if like.depth is not None:
         batch[f"{stream.domain}_depth"] = stack([pair.depth for pair in pairs], like.depth)
+    missing_SC, shares = stream.samples.missing, stream.samples.shares
+    if missing_SC is not None:
+        missing_NC = missing_SC[[shares.locate(draw.index)[0] for draw in draws]]
+        batch[f"{stream.domain}_missing"] = torch.from_numpy(missing_NC)
     return batch
 
 

@@ -102,6 +102,11 @@ class LabelledSet:
         """Read one image: uint8 RGB [H, W, 3]."""
         return read.read_image(self.records[i].image)
 
+    def choose(self, stems: Collection[str]) -> "LabelledSet":
+        """Return the images with these stems, as a set."""
+        chosen = frozenset(stems)
+        return replace(self, records=tuple(record for record in self.records if record.stem in chosen))
+
     @property
     def meaning(self) -> bytes:
         """Return what the label files mean: their bytes and these give the same labels, always."""
@@ -172,13 +177,6 @@ def subset_count(images: int, fraction: float) -> int:
     return max(1, math.floor(images * Fraction(repr(float(fraction)))))
 
 
-def subset(images: LabelledSet, fraction: float, seed: int) -> LabelledSet:
-    """Return a random fraction of the images, at least one; a larger fraction contains a smaller one (CBST)."""
-    count = subset_count(len(images), fraction)
-    indices = sorted(np.random.default_rng((seed, 3)).permutation(len(images))[:count])
-    return replace(images, records=tuple(images.records[i] for i in indices))
-
-
 def have_same_aspect(shape: tuple[int, ...], size: tuple[int, ...]) -> bool:
     """Return whether one size (height, width) is the other, scaled and rounded to whole pixels."""
     (height, width), (larger_height, larger_width) = sorted((tuple(shape[:2]), tuple(size[:2])), key=math.prod)
@@ -194,6 +192,7 @@ class View:
     """A set of images and the size at which a network sees them.
 
     `size` is (height, width), or None where each image keeps its own. With `pad` an image keeps its aspect within it.
+    The sizes of several sources stand with these (see `sources`).
     """
 
     images: ImageSet | LabelledSet

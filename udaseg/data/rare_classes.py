@@ -9,6 +9,7 @@ import numpy as np
 
 from udaseg.config import Rare
 from udaseg.data.augment import draw_corner
+from udaseg.data.sampling import Shares
 from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
 from udaseg.metrics import count_ids
@@ -20,11 +21,14 @@ class RareClasses:
 
     `counts`, int64 [images, C], are the pixels of each class in each image, at the size of the image. An image
     can be drawn for a class with more than `settings.pixels` of it. A class without such an image is never drawn.
-    Raises UdasegError where no class has one.
+    With several `sets` the frequencies of classes are those of all, averaged by their shares. A class is then drawn
+    first, one of the sets that have such images next, in proportion to their shares, and an image of it last.
+    Raises UdasegError where no class has an image.
     """
 
     counts: np.ndarray
     settings: Rare
+    sets: Shares | None = None
 
     def __post_init__(self) -> None:
         if not self.is_drawn.any():
@@ -38,6 +42,8 @@ class RareClasses:
     @cached_property
     def shares(self) -> np.ndarray:
         """The share of each class in the labelled pixels, float64 [C]."""
+        if self.sets is not None:
+            return self.sets.pool(self.counts)
         return self.counts.sum(0) / max(1, self.counts.sum())
 
     @cached_property
@@ -58,7 +64,11 @@ class RareClasses:
     def draw(self, rng: np.random.Generator) -> tuple[int, int]:
         """Draw a class by its probability, then one of its images; return the index of the image, and the class."""
         c = int(rng.choice(len(self.images), p=self.probabilities))
-        return int(self.images[c][rng.integers(len(self.images[c]))]), c
+        images = self.images[c]
+        if self.sets is not None:
+            parts = self.sets.split(images)
+            images = parts[self.sets.choose([len(part) > 0 for part in parts], rng)]
+        return int(images[rng.integers(len(images))]), c
 
     def corner(
         self, label_HW: np.ndarray, crop: tuple[int, int], image: int, c: int, rng: np.random.Generator

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from udaseg.errors import UdasegError
-from udaseg.pipeline import datasets
+from udaseg.pipeline import datasets, toytown
 from udaseg.pipeline.chain import steps
 from udaseg.pipeline.manifest import read_manifest
 from udaseg.pipeline.manifest import reasons as find_reasons
@@ -14,7 +14,7 @@ from udaseg.pipeline.run import Run
 def states(run: Run) -> list[dict[str, Any]]:
     """Look at every stage of the chain without running any: it is up to date, has to run, or waits for another."""
     run = replace(run, dry_run=True)
-    rendered = not datasets.needs_rendering(run)
+    rendered = not toytown.needs_rendering(run)
     if rendered:
         datasets.require_datasets(run)
     rows = []

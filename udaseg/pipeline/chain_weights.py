@@ -6,7 +6,7 @@ from udaseg.config.recipe import NamedWeights, foundation_weights, initial_weigh
 from udaseg.errors import UdasegError
 from udaseg.io.weights_file import NOT_FILES, find_weights_file
 from udaseg.parallel import processes
-from udaseg.pipeline import datasets
+from udaseg.pipeline import datasets, toytown
 from udaseg.pipeline.chain import Step
 from udaseg.pipeline.manifest import read_manifest
 from udaseg.pipeline.run import Run
@@ -61,7 +61,7 @@ def fetch_weights(steps: Sequence[Step]) -> None:
 
 
 def _lacks_data(run: Run) -> bool:
-    return bool(datasets.data_problems(run, datasets.TOYTOWN if datasets.needs_rendering(run) else ()))
+    return bool(datasets.data_problems(run, toytown.TOYTOWN if toytown.needs_rendering(run) else ()))
 
 
 def absent_imagenet(steps: Sequence[Step]) -> list[str]:

@@ -5,53 +5,47 @@ Everything that needs NumPy is imported where it is used: the help of every comm
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from udaseg.config import Recipe, Source, Target
+from udaseg.config import Recipe, SharedSource, Source, Target
 from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.digests import file_digests, joint_digest
 from udaseg.parallel import processes
+from udaseg.pipeline.dataset_settings import sections, size_in_stage
 from udaseg.pipeline.log import log
-from udaseg.pipeline.manifest import InputDigest, read_manifest
+from udaseg.pipeline.manifest import InputDigest
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.stage_dir import require_ours
+from udaseg.pipeline.toytown import ensure_toytown
 
 if TYPE_CHECKING:
     from udaseg.config import HxW
-    from udaseg.data.image_sets import ImageSet, LabelledSet
+    from udaseg.data.image_sets import ImageSet, LabelledSet, View
+    from udaseg.data.sources import Sources
     from udaseg.labels import ClassSpace
-    from udaseg.pipeline.stage import Dataset
 
 SETS = ("source", "target", "val")  # `target` has the images of the training split, `val` its labelled split
 TARGET_TRUTH = "target labels"  # of the training images, where they are there: the report alone looks at them
-TOYTOWN = ("gta5", "synthia", "cityscapes")  # the datasets that toytown writes
 
 
-def side(recipe: Recipe, name: str) -> Source | Target:
-    """Return the section of the recipe that a dataset belongs to."""
-    return recipe.source if name == "source" else recipe.target
+def single_sets(run: Run, name: str) -> dict[str, ImageSet | LabelledSet]:
+    """Open a dataset, and return it, or each of several sources, by the name of its input."""
+    images = open_dataset(run, name)
+    parts = [view.images for view in getattr(images, "views", ())] or [images]
+    return dict(zip(sections(run.recipe, name), parts, strict=True))
 
 
-def selection_settings(section: Source | Target) -> dict[str, Any]:
-    """Return the settings that choose the images of a domain."""
-    return section.model_dump(include={"dataset", "split", "list", "limit"})
+def open_view(run: Run, stage: str, name: str, size: HxW | None = None) -> View:
+    """Open a dataset at the size at which networks see it: `size`, else that of the stage, or of the domain."""
+    from udaseg.data.image_sets import View
 
-
-def image_settings(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
-    """Return the settings that choose the images of a dataset, and the size at which a stage sees them."""
-    section = side(recipe, dataset.name)
-    return selection_settings(section) | {"size": dataset.size(recipe), "pad": section.pad}
-
-
-def size_in_stage(run: Run, stage: str, name: str) -> HxW | None:
-    """Return the height and width at which a stage sees the images of a dataset."""
-    declared = [one for one in run.stages[stage].datasets if one.name == name] if stage in run.stages else []
-    return declared[0].size(run.recipe) if declared else side(run.recipe, name).size
+    own = [*sections(run.recipe, name).values()]
+    if len(own) > 1:  # each source has its own
+        return View(open_dataset(run, name))
+    return View(open_dataset(run, name), size or size_in_stage(run, stage, name), own[0].pad)
 
 
 def class_space(run: Run) -> ClassSpace:
@@ -69,7 +63,7 @@ def class_space(run: Run) -> ClassSpace:
     return space
 
 
-def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:
+def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet | Sources:
     """Open a dataset of the recipe, once; toytown is rendered where the recipe reads it and it is missing.
 
     Raises UdasegError, listing all that is wrong with the recipe's data.
@@ -83,16 +77,22 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet:
         except UdasegError as error:
             _report_all_problems(run, error)
             raise
-        if images.left_out:
-            names = join_names(images.left_out)
-            log(f"data: {images.root}, {images.split}: {len(images.left_out)} files are left out: {names}")
         if run.sample is not None:
             images = run.sample.shorten_dataset(images, size_in_stage(run, run.sample.stage, name))
         run.datasets[name] = images
-        container = getattr(images, "container", None)
-        if container is not None and container.note:
-            log(f"{name}: {container.note}")
+        for input_name, part in single_sets(run, name).items():
+            _log_notes(input_name, part)
     return run.datasets[name]
+
+
+def _log_notes(name: str, images: ImageSet | LabelledSet) -> None:
+    """Log what a user may not expect of a dataset: files that are left out, an unusual kind of labels."""
+    if images.left_out:
+        names = join_names(images.left_out)
+        log(f"data: {images.root}, {images.split}: {len(images.left_out)} files are left out: {names}")
+    container = getattr(images, "container", None)
+    if container is not None and container.note:
+        log(f"{name}: {container.note}")
 
 
 def require_datasets(run: Run) -> None:
@@ -101,7 +101,7 @@ def require_datasets(run: Run) -> None:
         open_dataset(run, name)
 
 
-def try_open(run: Run, name: str) -> ImageSet | LabelledSet | None:
+def try_open(run: Run, name: str) -> ImageSet | LabelledSet | Sources | None:
     """Open a dataset to look at it; None where it is not there. Nothing is rendered for it."""
     with suppress(UdasegError):
         return _open(run, name)
@@ -112,13 +112,13 @@ def data_problems(run: Run, ignored_roots: Collection[str] = ()) -> dict[str, Ud
     """Return what is wrong with the recipe's data, by message; nothing is rendered for it."""
     problems: dict[str, UdasegError] = {}
     for name in SETS:
-        section = side(run.recipe, name)
-        if (section.root or section.dataset) in ignored_roots:
-            continue
-        try:
-            _open(run, name)
-        except UdasegError as problem:
-            problems.setdefault(problem.message, problem)
+        for section in sections(run.recipe, name).values():
+            if (section.root or section.dataset) in ignored_roots:
+                continue
+            try:
+                _open_section(run, name, section)
+            except UdasegError as problem:
+                problems.setdefault(problem.message, problem)
     return problems
 
 
@@ -148,12 +148,15 @@ def target_image_size(run: Run) -> tuple[int, int]:
     return image_size(open_dataset(run, "target").records[0].image)
 
 
-def input_of(run: Run, name: str) -> InputDigest:
-    """Name a dataset as an input: the content of its files, and the meaning of the ids in them.
+def inputs_of(run: Run, name: str) -> dict[str, InputDigest]:
+    """Name a dataset, or each of several sources, as an input: the content of files, and the meaning of ids in them.
 
     A command reads it once; of several processes the first reads it.
     """
-    images = open_dataset(run, name)
+    return {one: _input(run, one, images) for one, images in single_sets(run, name).items()}
+
+
+def _input(run: Run, name: str, images: ImageSet | LabelledSet) -> InputDigest:
     if name not in run.digests:
         parts = ("image", "label", "depth")
         files = [getattr(record, part, None) for part in parts for record in images.records]
@@ -167,76 +170,52 @@ def input_of(run: Run, name: str) -> InputDigest:
     return run.digests[name]
 
 
-def uses_toytown(run: Run) -> bool:
-    """Tell whether the recipe reads toytown: rendered, or to be rendered where nothing is."""
-    folders = _toytown_folders(run)
-    return bool(folders) and (read_manifest(Path(run.recipe.data)) is not None or not all(map(_is_filled, folders)))
-
-
-def needs_rendering(run: Run) -> bool:
-    """Tell whether toytown has to be rendered first: where nothing is that the recipe could read instead."""
-    return uses_toytown(run) and read_manifest(Path(run.recipe.data)) is None
-
-
-def ensure_toytown(run: Run) -> None:
-    """Render toytown where the recipe looks for its data and there is none yet; log where there is another one.
-
-    What is there is never rendered over: other runs may be made from it.
-    """
-    from udaseg.pipeline.engine import run_stage  # which opens datasets through this module
-
-    if not uses_toytown(run):
-        return
-    folder = Path(run.recipe.data)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        require_room(run)
-        run_stage(run.for_dependency(), run.stages["data"])
-        return
-    world = run.recipe.toytown.model_dump(mode="json")
-    rendered = manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
-    other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
-    if other:
-        again = shlex.join(["udaseg", "data", "make", str(folder)])
-        log(f"data: {folder} is used as it is: it has {'; '.join(other)} (`{again}` renders it again)")
-
-
-def require_room(run: Run) -> None:
-    """Raise UdasegError where toytown would be rendered into a directory that holds something else."""
-    folder = Path(run.recipe.data)
-    try:
-        require_ours(folder)
-    except UdasegError as error:
-        absent = [str(path) for path in _toytown_folders(run) if not _is_filled(path)]
-        raise UdasegError(
-            f"{join_names(absent)} should hold a dataset, and toytown is not rendered into {folder}: {error.message}",
-            "put your data there, or render toytown into a directory of its own, as with "
-            f"`{shlex.join(['udaseg', 'data', 'make', str(folder / 'toytown')])}`, and name that: with --data, or as "
-            "source.root=toytown/gta5 beside data of yours",
-        ) from None
-
-
-def training_source(run: Run, setting: str) -> LabelledSet:
+def training_source(run: Run, setting: str) -> LabelledSet | Sources:
     """Open the labelled images to train on: the source, or with `stylize` the source in the style of the target.
 
     Raises UdasegError where their labels have nothing to teach.
     """
     from udaseg.data.datasets.registry import require_labelled
+    from udaseg.data.sources import Sources
 
     source = open_dataset(run, "source")
-    require_labelled(source)
+    for images in single_sets(run, "source").values():
+        require_labelled(images)
     if setting == "source":
         return source
     from udaseg.data.style.dataset import open_stylized
     from udaseg.pipeline.inputs import require_finished_stage
 
-    return open_stylized(source, require_finished_stage(run, "stylize"))
+    folder = require_finished_stage(run, "stylize")
+    if isinstance(source, Sources):
+        return source.replace_sets(lambda name, images: open_stylized(images, folder / name))
+    return open_stylized(source, folder)
 
 
-def _open(run: Run, name: str) -> ImageSet | LabelledSet:
+def _open(run: Run, name: str) -> ImageSet | LabelledSet | Sources:
+    opened = {one: _open_section(run, name, section) for one, section in sections(run.recipe, name).items()}
+    if name != "source" or run.recipe.sources is None:
+        return opened[name]
+    return _join(run.recipe, [*opened.values()], class_space(run))
+
+
+def _join(recipe: Recipe, images: Sequence[LabelledSet], space: ClassSpace) -> Sources:
+    import numpy as np
+
+    from udaseg.data.image_sets import View
+    from udaseg.data.sources import Sources
+
+    names, several = zip(*recipe.all_sources.items(), strict=True)
+    views = [View(one, section.size, section.pad) for one, section in zip(images, several, strict=True)]
+    missing_SC = np.array([[name in section.missing for name in space.classes] for section in several])
+    ratios = None if several[0].share is None else tuple(section.share for section in several)
+    return Sources(names, tuple(views), missing_SC, ratios)
+
+
+def _open_section(run: Run, name: str, section: Source | Target) -> ImageSet | LabelledSet:
     from udaseg.data import open_images, open_labelled
 
-    recipe, section = run.recipe, side(run.recipe, name)
+    recipe = run.recipe
     root = Path(recipe.data, section.root or section.dataset)
     chosen: dict[str, Any] = {}
     if name != "val":
@@ -247,18 +226,9 @@ def _open(run: Run, name: str) -> ImageSet | LabelledSet:
     # Of the target, what has a label is scored, or shown in the report; a source is nothing without its labels.
     chosen |= {"coding": section.coding, "label_suffix": section.labels.suffix, "skip_unlabelled": name != "source"}
     chosen["suffix_option"] = f"--set {'source' if name == 'source' else 'target'}.labels.suffix"
+    if isinstance(section, SharedSource):
+        chosen |= {"suffix_option": "the suffix of its `labels` in `sources`", "missing": section.missing}
     return open_labelled(section.dataset, root, split, class_space(run), **chosen)
-
-
-def _toytown_folders(run: Run) -> list[Path]:
-    """Return where the recipe looks for the datasets that toytown writes."""
-    recipe = run.recipe
-    names = [section.dataset for section in (recipe.source, recipe.target) if section.root in (None, section.dataset)]
-    return [] if recipe.toytown is None else [Path(recipe.data, name) for name in names if name in TOYTOWN]
-
-
-def _is_filled(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.iterdir())
 
 
 def _require_known_names(run: Run) -> None:
@@ -266,7 +236,7 @@ def _require_known_names(run: Run) -> None:
     from udaseg.data.datasets.registry import require_known
 
     class_space(run)
-    for section in (run.recipe.source, run.recipe.target):
+    for section in (*run.recipe.all_sources.values(), run.recipe.target):
         require_known(section.dataset)
 
 

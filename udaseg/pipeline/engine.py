@@ -13,6 +13,7 @@ from enum import Enum
 from udaseg.config import rules
 from udaseg.parallel import processes
 from udaseg.pipeline import datasets, inputs, run_file
+from udaseg.pipeline.dataset_settings import dataset_settings, sections
 from udaseg.pipeline.durations import describe_work
 from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.log import log
@@ -82,13 +83,8 @@ def plan_declared(run: Run, stage: Stage) -> Job:
             digests[declared.name] = inputs.digest_input(path)
     for dataset in stage.datasets:
         if dataset.is_read(run.recipe):
-            digests[dataset.name] = datasets.input_of(run, dataset.name)
-            if dataset.settings is not None:
-                settings[dataset.name] = (
-                    datasets.image_settings(run.recipe, dataset)
-                    if dataset.settings == "images"
-                    else datasets.selection_settings(datasets.side(run.recipe, dataset.name))
-                )
+            digests |= datasets.inputs_of(run, dataset.name)
+            settings |= dataset_settings(run.recipe, dataset)
     seed = run.recipe.seed if stage.seeded else 0
     carry_over = None if stage.carry_over is None else stage.carry_over(run.recipe, run.round)
     images = None if carry_over is None else ImageWork("target", run.image_digests["target"], carry_over)
@@ -169,7 +165,8 @@ def _open_as_first(run: Run, job: Job, shared: bool, prints_results: bool) -> It
             processes.broadcast_and_wait(Verdict.RUNS.value)
             with nullcontext() if shared else processes.single_process(), Work(run, job, result, result.folder) as work:
                 yield work
-            result.warnings += datasets.labelling_warnings(run, set(datasets.SETS).intersection(job.inputs))
+            read = [name for name in datasets.SETS if job.inputs.keys() & sections(run.recipe, name).keys()]
+            result.warnings += datasets.labelling_warnings(run, read)
             if processes.count() > 1:
                 result.environment["processes"] = processes.count() if shared else 1
     except KeyboardInterrupt as stop:

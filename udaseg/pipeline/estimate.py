@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,8 +92,7 @@ class Sample:
 
     def subset(self, images: Any) -> Any:
         """Return the images of a set that belong to the sample, as a set."""
-        stems = self.choose(record.stem for record in images.records)
-        return replace(images, records=tuple(record for record in images.records if record.stem in stems))
+        return images.choose(self.choose(record.stem for record in images.records))
 
     def shorten_dataset(self, images: Any, size: tuple[int, int] | None) -> Any:
         """Return the part of a set that the stage works on.
@@ -102,7 +101,7 @@ class Sample:
         """
         if not self.trains:
             return self.subset(images)
-        from udaseg.data.batches import cached_bytes
+        from udaseg.data.samples import cached_bytes
         from udaseg.models import devices
 
         self.cached_bytes += cached_bytes(len(images), size, workers=devices.workers(devices.choose()))

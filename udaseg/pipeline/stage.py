@@ -75,15 +75,17 @@ class Dataset:
     settings: Literal["images", "selection"] | None = "images"  # which of its settings the result depends on
     when: Condition | None = None
     section: str = ""  # whose size, where it has one, replaces that of the domain
+    drawn: bool = False  # whether the result depends on the shares of several sources, and on the classes they lack
 
     def is_read(self, recipe: Recipe) -> bool:
         """Tell whether a stage of this recipe reads the dataset."""
         return self.when is None or self.when(recipe)
 
     def size(self, recipe: Recipe) -> HxW | None:
-        """Return the height and width at which the stage sees the images; None where they keep their own."""
+        """Return the height and width at which the stage sees the images; None where they have several."""
         own = getattr(recipe, self.section).size if self.section else None
-        return own or (recipe.source if self.name == "source" else recipe.target).size
+        sizes = {one.size for one in recipe.all_sources.values()} if self.name == "source" else {recipe.target.size}
+        return own or (sizes.pop() if len(sizes) == 1 else None)
 
 
 @dataclass(frozen=True)

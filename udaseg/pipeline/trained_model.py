@@ -23,5 +23,6 @@ def trained_size(model: Path) -> tuple[list[int] | None, bool]:
     The manifest beside the model says so. The size is None without it, and where images kept their own size.
     """
     settings = (read_manifest(model.parent) or {}).get("settings", {})
-    section = settings.get("target") or settings.get("source") or {}
+    several = [*settings.get("sources", {}).values()]
+    section = settings.get("target") or settings.get("source") or (several or [{}])[0]
     return section.get("size"), bool(section.get("pad"))

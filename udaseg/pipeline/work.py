@@ -72,15 +72,12 @@ class Work:
         return self.job.inputs[name].digest
 
     def dataset(self, name: str) -> Any:
-        """Open a dataset of the recipe: an ImageSet (target) or a LabelledSet (source, val)."""
+        """Open a dataset of the recipe: an ImageSet (target), a LabelledSet (val, source), or Sources."""
         return datasets.open_dataset(self.run, name)
 
     def view(self, name: str, size: HxW | None = None) -> View:
         """Return a dataset at the size at which networks see it: `size`, else that of the stage, or of the domain."""
-        from udaseg.data.image_sets import View
-
-        size = size or datasets.size_in_stage(self.run, self.job.stage, name)
-        return View(self.dataset(name), size, datasets.side(self.recipe, name).pad)
+        return datasets.open_view(self.run, self.job.stage, name, size)
 
     def class_space(self) -> ClassSpace:
         """Return the class space of the recipe."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.io.documents.metrics import Metrics
 from udaseg.labels import class_space
 from udaseg.report import scores, seeds
@@ -34,6 +34,7 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
         "run": run,
         "prefix": prefix,
         "seed": seeds.seed(run),
+        "sources": _sources(run),
         "seconds": sum(stage.manifest.seconds for stage in run.stages if stage.manifest),
         "unfinished": [stage.name for stage in run.stages if not stage.manifest],
         "skipped": [stage for stage in run.stages if stage.skipped],
@@ -58,6 +59,19 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
         "commands": _commands(run),
         "environments": _environments(run),
     }
+
+
+def _sources(run: RunData) -> list[str]:
+    """Describe the sources of the last training that read several; none where all read one."""
+    trainings = [stage.manifest.settings for stage in run.stages if stage.kind in TRAINING and stage.manifest]
+    several = next((settings["sources"] for settings in reversed(trainings) if settings.get("sources")), {})
+    total = sum(one.get("share") or 0 for one in several.values())
+    texts = []
+    for name, one in several.items():
+        share = f"{one['share'] / total:.1%} of the draws" if one.get("share") else "drawn by its number of images"
+        lacks = f", cannot label {join_names(one['missing'], 20)}" if one.get("missing") else ""
+        texts.append(f"{name} ({share}{lacks})")
+    return texts
 
 
 def _commands(run: RunData) -> list[str]:

@@ -6,18 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.data.image_sets import LabelledSet
+from udaseg.data.sources import Sources
 from udaseg.errors import UdasegError
-from udaseg.io.documents.class_statistics import ClassStatistics
+from udaseg.io.documents.class_statistics import ClassStatistics, SourceCounts
 from udaseg.io.documents.read import read_document
 from udaseg.metrics import count_ids
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
 
 
-def class_counts(images: LabelledSet, progress: Progress | None = None) -> ClassStatistics:
-    """Count the pixels of each class, and the images that show it, over a labelled set.
+def class_counts(images: LabelledSet | Sources, progress: Progress | None = None) -> ClassStatistics:
+    """Count the pixels of each class, and the images that show it, over a labelled set, or over several sources.
 
-    Ignored pixels are not counted. `progress` gets (done, total). Raises UdasegError for the first label that cannot
-    be read.
+    Ignored pixels are not counted. Several sources are also counted each by itself. `progress` gets (done, total).
+    Raises UdasegError for the first label that cannot be read.
     """
     classes = len(images.space)
     per_image = {}
@@ -25,12 +26,17 @@ def class_counts(images: LabelledSet, progress: Progress | None = None) -> Class
     for record, pixels in zip(images.records, with_progress(counts, len(images), progress), strict=True):
         per_image[record.stem] = pixels.tolist()
     table_NC = np.array(list(per_image.values()), np.int64).reshape(-1, classes)
-    return ClassStatistics(
-        classes=list(images.space.classes),
-        pixels=table_NC.sum(0).tolist(),
-        images=(table_NC > 0).sum(0).tolist(),
-        per_image=per_image,
-    )
+    by_source = {}
+    if isinstance(images, Sources):
+        parts = np.split(table_NC, images.shares.starts[1:])
+        by_source["sources"] = {
+            name: SourceCounts(**_sums(part_NC)) for name, part_NC in zip(images.names, parts, strict=True)
+        }
+    return ClassStatistics(classes=list(images.space.classes), **_sums(table_NC), per_image=per_image, **by_source)
+
+
+def _sums(table_NC: np.ndarray) -> dict[str, list[int]]:
+    return {"pixels": table_NC.sum(0).tolist(), "images": (table_NC > 0).sum(0).tolist()}
 
 
 def read_pixels(path: Path, classes: Sequence[str]) -> list[int]:
@@ -73,11 +79,13 @@ def _read(path: Path, classes: Sequence[str]) -> ClassStatistics:
     return statistics
 
 
-def class_weights(pixels: Sequence[int]) -> list[float]:
+def class_weights(pixels: Sequence[float]) -> list[float]:
     """Return a weight for each of C classes: 1 / (C f_c), with f_c the share of its pixels, and 0 where it has none.
+
+    `pixels` are counts, or shares already.
 
     Where every class occurs, the mean weight of a pixel is 1 (depth distribution, of SYNTHIA's).
     """
     counts = np.asarray(pixels, np.float64)
-    shares = counts / max(counts.sum(), 1)
+    shares = counts / (counts.sum() or 1)
     return np.divide(1, len(counts) * shares, out=np.zeros_like(shares), where=shares > 0).tolist()

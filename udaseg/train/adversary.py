@@ -20,9 +20,9 @@ from udaseg.errors import UdasegError
 from udaseg.io.documents.log_lines import read_log
 from udaseg.models.discriminators import PATCH, PixelDiscriminator
 from udaseg.models.network import Network
+from udaseg.train.domains import Autocast, DomainOutput, LossTerm
 from udaseg.train.loop import Trainable
 from udaseg.train.losses import information_map, mask_at_grid, masked_mean, mean, upsample
-from udaseg.train.objectives import Autocast, DomainOutput, LossTerm
 from udaseg.train.state import AGAIN
 
 SOURCE, TARGET = 0, 1  # the labels of the discriminator

@@ -4,8 +4,8 @@ from torch import Tensor
 
 from udaseg.config import Depth
 from udaseg.statistics.density_maps import DensityMaps
+from udaseg.train.domains import DomainOutput, LossTerm
 from udaseg.train.losses import berhu, mask_at_grid, upsample
-from udaseg.train.objectives import DomainOutput, LossTerm
 
 
 def regression(weight: float) -> LossTerm:

@@ -9,7 +9,7 @@ from udaseg.config import HxW
 from udaseg.models.network import Network
 from udaseg.models.output import Output
 from udaseg.models.windows import Box
-from udaseg.train.losses import LabelLosses, upsample
+from udaseg.train.losses import LabelLosses, leave_out, upsample
 
 STREAM = 10  # of random values
 
@@ -40,16 +40,20 @@ def weigh_resolutions(
     label_NHW: Tensor,
     image_NHWC: Tensor,
     pixels_NHW: Tensor | None,
+    missing: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Return the losses on the fused logits times 1 - weight, and those on the detail's times the weight (HRDA).
 
     `full` are the fused logits at the size of the images. The losses on the detail see the part of the labels, of the
-    images and of the pixels' weights that lies in its box; their names end with `_detail`.
+    images and of the pixels' weights that lies in its box; their names end with `_detail`. `missing` as in
+    `losses.leave_out`; the fused logits lack these classes already.
     """
     box = output.box
+    if missing is not None and missing.shape[-1] > 1:
+        missing = box.crop(missing)
     fused = losses(full_NCHW, label_NHW, image_NHWC, pixels_NHW)
     detail = losses(
-        upsample(output.detail, (box.height, box.width), align_corners),
+        leave_out(upsample(output.detail, (box.height, box.width), align_corners), missing),
         box.crop(label_NHW),
         box.crop(image_NHWC.movedim(3, 1)).movedim(1, 3),
         None if pixels_NHW is None else box.crop(pixels_NHW),

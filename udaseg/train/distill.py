@@ -6,17 +6,19 @@ from pathlib import Path
 from torch import Tensor
 
 from udaseg.config import Distill, Model, Online
-from udaseg.data.batches import Stream, labelled, unlabelled
+from udaseg.data.batches import Stream
 from udaseg.data.image_sets import View
+from udaseg.data.samples import labelled, unlabelled
 from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.train import setup
+from udaseg.train.domains import DomainOutput, LossTerm
 from udaseg.train.ingredients import Networks, batch_teacher
 from udaseg.train.ingredients.online import CONFIDENT, label_batch, log_probabilities
 from udaseg.train.ingredients.step import Step
 from udaseg.train.ingredients.strong import change_colours
 from udaseg.train.loop import Trainable, fit
 from udaseg.train.losses import kl_consistency
-from udaseg.train.objectives import DomainOutput, LossTerm, self_training
+from udaseg.train.objectives import self_training
 
 
 def distill(

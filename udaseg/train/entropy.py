@@ -9,9 +9,9 @@ from udaseg.config import Retrain, Warmup
 from udaseg.data.batches import Batch
 from udaseg.labels import IGNORE
 from udaseg.train.adversary import at_inner_classifier
+from udaseg.train.domains import DomainOutput, LossTerm
 from udaseg.train.loop import Objective
 from udaseg.train.losses import mask_at_grid, max_square, mean_entropy, robust_entropy
-from udaseg.train.objectives import DomainOutput, LossTerm
 
 ENTROPY = "entropy"  # the name of the terms begins so
 # From logits and the mask of the pixels that count to a mean.

@@ -14,7 +14,7 @@ from udaseg.models.multi_resolution import Infer, halve
 from udaseg.models.network import Decoded, Network
 from udaseg.models.output import Output
 from udaseg.train import setup
-from udaseg.train.objectives import Autocast
+from udaseg.train.domains import Autocast
 
 
 class EncoderAlone(Network):

@@ -67,6 +67,15 @@ def cross_entropy(
     return total / torch.where(mass > 0, mass, 1)
 
 
+def leave_out(logits_NCHW: Tensor, missing: Tensor | None) -> Tensor:
+    """Return logits without the classes that a pixel's label cannot have: they are -infinity, with a zero gradient.
+
+    missing: bool, of a shape that broadcasts to that of the logits; without it these are returned as they are. A
+    softmax is then over the other classes alone, so that a label set with fewer classes says nothing about the rest.
+    """
+    return logits_NCHW if missing is None else logits_NCHW.masked_fill(missing, -math.inf)
+
+
 def symmetric_cross_entropy(
     logits_NCHW: Tensor,
     labels_NHW: Tensor,

@@ -1,44 +1,21 @@
 """The objectives of the training stages: functions (step, batch) -> named loss terms, whose sum is minimised."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from udaseg.config import AdaBN, Model
-from udaseg.data.batches import DOMAINS, Batch
+from udaseg.config import Model
+from udaseg.data.batches import Batch
 from udaseg.labels import IGNORE
-from udaseg.models.batchnorm import BatchNorm, by_domain, frozen_statistics
-from udaseg.models.colors import normalise
-from udaseg.models.devices import layout
+from udaseg.models.batchnorm import BatchNorm, frozen_statistics
 from udaseg.models.network import Network
-from udaseg.models.output import Output
 from udaseg.parallel import processes
 from udaseg.train.detail import PlaceDetail, place_detail, weigh_resolutions
+from udaseg.train.domains import Autocast, DomainBN, DomainOutput, LossTerm, run_domains
 from udaseg.train.loop import Objective
-from udaseg.train.losses import LabelLosses, cross_entropy, upsample
-
-Autocast = Callable[[], AbstractContextManager]
-DomainBN = Literal[AdaBN, "separate"]  # the layers in which batch norm normalises each domain by itself
-
-
-class DomainOutput(NamedTuple):
-    """The output of the network for the images of one domain, and what the losses compare it to."""
-
-    output: Output
-    full: Tensor  # the logits at the size of the images, float32 [N, C, H, W]
-    valid: Tensor | None = None  # bool [N, H, W], false outside the images; None where they fill the batch
-    label: Tensor | None = None  # uint8 [N, H, W]; None for a domain without labels
-    depth: Tensor | None = None  # inverse depth, float32 [N, H, W], 0 where unknown; None for batches without depth
-    align_corners: bool = True  # how maps at the stride of the network are upsampled
-
-
-# From the output of each domain, by name, to named loss terms.
-LossTerm = Callable[[dict[str, DomainOutput]], dict[str, Tensor]]
+from udaseg.train.losses import LabelLosses, cross_entropy, leave_out, upsample
 
 
 class FurtherPass(NamedTuple):
@@ -88,7 +65,7 @@ def adaptation(
 
     def objective(step: int, batch: Batch) -> dict[str, Tensor]:
         place = place_detail(model, seed, step, 0)
-        outputs = _run_domains(model, settings, autocast, batch, place, domain_specific_bn, parts)
+        outputs = run_domains(model, settings, autocast, batch, place, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, temperature=temperature, class_weights=class_weights)
         for term in loss_terms:
             terms |= term(outputs)
@@ -128,7 +105,7 @@ def self_training(
     norms_of_target = [norm for part in parts_of_target for norm in part.modules() if isinstance(norm, BatchNorm)]
 
     def run(batch: Batch, further_terms: Sequence[LossTerm], place: PlaceDetail) -> dict[str, Tensor]:
-        outputs = _run_domains(model, settings, autocast, batch, place, domain_specific_bn, parts)
+        outputs = run_domains(model, settings, autocast, batch, place, domain_specific_bn, parts)
         terms = _segmentation(model, settings, outputs, batch, target_terms)
         if joint:
             terms = _share_one_mean(terms, outputs)
@@ -137,7 +114,7 @@ def self_training(
         return {name: term * target_weight if name.startswith("target") else term for name, term in terms.items()}
 
     def run_further(further: FurtherPass, place: PlaceDetail) -> dict[str, Tensor]:
-        outputs = _run_domains(model, settings, autocast, further.batch, place, parts=parts, domains=(further.domain,))
+        outputs = run_domains(model, settings, autocast, further.batch, place, parts=parts, domains=(further.domain,))
         terms = _segmentation(model, settings, outputs, further.batch)
         terms = {name: further.weight * term for name, term in terms.items()}
         for term in further.terms:
@@ -181,86 +158,6 @@ def _label_shares(labels: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: count / total.clamp(min=1) for name, count in counts.items()}
 
 
-def _run_domains(
-    model: Network,
-    settings: Model,
-    autocast: Autocast,
-    batch: Batch,
-    place: PlaceDetail,
-    domain_specific_bn: DomainBN = False,
-    parts: int = 1,
-    domains: Sequence[str] = DOMAINS,
-) -> dict[str, DomainOutput]:
-    """Run the network on those of the domains that a batch has.
-
-    With several parts, all but the last run without being kept, and run again in the backward pass. The losses are
-    those of the whole batch, so that the gradients are too.
-    """
-    images = {domain: batch[f"{domain}_image"] for domain in domains if f"{domain}_image" in batch}
-
-    def run(*part: Tensor) -> list[Output]:
-        return _run_part(model, settings, autocast, dict(zip(images, part, strict=True)), place, domain_specific_bn)
-
-    *earlier, last = zip(*_split(list(images.values()), parts), strict=True)
-    results = [*(checkpoint(run, *part, use_reentrant=False) for part in earlier), run(*last)]
-    outputs = results[0] if parts == 1 else [Output.cat(of_domain) for of_domain in zip(*results, strict=True)]
-    return {
-        domain: DomainOutput(
-            output,
-            upsample(output.logits, image_NHWC.shape[1:3], model.align_corners),
-            *(batch.get(f"{domain}_{part}") for part in ("valid", "label", "depth")),
-            model.align_corners,
-        )
-        for (domain, image_NHWC), output in zip(images.items(), outputs, strict=True)
-    }
-
-
-def _split(images: Sequence[Tensor], parts: int) -> list[tuple[Tensor, ...]]:
-    """Split the images of each domain into parts, so that no part is empty."""
-    split = [image_NHWC.tensor_split(parts) for image_NHWC in images]
-    if all(len(image_NHWC) < parts for image_NHWC in images):
-        # In a batch from a joint list: the first parts have images of one domain, the last ones of the other.
-        split[-1] = images[-1].split([len(part) for part in reversed(split[-1])])
-    return split
-
-
-def _run_part(
-    model: Network,
-    settings: Model,
-    autocast: Autocast,
-    images: dict[str, Tensor],
-    place: PlaceDetail,
-    domain_specific_bn: DomainBN,
-) -> list[Output]:
-    """Run the network on images of all domains; return the output of each domain.
-
-    Images of one size go through it together, so that batch norm's statistics are of the mixture in training as in
-    the running ones. Domains of different sizes go through it one after the other, as in AdaptSegNet, and so do all
-    domains where every layer normalises each by itself.
-    """
-    norms: list[BatchNorm] = []  # whose running statistics are the target's alone
-    if domain_specific_bn in (True, "stem") and len(images) > 1:
-        part = model.stem() if domain_specific_bn == "stem" else model
-        norms = [module for module in part.modules() if isinstance(module, BatchNorm)]
-    with autocast():
-        sizes = {tuple(image_NHWC.shape[1:3]) for image_NHWC in images.values()}
-        if len(sizes) == 1 and domain_specific_bn in (False, "stem"):
-            counts = [len(image_NHWC) for image_NHWC in images.values()]
-            with by_domain(norms, counts):
-                joint = model(_input(torch.cat(list(images.values())), settings), place(sizes.pop()))
-            return joint.split(counts)
-        outputs = []
-        for domain, image_NHWC in images.items():
-            with frozen_statistics(norms) if domain == "source" else nullcontext():
-                outputs.append(model(_input(image_NHWC, settings), place(image_NHWC.shape[1:3])))
-        return outputs
-
-
-def _input(image_NHWC: Tensor, settings: Model) -> Tensor:
-    """Normalise images, in the memory format that suits the device."""
-    return normalise(image_NHWC, settings.color).contiguous(memory_format=layout(image_NHWC.device))
-
-
 def _segmentation(
     model: Network,
     settings: Model,
@@ -288,13 +185,24 @@ def _segmentation(
         output, label_NHW, pixels_NHW = domain_output.output, domain_output.label, batch.get(f"{domain}_pixels")
         if label_NHW is None:
             continue
-        losses, seen = on_labels(domain), (domain_output.full, label_NHW, batch[f"{domain}_image"], pixels_NHW)
+        missing = _missing_classes(batch, domain)
+        full_NCHW = leave_out(domain_output.full, missing)
+        losses, seen = on_labels(domain), (full_NCHW, label_NHW, batch[f"{domain}_image"], pixels_NHW)
         if output.detail is None:
             terms |= losses(*seen)
         else:
-            terms |= weigh_resolutions(losses, output, settings.detail_weight, model.align_corners, *seen)
+            terms |= weigh_resolutions(losses, output, settings.detail_weight, model.align_corners, *seen, missing)
         for level, aux_NChw in enumerate(output.aux, 1):
-            aux_NCHW = upsample(aux_NChw, label_NHW.shape[1:], model.align_corners)
+            aux_NCHW = leave_out(upsample(aux_NChw, label_NHW.shape[1:], model.align_corners), missing)
             loss = cross_entropy(cooled(aux_NCHW), label_NHW, class_weights, pixels_NHW=pixels_NHW)
             terms[f"{domain}_aux{level}"] = weight * loss
     return terms
+
+
+def _missing_classes(batch: Batch, domain: str) -> Tensor | None:
+    """Return the classes that a label cannot have, for `losses.leave_out`; in a mixed image, those of pasted pixels."""
+    missing_NC, pasted_NHW = (batch.get(f"{domain}_{name}") for name in ("missing", "pasted"))
+    if missing_NC is None:
+        return None
+    missing_NC11 = missing_NC[:, :, None, None]
+    return missing_NC11 if pasted_NHW is None else missing_NC11 & pasted_NHW[:, None]

@@ -9,6 +9,7 @@ from udaseg.config import Model, Retrain
 from udaseg.errors import UdasegError
 from udaseg.io.documents.thresholds import Thresholds
 from udaseg.models.colors import normalise
+from udaseg.train.domains import Autocast
 from udaseg.train.losses import (
     LabelLosses,
     cross_entropy,
@@ -20,7 +21,6 @@ from udaseg.train.losses import (
     symmetric_cross_entropy,
     upsample,
 )
-from udaseg.train.objectives import Autocast
 from udaseg.train.setup import frozen
 
 WEIGHTS = {"mrkld": 0.01, "mrent": 0.01, "lrent": 0.25}

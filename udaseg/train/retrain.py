@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from udaseg.config import Model, Predict, Retrain
-from udaseg.data.batches import JointStream, Stream, labelled, pseudo_labelled, unlabelled
-from udaseg.data.image_sets import View, subset
+from udaseg.data.batches import JointStream, Stream
+from udaseg.data.image_sets import View
 from udaseg.data.rare_classes import RareClasses
+from udaseg.data.samples import labelled, pseudo_labelled, unlabelled
 from udaseg.data.sampling import Mining, mine_rare_classes
+from udaseg.data.sources import subset
 from udaseg.data.style.dataset import random_restyle
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
@@ -22,6 +24,7 @@ from udaseg.models import checkpoint, devices, resolve_color
 from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train import setup
+from udaseg.train.domains import Autocast
 from udaseg.train.entropy import entropy_terms
 from udaseg.train.frozen_encoder import FrozenEncoder
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
@@ -31,7 +34,7 @@ from udaseg.train.ingredients.online import CONFIDENT
 from udaseg.train.ingredients.teacher import averaged_copy, teacher_warnings
 from udaseg.train.loop import Trainable, fit
 from udaseg.train.moving_prototypes import MovingPrototypes
-from udaseg.train.objectives import Autocast, self_training
+from udaseg.train.objectives import self_training
 from udaseg.train.regularisers import target_terms
 from udaseg.train.stage import foundation_hint
 

@@ -11,11 +11,12 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from udaseg.config import Model, Training
 from udaseg.data.batches import Stream
+from udaseg.data.sampling import Shares
 from udaseg.errors import UdasegError
 from udaseg.inference.last_models import LAST_MODELS
 from udaseg.models import Network, build, checkpoint, devices, set_bn_mode
 from udaseg.models.encoders import require_batch_norm
-from udaseg.train.objectives import Autocast
+from udaseg.train.domains import Autocast
 from udaseg.train.parameter_groups import head_groups, parameter_groups
 
 
@@ -105,11 +106,20 @@ def require_stackable(streams: Sequence[Stream]) -> None:
     for stream in streams:
         if stream.batch == 1 or stream.augment.crop is not None or stream.samples.size is not None:
             continue
-        sizes = {stream.samples[index].label.shape for index in range(min(20, len(stream.samples)))}
+        shares = stream.samples.shares or Shares((len(stream.samples),), (1.0,))
+        first = [
+            start + i for start, length in zip(shares.starts, shares.lengths, strict=True) for i in range(length)[:20]
+        ]
+        sizes = {stream.samples[index].label.shape for index in first}
         if len(sizes) > 1:
+            one = (
+                f"one with --set '{stream.domain}.size=[256,512]'"
+                if len(shares.lengths) == 1
+                else "each source one size"
+            )
             raise UdasegError(
                 f"the {stream.domain} images have several sizes ({', '.join(map(str, sorted(sizes)[:3]))}, ...)",
-                f"give one with --set '{stream.domain}.size=[256,512]', or a crop, `crop` in `augment` of the stage",
+                f"give {one}, or a crop, `crop` in `augment` of the stage",
             )
 
 

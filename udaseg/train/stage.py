@@ -14,6 +14,7 @@ from udaseg.errors import UdasegError
 from udaseg.inference.last_models import earlier_models
 from udaseg.io.weights_file import NOT_FILES, find_weights_file
 from udaseg.pipeline.datasets import training_source
+from udaseg.pipeline.log import log
 from udaseg.pipeline.stage import Input
 from udaseg.pipeline.work import Work
 
@@ -62,20 +63,26 @@ def foundation_hint() -> Iterator[None]:
 
 
 def source_view(work: Work, setting: str) -> View | None:
-    """Return the labelled images to train on: the source, the stylised source, or None for `none`."""
-    from udaseg.data.image_sets import View
+    """Return the labelled images to train on: the source, the stylised source, or None for `none`.
+
+    The shares of several sources are logged.
+    """
+    from udaseg.data.sources import Sources
 
     if setting == "none":
         return None
-    section = work.recipe.source
-    return View(training_source(work.run, setting), section.size, section.pad)
+    view = replace(work.view("source"), images=training_source(work.run, setting))
+    if isinstance(view.images, Sources) and work.is_first:
+        log(f"{work.job.stage}: shares of the sources: {view.images.describe()}")
+    return view
 
 
 def style_warnings(recipe: Recipe, settings: Adaptation, stage: str) -> list[str]:
     """Warn where the style that a training draws is too narrow a band to hold more than the mean colour."""
     from udaseg.data.style.fda import half_width
 
-    beta, size = settings.fda, settings.augment.crop or recipe.source.size
+    sizes = [source.size for source in recipe.all_sources.values() if source.size is not None]
+    beta, size = settings.fda, settings.augment.crop or min(sizes, key=min, default=None)
     if beta is None or size is None or max(half_width(*size, beta)) > 0:
         return []
     least = math.ceil(1000 / min(size)) / 1000

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from udaseg.config import Adversary, Depth, Model, Warmup
-from udaseg.data.batches import Stream, labelled, unlabelled, with_depth
+from udaseg.data.batches import Stream
 from udaseg.data.image_sets import View
+from udaseg.data.samples import labelled, unlabelled, with_depth
 from udaseg.data.sampling import ClassBalance
 from udaseg.data.style.dataset import random_restyle
 from udaseg.models import checkpoint, devices, resolve_color
@@ -16,9 +17,10 @@ from udaseg.statistics.density_maps import DensityMaps
 from udaseg.train import adversary as adversaries
 from udaseg.train import setup
 from udaseg.train.depth import balance, regression
+from udaseg.train.domains import LossTerm
 from udaseg.train.entropy import delay_entropy, entropy_terms
 from udaseg.train.loop import Trainable, fit
-from udaseg.train.objectives import LossTerm, adaptation
+from udaseg.train.objectives import adaptation
 
 
 def warmup(

@@ -6,11 +6,11 @@ What one setting may be stands with its field. What depends on data or files is 
 from collections.abc import Iterable, Mapping
 
 from udaseg.config.recipe import Recipe
-from udaseg.config.rules import ingredients, labels, retrain, training, warmup
+from udaseg.config.rules import ingredients, labels, retrain, sources, training, warmup
 from udaseg.config.rules.table import Reader, Requirement
 from udaseg.errors import UdasegError
 
-_SECTIONS = (training, warmup, labels, retrain, ingredients)
+_SECTIONS = (training, warmup, labels, retrain, ingredients, sources)
 REQUIREMENTS: tuple[Requirement, ...] = tuple(rule for section in _SECTIONS for rule in section.REQUIREMENTS)
 READERS: tuple[Reader, ...] = tuple(rule for section in _SECTIONS for rule in section.READERS)
 
@@ -19,7 +19,16 @@ def contradictions(recipe: Recipe, stage: str) -> list[UdasegError]:
     """List the requirements of a stage that the settings of a recipe break, each as the error to raise."""
     broken = [rule for rule in REQUIREMENTS if stage in rule.stages and rule.is_broken(recipe)]
     sections = dict(recipe) | {"pretrain": training.training_of(recipe, "pretrain")}
+    sections |= _describe_sizes(recipe)
     return [UdasegError(rule.message.format(**sections), rule.hint.format(**sections)) for rule in broken]
+
+
+def _describe_sizes(recipe: Recipe) -> dict[str, str]:
+    """Return how messages name the sizes of one source or several, and hints the setting of these."""
+    if recipe.sources is None:
+        return {"sizes_of_sources": f"source.size is {recipe.source.size}", "size_setting": "source.size=[256,512]"}
+    sizes = [f"the size of {name} in `sources` is {one.size}" for name, one in recipe.all_sources.items()]
+    return {"sizes_of_sources": ", ".join(sizes), "size_setting": "the `size` of each of `sources`"}
 
 
 def require_consistent(recipe: Recipe, stage: str) -> None:

@@ -45,7 +45,7 @@ def _exceeds_crop(recipe: Recipe, settings: Training) -> bool:
 
 
 def _exceeds_images(recipe: Recipe, settings: Training) -> bool:
-    detail, sizes = recipe.model.detail, (recipe.source.size, recipe.target.size)
+    detail, sizes = recipe.model.detail, (*(one.size for one in recipe.all_sources.values()), recipe.target.size)
     if detail is None or settings.augment.crop is not None:
         return False
     return any(size is not None and (detail[0] > size[0] or detail[1] > size[1]) for size in sizes)
@@ -90,8 +90,8 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
         Requirement(
             (stage,),
             holds_of(stage, _exceeds_images),
-            "model.detail={model.detail} is larger than the images, and is a part of them: source.size is "
-            "{source.size}, target.size is {target.size}",
+            "model.detail={model.detail} is larger than the images, and is a part of them: {sizes_of_sources}, "
+            "target.size is {target.size}",
             "set model.detail to half of their height and width",
         ),
     )
@@ -105,15 +105,15 @@ def _needs_one_size(stage: str, section: str) -> Requirement:
         if settings.source == "none" or settings.augment.crop is not None:
             return False
         has_own_size = settings.size is not None
-        sizes = recipe.source.size, getattr(recipe, section).size
-        return has_own_size == (section == stage) and None not in sizes and len({*sizes}) > 1
+        sizes = {one.size for one in recipe.all_sources.values()} | {getattr(recipe, section).size}
+        return has_own_size == (section == stage) and None not in sizes and len(sizes) > 1
 
     return Requirement(
         (stage,),
         is_broken,
-        f"a batch of {stage} holds images of both domains, which need one size; source.size is {{source.size}}, "
+        f"a batch of {stage} holds images of both domains, which need one size; {{sizes_of_sources}}, "
         f"{section}.size is {{{section}.size}}",
-        f"set source.size=[256,512] and {section}.size=[256,512], or {stage}.augment.crop=[256,256]",
+        f"set {{size_setting}} and {section}.size=[256,512], or {stage}.augment.crop=[256,256]",
     )
 
 

@@ -1,10 +1,12 @@
 """The two domains of an experiment, source and target, and the rendered world that can stand for both."""
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from udaseg.config.fields import Count, HxW, Section, Seed
+from udaseg.config.fields import Count, HxW, Positive, Section, Seed, SettingError
+from udaseg.errors import did_you_mean, join_names
 
 
 class Toytown(Section):
@@ -67,6 +69,66 @@ class Source(Side):
     pad: bool = Field(
         False, description="Keep the aspect of source images within the size; the rest is black and ignored."
     )
+
+
+class SharedSource(Source):
+    """One of several labelled domains: how often it is drawn, and which classes its labels cannot have."""
+
+    share: Positive | None = Field(
+        None,
+        description="How often this source is drawn, as a ratio to the others; default for all: its number of images.",
+    )
+    missing: tuple[str, ...] = Field(
+        (), description="Classes of the space that this source cannot label: they are left out of its loss."
+    )
+
+
+def name_sources(sources: Sequence[SharedSource]) -> tuple[str, ...]:
+    """Name each of several sources: by its dataset, and by its place in the list too where others have that dataset."""
+    datasets = [source.dataset for source in sources]
+    return tuple(
+        dataset if datasets.count(dataset) == 1 else f"{dataset}-{place}" for place, dataset in enumerate(datasets, 1)
+    )
+
+
+def check_sources(sources: Sequence[SharedSource], classes: Sequence[str]) -> None:
+    """Raise SettingError where sources do not go together, or name other classes than those of the class space."""
+    if len(sources) < 2:
+        raise SettingError(
+            f"expected two sources or more, found {len(sources) or 'none'}",
+            "one source is written as source: {dataset: gta5}, without sources",
+        )
+    names = name_sources(sources)
+    images = [(one.dataset, one.root or one.dataset, one.split, one.list, one.limit) for one in sources]
+    if twice := [name for name, one in zip(names, images, strict=True) if images.count(one) > 1]:
+        raise SettingError(
+            f"{' and '.join(twice)} are the same images", "leave one out, and give the other one a larger share"
+        )
+    without = [name for name, one in zip(names, sources, strict=True) if one.share is None]
+    if 0 < len(without) < len(sources):
+        raise SettingError(
+            f"{join_names(without)} has no share, and others have one",
+            "give every source a share, or none: then they are drawn by their numbers of images",
+        )
+    for name, source in zip(names, sources, strict=True):
+        _check_missing(name, source.missing, classes)
+    everywhere = [one for one in classes if all(one in source.missing for source in sources)]
+    if everywhere:
+        raise SettingError(
+            f"no source can label {join_names(everywhere)}: every one lists it as missing",
+            "take it out of `missing` and out of `space`",
+        )
+
+
+def _check_missing(name: str, missing: Sequence[str], classes: Sequence[str]) -> None:
+    unknown = [one for one in missing if one not in classes]
+    if unknown:
+        raise SettingError(
+            f"missing of {name}: the space has no class {', '.join(map(repr, unknown))}",
+            f"{did_you_mean(unknown[0], classes)}the space has: {', '.join(classes)}",
+        )
+    if set(missing) == set(classes):
+        raise SettingError(f"missing of {name}: all classes of the space are missing", "leave this source out")
 
 
 class Target(Side):

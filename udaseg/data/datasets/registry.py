@@ -1,6 +1,6 @@
 """Open a dataset by name: images alone, or images with labels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -86,16 +86,19 @@ def open_labelled(
     label_suffix: str | None = None,
     suffix_option: str = "--label-suffix",
     skip_unlabelled: bool = False,
+    missing: Sequence[str] = (),
 ) -> LabelledSet:
     """Open the images of a split with their labels in a class space, sorted by stem, at most `limit` of them.
 
     `coding` names the label coding of a `folder` dataset without classes.yaml; all other datasets detect theirs.
     `label_suffix` is what the label names of a `folder` dataset add to image names, and `suffix_option` what sets it.
     `list_file` names the images to use (see `lists.select_listed`). With `skip_unlabelled` the images without a label
-    are left out, and a warning counts them. Raises UdasegError in the cases of `open_images`; for an image without a
-    label, or with `skip_unlabelled` where no image has one; for a label of a `folder` dataset without an image; for
-    an unknown encoding; and for a class of the space that the labels lack, unless classes.yaml has at least one and
-    none in another spelling.
+    are left out, and a warning counts them. Labels of the `missing` classes are ignored.
+
+    Raises UdasegError in the cases of `open_images`; for an image without a label, or with `skip_unlabelled` where no
+    image has one; for a label of a `folder` dataset without an image; for an unknown encoding; and for a class of the
+    space that the labels lack and that is not missing, unless classes.yaml has at least one and none in another
+    spelling.
     """
     root = Path(root)
     require_detected(dataset, coding, label_suffix)
@@ -110,19 +113,19 @@ def open_labelled(
             warnings.append(f"{unlabelled} of {len(files)} images in {split} of {root} have no label and are left out")
         files = labelled
     chosen = {name: path for name, path in listing.items() if stems[name] in files}
-    if missing := [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.files]:
+    if without := [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.files]:
         hint = suffix_hint(listing, found.files, suffix_option) if dataset == "folder" and not label_suffix else None
-        raise _incomplete(root, "label", len(files), missing, surplus["label"], hint)
-    missing = [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.depth]
-    if found.depth and missing:
-        raise _incomplete(root, "depth map", len(files), missing, surplus["depth map"])
+        raise _incomplete(root, "label", len(files), without, surplus["label"], hint)
+    without = [describe(name, path) for name, path in chosen.items() if stems[name] not in labels.depth]
+    if found.depth and without:
+        raise _incomplete(root, "depth map", len(files), without, surplus["depth map"])
     if dataset == "folder" and list_file is None and surplus["label"]:
         raise _has_surplus(root, split, len(found.files), surplus["label"])
     if list_file is None and surplus["label"]:
         warnings.append(f"{len(surplus['label'])} labels in {split} of {root} have no image and are not used")
-    ids = train_ids(labels.coding, space)
+    ids = train_ids(labels.coding, space, missing)
     may_lack_classes = dataset == "folder" and coding is None and bool(ids)  # a user's own data need not have them all
-    absent = missing_classes(ids, space)
+    absent = [name for name in missing_classes(ids, space) if name not in missing]
     if dataset == "folder" and coding is None:
         require_same_spelling(absent, labels.coding, str(folder.classes_file(root, split)))
     if may_lack_classes and absent:
@@ -131,7 +134,9 @@ def open_labelled(
     unused = [name for name in dict.fromkeys(labels.coding.classes.values()) if name not in space.classes]
     if may_lack_classes and unused:
         notes.append(f"labels of no class, ignored: {', '.join(unused)}")
-    lookup = lookup_table(ids) if may_lack_classes else train_id_table(labels.coding, space)
+    if missing:
+        notes.append(f"labels of missing classes, ignored: {', '.join(missing)}")
+    lookup = lookup_table(ids) if may_lack_classes else train_id_table(labels.coding, space, missing)
     records = tuple(Labelled(s, p, labels.files[s], labels.depth.get(s)) for s, p in list(files.items())[:limit])
     is_known = np.zeros(256, bool)
     is_known[list(labels.coding.ids)] = True

@@ -121,7 +121,7 @@ def open_stylized(source: LabelledSet, folder: Path) -> LabelledSet:
 def draw_pairs(sources: int, targets: int, seed: int) -> np.ndarray:
     """Draw a target index for each source image, from successive permutations of the targets: int64 [sources]."""
     rng = np.random.default_rng(seed)
-    rounds = -(-sources // targets)
+    rounds = max(1, -(-sources // targets))
     return np.concatenate([rng.permutation(targets) for _ in range(rounds)])[:sources]
 
 

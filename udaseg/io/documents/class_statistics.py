@@ -10,11 +10,19 @@ from udaseg.io.documents.read import (
     ClassNames,
     Count,
     Document,
+    Part,
     Shape,
     conditional,
 )
 
 OWN_COUNTS = "always; optional to read"
+
+
+class SourceCounts(Part):
+    """The classes in the labels of one of several sources."""
+
+    pixels: ClassCounts = Field(description="pixels in all images of one source")
+    images: Annotated[list[Count], Shape("C")] = Field(description="its images that show the class")
 
 
 class ClassStatistics(Document):
@@ -27,3 +35,4 @@ class ClassStatistics(Document):
     pixels: ClassCounts = Field(description="pixels in all images; ignored pixels are not counted")
     images: Annotated[list[Count] | None, Shape("C")] = conditional(OWN_COUNTS, "images that show the class")
     per_image: dict[str, ClassCounts] | None = conditional(OWN_COUNTS, "the pixels of one image, by class")
+    sources: dict[str, SourceCounts] | None = conditional("with several sources", "the same by source")

@@ -36,7 +36,8 @@ def draw_mask(source_labels_NHW: Tensor, count: int, rng: np.random.Generator) -
 def paste(batch: Batch, mask_NHW: Tensor) -> Batch:
     """Return the batch with the source's pixels and labels in the target where the mask is true.
 
-    Pasted pixels are valid and have the weight 1.
+    Pasted pixels are valid and have the weight 1. The classes that their label cannot have are `target_missing`, and
+    `target_pasted` says which pixels they are.
     """
     source = torch.arange(len(mask_NHW), device=mask_NHW.device) % len(batch["source_label"])
     image_NHWC = torch.where(mask_NHW[..., None], batch["source_image"][source], batch["target_image"])
@@ -46,4 +47,6 @@ def paste(batch: Batch, mask_NHW: Tensor) -> Batch:
         batch["target_pixels"] = torch.where(mask_NHW, 1.0, batch["target_pixels"])
     if "target_valid" in batch:
         batch["target_valid"] = batch["target_valid"] | mask_NHW
+    if "source_missing" in batch:
+        batch |= {"target_missing": batch["source_missing"][source], "target_pasted": mask_NHW}
     return batch

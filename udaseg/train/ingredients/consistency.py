@@ -3,9 +3,9 @@
 from torch import Tensor
 
 from udaseg.statistics.prototype_distances import distances, nearness
+from udaseg.train.domains import DomainOutput, LossTerm
 from udaseg.train.ingredients.step import Step
 from udaseg.train.losses import kl_consistency, mask_at_grid
-from udaseg.train.objectives import DomainOutput, LossTerm
 
 
 def compare_views(step: Step) -> None:

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from udaseg.io.documents.log_lines import read_log
+from udaseg.train.domains import DomainOutput
 from udaseg.train.ingredients.step import Step
 from udaseg.train.losses import masked_mean
-from udaseg.train.objectives import DomainOutput
 from udaseg.train.state import AGAIN
 
 TERM = "feature_distance"

@@ -5,10 +5,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from udaseg.data.batches import Batch
+from udaseg.train.domains import DomainOutput, LossTerm
 from udaseg.train.ingredients.step import Step
 from udaseg.train.ingredients.strong import strong_view
 from udaseg.train.losses import mask_at_grid, masked_mean, mean
-from udaseg.train.objectives import DomainOutput, FurtherPass, LossTerm
+from udaseg.train.objectives import FurtherPass
 
 STREAM = 9  # of random values
 DOMAIN = "unmixed"  # the target as it is, without pasted classes

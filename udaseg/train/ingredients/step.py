@@ -12,9 +12,10 @@ from udaseg.config import Distill, Retrain
 from udaseg.data.batches import Batch
 from udaseg.models.colors import normalise
 from udaseg.models.output import Output
+from udaseg.train.domains import Autocast, LossTerm
 from udaseg.train.frozen_encoder import FrozenEncoder
 from udaseg.train.moving_prototypes import MovingPrototypes
-from udaseg.train.objectives import Autocast, FurtherPass, LossTerm
+from udaseg.train.objectives import FurtherPass
 
 
 @dataclass(frozen=True)

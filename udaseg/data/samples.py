@@ -1,0 +1,119 @@
+"""The images of a domain at the size at which training sees them, in memory where all of them fit."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from udaseg.data.augment import Pair, fit
+from udaseg.data.depth import inverse_depth, is_measured
+from udaseg.data.image_sets import View
+from udaseg.data.sampling import Shares
+from udaseg.data.sources import Sources
+from udaseg.labels import IGNORE
+
+CACHE_BYTES = 1 << 30
+
+
+def cached_bytes(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
+    """Return the memory that the cached samples take, `pixel` bytes a pixel; 0 where they are too large to cache.
+
+    Each process that loads has a cache of its own.
+    """
+    needed = 0 if size is None else count * size[0] * size[1] * pixel * max(1, workers)
+    return needed if needed <= CACHE_BYTES else 0
+
+
+class Samples:
+    """The images of one domain at their training size, cached in memory where all of them fit.
+
+    `read(i)` returns image i and its label at their own sizes. `labels` is false for a set without labels, whose
+    labels are 255 alone. With `pad` images keep their aspect within the size. Those of several sources have `shares`,
+    and `missing`, bool [sources, C], marks the classes that the labels of a source cannot have.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], Pair],
+        count: int,
+        size: tuple[int, int] | None,
+        labels: bool = True,
+        pad: bool = False,
+        pixel: int = 4,  # bytes of one in the cache
+        shares: Shares | None = None,
+        missing: np.ndarray | None = None,
+    ):
+        self._read, self._count, self.size, self.labels, self._pad = read, count, size, labels, pad
+        self.shares, self.missing = shares, missing
+        self._pixel, self._cache = pixel, dict[int, Pair]()
+        self.set_workers(0)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def set_workers(self, workers: int) -> None:
+        """Decide whether all samples fit in memory when this many processes load them."""
+        self._has_cache = cached_bytes(self._count, self.size, self._pixel, workers) > 0
+
+    def __getitem__(self, index: int) -> Pair:
+        if index in self._cache:
+            return self._cache[index]
+        pair = self.read_anew(index)
+        if self._has_cache:
+            self._cache[index] = pair
+        return pair
+
+    def read_anew(self, index: int) -> Pair:
+        """Read an image and its label at their size in training, past the cache."""
+        pair = self._read(index)
+        return pair if self.size is None else fit(pair, self.size, self._pad)
+
+
+def labelled(view: View) -> Samples:
+    """Return the samples of a labelled set, or of several sources: images with their labels."""
+    images = view.images
+    if isinstance(images, Sources):
+        missing_SC = images.missing if images.missing.any() else None
+        return _join([labelled(part) for part in images.views], images.shares, missing_SC)
+    return Samples(lambda i: Pair(images.image(i), images.label(i)), len(images), view.size, pad=view.pad)
+
+
+def _join(parts: Sequence[Samples], shares: Shares, missing_SC: np.ndarray | None) -> Samples:
+    """Return the samples of several sets as one list. They are cached where all have one size, and fit."""
+
+    def read(index: int) -> Pair:
+        place, own = shares.locate(index)
+        return parts[place].read_anew(own)
+
+    sizes = {part.size for part in parts}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return Samples(read, sum(map(len, parts)), size, shares=shares, missing=missing_SC)
+
+
+def with_depth(view: View, mask_invalid: bool = True) -> Samples:
+    """Return the samples of a labelled set with depth; `mask_invalid` drops values that are no measurement."""
+    images = view.images
+
+    def read(i: int) -> Pair:
+        label_HW, cm_HW = images.label(i), images.depth(i)
+        known_HW = is_measured(cm_HW, label_HW, images.space.classes) if mask_invalid else np.ones(cm_HW.shape, bool)
+        return Pair(images.image(i), label_HW, depth=np.where(known_HW, inverse_depth(cm_HW), np.float32(0)))
+
+    return Samples(read, len(images), view.size, pad=view.pad, pixel=8)
+
+
+def pseudo_labelled(view: View, label: Callable[[str], np.ndarray]) -> Samples:
+    """Return the samples of a set with labels of another source: `label(stem)` gives uint8 train ids [H, W]."""
+    images = view.images
+    read = lambda i: Pair(images.image(i), label(images.records[i].stem))  # noqa: E731
+    return Samples(read, len(images), view.size, pad=view.pad)
+
+
+def unlabelled(view: View) -> Samples:
+    """Return the samples of a set without labels; its batches hold images alone."""
+    images = view.images
+
+    def read(i: int) -> Pair:
+        image_HWC = images.image(i)
+        return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
+
+    return Samples(read, len(images), view.size, labels=False, pad=view.pad)
