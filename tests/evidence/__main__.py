@@ -26,7 +26,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", default="0,1,2", help="the seeds of every row")
     parser.add_argument("--jobs", type=int, default=2, help="rows at a time, each on one thread")
     parser.add_argument("--data", type=Path, default=Places.data, help="the directory of the folder datasets")
-    parser.add_argument("--set", action="append", default=[], help="change a setting of all rows: warmup.steps=900")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        help="change a setting of all rows, but for those that change it themselves: warmup.steps=900",
+    )
     parser.add_argument("--runs", type=Path, default=Places.runs, help="where the rows are run")
     parser.add_argument("--out", type=Path, default=Places.out, help="where tables are written")
     parser.add_argument("--check", action="store_true", help="compare stored tables with today's recipes; run nothing")

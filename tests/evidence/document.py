@@ -84,7 +84,7 @@ def _notes(found: Figures, changes: Mapping[str, Any]) -> list[str]:
     if missing:
         notes.append(f"Without a score: {'; '.join(missing)}.")
     if changes:
-        notes.append(f"All rows have other settings: {_settings(changes)}.")
+        notes.append(f"All rows that do not change these themselves have {_settings(changes)}.")
     return notes
 
 

@@ -43,7 +43,9 @@ class RowRecipe(NamedTuple):
 
 
 def row_recipe(row: Row, table: Table, pair: Pair, changes: Mapping[str, Any], data: Path | None = None) -> RowRecipe:
-    """Return the recipe of a row of a table on a pair, at toy scale; `changes` lie over all else.
+    """Return the recipe of a row of a table on a pair, at toy scale; `changes` lie over all but the row's own settings.
+
+    A change in a section that the recipe does not have, such as `pretrain`, is left out.
 
     `data` is the directory with the pair's folder datasets. Raises UdasegError for a setting that is wrong.
     """
@@ -53,7 +55,7 @@ def row_recipe(row: Row, table: Table, pair: Pair, changes: Mapping[str, Any], d
     settings |= _pair_settings(plain, pair, data)
     if row.learns_target:
         settings["source"] = deepcopy(settings["target"])
-    settings |= changes
+    settings |= {key: value for key, value in changes.items() if key not in row.settings and _has_section(plain, key)}
     return RowRecipe(load_recipe(row.recipe, scale="toy", changes=settings), row.recipe, settings, named)
 
 
@@ -69,20 +71,29 @@ def _pair_settings(recipe: Recipe, pair: Pair, data: Path | None) -> dict[str, A
         for domain in (settings[name] for name in ("source", "target")):
             if "root" in domain:
                 domain["root"] = str(data.resolve() / domain["root"])
-    sizes = {key: _scale(size, pair) for key in SIZES if (size := _look_up(recipe, key)) is not None}
+    sizes = {key: _scale(size, pair) for key in SIZES if (size := _size(recipe, key)) is not None}
     if pair.source["size"] != pair.target["size"]:  # a batch of both needs one size, which whole images do not have
         for stage in ("retrain", "distill"):
-            if _look_up(recipe, f"{stage}.augment.crop") is None and getattr(recipe, stage).source != "none":
+            if _size(recipe, f"{stage}.augment.crop") is None and getattr(recipe, stage).source != "none":
                 sizes[f"{stage}.augment.crop"] = [times * side for side in pair.crop]
-    return settings | {key: size for key, size in sizes.items() if size != _look_up(recipe, key)}
+    return settings | {key: size for key, size in sizes.items() if size != _size(recipe, key)}
 
 
-def _look_up(recipe: Recipe, key: str) -> list[int] | None:
+def _has_section(recipe: Recipe, key: str) -> bool:
+    return "." not in key or _value(recipe, key.rpartition(".")[0]) is not None
+
+
+def _size(recipe: Recipe, key: str) -> list[int] | None:
     """Return a size in a recipe by its dotted key; None where the recipe has none."""
+    size = _value(recipe, key)
+    return None if size is None else list(size)
+
+
+def _value(recipe: Recipe, key: str) -> Any:
     value: Any = recipe
     for name in key.split("."):
-        value = None if value is None else getattr(value, name)
-    return None if value is None else list(value)
+        value = getattr(value, name, None)
+    return value
 
 
 def _scale(size: list[int], pair: Pair) -> list[int]:

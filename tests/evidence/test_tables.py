@@ -72,8 +72,13 @@ def test_a_pair_gives_images_and_crops_its_sizes():
 
 def test_adabn_copies_the_model_of_the_row_above():
     source, adabn, *_ = TABLES["ladder"].rows
-    one, other = (row_recipe(row, TABLES["ladder"], PAIRS["toytown"], {}).recipe for row in (source, adabn))
+    # Of all rows, but for those that change it themselves, or have no such section.
+    changes = {"warmup.steps": 9, "retrain.steps": 9, "pretrain.steps": 9}
+    one, other = (row_recipe(row, TABLES["ladder"], PAIRS["toytown"], changes).recipe for row in (source, adabn))
     assert one.warmup == other.warmup
+    assert (one.warmup.steps, one.retrain.steps, one.pretrain) == (9, 9, None)
+    flagship = row_recipe(TABLES["g2l"].rows[0], TABLES["g2l"], PAIRS["toytown"], changes).recipe
+    assert flagship.pretrain.steps == 9
     assert (other.retrain.steps, other.retrain.adabn, other.retrain.batch) == (0, "after", other.warmup.batch)
 
 
