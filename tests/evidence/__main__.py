@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
         print("evidence: interrupted; the same command continues", file=sys.stderr)
         return 130
     for task in failed:
-        print(f"failed: {task.row.name}, seed {task.seed}: see {task.log}", file=sys.stderr)
+        print(f"failed: {task.row.name}, seed {task.seed}: {task.last_words}; see {task.log}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -30,11 +30,12 @@ def as_svg(found: Figures) -> str:
     width, height = left + PANELS[0] + GAP + PANELS[1] + GAP, bottom + 22
     shapes = [text(left - 8, _middle(r) + 3.6, one.row.name, "end") for r, one in enumerate(lines)]
     scores = [{seed: score.miou for seed, score in one.scores.items()} for one in lines]
-    shapes += _panel("mIoU in %", left, PANELS[0], scores, text_of, _bounds(found))
+    title = "mIoU in %, mean ± standard deviation, and each seed"
+    shapes += _panel(title, left, PANELS[0], scores, text_of, _bounds(found))
     differences = [one.difference for one in lines]
     if any(differences):
         start = left + PANELS[0] + GAP
-        title = "difference in points"
+        title = "difference in points, seed by seed"
         shapes += _panel(title, start, PANELS[1], differences, lambda one: text_of(one, points), [(0.0, "axis-line")])
     paper = element("rect", width=width, height=height, fill="var(--paper)")
     style = element("style", Markup(style_sheet("colours") + style_sheet("charts")))

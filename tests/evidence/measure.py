@@ -59,6 +59,12 @@ class Task:
         return self.folder.with_suffix(".log")
 
     @property
+    def last_words(self) -> str:
+        """What the run said at its end: its error, else its last line."""
+        lines = self.log.read_text(encoding="utf-8").splitlines() or ["nothing"]
+        return next((line for line in reversed(lines) if line.startswith("error: ")), lines[-1])
+
+    @property
     def command(self) -> list[str]:
         """The command that runs it."""
         words = [str(self.recipe), "--run", str(self.folder), "--seed", str(self.seed)]

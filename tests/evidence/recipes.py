@@ -33,7 +33,7 @@ DIGITS = 12  # of a digest
 class RowRecipe(NamedTuple):
     """The recipe of a row, the one that it is based on, and the settings that make it of that.
 
-    `named` are those settings that the row and its table name.
+    `named` are those of them that the row and its table name, and no change of all rows.
     """
 
     recipe: Recipe
@@ -49,13 +49,15 @@ def row_recipe(row: Row, table: Table, pair: Pair, changes: Mapping[str, Any], d
 
     `data` is the directory with the pair's folder datasets. Raises UdasegError for a setting that is wrong.
     """
-    named = {**table.settings, **row.settings}
+    changes = {key: value for key, value in changes.items() if key not in row.settings}
+    shared = {key: value for key, value in table.settings.items() if key not in changes}
+    named = {**shared, **row.settings}
     plain = load_recipe(row.recipe, scale="toy", changes=named)
     settings = named | {"chain": [stage for stage in plain.chain if stage != "report"]}
     settings |= _pair_settings(plain, pair, data)
     if row.learns_target:
         settings["source"] = deepcopy(settings["target"])
-    settings |= {key: value for key, value in changes.items() if key not in row.settings and _has_section(plain, key)}
+    settings |= {key: value for key, value in changes.items() if _has_section(plain, key)}
     return RowRecipe(load_recipe(row.recipe, scale="toy", changes=settings), row.recipe, settings, named)
 
 

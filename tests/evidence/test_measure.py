@@ -12,6 +12,7 @@ from udaseg.io.locks import LockedError
 from udaseg.pipeline import chain
 from udaseg.stages.terminal.command import open_plain_run
 
+from . import __main__ as program
 from . import measure, run_row
 from .definitions import Pair, Row, Table
 
@@ -52,16 +53,19 @@ def stored() -> list[dict[str, str]]:
         return [*csv.DictReader(file)]
 
 
-def test_a_table_from_nothing_over_a_row_that_fails(tmp_path, monkeypatch):
+def test_a_table_from_nothing_over_a_row_that_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(measure, "_run", run_here)
+    monkeypatch.setattr(program, "read_pairs", lambda: {"tiny": PAIR})
+    monkeypatch.setattr(program, "read_tables", lambda: {"two": TABLE})
 
-    def run():
-        return measure.measure(PAIR, TABLE, [0], jobs=1, changes={}, places=measure.Places())
+    def run() -> int:
+        return program.main(["tiny", "--seeds", "0", "--jobs", "1"])
 
-    failed = run()
-    assert [(task.row.name, task.seed) for task in failed] == [("elsewhere", 0)]
-    assert "error: " in failed[0].log.read_text()
+    assert run() == 1
+    [failed] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ")]
+    assert failed.startswith("failed: elsewhere, seed 0: error: ")
+    assert failed.endswith("; see runs/evidence/tiny/two/seed0/elsewhere.log")
     page = Path("evidence/tiny-two.md").read_text()
     assert "Without a score: elsewhere, seed 0." in page
     # The warm-ups of all rows and of a bound are one.
@@ -72,7 +76,7 @@ def test_a_table_from_nothing_over_a_row_that_fails(tmp_path, monkeypatch):
     assert sum(logs("stats: runs in").values()) == 0
 
     shutil.copytree("data/toytown/cityscapes", "data/toytown/elsewhere")
-    assert run() == []
+    assert run() == 0
     assert sum(logs("warmup: runs in").values()) == 4
     lines = {line["row"]: line for line in stored()}
     assert len(lines) == 7
@@ -88,7 +92,7 @@ def test_a_table_from_nothing_over_a_row_that_fails(tmp_path, monkeypatch):
     # Where nothing is measured again, the commit stays that of the measurement.
     monkeypatch.setattr(run_row, "current_commit", lambda: "later")
     (folders["AdaBN"] / "evidence.json").unlink()
-    assert run() == []
+    assert run() == 0
     assert [line["row"] for line in stored() if line["commit"] == "later"] == ["AdaBN"]
 
     monkeypatch.setattr(run_row, "WEEK", 0.0)  # whoever has to wait, fails

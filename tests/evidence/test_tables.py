@@ -79,6 +79,8 @@ def test_adabn_copies_the_model_of_the_row_above():
     assert (one.warmup.steps, one.retrain.steps, one.pretrain) == (9, 9, None)
     flagship = row_recipe(TABLES["g2l"].rows[0], TABLES["g2l"], PAIRS["toytown"], changes).recipe
     assert flagship.pretrain.steps == 9
+    smoke = row_recipe(TABLES["smoke"].rows[0], TABLES["smoke"], PAIRS["toytown"], {"warmup.steps": 9})
+    assert smoke.named == {"retrain.steps": 60}  # what the row has of its table
     assert (other.retrain.steps, other.retrain.adabn, other.retrain.batch) == (0, "after", other.warmup.batch)
 
 
