@@ -57,7 +57,12 @@ def main(arguments: list[str]) -> int:
             )
         if given.check:
             name = f"{pair.name if pair else '*'}-{table.name if table else '*'}.csv"
-            return check(sorted(given.out.glob(name)), pairs, tables)
+            stored = sorted(given.out.glob(name))
+            if not stored:
+                raise UdasegError(
+                    f"there is no {given.out / name} to check", "measure a table first: `make evidence PAIR=toytown`"
+                )
+            return check(stored, pairs, tables)
         places = Places(given.data, given.runs, given.out)
         changes, failed = dict(map(parse_change, given.set)), []
         for one in tables_of(pair, tables) if table is None else [table]:

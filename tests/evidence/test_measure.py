@@ -95,6 +95,8 @@ def test_a_table_from_nothing_over_a_row_that_fails(tmp_path, monkeypatch, capsy
     assert run() == 0
     assert [line["row"] for line in stored() if line["commit"] == "later"] == ["AdaBN"]
 
+    assert program.main(["--check"]) == 0  # the digests that were stored are those of today
+
     monkeypatch.setattr(run_row, "WEEK", 0.0)  # whoever has to wait, fails
     first = {
         name: chain.steps(open_plain_run(f"runs/evidence/tiny/two/{folder.name}.yaml", seed=0, run=folder))[0]

@@ -169,6 +169,7 @@ def test_the_check_exits_with_1_where_a_row_would_change(stored, capsys):
         (["toytown", "smoke", "--set", "prior.sigma=3"], "prior.sigma: nothing would read it", "pseudolabel.policy"),
         (["idda2city"], "reads nowhere/idda, nowhere/cityscapes", "make evidence PAIR=idda2city DATA=/datasets"),
         (["toytown2city"], "reads nowhere/cityscapes", "docs/results.md"),
+        (["--check"], "there is no evidence/*-*.csv to check", "make evidence PAIR=toytown"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_measured_is_said_before_anything_runs(tmp_path, monkeypatch, capsys, words, message, hint):
