@@ -12,6 +12,7 @@
 #   make depth-table SCALE=toy SEEDS="0 1 2"   M1 to M4 of the depth distribution, likewise
 #   make cbst-table SCALE=toy              the seven benchmarks of CBST; make cbst-table-gta2city: one of them
 #   make multi-band SCALE=toy              FDA: three networks, their average, self-training from it
+#   make evidence PAIR=toytown TABLE=ladder   rows over seeds, between their bounds, for docs/results.md; CONTRIBUTING.md
 #   make bench                             how fast the kernels and the stages are, beside what else does their work
 #   make bench ONLY="fda density"          some of it; OUT=FILE instead of bench.json
 
@@ -20,7 +21,7 @@ RECIPES = $(patsubst udaseg/config/recipes/%.yaml,%,$(wildcard udaseg/config/rec
 UDASEG = .venv/bin/udaseg
 
 .PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table augmentation-table depth-table \
-	cbst-table multi-band fullscale
+	cbst-table multi-band fullscale evidence
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -17
@@ -43,6 +44,7 @@ lint: .venv/ready
 docs: .venv/ready
 	.venv/bin/python docs/contract.py
 	.venv/bin/python docs/recipes.py
+	.venv/bin/python docs/results.py
 	.venv/bin/python docs/seeds.py
 	.venv/bin/python docs/stages.py
 
@@ -54,6 +56,14 @@ reliability: .venv/ready
 # eighth of the size; the tests do this with two of them. ONLY="gta2city demo" runs some.
 fullscale: .venv/ready
 	.venv/bin/python -m tests.fullscale $(ONLY)
+
+# The tables of docs/results.md: all that are meant for a pair of domains, or one.
+#   make evidence PAIR=idda2city TABLE=cbst DATA=/datasets SEEDS="0 1 2" JOBS=2
+#   make evidence PAIR=toytown TABLE=smoke SEEDS=0   two rows in a few minutes, before a release
+#   make evidence CHECK=1                            the rows of stored tables whose recipes are others today; runs none
+evidence: .venv/ready
+	@.venv/bin/python -m tests.evidence $(PAIR) $(TABLE) $(if $(CHECK),--check) $(if $(SEEDS),--seeds '$(SEEDS)') \
+		$(if $(JOBS),--jobs $(JOBS)) $(if $(DATA),--data '$(DATA)') $(foreach setting,$(SET),--set $(setting))
 
 # What others offer, in the versions of constraints.txt; the tests do without.
 .venv/bench: .venv/ready
@@ -89,14 +99,14 @@ REALTIME-EXTRA = adabn-realtime-gta2city realtime-full-adabn-gta2city realtime-l
 BOUND = oracle-realtime-gta2city
 # The rows of its table of augmentations, in which the network is trained on the target's labels.
 AUGMENTATIONS = oracle-realtime-plain-gta2city oracle-realtime-blur-gta2city oracle-realtime-flip-gta2city $(BOUND)
-TABLE = runs/realtime-table$(if $(SCALE),-$(SCALE))
+TABLE-RUN = runs/realtime-table$(if $(SCALE),-$(SCALE))
 ROW-SEEDS = $(or $(SEEDS),0)
 
 # Run some rows seed by seed, so that a table with all rows is there early; what is done is not done again.
 run-rows = @set -e; for seed in $(ROW-SEEDS); do for recipe in $(1); do \
-		$(MAKE) --no-print-directory chain RECIPE=$$recipe SEED=$$seed RUN=$(TABLE)/$$recipe-$$seed; \
+		$(MAKE) --no-print-directory chain RECIPE=$$recipe SEED=$$seed RUN=$(TABLE-RUN)/$$recipe-$$seed; \
 	done; done
-rows = $(foreach recipe,$(1),$(foreach seed,$(ROW-SEEDS),$(TABLE)/$(recipe)-$(seed)))
+rows = $(foreach recipe,$(1),$(foreach seed,$(ROW-SEEDS),$(TABLE-RUN)/$(recipe)-$(seed)))
 
 realtime-table: .venv/ready
 	$(call run-rows,$(REALTIME) $(REALTIME-EXTRA) $(BOUND))

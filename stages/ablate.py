@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,9 +17,8 @@ from udaseg.io.documents.read import read_document
 from udaseg.io.files import write_json
 from udaseg.pipeline import chain, chain_status, run_file
 from udaseg.pipeline.chain_weights import fetch_weights, require_weights
-from udaseg.pipeline.engine import plan_job
 from udaseg.pipeline.log import log
-from udaseg.pipeline.reuse import reuse
+from udaseg.pipeline.reuse_chain import reuse_stages
 from udaseg.pipeline.run import Run
 
 from .terminal.command import run_command
@@ -30,7 +28,6 @@ from .terminal.tables import ablation_table, read_metrics
 
 FIGURES = "ablation.json"
 FULL = "full"  # the recipe as it is, with which the others are compared
-FIRST_ROUND = "round1"  # the directory of the first of several rounds
 
 
 def run_variants(run: Run, seeds: Sequence[int]) -> None:
@@ -118,7 +115,7 @@ def _variants(run: Run) -> dict[str, tuple[str, Recipe]]:
 def _run_and_score(run: Run, finished: Sequence[Path]) -> dict[str, Any]:
     """Run the chain, reusing stages of finished runs that would come out the same; return its last scores."""
     if not run.force:
-        _reuse_stages(run, finished)
+        reuse_stages(run, finished)
     run_file.write(run.folder, run.remembered)  # no stage writes it where all are reused
     evaluation: Path | None = None
     steps = chain.steps(run)
@@ -136,30 +133,6 @@ def _run_and_score(run: Run, finished: Sequence[Path]) -> dict[str, Any]:
             f"see which classes the labels have: udaseg data check {root}",
         )
     return metrics
-
-
-def _reuse_stages(run: Run, finished: Sequence[Path]) -> None:
-    """Reuse finished stages of other runs with the same settings and inputs, as far as they reach."""
-    # No chain names the class counts: the stages that read them make them.
-    planned = [("stats", run.stages["stats"], run), *chain.steps(run)]
-    reused = True
-    while reused:  # a stage may wait for one that comes later in the chain, as warmup for stylize
-        reused = False
-        for name, stage, in_round in planned:
-            with suppress(UdasegError):  # what it reads is not there yet
-                job = plan_job(in_round, stage)
-                paths = _equal_places(job.out.relative_to(run.folder), stage.each_round)
-                source = next((other / path for other in finished for path in paths if reuse(job, other / path)), None)
-                if source is not None:
-                    log(f"{name}: taken over from {source}")
-                    reused = True
-
-
-def _equal_places(stage: Path, each_round: bool) -> list[Path]:
-    """Return a stage's directory in a run, and in one of more rounds or of one, where the first is the same work."""
-    if stage.parts[0] == FIRST_ROUND:
-        return [stage, stage.relative_to(FIRST_ROUND)]
-    return [stage, Path(FIRST_ROUND) / stage] if each_round else [stage]
 
 
 def _document(recipe: Recipe, seeds: Sequence[int], scores: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

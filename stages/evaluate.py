@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from udaseg.config import Recipe
 from udaseg.errors import UdasegError
 from udaseg.inference.last_models import earlier_models
 from udaseg.pipeline import datasets
@@ -58,16 +59,20 @@ def job(run: Run) -> Job:
         name = (predictions if predictions.is_dir() else predictions.resolve().parent).name
         out = run.out or run.stage_folder(f"evaluate-{name}")
         return Job("evaluate", out, settings, {"predictions": digest_input(predictions), "val": val})
-    settings = {
-        "space": recipe.space,
-        "target": recipe.target.model_dump(include={"dataset", "val", "size", "pad"}),
-        "evaluate": recipe.evaluate.identity(),
-    }
     out = run.out or _folder(run, model)
     inputs = {"model": digest_input(model), "val": val}
     if earlier := earlier_models(model):
         inputs["earlier models"] = digest_input(earlier[0].parent)
-    return Job(out.name if run.out is None else "evaluate", out, settings, inputs)
+    name = out.name if run.out is None else "evaluate"
+    return Job(name, out, stage.resolve_settings(recipe, run.round), inputs)
+
+
+def settings(recipe: Recipe, round: int) -> dict[str, Any]:
+    return {
+        "space": recipe.space,
+        "target": recipe.target.model_dump(include={"dataset", "val", "size", "pad"}),
+        "evaluate": recipe.evaluate.identity(),
+    }
 
 
 def _predictions_path(run: Run) -> Path | None:
@@ -195,6 +200,7 @@ def _baseline(run: Run, job: Job, metrics: dict[str, Any]) -> dict[str, Any] | N
 stage = Stage(
     "evaluate",
     run,
+    settings,
     shared=True,
     results=True,
     job=job,

@@ -59,6 +59,20 @@ def test_every_variant_is_run_and_shares_what_does_not_differ(workspace, udaseg,
     assert "warmup: up to date" in udaseg("warmup").err
 
 
+def test_what_a_stage_makes_for_itself_is_taken_over_too(workspace, udaseg):
+    chain = (
+        "--set",
+        "chain=[warmup,stylize,predict,pseudolabel,retrain,evaluate]",
+        "--set",
+        "retrain.labels=pseudolabel",
+    )
+    words = ("--set", "pseudolabel.policy=cbst-sp", "--set", "ablation={the source: {retrain.source: none}}")
+    outcome = udaseg("ablate --seeds 0", *chain, *words)
+    assert outcome.code == 0, outcome.err
+    assert done(outcome.err, "prior", "runs") == 1
+    assert "prior: taken over from runs/tiny/ablation/seed0/full/prior" in outcome.err
+
+
 def test_what_changed_is_done_once_more_for_all_variants(workspace, udaseg):
     assert udaseg("ablate --seeds 0", *CHAIN, *ABLATION).code == 0
     outcome = udaseg("ablate --seeds 0 --set warmup.steps=3", *CHAIN, *ABLATION)
@@ -96,7 +110,7 @@ def test_a_variant_may_be_a_recipe_of_its_own(workspace, udaseg):
     outcome = udaseg("ablate --seeds 0 --set evaluate.batch=2", "--set", "ablation={M1: short.yaml}")
     assert outcome.code == 0, outcome.err
     place = Path("runs/tiny/ablation/seed0/M1")
-    assert {path.parent.name for path in place.glob("*/manifest.json")} == {"stats", "warmup", "evaluate-warmup"}
+    assert {path.parent.name for path in place.glob("*/manifest.json")} == {"warmup", "evaluate-warmup"}
     assert "warmup: taken over from runs/tiny/warmup" in outcome.err
     assert json.loads((place / "run.json").read_text())["recipe"] == str(Path("short.yaml").resolve())
     variants = json.loads(Path("runs/tiny/ablation/ablation.json").read_text())["variants"]

@@ -119,6 +119,16 @@ def test_the_list_of_recipes_is_up_to_date():
     assert set(writer["METHODS"].values()) <= set(papers)
 
 
+def test_the_stored_tables_are_in_the_results(tmp_path):
+    writer = runpy.run_path(str(ROOT / "docs" / "results.py"))
+    assert writer["replace_tables"](TEXTS["results.md"]) == TEXTS["results.md"], "run `make docs`"
+    for name in ("b-ladder", "a-cbst"):
+        (tmp_path / f"{name}.md").write_text(f"# {name}\n\n![chart]({name}.svg) of [a page](https://example.org)\n")
+    links = "![chart](../evidence/{0}.svg) of [a page](https://example.org)"
+    one, other = (f"### {name}\n\n{links.format(name)}\n" for name in ("a-cbst", "b-ladder"))
+    assert writer["tables"](tmp_path) == f"{one}\n{other}"
+
+
 def test_every_published_row_has_an_entry_with_its_recipe():
     writer, text = runpy.run_path(str(ROOT / "docs" / "seeds.py")), TEXTS["seeds.md"]
     assert writer["replace_blocks"](text) == text, "run `make docs`"

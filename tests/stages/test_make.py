@@ -76,6 +76,16 @@ def test_the_rows_of_a_table_of_cbst_are_variants_of_its_recipe(make):
     assert "CBST-SP-MST" in load_recipe("cbst-vgg16-gta2city").ablation
 
 
+def test_evidence_gets_its_variables_as_flags(make):
+    def command(*words: str) -> str:
+        return " ".join(make("-n", "evidence", *words, cwd=MAKEFILE.parent).stdout.replace("\\\n", "").split())
+
+    words = ("PAIR=toytown", "TABLE=smoke", "SEEDS=0 1", "JOBS=1", "DATA=/my data", "SET=a.b=1 c.d=2")
+    flags = "--seeds '0 1' --jobs 1 --data '/my data' --set a.b=1 --set c.d=2"
+    assert command(*words) == f".venv/bin/python -m tests.evidence toytown smoke {flags}"
+    assert command("CHECK=1") == ".venv/bin/python -m tests.evidence --check"
+
+
 def test_a_finished_chain_says_so(workspace, make):
     ended = make("chain", "RECIPE=tiny.yaml")
     assert ended.returncode == 0, ended.stderr

@@ -51,6 +51,17 @@ def test_what_the_teacher_says_needs_no_stored_labels(rendered, udaseg, manifest
         assert [warning.startswith(start) for warning in written["warnings"]].count(True) == 1
 
 
+def test_the_statistics_of_the_target_need_no_second_training(workspace, udaseg):
+    words = ["retrain.steps=0", "retrain.labels=none", "retrain.source=none", "retrain.adabn=after"]
+    outcome = udaseg("retrain --out copied", *(word for one in words for word in ("--set", one)))
+    assert outcome.code == 0, outcome.err
+    assert udaseg("warmup --out trained --set warmup.adabn=after").code == 0
+    copied, trained, plain = (
+        Path(folder, "model.pt").read_bytes() for folder in ("copied", "trained", "runs/tiny/warmup")
+    )
+    assert copied == trained != plain
+
+
 def test_frozen_encoders_are_inputs_whatever_training_starts_from(workspace, udaseg, manifest):
     encoder = load_recipe("tiny.yaml").model.encoder_name
     for name in (encoder, "test_vit"):

@@ -70,6 +70,16 @@ def overlay(base: dict, over: dict) -> dict:
     return result
 
 
+def nest(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes of dotted keys as sections of a recipe."""
+    layer: dict[str, Any] = {}
+    for key, value in changes.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        layer = overlay(layer, value)
+    return layer
+
+
 def parse_change(text: str) -> tuple[str, Any]:
     """Split a change such as `warmup.steps=2000` into its dotted key and its YAML value.
 
@@ -176,10 +186,7 @@ def _check(values: dict[str, Any], changes: dict[str, Any], origin: str) -> Reci
             raise UdasegError(
                 f"recipe {origin}: {key} is set to {value!r}, and {inner[0]} too", "leave one of them out"
             )
-    layer: dict[str, Any] = {}
-    for key, value in changes.items():
-        layer = overlay(layer, _nest(key, value))
-    merged = _overlay_layer(values, layer)
+    merged = _overlay_layer(values, nest(changes))
     if merged.get("sources") is not None and "source" in merged:
         raise UdasegError(
             f"recipe {origin}: source and sources are both given",
@@ -189,12 +196,6 @@ def _check(values: dict[str, Any], changes: dict[str, Any], origin: str) -> Reci
         return Recipe(**merged)
     except ValidationError as error:
         raise UdasegError(*explain(error, origin, {key: _look_up(values, key) for key in changes})) from None
-
-
-def _nest(key: str, value: Any) -> dict:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
 
 
 def _look_up(values: Any, key: str) -> Any:

@@ -1,10 +1,10 @@
-"""The sections of a recipe that a dataset belongs to, and those of their settings that a stage's result depends on."""
+"""The sections of a recipe that a dataset belongs to, and the settings that a stage's result depends on."""
 
 from typing import Any
 
 from udaseg.config import HxW, Recipe, Source, Target
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.stage import Dataset
+from udaseg.pipeline.stage import Dataset, Stage
 
 
 def sections(recipe: Recipe, name: str) -> dict[str, Source | Target]:
@@ -14,6 +14,15 @@ def sections(recipe: Recipe, name: str) -> dict[str, Source | Target]:
     if recipe.sources is None:
         return {name: recipe.source}
     return {f"source {one}": section for one, section in recipe.all_sources.items()}
+
+
+def stage_settings(recipe: Recipe, stage: Stage, round: int) -> dict[str, Any]:
+    """Return the settings that the result of a stage depends on: its own, and those of the datasets that it reads."""
+    settings = stage.resolve_settings(recipe, round)
+    for dataset in stage.datasets:
+        if dataset.is_read(recipe):
+            settings |= dataset_settings(recipe, dataset)
+    return settings
 
 
 def dataset_settings(recipe: Recipe, dataset: Dataset) -> dict[str, Any]:

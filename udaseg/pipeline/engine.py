@@ -13,7 +13,7 @@ from enum import Enum
 from udaseg.config import rules
 from udaseg.parallel import processes
 from udaseg.pipeline import datasets, inputs, run_file
-from udaseg.pipeline.dataset_settings import dataset_settings, sections
+from udaseg.pipeline.dataset_settings import sections, stage_settings
 from udaseg.pipeline.durations import describe_work
 from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.log import log
@@ -73,7 +73,7 @@ def _plan(run: Run, stage: Stage) -> Job:
 
 def plan_declared(run: Run, stage: Stage) -> Job:
     """Return the job that follows from what a stage declares."""
-    settings = stage.resolve_settings(run.recipe, run.round)
+    settings = stage_settings(run.recipe, stage, run.round)
     digests: dict[str, InputDigest] = {}
     for declared in stage.inputs:
         path = inputs.input_path(run, declared) if declared.is_read(run.recipe) else None
@@ -84,7 +84,6 @@ def plan_declared(run: Run, stage: Stage) -> Job:
     for dataset in stage.datasets:
         if dataset.is_read(run.recipe):
             digests |= datasets.inputs_of(run, dataset.name)
-            settings |= dataset_settings(run.recipe, dataset)
     seed = run.recipe.seed if stage.seeded else 0
     carry_over = None if stage.carry_over is None else stage.carry_over(run.recipe, run.round)
     images = None if carry_over is None else ImageWork("target", run.image_digests["target"], carry_over)

@@ -148,11 +148,11 @@ def _rows(runs: Sequence[Run]) -> list[Row]:
         others = [one[0] for key, one in groups.items() if key[0] == recipe and one is not group]
         label = recipe if not others else _label(group[0], next(iter(groups.values()))[0], others, again)
         ious = zip(*(run.metrics.iou for run in group), strict=True)
-        iou = tuple(None if None in values else _spread(values) for values in ious)
+        iou = tuple(None if None in values else over_seeds(values) for values in ious)
         of_13 = [run.metrics.miou13 for run in group]
-        miou13 = None if None in of_13 else _spread(of_13)
-        accuracy = _spread([run.metrics.pixel_accuracy for run in group])  # there is one where there is a mean
-        rows.append(Row(label, recipe, tuple(group), _spread([run.miou for run in group]), iou, miou13, accuracy))
+        miou13 = None if None in of_13 else over_seeds(of_13)
+        accuracy = over_seeds([run.metrics.pixel_accuracy for run in group])  # there is one where there is a mean
+        rows.append(Row(label, recipe, tuple(group), over_seeds([run.miou for run in group]), iou, miou13, accuracy))
     return rows
 
 
@@ -180,7 +180,8 @@ def _label(run: Run, first: Run, others: Sequence[Run], again: int) -> str:
     return f"{run.recipe} ({values}{', ...' if len(keys) > len(listed) else ''})"
 
 
-def _spread(values: Sequence[float]) -> Spread:
+def over_seeds(values: Sequence[float]) -> Spread:
+    """Return the mean and the standard deviation of a sample; a single value has no deviation."""
     return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 
@@ -201,7 +202,7 @@ def _seed_by_seed(number: Callable[..., float | None], *rows: Row) -> Spread | N
     scores = [{run.seed: run.miou for run in row.runs} for row in rows]
     if all(one.keys() == scores[0].keys() for one in scores):
         values = [number(*(one[key] for one in scores)) for key in scores[0]]
-        return None if None in values else _spread(values)
+        return None if None in values else over_seeds(values)
     value = number(*(row.miou.mean for row in rows))
     return None if value is None else Spread(value, None)
 

@@ -46,7 +46,7 @@ def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = (
         size=format.size,
         number=format.number,
     )
-    style = resources.files("udaseg.report").joinpath("report.css").read_text(encoding="utf-8")
+    style = "\n".join(map(style_sheet, ("colours", "report", "charts")))
     views = [view(run, f"r{i}-" if len(runs) > 1 else "") for i, run in enumerate(runs, 1)]
     return environment.get_template("report.html").render(
         runs=views,
@@ -56,6 +56,11 @@ def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = (
         by_class=_by_class(runs) if len(runs) > 1 else None,
         shared_panels=shared_panels,
     )
+
+
+def style_sheet(name: str) -> str:
+    """Return a style sheet of the page: colours, report, or charts, which a drawing needs beside colours."""
+    return resources.files("udaseg.report").joinpath(f"{name}.css").read_text(encoding="utf-8")
 
 
 def write(

@@ -17,6 +17,11 @@ def _normalises_frozen(recipe: Recipe) -> bool:
     return recipe.retrain.teacher_norm != "average" and (recipe.retrain.bn or recipe.model.bn) == "frozen"
 
 
+def _learns_nothing(recipe: Recipe) -> bool:
+    """Tell whether the target has no labels in the steps of a training; without steps it changes statistics alone."""
+    return recipe.retrain.labels == "none" and recipe.retrain.online is None and recipe.retrain.steps != 0
+
+
 def _crops_margins(recipe: Recipe) -> bool:
     """Tell whether a crop of the target can lie in a margin as a whole."""
     online, augment = recipe.retrain.online, recipe.retrain.augment
@@ -170,7 +175,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         ("retrain",),
-        lambda recipe: recipe.retrain.labels == "none" and recipe.retrain.online is None,
+        _learns_nothing,
         "retrain.labels is none, and no teacher labels the target at every step",
         "set retrain.teacher=0.999 and retrain.online={{}}, or retrain.labels=pseudolabel",
     ),
