@@ -38,6 +38,7 @@ def test_every_pair_has_tables_and_every_table_pairs():
         "cbst",
         "style",
         "g2l",
+        "flagship",
         "realtime",
     ]
 
