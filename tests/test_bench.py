@@ -13,7 +13,9 @@ def test_the_bench_of_training_runs_and_writes_its_table(tmp_path):
     out = tmp_path / "bench.json"
     subprocess.run([sys.executable, BENCH, "--size", "256x512", "--only", "training", "--out", out], check=True)
     results = json.loads(out.read_text(encoding="utf-8"))
-    assert [row["network"] for row in results["training"]] == ["BiSeNet, ResNet-18", "DeepLab-v2, ResNet-101"]
+    assert [row["network"] for row in results["training"]] == [
+        "BiSeNet, ResNet-18", "FPN, EfficientNet-Lite0", "DeepLab-v2, ResNet-101",
+    ]  # fmt: skip
     assert all(min(row["seconds_a_step"].values()) > 0 for row in results["training"])
 
 

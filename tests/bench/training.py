@@ -23,7 +23,7 @@ from udaseg.data.image_sets import Labelled, LabelledSet, View
 from udaseg.data.images.read import write_label
 from udaseg.data.samples import labelled, unlabelled
 from udaseg.labels import SPACES, flat_palette
-from udaseg.models import build, devices
+from udaseg.models import build, devices, resolve_color
 from udaseg.models.complexity import complexity
 from udaseg.train import adversary as adversaries
 from udaseg.train import setup
@@ -38,6 +38,10 @@ SIDE = 8192 if GPU else 2048  # of the matrices whose product tells what the mac
 # Settings of a network, and by what its images are smaller than the files: on a CPU, on a GPU.
 NETWORKS = {
     "BiSeNet, ResNet-18": (config.Model(name="bisenet", backbone="resnet18", weights="none", bn="train"), (2, 2)),
+    "FPN, EfficientNet-Lite0": (
+        resolve_color(config.Model(encoder="tf_efficientnet_lite0", decoder="fpn", weights="none", bn="train")),
+        (8, 2),
+    ),
     "DeepLab-v2, ResNet-101": (config.Model(weights="none"), (8, 2)),
 }
 BATCH = 2
@@ -67,7 +71,8 @@ def plain_step(settings: config.Model, stream: Stream) -> Callable[[], Any]:
     )
     parameters = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.SGD(parameters, lr=2.5e-4, momentum=0.9, weight_decay=5e-4)
-    loader = batches([stream], 0, range(10**6), devices.workers(DEVICE))
+    # Of another seed: images that `fit` has read are kept in memory, and would be free here.
+    loader = batches([stream], 1, range(10**6), devices.workers(DEVICE))
     if GPU:  # two loaders would share the cores
         loader = itertools.cycle([next(loader) for _ in range(FILES)])
     mean, std = MEAN.to(DEVICE), STD.to(DEVICE)

@@ -6,6 +6,7 @@ from importlib import import_module
 from udaseg import config
 from udaseg.config.networks import decoder_module
 from udaseg.models import weights
+from udaseg.models.depthwise import train_depthwise_in_float32
 from udaseg.models.encoders import resolve_color
 from udaseg.models.multi_resolution import add_detail
 from udaseg.models.network import Network, pad_narrow_maps, set_bn_mode
@@ -25,6 +26,7 @@ def construct(settings: config.Model, classes: int) -> Network:
         add_detail(network, classes, settings.detail)
     set_bn_mode(network, settings.bn)
     pad_narrow_maps(network)
+    train_depthwise_in_float32(network)
     return network
 
 
