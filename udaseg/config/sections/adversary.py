@@ -24,7 +24,7 @@ class Adversary(Section):
     # estimates no density.
     maps: tuple[Literal["segmentation", "depth", "density"], ...] | None = Field(
         None,
-        description="Maps whose product the fused adversary sees: segmentation, depth, density; default: by model.heads.",
+        description="Maps whose product the fused adversary sees: segmentation, depth, density; default: by the heads.",
     )
     loss: Literal["vanilla", "least-squares"] = Field(
         "vanilla", description="The adversarial loss: vanilla or least-squares."
