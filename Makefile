@@ -20,7 +20,7 @@ PYTHON ?= python3.11
 RECIPES = $(patsubst udaseg/config/recipes/%.yaml,%,$(wildcard udaseg/config/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
-.PHONY: help test lint docs reliability $(RECIPES) chain ablation realtime-table augmentation-table depth-table \
+.PHONY: help test lint docs site reliability $(RECIPES) chain ablation realtime-table augmentation-table depth-table \
 	cbst-table multi-band fullscale evidence
 
 help:
@@ -47,6 +47,11 @@ docs: .venv/ready
 	.venv/bin/python docs/results.py
 	.venv/bin/python docs/seeds.py
 	.venv/bin/python docs/stages.py
+
+# The documents as a site in build/site; open build/site/index.html.
+site: .venv/ready
+	NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+	@echo "the site is in build/site/index.html"
 
 # What the world does to files and processes, thousands of times; the tests hold a short form.
 reliability: .venv/ready

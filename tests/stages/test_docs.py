@@ -19,7 +19,7 @@ from udaseg.stages import cli
 
 ROOT = Path(__file__).parent.parent.parent
 RUN = ("models.md", "reports.md", "recipes.md")  # whose commands are run to the letter
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 TEXTS = {path.name: path.read_text(encoding="utf-8").replace("\\\n", "") for path in DOCUMENTS}
 BLOCKS = {name: re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) for name, text in TEXTS.items()}
 
@@ -143,6 +143,13 @@ def test_every_published_row_has_an_entry_with_its_recipe():
 def test_the_rows_of_stages_are_up_to_date():
     writer = runpy.run_path(str(ROOT / "docs" / "stages.py"))
     assert writer["replace_rows"](TEXTS["README.md"]) == TEXTS["README.md"], "run `make docs`"
+
+
+def test_the_pages_of_stages_are_up_to_date():
+    pages = runpy.run_path(str(ROOT / "docs" / "stages.py"))["pages"]()
+    assert set((ROOT / "docs" / "stages").glob("*.md")) == set(pages), "run `make docs`, and remove what has no stage"
+    for path, text in pages.items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run `make docs`"
 
 
 def test_what_recipes_md_says_of_base_and_toy(place):
