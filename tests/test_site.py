@@ -15,7 +15,8 @@ CONFIG = ROOT / "docs" / "site" / "mkdocs.yml"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out), "-f", str(CONFIG)]
+    words = ["--strict", "--quiet", "--site-dir", str(out), "--config-file", str(CONFIG)]
+    command = [sys.executable, "-m", "mkdocs", "build", *words]
     built = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"})
     assert built.returncode == 0, built.stderr
     assert not built.stderr.strip(), built.stderr
