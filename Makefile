@@ -20,7 +20,7 @@ PYTHON ?= python3.11
 RECIPES = $(patsubst udaseg/config/recipes/%.yaml,%,$(wildcard udaseg/config/recipes/*.yaml))
 UDASEG = .venv/bin/udaseg
 
-.PHONY: help test lint docs site reliability $(RECIPES) chain ablation realtime-table augmentation-table depth-table \
+.PHONY: help test lint docs pictures site reliability $(RECIPES) chain ablation realtime-table augmentation-table depth-table \
 	cbst-table multi-band fullscale evidence
 
 help:
@@ -47,6 +47,13 @@ docs: .venv/ready
 	.venv/bin/python docs/results.py
 	.venv/bin/python docs/seeds.py
 	.venv/bin/python docs/stages.py
+
+# What each stage reads and writes, drawn on toytown for the pages of the stages.
+pictures: .venv/ready
+	$(UDASEG) run gta2city --scale toy --run runs/pictures
+	$(UDASEG) gmm --recipe synthia2city --scale toy --run runs/pictures-depth
+	$(UDASEG) prior --recipe cbst-gta2city --scale toy --run runs/pictures-prior
+	.venv/bin/python docs/pictures.py runs/pictures runs/pictures-depth runs/pictures-prior
 
 # The documents as a site in build/site; open build/site/index.html.
 site: .venv/ready
