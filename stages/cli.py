@@ -22,6 +22,7 @@ from . import (
     export,
     gmm,
     info,
+    init,
     predict,
     prior,
     prototypes,
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 # The panels of `udaseg --help`; within one, commands stand in the order in which they are used.
 PANELS = {
-    "Look around": (doctor, status, info, compare, tensorboard, ablate),
+    "Look around": (doctor, init, status, info, compare, tensorboard, ablate),
     "Stages": (
         run_, warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill,
         evaluate, report,

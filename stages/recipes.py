@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 import yaml
 
-from udaseg.config import rules
 from udaseg.config.load import load_recipe, shipped_recipes, suggest_recipe
 from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline import chain, datasets, toytown
-from udaseg.pipeline.chain_weights import absent_imagenet, weights_problems
+from udaseg.pipeline.chain_check import require_runnable
+from udaseg.pipeline.chain_weights import absent_imagenet
 from udaseg.pipeline.run import Run
 
 from .terminal.command import open_plain_run
@@ -82,22 +82,10 @@ def check(
     """
     run = open_plain_run(name, scale=scale, set_=set_, data=data)
     recipe, classes, steps = run.recipe, len(datasets.class_space(run)), chain.steps(run)
-    problems = [UdasegError(problem, f"set chain in {name}") for problem in chain.gaps(run)]
-    for stage in dict.fromkeys(step.stage.name for step in steps):
-        problems += rules.contradictions(recipe, stage)
+    require_runnable(run, name)
     is_missing = toytown.needs_rendering(run)
-    problems += datasets.data_problems(run, toytown.TOYTOWN if is_missing else ()).values()
-    problems += weights_problems(steps)
-    if is_missing:
-        try:
-            toytown.require_room(run)
-        except UdasegError as error:
-            problems.append(error)
-    if problems:
-        hints = "\n       ".join(dict.fromkeys(problem.hint for problem in problems))
-        messages = "\n  ".join(dict.fromkeys(problem.message for problem in problems))
-        raise UdasegError(f"recipe {name} cannot be run:\n  {messages}", hints)
-    opened = {} if is_missing else {name: datasets.open_dataset(run, name) for name in ("source", "val")}
+    labelled = [name for name in datasets.sets_of(recipe) if name != "target"]
+    opened = {} if is_missing else {name: datasets.open_dataset(run, name) for name in labelled}
     rounds = f", predict to retrain {recipe.rounds} times" if recipe.rounds > 1 else ""
     domains = f"{join_names([*recipe.all_sources])} to {recipe.target.dataset}"
     print(f"{name} can be run: {domains}, {classes} classes, {_network(run)}")

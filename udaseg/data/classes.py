@@ -23,8 +23,8 @@ def require_same_spelling(missing: Sequence[str], coding: Coding, place: str) ->
 
     `place` says where the names of the coding are written.
     """
-    known = {_folded(name): name for name in coding.classes.values()}
-    pairs = [(name, known[_folded(name)]) for name in missing if _folded(name) in known]
+    known = {fold_name(name): name for name in coding.classes.values()}
+    pairs = [(name, known[fold_name(name)]) for name in missing if fold_name(name) in known]
     if pairs:
         names, others = ([repr(pair[n]) for pair in pairs] for n in (0, 1))
         raise UdasegError(
@@ -48,5 +48,6 @@ def source_warnings(images: LabelledSet) -> list[str]:
     return [text] if absent else []
 
 
-def _folded(name: str) -> str:
+def fold_name(name: str) -> str:
+    """Return a name without case, spaces, `_` and `-`."""
     return re.sub(r"[\s_-]+", "", name.casefold())

@@ -97,8 +97,14 @@ def _log_notes(name: str, images: ImageSet | LabelledSet) -> None:
 
 def require_datasets(run: Run) -> None:
     """Raise UdasegError, listing all that is wrong, unless the recipe's data can be opened."""
-    for name in SETS:
+    for name in sets_of(run.recipe):
         open_dataset(run, name)
+
+
+def sets_of(recipe: Recipe) -> tuple[str, ...]:
+    """Return the datasets that a recipe reads: the labelled split of the target only where its chain scores a model."""
+    is_scored = not recipe.chain or any(name.startswith("evaluate") for name in recipe.chain)
+    return SETS if is_scored else SETS[:2]
 
 
 def try_open(run: Run, name: str) -> ImageSet | LabelledSet | Sources | None:
@@ -111,7 +117,7 @@ def try_open(run: Run, name: str) -> ImageSet | LabelledSet | Sources | None:
 def data_problems(run: Run, ignored_roots: Collection[str] = ()) -> dict[str, UdasegError]:
     """Return what is wrong with the recipe's data, by message; nothing is rendered for it."""
     problems: dict[str, UdasegError] = {}
-    for name in SETS:
+    for name in sets_of(run.recipe):
         for section in sections(run.recipe, name).values():
             if (section.root or section.dataset) in ignored_roots:
                 continue

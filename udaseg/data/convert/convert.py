@@ -19,7 +19,7 @@ from udaseg.data.convert.panoptic import find_masks, is_panoptic, read_panoptic
 from udaseg.data.convert.regions import AnnotatedImage
 from udaseg.data.convert.sources import Annotations, ImageIndex, collect
 from udaseg.data.datasets.folder import read_classes
-from udaseg.data.datasets.folder_layout import splits
+from udaseg.data.datasets.folder_layout import named_splits
 from udaseg.data.datasets.names import choose_stems
 from udaseg.data.images.read import image_size, write_label
 from udaseg.errors import UdasegError, join_names
@@ -104,7 +104,7 @@ def _read(source: Path, images: Path | None, out: Path) -> Annotations:
         raise UdasegError(f"there is no file or directory {source}", _FORMATS_HINT)
     above = source if source.is_dir() else source.parent
     root = images or (above.parent if above.name == "annotations" else above)
-    copies = [out / split for split in splits(out) if (out / split / "labels").is_dir()] if out.is_dir() else []
+    copies = [out / split for split in named_splits(out) if (out / split / "labels").is_dir()] if out.is_dir() else []
     index = ImageIndex(root, copies)
     files = sorted(source.rglob("*.json")) if source.is_dir() else [source]
     whole, labelme, others = [], {}, []

@@ -79,7 +79,7 @@ def labels(
         label_coding, source = find_coding(coding), f"the coding {coding!r}"
     else:
         file = classes_file(root, split)
-        label_coding = (read_classes(root) if file.name == CLASSES else read_labelmap(file))[1]
+        label_coding = (read_classes(file.parent) if file.name == CLASSES else read_labelmap(file))[1]
         source = label_coding.name
     notes = [f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"]
     if suffix:
@@ -103,9 +103,14 @@ def _no_label_files(root: Path, folder: Path, split: str, others: Sequence[str])
 
 
 def classes_file(root: Path, split: str) -> Path:
-    """Return the file with the classes of a split: classes.yaml, or labelmap.txt where that is missing."""
-    classes = root / CLASSES
-    return classes if classes.is_file() else find_labelmap(root, split) or classes
+    """Return the file with the classes of a split: classes.yaml, or labelmap.txt where that is missing.
+
+    A classes.yaml lies in the directory of the split, or in one above it up to the root, for all splits there.
+    """
+    folder = root / split
+    above = [folder, *(one for one in folder.parents if one != root and one.is_relative_to(root)), root]
+    classes = [one / CLASSES for one in above]
+    return next((file for file in classes if file.is_file()), find_labelmap(root, split) or classes[-1])
 
 
 def matches(root: Path) -> bool:

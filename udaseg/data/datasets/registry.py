@@ -203,7 +203,7 @@ def detect(root: str | Path) -> str:
             f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"
         )
     names = [name for name, reader in DATASETS.items() if reader.matches(root)]
-    if names in ([], ["folder"]) and (datasets := _datasets_within(root, by_name=bool(names))):
+    if names in ([], ["folder"]) and (datasets := datasets_within(root, by_name=bool(names))):
         raise UdasegError(
             f"{root} is not a dataset; it holds {join_names([child.name for child in datasets])}",
             f"name one of them, as with {check_command(datasets[0])}",
@@ -218,7 +218,7 @@ def detect(root: str | Path) -> str:
     return names[0]
 
 
-def _datasets_within(root: Path, by_name: bool) -> list[Path]:
+def datasets_within(root: Path, by_name: bool) -> list[Path]:
     """List the datasets in a directory; with `by_name` those alone that have the name of their layout.
 
     Any directory of directories looks like a folder dataset, and its splits may look like other layouts.
