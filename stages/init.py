@@ -79,7 +79,10 @@ def _check(text: str, name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="udaseg-") as folder:
         path = Path(folder, name)
         path.write_text(text, encoding="utf-8")
-        require_runnable(open_plain_run(str(path)), name, weights=False)
+        try:
+            require_runnable(open_plain_run(str(path)), name, weights=False)
+        except UdasegError as error:
+            raise UdasegError(error.message.replace(str(path), name), error.hint) from None
 
 
 def _measure(recipe: Path) -> str:

@@ -1,6 +1,7 @@
 """The classes that two domains have in common, and what becomes of the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from udaseg.data.classes import fold_name
@@ -14,7 +15,8 @@ CITYSCAPES = SPACES["cs19"].classes
 class Classes(NamedTuple):
     """The classes to train, and those that one side alone has, or that no label of the source shows.
 
-    `unscored` are classes to train that no label to score on shows. `share` is that of each trained class in the source's pixels that have a class.
+    `unscored` are classes to train that no label to score on shows. `share` is that of each trained class in the
+    source's pixels that have a class.
     """
 
     space: tuple[str, ...]
@@ -22,7 +24,7 @@ class Classes(NamedTuple):
     target_only: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     unscored: tuple[str, ...] = ()
-    share: dict[str, float] = {}
+    share: Mapping[str, float] = MappingProxyType({})
 
     @property
     def setting(self) -> str | list[str]:

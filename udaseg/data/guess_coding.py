@@ -1,7 +1,7 @@
 """Guess the coding of label files whose meaning nobody has written down, from their ids and colours.
 
 Ids say little: 0 to 18 may be train ids as well as ids of Cityscapes. In street scenes the road is below and the sky is
-above, so a coding that puts either elsewhere is wrong.
+above, so a coding of ids counts where both are there.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from udaseg.data.datasets.container import detect_container, spread
-from udaseg.data.images.label_pixels import count_colours
+from udaseg.data.images.label_pixels import count_colours, has_equal_channels
 from udaseg.data.images.read import read_label_ids, read_label_pixels
 from udaseg.errors import UdasegError, join_names
 from udaseg.labels import CODINGS, IGNORE, RGB, SPACES, Coding
@@ -20,6 +20,7 @@ SAMPLE = 12  # label files that are read
 CANDIDATES = ("trainids", "cityscapes", "synthia", "mapillary-v1.2", "mapillary-v2.0")  # the likeliest first
 _PLACES = {"road": 1, "sky": 0}  # half of the image in which a class is: 0 above, 1 below
 _MOST = 0.7  # share of a class in its half, for the half to speak for the coding
+_OWN = 10  # ids from 0 on without a gap, and no more, are numbers that somebody gave to classes of their own
 _SMOOTHED = 256  # colours; more are no colours of classes
 _CLASS = "class{}"  # a name to be replaced by the user
 
@@ -30,6 +31,11 @@ class Guess(NamedTuple):
     coding: str
     others: tuple[str, ...]
     reason: str
+
+    @property
+    def text(self) -> str:
+        """The reason, and the others."""
+        return self.reason + (f"; {join_names(self.others)} would fit as well" if self.others else "")
 
 
 class _Fit(NamedTuple):
@@ -45,9 +51,11 @@ def guess_coding(files: Mapping[str, Path], folder: Path, classes_file: Path, se
     """Guess the coding of the labels in a folder, from a sample of them.
 
     `classes_file` is where a user may write the meaning down, `setting` the one that names a coding. Raises UdasegError
-    where no known coding fits, with a classes.yaml to fill in, and where no label can be read.
+    where no known coding fits, with a classes.yaml to fill in, and where a label cannot be read.
     """
     sample = {path.stem: path for path in spread(files, SAMPLE)}
+    for path in sample.values():
+        read_label_pixels(path)
     fits = {name: fit for name in CANDIDATES if (fit := _fit(sample, CODINGS[name])) is not None}
     if not fits:
         raise _unknown(sample, folder, classes_file, setting)
@@ -68,6 +76,10 @@ def _fit(sample: Mapping[str, Path], coding: Coding) -> _Fit | None:
     except UdasegError:  # ids or colours of another coding
         return None
     counts = halves.sum(0)
+    has_colours = container.reading == "colours"
+    found = [i for i in np.flatnonzero(counts).tolist() if i != IGNORE]
+    if not has_colours and found == [*range(len(found))] and len(found) <= _OWN:
+        return None
     classes = [i for i, name in coding.classes.items() if name in SPACES["cs19"].classes]
     if not coding.ids.issuperset(np.flatnonzero(counts).tolist()) or not counts[classes].any():
         return None
@@ -80,8 +92,7 @@ def _fit(sample: Mapping[str, Path], coding: Coding) -> _Fit | None:
         if total and inside >= _MOST * total:
             signs += 1
             reasons.append(f"{name} is {'below' if half else 'above'}")
-    has_colours = container.reading == "colours"
-    if not signs and not has_colours:
+    if signs < len(_PLACES) and not has_colours:
         return None
     share = float(counts[classes].sum() / max(1, counts.sum()))
     reasons = ["its colours alone occur"] * has_colours + reasons
@@ -91,22 +102,16 @@ def _fit(sample: Mapping[str, Path], coding: Coding) -> _Fit | None:
 def _unknown(sample: Mapping[str, Path], folder: Path, file: Path, setting: str) -> UdasegError:
     """Build the error for labels of an unknown meaning, with a classes.yaml to fill in."""
     colours, values = dict[RGB, int](), np.zeros(0x10000, np.int64)
-    problem: UdasegError | None = None
     for path in sample.values():
-        try:
-            pixels = read_label_pixels(path)
-        except UdasegError as error:
-            problem = error
-            continue
-        if pixels.ndim == 3 and not (pixels[..., :1] == pixels[..., 1:]).all():
+        pixels = read_label_pixels(path)
+        if pixels.ndim == 3 and not has_equal_channels(pixels):
             for colour, count in zip(*count_colours(pixels), strict=True):
                 colours[colour] = colours.get(colour, 0) + int(count)
         else:
-            values += np.bincount(
-                pixels.reshape(-1) if pixels.ndim == 2 else pixels[..., 0].reshape(-1), minlength=65536
-            )
-    if not colours and not values.any():
-        return problem or UdasegError(f"{folder}: expected labels, found none", "add labels as PNG files")
+            one = pixels if pixels.ndim == 2 else pixels[..., 0]
+            values += np.bincount(one.reshape(-1), minlength=len(values))
+    if not sample:
+        return UdasegError(f"{folder}: expected labels, found none", "add labels as PNG files")
     if len(colours) > _SMOOTHED:
         return UdasegError(
             f"{folder}: expected ids or the colours of classes, found {len(colours):,} colours in {len(sample)} labels",

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from udaseg.data.datasets import folder, folder_layout
-from udaseg.data.datasets.layout import IMAGES, Files, is_folder, list_directory, list_files
+from udaseg.data.datasets import carla, folder, folder_layout
+from udaseg.data.datasets.layout import IMAGES, AbsentError, Files, is_folder, list_directory, list_files
 from udaseg.data.datasets.registry import DATASETS, datasets_within
 from udaseg.data.images.loose import VIDEOS
 from udaseg.data.images.read import read_label_pixels
@@ -41,12 +41,13 @@ class Place(NamedTuple):
         return files
 
     def has_labels(self) -> bool:
-        """Return whether the split has files of labels, of whatever coding."""
-        with suppress(UdasegError):
+        """Return whether the split has files of labels."""
+        try:
             if self.dataset == "folder":
-                return bool(folder.labels(self.root, self.split, "trainids").files)
+                return bool(folder.list_label_files(self.root, self.split)[0])
             return bool(DATASETS[self.dataset].labels(self.root, self.split).files)
-        return False
+        except AbsentError:
+            return False
 
 
 def find_places(root: Path) -> list[Place]:
@@ -56,6 +57,8 @@ def find_places(root: Path) -> list[Place]:
     """
     _require_images(root)
     names = [name for name, reader in DATASETS.items() if name != "folder" and reader.matches(root)]
+    if not names and carla.holds_recordings(root):
+        names = ["carla"]
     places = [Place(name, root, _choose(root, list(DATASETS[name].IMAGE_COUNTS))) for name in names]
     if not {*names} <= {"gta5"}:  # whose layout any folder of images and labels has
         return places

@@ -97,7 +97,7 @@ def survey_labels(
     if place.dataset == "folder":
         file = folder.classes_file(place.root, place.split)
         if coding is None and not file.is_file():
-            files = folder.labels(place.root, place.split, "trainids", suffix, option).files
+            files = folder.list_label_files(place.root, place.split, suffix, option)[0]
             guess = guess_coding(files, place.folder, file, f"{side}.coding")
             coding = guess.coding
     found = list_labels(place.dataset, place.root, place.split, coding, suffix, option)
@@ -128,9 +128,12 @@ def survey_labels(
 
 
 def _try_gta5(place: Place, progress: Progress | None) -> Domain | None:
-    """Look at a directory with the layout of GTA5; None where its labels are those of another dataset."""
-    found = list_labels(place.dataset, place.root, place.split, None, None, "")
-    guess = guess_coding(found.files, place.folder, place.root / folder.CLASSES, "source.coding")
+    """Look at a directory with the layout of GTA5; None where its labels are not those of GTA5."""
+    try:
+        found = list_labels(place.dataset, place.root, place.split, None, None, "")
+        guess = guess_coding(found.files, place.folder, place.root / folder.CLASSES, "source.coding")
+    except UdasegError:  # looked at as a folder, they get an error that tells more
+        return None
     if guess.coding != found.coding.name:
         return None
     return _survey(place, survey_labels(place, "source", None, None, progress))

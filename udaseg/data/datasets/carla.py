@@ -128,6 +128,11 @@ def matches(root: Path) -> bool:
     return any(_find_labels(base / name) is not None for base in bases for name in LABELS_OF)
 
 
+def holds_recordings(root: Path) -> bool:
+    """Return whether a directory holds a recording at any depth; unlike `matches`, this searches its folders."""
+    return any(_find_labels(folder) is not None for folder in _find_recordings(root))
+
+
 def _base(root: Path, split: str) -> Path:
     """Return the directory of a split: its own, or for train the root, where no split has one."""
     name = choose_split(split, SPLITS, "carla")

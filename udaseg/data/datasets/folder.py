@@ -60,6 +60,33 @@ def labels(
     is what sets it, for hints. Raises UdasegError where there is neither a coding nor a valid classes.yaml, and where
     no label has the suffix.
     """
+    named, others, suffix = list_label_files(root, split, suffix, option)
+    pictures = images(root, split)
+    depths = depth_folder(root, split)
+    depth = list_files(depths, [".png"], deep=True) if is_folder(depths) else {}
+    if coding is not None:
+        label_coding, source = find_coding(coding), f"the coding {coding!r}"
+    else:
+        file = classes_file(root, split)
+        label_coding = (read_classes(file.parent) if file.name == CLASSES else read_labelmap(file))[1]
+        source = label_coding.name
+    notes = [f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"]
+    if suffix:
+        notes.append(f"labels: the names add {suffix} to those of the images")
+    if others:
+        notes.append(f"labels: {len(others)} other files are left out: {join_names(others)}")
+    # Files of no image, such as colour renderings beside the labels, tell nothing about the labels.
+    of_images = pair(choose_stems(pictures), named)
+    return replace(build_labels(of_images, label_coding, *notes, depth=depth), files=named)
+
+
+def list_label_files(
+    root: Path, split: str, suffix: str | None = None, option: str = "--label-suffix"
+) -> tuple[Files, tuple[str, ...], str]:
+    """List the label files of a split by name, without a look into them; and other files there, and their suffix.
+
+    The arguments, and what is raised, are as of `labels`.
+    """
     folder = find_folder(root, label_folders(root, split), f"the {split} labels", DOWNLOAD_HINT)
     files = list_files(folder, LABELS, deep=True)
     if files.left_out and not files:
@@ -73,22 +100,7 @@ def labels(
             f"{folder}: expected labels whose names end in {suffix}.png, found {join_names(list(files))}",
             suffix_hint(pictures, files, option) or f"leave out {option}",
         )
-    depths = depth_folder(root, split)
-    depth = list_files(depths, [".png"], deep=True) if is_folder(depths) else {}
-    if coding is not None:
-        label_coding, source = find_coding(coding), f"the coding {coding!r}"
-    else:
-        file = classes_file(root, split)
-        label_coding = (read_classes(file.parent) if file.name == CLASSES else read_labelmap(file))[1]
-        source = label_coding.name
-    notes = [f"labels: ids of {source}", f"depth: {'16-bit, in cm' if depth else 'none'}"]
-    if suffix:
-        notes.append(f"labels: the names add {suffix} to those of the images")
-    if files.left_out:
-        notes.append(f"labels: {len(files.left_out)} other files are left out: {join_names(files.left_out)}")
-    # Files of no image, such as colour renderings beside the labels, tell nothing about the labels.
-    of_images = pair(choose_stems(pictures), named)
-    return replace(build_labels(of_images, label_coding, *notes, depth=depth), files=named)
+    return named, files.left_out, suffix
 
 
 def _no_label_files(root: Path, folder: Path, split: str, others: Sequence[str]) -> UdasegError:

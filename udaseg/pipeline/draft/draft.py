@@ -148,7 +148,7 @@ def _describe_side(domain: Domain, labels: Labels | None) -> str:
     parts = [f"{domain.images} images of {shown}"]
     parts += [f"{len(domain.folders)} sub-folders"] if domain.folders else []
     if labels is not None:
-        parts.append(labels.notes[0] + (f" (found: {labels.guess.reason})" if labels.guess else ""))
+        parts.append(labels.notes[0] + (f" (found: {labels.guess.text})" if labels.guess else ""))
     return f"{place.folder}, {kind}: {', '.join(parts)}"
 
 

@@ -60,8 +60,8 @@ ON_GPU = (
     Plan(
         "mic-gta2city",
         "full",
-        "labels from a teacher at every step, also of images with hidden blocks: published above DAFormer, not measured "
-        "here at full scale",
+        "labels from a teacher at every step, also of images with hidden blocks: published above DAFormer, not "
+        "measured here at full scale",
         "MiT-B5 with the decoder of DAFormer fits this GPU",
         LARGE_SOURCE,
         LARGE_TARGET,
