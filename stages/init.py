@@ -1,5 +1,6 @@
 """udaseg init: write a recipe for two directories, a labelled source and a target."""
 
+import os
 import shlex
 import tempfile
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from udaseg.config.load import parse_change
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
+from udaseg.parallel.threads import cores
 from udaseg.pipeline.log import log
 
 from .terminal.command import STAGES, open_plain_run
@@ -95,4 +97,7 @@ def _measure(recipe: Path) -> str:
     cost = estimate("retrain", True, run.folder, lambda sample: run_stage(run.for_sample(sample), STAGES["retrain"]))
     if cost.disk_bytes > cost.free_disk_bytes:
         log("init: warning: that is more than is free on this disk")
-    return f"{cost.text()}; told from {cost.sampled['steps']} steps, without evaluate and report"
+    load, count = os.getloadavg()[0], cores()
+    busy = f"; the machine is busy, as {load:.0f} programs share {count} cores: alone it takes less time"
+    told = f"told from {cost.sampled['steps']} steps, without evaluate and report"
+    return f"{cost.text()}; {told}{busy if load > count + 1 else ''}"

@@ -18,6 +18,15 @@ def columns(values, size=SIZE) -> np.ndarray:
     return np.tile(np.resize(np.array(values), size[1]), (size[0], 1))
 
 
+def street(sky: int, building: int, road: int, car: int, size=(48, 96)) -> np.ndarray:
+    """Lay out the ids of a street: the sky above, the road below with a car on it, buildings between."""
+    label, (height, width) = np.full(size, building, np.uint8), size
+    label[: height // 3] = sky
+    label[height // 2 :] = road
+    label[height // 2 : 2 * height // 3, width // 4 : width // 2] = car
+    return label
+
+
 def save(path: Path, array: np.ndarray, *, palette: bool = False) -> Path:
     """Write an array as an image: uint8 grey or RGB, uint16 grey; with `palette` as a palette PNG."""
     path.parent.mkdir(parents=True, exist_ok=True)

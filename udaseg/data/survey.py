@@ -134,7 +134,7 @@ def _try_gta5(place: Place, progress: Progress | None) -> Domain | None:
         guess = guess_coding(found.files, place.folder, place.root / folder.CLASSES, "source.coding")
     except UdasegError:  # looked at as a folder, they get an error that tells more
         return None
-    if guess.coding != found.coding.name:
+    if found.coding.name not in (guess.coding, *guess.others):
         return None
     return _survey(place, survey_labels(place, "source", None, None, progress))
 

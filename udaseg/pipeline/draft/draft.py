@@ -146,7 +146,7 @@ def _describe_side(domain: Domain, labels: Labels | None) -> str:
     shown = ", ".join(f"{height}x{width}" for height, width in sizes[:2]) + (", ..." if sizes[2:] else "")
     kind = "a folder" if place.dataset == "folder" else f"the layout of {place.dataset}"
     parts = [f"{domain.images} images of {shown}"]
-    parts += [f"{len(domain.folders)} sub-folders"] if domain.folders else []
+    parts += [f"sub-folders: {len(domain.folders)}"] if domain.folders else []
     if labels is not None:
         parts.append(labels.notes[0] + (f" (found: {labels.guess.text})" if labels.guess else ""))
     return f"{place.folder}, {kind}: {', '.join(parts)}"

@@ -1,5 +1,6 @@
 """The network and the training that suit a machine: what it computes on, its memory, the weights that are there."""
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from udaseg.config import HxW, Recipe
@@ -105,28 +106,43 @@ def choose_plan(machine: Machine, classes: int) -> Fit:
     return next((fit for fit in fits if fit.missing_weights is None), fits[0])
 
 
+class _Memory(NamedTuple):
+    """The memory of a training in bytes, by arithmetic on shapes, and the parameters of its network."""
+
+    fixed: int
+    activations: int  # of a whole batch
+    parameters: int
+
+
 def _fit(plan: Plan, machine: Machine, classes: int) -> Fit | None:
-    """Return how a plan fits a machine, by arithmetic on shapes; None where it does not."""
+    """Return how a plan fits a machine; None where it does not."""
+    recipe, memory = load_recipe(plan.base, scale=plan.scale), _count_memory(plan, classes)
+    batch = recipe.retrain.batch
+    for accumulate in (part for part in range(1, batch + 1) if batch % part == 0):
+        needed = int(memory.fixed + memory.activations / accumulate + CONTEXT)
+        if needed <= ROOM * machine.bytes:
+            return Fit(plan, accumulate, needed, memory.parameters, find_missing_weights(recipe))
+    return None
+
+
+@cache
+def _count_memory(plan: Plan, classes: int) -> _Memory:
     import torch
 
     from udaseg.models import construct
     from udaseg.models.complexity import training_memory
 
     recipe = load_recipe(plan.base, scale=plan.scale)
-    crop = plan.crop or recipe.retrain.augment.crop
+    retrain, crop = recipe.retrain, plan.crop or recipe.retrain.augment.crop
     assert crop is not None
     with torch.device("meta"):
         network = construct(recipe.model.model_copy(update={"weights": "none"}), classes)
     memory = training_memory(network, crop)
     parameters = sum(value.numel() for value in network.parameters())
-    state = memory.adamw if recipe.retrain.optimizer == "adamw" else memory.sgd
-    frozen = 4 * parameters * (1 + (recipe.retrain.feature_distance is not None))  # the teacher, the first encoder
-    images = recipe.retrain.batch * (1 if recipe.retrain.passes == "separate" else 2)
-    for accumulate in (part for part in range(1, recipe.retrain.batch + 1) if recipe.retrain.batch % part == 0):
-        needed = memory.weights + state + frozen + memory.activations * images // accumulate
-        if needed + CONTEXT <= ROOM * machine.bytes:
-            return Fit(plan, accumulate, int(needed + CONTEXT), parameters, find_missing_weights(recipe))
-    return None
+    state = memory.adamw if retrain.optimizer == "adamw" else memory.sgd
+    frozen = 4 * parameters * (1 + (retrain.feature_distance is not None))  # the teacher, and the first encoder
+    images = retrain.batch * (1 if retrain.passes == "separate" else 2)
+    return _Memory(memory.weights + state + frozen, memory.activations * images, parameters)
 
 
 def find_missing_weights(recipe: Recipe) -> UdasegError | None:
