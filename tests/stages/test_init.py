@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from udaseg.config.load import load_recipe
 from udaseg.labels import SPACES
@@ -70,8 +69,10 @@ SOURCES = {
     "a split": ("folder", "train", "trainids", lambda root: pairs(root / "train")),
     "the whole folder": ("folder", ".", "synthia", lambda root: pairs(root, (1, 2, 3, 8))),
     "masks": ("folder", ".", "trainids", lambda root: pairs(root, labels="masks")),
-    "outer folders": ("folder", "train", "trainids", lambda root: pairs(root, TRAIN_IDS, "images/train", "labels/train")),
-    "colours": ("folder", ".", "trainids", lambda root: pairs(root, convert=lambda label: PALETTE[label])),
+    "outer folders": (
+        "folder", "train", "trainids", lambda root: pairs(root, TRAIN_IDS, "images/train", "labels/train"),
+    ),
+    "colours": ("folder", "train", "trainids", lambda root: pairs(root / "train", convert=PALETTE.__getitem__)),
     "a suffix": ("folder", ".", "trainids", suffixed),
     "classes.yaml": ("folder", ".", None, own_classes),
     "gta5": ("gta5", "train", None, lambda root: pairs(root, IDS)),
@@ -234,14 +235,17 @@ ODD = {
     "ids of one's own": (lambda s, t, v: pairs(s, OWN), "the meaning of the label ids is not known"),
     "unknown colours": (lambda s, t, v: pairs(s, (0, 1, 2, 3), convert=lambda x: np.stack([x + 9, x, x], -1)),
                         "in 4 colours, whose meaning is not known"),
-    "a target with labels": (lambda s, t, v: (photos(t / "cam"), pairs(t, images="img", labels="gt")), "look like labels"),
+    "a target with labels": (lambda s, t, v: (photos(t / "cam"), pairs(t, images="img", labels="gt")), "look like"),
     "wild sizes": (lambda s, t, v: wild(t), "the sizes of images differ wildly, from 48x96 to 400x4000"),
-    "tiny images": (lambda s, t, v: (shutil.rmtree(t), photos(t, size=(8, 9))), "expected images of 32x32 pixels or more"),
+    "tiny images": (lambda s, t, v: (shutil.rmtree(t), photos(t, size=(8, 9))), "expected images of 32x32 pixels"),
     "no class in common": (lambda s, t, v: with_classes(v, "names: [a, b, c, d]"), "no class in common"),
     "two spellings": (lambda s, t, v: with_classes(v, "names: [Car, Road, b, sky]"), "those to score on 'Road', 'Car'"),
     "a wrong classes.yaml": (lambda s, t, v: with_classes(s, "names: 3"), "expected `names` as a list or a mapping"),
     "nothing to score": (lambda s, t, v: (shutil.rmtree(v), photos(v)), "scored: expected labels of its images"),
-    "several datasets": (lambda s, t, v: (shutil.rmtree(s), pairs(s / "a"), pairs(s / "b")), "it holds a, b"),
+    "several datasets": (lambda s, t, v: (shutil.rmtree(s), cityscapes(s / "x")), "is not a dataset; it holds x"),
+    "several splits": (
+        lambda s, t, v: (shutil.rmtree(s), pairs(s / "a"), pairs(s / "b")), "expected a split train, found a, b",
+    ),
 }  # fmt: skip
 
 
