@@ -47,10 +47,11 @@ def command(
     draft = draft_recipe(source, target, val, changes, this_machine(), show_progress)
     words = shlex.join(["udaseg", "run", str(out)])
     head = [
-        f"{source} to {target}, on {draft.machine.text}; written by udaseg init, yours to change.",
+        f"{source} to {target}, on {draft.machine.text}; written by init, yours to change.",
         f"Run it: {words}",
     ]
     text = recipe_text(head, choose_settings(draft))
+    _require_utf8(text)
     _check(text, out.name)
     with atomic(out) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
@@ -74,6 +75,16 @@ def _require_free(out: Path, overwrite: bool) -> None:
         raise UdasegError(f"{out} exists already", "name another file with --out, or replace it with --overwrite")
 
 
+def _require_utf8(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        name = text[: error.end].rpartition("\n")[2].encode("utf-8", "backslashreplace").decode()
+        raise UdasegError(
+            f"the recipe would hold a name that is no UTF-8: {name}", "rename that file or directory"
+        ) from None
+
+
 def _check(text: str, name: str) -> None:
     """Raise UdasegError where the recipe could not be run; weights that are still to come are no problem."""
     from udaseg.pipeline.chain_check import require_runnable
@@ -94,7 +105,12 @@ def _measure(recipe: Path) -> str:
 
     log("init: measuring a few steps of the training; --no-estimate leaves this out")
     run = open_plain_run(str(recipe), set_=[LEFT_OUT])
-    cost = estimate("retrain", True, run.folder, lambda sample: run_stage(run.for_sample(sample), STAGES["retrain"]))
+    try:
+        cost = estimate(
+            "retrain", True, run.folder, lambda sample: run_stage(run.for_sample(sample), STAGES["retrain"])
+        )
+    except UdasegError as error:  # the recipe is written all the same
+        return f"not measured, as a step failed: {error.message} ({error.hint})"
     if cost.disk_bytes > cost.free_disk_bytes:
         log("init: warning: that is more than is free on this disk")
     load, count = os.getloadavg()[0], cores()

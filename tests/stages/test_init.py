@@ -1,5 +1,6 @@
 """udaseg init: from two folders to a recipe that runs, in many layouts, and one clear message for each odd input."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 
 from udaseg.config.load import load_recipe
+from udaseg.errors import UdasegError
 from udaseg.labels import SPACES
+from udaseg.pipeline import estimate
 from udaseg.pipeline.draft import draft as drafting
 from udaseg.pipeline.draft import machine as machines
 from udaseg.pipeline.draft.machine import ON_CPU, Fit, Machine
@@ -272,6 +275,24 @@ def test_source_and_target_are_two(place, init):
     photos(place / "target")
     outcome = init(source, "target", "--set", "target.pad=true", *TINY)
     assert outcome.code == 0, outcome.err
+
+
+def test_a_name_that_is_no_utf8_is_an_error(place, init):
+    target = photos(place / os.fsdecode(b"t\xffarget"))
+    outcome = init(pairs(place / "source"), target, *TINY)
+    assert outcome.code == 1
+    assert "a name that is no UTF-8" in outcome.err
+
+
+def test_a_measurement_that_fails_leaves_the_recipe(place, udaseg, monkeypatch):
+    def fail(*_arguments):
+        raise UdasegError("no step", "take another")
+
+    monkeypatch.setattr(estimate, "estimate", fail)
+    outcome = udaseg(f"init {pairs(place / 'source')} {photos(place / 'target')}", *TINY, tiny=False)
+    assert outcome.code == 0
+    assert "not measured, as a step failed: no step (take another)" in outcome.out
+    assert Path("mine.yaml").is_file()
 
 
 def test_folders_without_splits_can_be_checked(place, udaseg):

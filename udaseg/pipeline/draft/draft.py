@@ -8,7 +8,7 @@ from udaseg.config.load import load_recipe
 from udaseg.data.common_classes import find_common_classes
 from udaseg.data.locate import Place, find_places, find_scored, find_scored_folder, join_places
 from udaseg.data.survey import Domain, Labels, survey_labels, survey_source, survey_target
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline.draft.choices import Draft
 from udaseg.pipeline.draft.machine import Machine, checkpoint_bytes, choose_plan
 from udaseg.pipeline.draft.sizes import WILD, Fitted, fit_size
@@ -146,7 +146,8 @@ def _describe_side(domain: Domain, labels: Labels | None) -> str:
     shown = ", ".join(f"{height}x{width}" for height, width in sizes[:2]) + (", ..." if sizes[2:] else "")
     kind = "a folder" if place.dataset == "folder" else f"the layout of {place.dataset}"
     parts = [f"{domain.images} images of {shown}"]
-    parts += [f"sub-folders: {len(domain.folders)}"] if domain.folders else []
+    if domain.folders:
+        parts.append("in " + join_names([f"{name}/ ({count})" for name, count in domain.folders.items()], 4))
     if labels is not None:
         parts.append(labels.notes[0] + (f" (found: {labels.guess.text})" if labels.guess else ""))
     return f"{place.folder}, {kind}: {', '.join(parts)}"

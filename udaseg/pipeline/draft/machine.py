@@ -52,7 +52,7 @@ ON_CPU = Plan(
     "mic-gta2city",
     "toy",
     f"labels from a teacher at every step, the best of what was measured on a CPU: {_TOY_SCORES}",
-    "without a GPU a small network: EfficientNet-Lite0 with an FPN",
+    "without a large GPU a small network: EfficientNet-Lite0 with an FPN",
     SMALL,
     SMALL,
 )
