@@ -8,6 +8,7 @@ Source: Zou et al., Unsupervised domain adaptation via class-balanced self-train
 
 import math
 from fractions import Fraction
+from typing import Self
 
 import numpy as np
 from numba import njit
@@ -139,18 +140,17 @@ class ConfidenceHistogram:
             raise UdasegError(f"{outside} confidences are not between 0 and 1", "make the predictions again")
         self.predicted += predicted
 
-    def __add__(self, other: "ConfidenceHistogram") -> "ConfidenceHistogram":
-        return _histogram(self.counts + other.counts, self.predicted + other.predicted)
+    def __add__(self, other: Self) -> Self:
+        return self._of(self.counts + other.counts, self.predicted + other.predicted)
 
-    def sum_of_all(self) -> "ConfidenceHistogram":
+    def sum_of_all(self) -> Self:
         """Return the sum of the histograms of all processes."""
-        return _histogram(processes.sum_of_all(self.counts), processes.sum_of_all(self.predicted))
+        return self._of(processes.sum_of_all(self.counts), processes.sum_of_all(self.predicted))
 
-
-def _histogram(counts, predicted):
-    histogram = ConfidenceHistogram(len(predicted))
-    histogram._high[:-1], histogram.predicted = counts, predicted
-    return histogram
+    def _of(self, counts: np.ndarray, predicted: np.ndarray) -> Self:
+        histogram = type(self)(len(predicted))
+        histogram._high[:-1], histogram.predicted = counts, predicted
+        return histogram
 
 
 def _rank(count, p):
