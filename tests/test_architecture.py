@@ -13,7 +13,7 @@ FILES = sorted([*ROOT.glob("udaseg/**/*.py"), *ROOT.glob("stages/**/*.py")])
 # A room imports itself and the rooms before it.
 ROOMS = (
     "errors", "labels", "metrics", "io", "parallel", "config", "data", "toytown", "models", "inference",
-    "statistics", "pipeline", "pseudo", "train", "report",
+    "statistics", "pipeline", "pseudo", "train", "report", "api",
 )  # fmt: skip
 APART = {"pseudo", "train"}  # neither imports the other
 SLOW = {"torch", "torchvision", "sklearn", "scipy", "h5py", "numba", "PIL", "numpy"}
@@ -61,14 +61,15 @@ def test_the_roof_is_small():
     folders = {
         path.relative_to(ROOT / "udaseg").parts[0] for path in FILES if "udaseg" in path.relative_to(ROOT).parts[:1]
     }
-    assert len([name for name in folders if not name.endswith(".py")]) <= 12
+    assert len([name for name in folders if not name.endswith(".py")]) <= 13
     assert len([name for name in folders if name.endswith(".py")]) <= 5
 
 
 @pytest.mark.parametrize("module", LIBRARY)
 def test_a_room_imports_the_rooms_before_it(module):
     own = room(module)
-    before = {"udaseg"} if own == "udaseg" else {"udaseg", *ROOMS[: ROOMS.index(own) + 1]}
+    # `import udaseg` names what the API has, and imports nothing.
+    before = {"udaseg", "errors", "labels", "api"} if own == "udaseg" else {"udaseg", *ROOMS[: ROOMS.index(own) + 1]}
     allowed = before - APART | {own} if own in APART else before
     known = {name for name in imports(module) if name.split(".")[0] == "udaseg"}
     assert {name for name in known if room(name) not in allowed} == set()

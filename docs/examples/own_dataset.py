@@ -1,9 +1,9 @@
 """Data of your own: images, labels and a classes.yaml in folders, read by a DataLoader with workers.
 
-python docs/examples/own_dataset.py
+python docs/examples/own_dataset.py data/mine    # a new folder
 """
 
-import tempfile
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 
 import udaseg
 
-root = Path(tempfile.mkdtemp())
+root = Path(sys.argv[1])
+root.mkdir(parents=True)
 (root / "classes.yaml").write_text("names: {7: road, 26: car}\nignore: [0]\n")
 for kind in ("images", "labels"):
     (root / "train" / kind).mkdir(parents=True)
@@ -25,3 +26,7 @@ images = udaseg.dataset("folder", root, space=["road", "car"], size=(32, 64))
 print("pixels by class:", udaseg.class_counts(images).sum(0).tolist())
 for batch in DataLoader(images, batch_size=2, num_workers=1):
     print(batch["name"], tuple(batch["image"].shape), tuple(batch["label"].shape), batch["label"].unique().tolist())
+try:
+    udaseg.dataset("folder", root, space=["road", "Car"])
+except udaseg.UdasegError as error:
+    print(f"{error.message} ({error.hint})")

@@ -15,6 +15,7 @@ for name, root in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
     ids = images[0]["label"].unique().tolist()
     print(name, len(images), "images, the first shows", [images.classes[i] for i in ids if i != 255])
 
+print("the colour of road:", udaseg.class_space(space).palette[0])
 ids = np.array([[7, 26], [21, 0]], np.uint8)  # of Cityscapes: road, car, vegetation, unlabeled
 print("cityscapes:", udaseg.train_ids(ids, "cityscapes", space).tolist())
 print("your own ids:", udaseg.train_ids(ids, {0: "road", 7: "sky", 21: "car", 26: "vegetation"}, space).tolist())

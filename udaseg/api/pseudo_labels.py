@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,6 +36,15 @@ class ConfidenceHistogram(histograms.ConfidenceHistogram):
         """
         label = to_labels("label", label, len(self.predicted))
         super().add(label, np.asarray(to_array("confidence", confidence), np.float32), stride)
+
+    def __add__(self, other: Self) -> Self:
+        if len(self.predicted) != len(other.predicted):
+            raise UdasegError(
+                f"one histogram has {len(self.predicted)} classes and the other {len(other.predicted)}, expected one "
+                "number",
+                "count both with the outputs of one network",
+            )
+        return super().__add__(other)
 
 
 def label_and_confidence(
