@@ -45,7 +45,7 @@ def test_without_labels_no_label_is_opened(tmp_path):
     assert set(images[0]) == {"image", "name"}
     with pytest.raises(udaseg.UdasegError, match="the dataset has no labels to count"):
         udaseg.class_counts(images)
-    with pytest.raises(udaseg.UdasegError, match="without labels nothing reads depth, missing"):
+    with pytest.raises(udaseg.UdasegError, match="without labels nothing reads missing, depth"):
         udaseg.dataset("cityscapes", root, labels=False, depth=True, missing=["train"])
 
 
@@ -53,12 +53,12 @@ def test_padding_depth_and_a_transform(tmp_path):
     def mirror(sample):
         return sample | {"image": sample["image"].flip(2)}
 
-    options = {"space": "syn16", "depth": True, "size": (12, 12), "pad": True, "limit": 2}
+    options = {"space": "syn16", "depth": True, "size": (14, 16), "pad": True, "limit": 2}
     images = udaseg.dataset("synthia", synthia(tmp_path), **options)
     sample = images[1]
-    assert (sample["label"][9:] == 255).all()
-    assert (sample["image"][:, 9:] == 0).all()
-    assert sample["depth"][0, ::4].tolist() == [100, 400, 700]  # centimetres
+    assert (sample["label"][12:] == 255).all()
+    assert (sample["image"][:, 12:] == 0).all()
+    assert sample["depth"][0, ::4].tolist() == [100, 300, 500, 700]  # centimetres
     turned = udaseg.dataset("synthia", tmp_path, **options, transform=mirror)
     assert torch.equal(turned[1]["image"], sample["image"].flip(2))
     assert len(images) == 2

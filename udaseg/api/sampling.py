@@ -55,7 +55,8 @@ def rare_classes(
 class RareClassSampler(Sampler[int]):
     """Draw the indices of images for a DataLoader, by `rare_classes`.
 
-    `length` indices are one epoch; the next epoch draws on. The same seed draws the same indices.
+    `length` indices are one epoch; the next epoch draws on. The same seed draws the same indices. Raises UdasegError
+    for a length below 1.
     """
 
     def __init__(self, rare: RareClasses, length: int, seed: int = 0):
