@@ -99,6 +99,7 @@ def test_data_of_ones_own_warns_of_classes_that_lack(tmp_path):
         ({"space": ["road", "tree"]}, "have no class 'tree'"),
         ({"size": (0, 4)}, "size is (0, 4), expected (height, width) in pixels"),
         ({"pad": True}, "and there is no size"),
+        ({"limit": 0}, "limit is 0, expected 1 or more images"),
         ({"depth": True}, "expected depth for every image of train, found none"),
         ({"coding": "trainids"}, "cityscapes detects the coding of its labels"),
     ],

@@ -105,6 +105,8 @@ def dataset(
     listed = None if list_file is None else Path(list_file)
     if size is not None and not (len(size) == 2 and min(size) >= 1):
         raise UdasegError(f"size is {size}, expected (height, width) in pixels", "as in size=(512, 1024)")
+    if limit is not None and limit < 1:
+        raise UdasegError(f"limit is {limit}, expected 1 or more images", "leave it out for all of them")
     if pad and size is None:
         raise UdasegError("pad keeps the aspect of images within `size`, and there is no size", "give a size")
     if not labels:
@@ -164,7 +166,7 @@ def class_counts(dataset: SegmentationDataset) -> np.ndarray:
     Raises UdasegError for a dataset without labels, and for the first label that cannot be read.
     """
     if not isinstance(dataset.images, LabelledSet):
-        raise UdasegError("the dataset has no labels to count, expected labels=True", "open it with labels")
+        raise UdasegError("the dataset has no labels to count, expected one with labels", "open it with labels=True")
     return np.array(list((statistics.class_counts(dataset.images).per_image or {}).values()), np.int64)
 
 
