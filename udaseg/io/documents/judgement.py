@@ -1,6 +1,5 @@
 """judge.json: the scores of models that need no label of the target."""
 
-
 from pydantic import Field
 
 from udaseg.io.documents.read import CLASS_ORDER, ClassNames, Count, Document, Part, Share, conditional
@@ -30,6 +29,4 @@ class Judgement(Document):
     pixels: Count = Field(description="the places in each image")
     better: dict[str, str] = Field(description="whether the larger or the smaller value of a score is better")
     best: dict[str, str] = Field(description="the model that a score would choose")
-    models: dict[str, JudgedModel] = Field(
-        description="by path, in the order in which they were given"
-    )
+    models: dict[str, JudgedModel] = Field(description="by path, in the order in which they were given")
