@@ -9,7 +9,7 @@ def agreement(labels_P: np.ndarray, other_P: np.ndarray) -> float:
     """Return the share of pixels that have the same class in both: labels of any integer type and one shape.
 
     Of two networks it is one minus their disagreement, which estimates the error of either (Jiang et al., Assessing
-    Generalization of SGD via Disagreement, ICLR 2022, eq. 2).
+    Generalization of SGD via Disagreement, ICLR 2022).
     """
     return float((labels_P == other_P).mean())
 

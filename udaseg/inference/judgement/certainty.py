@@ -32,7 +32,7 @@ def information(probabilities_PC: np.ndarray) -> float:
     """Return H(mean of p) - mean of H(p), in nats, of probabilities [P, C].
 
     It is the mutual information of a pixel and its class: small for a network that is uncertain, and for one that
-    gives all pixels one class (Bridle, Heading and MacKay, NIPS 1991, eq. 6; a validator of domain adaptation in
+    gives all pixels one class (Bridle, Heading and MacKay, NIPS 1991; a validator of domain adaptation in
     Musgrave et al., Three New Validators, 2022).
     """
     mean_C = probabilities_PC.mean(0, dtype=np.float64)

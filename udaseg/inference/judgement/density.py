@@ -11,7 +11,7 @@ def soft_neighbourhood_density(probabilities_PC: np.ndarray, temperature: float 
     """Return the mean entropy of the similarities of each prediction to all others, in nats.
 
     With the predictions f_i scaled to length 1: S_ij = <f_i, f_j>, P_ij = softmax over j other than i of S_ij / tau,
-    SND = mean over i of -sum_j P_ij log P_ij (Saito et al., Tune it the Right Way, ICCV 2021, eq. 1 to 3). It is
+    SND = mean over i of -sum_j P_ij log P_ij (Saito et al., Tune it the Right Way, ICCV 2021, section 3). It is
     log(P - 1) where all predictions are alike, and lower where a prediction has few neighbours. The time grows with
     the square of P. probabilities: float32 [P, C], P at least 2.
     """

@@ -13,7 +13,7 @@ def frechet_distance(features_PD: np.ndarray, other_QD: np.ndarray) -> float:
     """Return the squared Fréchet distance of two Gaussians with the moments of these features, without a unit.
 
     (|m - n|^2 + tr(S + T - 2 (S T)^1/2)) / (tr S + tr T), with means m, n and covariances S, T (Dowson and Landau,
-    The Fréchet Distance between Multivariate Normal Distributions, 1982, eq. 16). The division makes networks
+    The Fréchet Distance between Multivariate Normal Distributions, 1982). The division makes networks
     comparable, whose features have any scale. tr (S T)^1/2 is the sum of the singular values of A B^T, for S = A^T A
     and T = B^T B, and A and B may be replaced by the triangular factors of their QR decompositions. features: float
     [P, D] and [Q, D], of two rows or more.
