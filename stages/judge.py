@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from udaseg.errors import UdasegError, did_you_mean
-from udaseg.inference.judgement.scores import SCORES, best_of_each, rank
-from udaseg.io.documents.judgement import JudgedModel, Judgement
+from udaseg.inference.judgement.scores import SCORES, rank
+from udaseg.io.documents.judgement import Judgement
 from udaseg.io.documents.read import read_document
 from udaseg.io.files import write_json
 from udaseg.pipeline import datasets
@@ -117,10 +117,9 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def _judge(work: Work, candidates: Sequence[Candidate], images: int, with_truth: bool) -> None:
-    from udaseg.inference.evaluate import evaluate
-    from udaseg.inference.judgement.agreement import mean_agreements
+    from udaseg.inference.judgement.document import document
     from udaseg.inference.judgement.judge import judge, passes
-    from udaseg.inference.judgement.sample import PIXELS, draw_sample, source_views, target_view
+    from udaseg.inference.judgement.sample import draw_sample, source_views, target_view
 
     first = candidates[0]
     source = first.view("source")
@@ -128,7 +127,7 @@ def _judge(work: Work, candidates: Sequence[Candidate], images: int, with_truth:
     others = [one.name for one in candidates if _images(one, "source") != _images(first, "source")]
     if others:
         work.warn(f"{', '.join(others)} learnt other source images: all are judged on those of {first.name}")
-    show, done, judged = work.progress("images"), 0, []
+    show, done, judged = work.progress("images"), 0, {}
 
     def step(count: int) -> None:
         nonlocal done
@@ -137,36 +136,25 @@ def _judge(work: Work, candidates: Sequence[Candidate], images: int, with_truth:
 
     for one in candidates:
         seen = source if one.name in others else one.view("source")
-        judged.append(
-            judge(
-                one.model, target_view(one.view("target"), sample), source_views(seen, sample), sample,
-                classes=_classes(first), views=one.run.recipe.evaluate, style=first.run.recipe.stylize, progress=step,
-            )
+        judged[one.name] = judge(
+            one.model, target_view(one.view("target"), sample), source_views(seen, sample), sample,
+            classes=_classes(first), views=one.run.recipe.evaluate, style=first.run.recipe.stylize, progress=step,
         )  # fmt: skip
-    work.result.environment = judged[0].environment
-    networks = mean_agreements([one.labels for one in judged])
-    models = {}
-    for one, result, with_others in zip(candidates, judged, networks, strict=True):
-        values = result.scores | {"networks": with_others}
-        content: dict[str, Any] = {name: values[name] for name in SCORES}
-        digest = work.digest(f"model {one.name}")
-        truth = {}
-        if with_truth:
-            progress, settings = work.progress("images", f"judge: true labels, {one.name}"), one.run.recipe.evaluate
-            truth["miou"] = evaluate(one.model, one.view("val"), settings, None, progress=progress)[0]["miou"]
-        models[one.name] = JudgedModel(digest=digest, scores=content, **truth)
-    document = Judgement(
-        classes=list(_classes(first)),
-        target=list(sample.target),
-        source=list(sample.source),
-        pixels=PIXELS,
-        better={name: "larger" if score.larger_is_better else "smaller" for name, score in SCORES.items()},
-        best=best_of_each({name: model.scores for name, model in models.items()}),
-        models=models,
-    )
-    write_json(work.out / Judgement.file, document.content())
+    work.result.environment = judged[first.name].environment
+    mious = {one.name: _true_miou(work, one) for one in candidates} if with_truth else {}
+    digests = {one.name: work.digest(f"model {one.name}") for one in candidates}
+    content = document(judged, digests, mious, sample, _classes(first)).content()
+    write_json(work.out / Judgement.file, content)
     counts = f"{len(sample.target)} target and {len(sample.source)} source images"
-    work.finish({"models": len(models), "images": len(sample.target)}, f"{len(models)} models on {counts}")
+    work.finish({"models": len(judged), "images": len(sample.target)}, f"{len(judged)} models on {counts}")
+
+
+def _true_miou(work: Work, one: Candidate) -> float | None:
+    """Score a model on the labelled split of the target, as `evaluate` does."""
+    from udaseg.inference.evaluate import evaluate
+
+    progress = work.progress("images", f"judge: true labels, {one.name}")
+    return evaluate(one.model, one.view("val"), one.run.recipe.evaluate, None, progress=progress)[0]["miou"]
 
 
 def _show(run: Run, out: Path, by: str) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 from udaseg.data.image_sets import View
 from udaseg.errors import UdasegError
 from udaseg.inference.evaluate import evaluate
-from udaseg.inference.judgement.agreement import mean_agreements
-from udaseg.inference.judgement.judge import judge
+from udaseg.inference.judgement.document import all_scores
+from udaseg.inference.judgement.judge import Judged, judge
 from udaseg.inference.judgement.sample import Sample, draw_sample, source_views, target_view
-from udaseg.inference.judgement.scores import SCORES, Values
+from udaseg.inference.judgement.scores import Values
 from udaseg.io.files import atomic, read_json, write_json
 from udaseg.pipeline import chain, datasets
 from udaseg.pipeline.log import log
@@ -99,15 +99,12 @@ def judge_all(runs: Sequence[Trained], images: int, seed: int, kept: Path) -> di
         if not (folder / f"{name}.json").exists():
             _judge(one.run, stage, first, source, sample, folder / name)
             log(f"[{number}/{len(found)}] {one.pair}: {one.row}, {stage}")
-    networks = mean_agreements([np.load(folder / f"{name}.npy") for name in found])
-    models = {}
-    for (name, (one, stage)), agreement in zip(found.items(), networks, strict=True):
-        record = read_json(folder / f"{name}.json")
-        assert record is not None
-        values = record.pop("scores") | {"networks": agreement}
-        scores = {key: values[key] for key in SCORES}
-        models[name] = Model(one.pair, one.row, one.run.recipe.seed, stage, name, scores, **record)
-    return models
+    records = {name: read_json(folder / f"{name}.json") or {} for name in found}
+    judged = {name: Judged(one.pop("scores"), np.load(folder / f"{name}.npy"), {}) for name, one in records.items()}
+    return {
+        name: Model(one.pair, one.row, one.run.recipe.seed, stage, name, scores, **records[name])
+        for (name, (one, stage)), scores in zip(found.items(), all_scores(judged).values(), strict=True)
+    }
 
 
 def _judge(run: Run, stage: str, first: Run, source: View, sample: Sample, kept: Path) -> None:

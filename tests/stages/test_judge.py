@@ -18,9 +18,9 @@ FILE = Path("runs/judge/judge.json")
 
 
 def write_recipe(name: str, **changes) -> None:
-    """Write a recipe that differs from the tiny one."""
-    tiny = yaml.safe_load(Path("tiny.yaml").read_text())
-    Path(name).write_text(yaml.safe_dump(tiny | changes))
+    """Write a recipe that differs from the tiny one; None leaves a section out."""
+    values = yaml.safe_load(Path("tiny.yaml").read_text()) | changes
+    Path(name).write_text(yaml.safe_dump({key: value for key, value in values.items() if value is not None}))
 
 
 def move_run(recipe: str, to: str) -> None:
@@ -122,6 +122,18 @@ def test_models_that_learnt_another_source_are_judged_on_that_of_the_first(works
     assert "runs/other/retrain/model.pt learnt other source images: all are judged on those of" in outcome.err
     models = read_document(FILE, Judgement).models
     assert models["runs/other/retrain/model.pt"].scores["source"] == models[MODELS[1]].scores["source"]
+
+
+def test_several_sources_are_judged_together(workspace, udaseg):
+    several = [{"dataset": name, "size": [32, 64]} for name in ("gta5", "synthia")]
+    write_recipe("several.yaml", source=None, sources=several)
+    Path("elsewhere").mkdir()
+    shutil.copy(MODELS[0], "elsewhere/model.pt")
+    outcome = udaseg("judge elsewhere --recipe several.yaml --images 8 --json", tiny=False)
+    assert outcome.code == 0, outcome.err
+    names = [stem.partition("_")[0] for stem in outcome.json["source"]]
+    assert (names, len(names)) == (sorted(names), 8)
+    assert {*names} == {"gta5", "synthia"}
 
 
 @pytest.mark.parametrize(
