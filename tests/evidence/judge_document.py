@@ -6,14 +6,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from udaseg.inference.judgement.scores import SCORES
 from udaseg.pipeline.format import DASH, points
 from udaseg.report.comparison_table import TextTable, markdown, spread
-from udaseg.report.page import style_sheet
 from udaseg.report.svg import LETTER, element, line, text
 
+from .chart import alone
 from .judge_figures import Correlation, Regrets, correlation, error, regrets_of_rows, regrets_of_runs
 from .judged import Model, Trained
 
@@ -145,11 +143,4 @@ def as_svg(found: Found) -> str:
                 shapes.append(element("circle", title, cx=at(one.value), cy=y, r=2.0, class_="kept"))
         shapes.append(element("circle", cx=at(whole.value), cy=y, r=3.4, class_="mark s1"))
         shapes.append(text(left + WIDTH + 10, y + 3.6, f"{whole.value:.2f}".replace("-", "−")))
-    style = element("style", Markup(style_sheet("colours") + style_sheet("charts")))
-    paper = element("rect", width=width, height=height, fill="var(--paper)")
-    drawing = element(
-        "svg", style, paper, *shapes,
-        xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:g} {height:g}", width=width, height=height,
-        role="img", aria_label="rank correlation of each score with the true mIoU",
-    )  # fmt: skip
-    return f"{drawing}\n"
+    return alone(width, height, "rank correlation of each score with the true mIoU", shapes)
