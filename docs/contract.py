@@ -12,6 +12,7 @@ from udaseg.io.documents import other_files
 from udaseg.io.documents.ablation import Ablation
 from udaseg.io.documents.class_statistics import ClassStatistics
 from udaseg.io.documents.image_digests import ImageDigests
+from udaseg.io.documents.judgement import Judgement
 from udaseg.io.documents.log_lines import LogLine, PairLine
 from udaseg.io.documents.manifest import Manifest
 from udaseg.io.documents.metrics import Metrics
@@ -108,7 +109,7 @@ FILES = (
     table(RunFile), table(Manifest), table(OutputFiles), table(ImageDigests), other_files.MODEL, other_files.STATE,
     table(LogLine), table(PairLine), other_files.FLOATS, other_files.PREDICTIONS, other_files.LABELS, table(Thresholds),
     table(Refinement), other_files.PROTOTYPES, other_files.PRIOR, other_files.GMM, table(ClassStatistics),
-    table(Metrics), table(Ablation), other_files.CLASSES_YAML,
+    table(Metrics), table(Judgement), table(Ablation), other_files.CLASSES_YAML,
 )  # fmt: skip
 
 

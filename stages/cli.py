@@ -23,6 +23,7 @@ from . import (
     gmm,
     info,
     init,
+    judge,
     predict,
     prior,
     prototypes,
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 # The panels of `udaseg --help`; within one, commands stand in the order in which they are used.
 PANELS = {
-    "Look around": (doctor, init, status, info, compare, tensorboard, ablate),
+    "Look around": (doctor, init, status, info, compare, judge, tensorboard, ablate),
     "Stages": (
         run_, warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill,
         evaluate, report,

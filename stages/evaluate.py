@@ -11,7 +11,7 @@ from udaseg.config import Recipe
 from udaseg.errors import UdasegError
 from udaseg.inference.last_models import earlier_models
 from udaseg.pipeline import datasets
-from udaseg.pipeline.chain import final_training_stage
+from udaseg.pipeline.chain import final_training_stage, last_trained_stage
 from udaseg.pipeline.common_inputs import LABEL_SUFFIX, label_names
 from udaseg.pipeline.engine import run_stage
 from udaseg.pipeline.inputs import digest_input, find_flagged, input_path, refuse_flags
@@ -91,8 +91,7 @@ def _holds_labels(path: Path) -> bool:
 
 def _model_path(run: Run) -> Path:
     """Return the model that --model names, else that of the last finished training of the run, or of the round."""
-    names = ("retrain",) if run.round_given else (final_training_stage(run), "retrain")
-    stage = next((name for name in names if read_manifest(run.stage_folder(name)) is not None), "warmup")
+    stage = last_trained_stage(run)
     path = input_path(run, Input("model", lambda recipe, round: StageFile(stage, "model.pt", round)))
     assert path is not None
     return path

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 DEPTH = {
     "rel": "Rel", "rel2": "Rel²", "rms": "RMS", "lrms": "LRMS", "delta1": "δ1", "delta2": "δ2", "delta3": "δ3"
@@ -142,6 +143,26 @@ def ablation_table(document: dict[str, Any]) -> Table:
         change = "" if full else _spread(variant["change"], variant["change_deviation"], "+")
         each = map(percent, variant["miou"]) if len(seeds) > 1 else ()
         table.add_row("nothing" if full else name, mean, change, *each, style="bold" if full else None)
+    return table
+
+
+def judgement_table(document, order: list[str], by: str) -> Table:
+    """Lay the scores of models out, the best first by one score; the best value of each score is bold."""
+    has_truth = any(model.miou is not None for model in document.models.values())
+    images = f"{len(document.target)} target and {len(document.source)} source images"
+    table = Table(title=f"scores without target labels on {images}, ranked by {by}", title_justify="left")
+    table.add_column("model", overflow="fold")
+    for name, better in document.better.items():
+        table.add_column(f"{name} {'↑' if better == 'larger' else '↓'}", justify="right")
+    if has_truth:
+        table.add_column("true mIoU", justify="right")
+    for model in order:
+        cells = []
+        for name, value in document.models[model].scores.items():
+            text = "" if value is None else f"{value:.3f}"
+            cells.append(Text(text, style="bold" if document.best.get(name) == model else ""))
+        truth = [percent(document.models[model].miou)] if has_truth else []
+        table.add_row(model.removesuffix("/model.pt"), *cells, *truth)
     return table
 
 

@@ -37,12 +37,17 @@ def as_svg(found: Figures) -> str:
         start = left + PANELS[0] + GAP
         title = "difference in points, seed by seed"
         shapes += _panel(title, start, PANELS[1], differences, lambda one: text_of(one, points), [(0.0, "axis-line")])
+    return alone(width, height, f"{found.table.title}: scores and differences of each row", shapes)
+
+
+def alone(width: float, height: float, label: str, shapes: Sequence[Markup]) -> str:
+    """Return a drawing as a file that stands alone, with the colours of the report; `label` describes it."""
     paper = element("rect", width=width, height=height, fill="var(--paper)")
     style = element("style", Markup(style_sheet("colours") + style_sheet("charts")))
     drawing = element(
         "svg", style, paper, *shapes,
         xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:g} {height:g}", width=width, height=height,
-        role="img", aria_label=f"{found.table.title}: scores and differences of each row",
+        role="img", aria_label=label,
     )  # fmt: skip
     return f"{drawing}\n"
 

@@ -159,18 +159,38 @@ class Runner:
         Both are float32 [N, D, h, w]; the depth is None without that head. With the average of probabilities, the
         logits of several windows are the logarithm of the mean softmax.
         """
+        logits_NChw, *depth = self._average_windows(
+            images, size, settings, lambda output: [] if output.depth is None else [output.depth]
+        )
+        return logits_NChw, depth[0] if depth else None
+
+    @torch.inference_mode()
+    def infer_features(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> tuple[Tensor, Tensor]:
+        """Compute the logits as `infer_windows` does, and the features, averaged over windows: float32 [N, D, h, w]."""
+        logits_NChw, features_NDhw = self._average_windows(
+            images, size, settings, lambda output: [output.features.float()]
+        )
+        return logits_NChw, features_NDhw
+
+    def _average_windows(
+        self,
+        images: Sequence[np.ndarray],
+        size: HxW | None,
+        settings: Views,
+        other_maps: Callable[[Output], list[Tensor]],
+    ) -> list[Tensor]:
+        """Compute the logits of a batch and other maps of the output, averaged over the windows of `settings`."""
         image_N3HW = self._input(images, size)
         boxes = split_image(image_N3HW.shape[-2:], settings.window, settings.window_stride)
         is_of_probabilities = settings.average == "probs" and len(boxes) > 1
 
         def infer(window_N3HW: Tensor) -> list[Tensor]:
             output = self._infer(window_N3HW)
-            logits_NChw = output.logits.softmax(1) if is_of_probabilities else output.logits
-            return [logits_NChw] if output.depth is None else [logits_NChw, output.depth]
+            return [output.logits.softmax(1) if is_of_probabilities else output.logits, *other_maps(output)]
 
         maps = (infer(box.crop(image_N3HW)) for box in boxes)  # one window after another, in the memory of one
-        logits_NChw, *depth = average_windows(maps, boxes, image_N3HW.shape[-2:], self.model.align_corners)
-        return logarithms(logits_NChw) if is_of_probabilities else logits_NChw, depth[0] if depth else None
+        logits_NChw, *others = average_windows(maps, boxes, image_N3HW.shape[-2:], self.model.align_corners)
+        return [logarithms(logits_NChw) if is_of_probabilities else logits_NChw, *others]
 
     def infer_views(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:
         """Compute the logits of a batch at every scale of `settings`: a list of float32 [N, C, h, w].

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from udaseg.errors import UdasegError, did_you_mean
 from udaseg.pipeline.engine import plan_job, run_stage
-from udaseg.pipeline.manifest import Job
+from udaseg.pipeline.manifest import Job, read_manifest
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Stage, StageFile
 
@@ -39,6 +39,12 @@ class Step(NamedTuple):
 def final_training_stage(run: Run) -> str:
     """Return the stage whose model is the result of the recipe: the last of its trainings."""
     return next((name for name in ("redistill", "distill") if name in run.recipe.chain), "retrain")
+
+
+def last_trained_stage(run: Run) -> str:
+    """Return the last training of the run that is finished, or of the round where one is given; else the warm-up."""
+    names = ("retrain",) if run.round_given else (final_training_stage(run), "retrain")
+    return next((name for name in names if read_manifest(run.stage_folder(name)) is not None), "warmup")
 
 
 def steps(run: Run) -> list[Step]:

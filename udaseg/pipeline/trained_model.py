@@ -1,9 +1,10 @@
-"""A trained model outside of any run: its file, and the size at which it was trained."""
+"""A trained model by its path: its file, its run, and the size at which it was trained."""
 
 from pathlib import Path
 
 from udaseg.errors import UdasegError
 from udaseg.pipeline.manifest import read_manifest
+from udaseg.pipeline.run_file import RUN_FILE
 from udaseg.pipeline.swap import require_finished
 
 
@@ -15,6 +16,11 @@ def find_model(path: Path) -> Path:
         raise UdasegError(problem, "name a model.pt, or the directory of a warmup or retrain stage")
     require_finished(model)
     return model
+
+
+def find_run(model: Path) -> Path | None:
+    """Return the run that a model.pt lies in: the nearest directory above it with a run.json; None outside of runs."""
+    return next((folder for folder in model.absolute().parents if (folder / RUN_FILE).is_file()), None)
 
 
 def trained_size(model: Path) -> tuple[list[int] | None, bool]:
