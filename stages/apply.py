@@ -239,10 +239,10 @@ def command(
     run = open_plain_run(out=out, force=force, dry_run=dry_run, as_json=as_json)
     if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
         raise UdasegError(f"--out {out} lies in {images}, whose images are labelled", "choose a place outside of it")
-    if watch and (not images.is_dir() or dry_run or as_json):
+    if watch and (not images.is_dir() or dry_run or as_json or not labels):
         raise UdasegError(
             "--watch labels the images of a directory until it is stopped",
-            "name a directory, and leave out --dry-run and --json",
+            "name a directory, and leave out --dry-run, --json and --no-labels",
         )
     if watch:
         _watch(run, images, lambda: _plan(model, images, size, pad, settings))

@@ -80,6 +80,7 @@ def test_what_a_video_cannot_have_is_said(film, udaseg):
         ("photos --no-labels", "--no-labels is for videos"),
         ("drive.mkv --watch", "--watch labels the images of a directory"),
         ("photos --watch --dry-run", "leave out --dry-run"),
+        ("photos --watch --no-labels", "leave out --dry-run, --json and --no-labels"),
         ("broken.mp4", "is truncated, damaged, or no video"),
     ):
         outcome = udaseg(f"apply {MODEL} {words} --out out", tiny=False)

@@ -25,7 +25,7 @@ def model_card(name: str, exported: Exported, origin: Origin | None) -> str:
         "## Use\n\n" + usage(exported),
         "## Input and output\n\n" + "\n".join(f"* {line}" for line in _conventions(exported.facts)),
         "## Classes\n\n" + _classes(exported.facts["classes"]),
-        "## Scores\n\n" + _scores(origin),
+        "## Scores\n\n" + _scores(exported, origin),
         "## How it was made\n\n" + "\n".join(f"* {line}" for line in _making(exported, origin)),
         "## Licence\n\n" + _licence(exported, origin),
     ]
@@ -98,9 +98,10 @@ def _classes(classes: Sequence[str]) -> str:
     return "\n".join(f"{index}. {name}" for index, name in enumerate(classes))
 
 
-def _scores(origin: Origin | None) -> str:
+def _scores(exported: Exported, origin: Origin | None) -> str:
     if origin is None or not origin.scores:
         return "No evaluation of this model was in its run."
+    whole = "" if exported.encoder is None else "The scores are those of the whole network, with its decoder.\n\n"
     lines = ["| model | data | images | mIoU in % | 95 % interval |", "|---|---|---:|---:|---|"]
     lines += [_score_row(title, scored) for title, scored in origin.scores_with_bounds()]
     first = origin.scores[0].metrics
@@ -114,7 +115,7 @@ def _scores(origin: Origin | None) -> str:
     by_class = [
         f"| {name} | {percent(iou)} |" for name, iou in zip(first.classes, first.iou, strict=True) if iou is not None
     ]
-    return "\n".join([*lines, "", " ".join(notes), "", "| class | IoU in % |", "|---|---:|", *by_class])
+    return whole + "\n".join([*lines, "", " ".join(notes), "", "| class | IoU in % |", "|---|---:|", *by_class])
 
 
 def _score_row(title: str, scored: Scored) -> str:
