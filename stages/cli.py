@@ -36,6 +36,7 @@ from . import (
     status,
     stylize,
     tensorboard,
+    track,
     warmup,
 )
 from . import run as run_
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 # The panels of `udaseg --help`; within one, commands stand in the order in which they are used.
 PANELS = {
-    "Look around": (doctor, init, status, info, compare, judge, tensorboard, ablate),
+    "Look around": (doctor, init, status, info, compare, judge, tensorboard, track, ablate),
     "Stages": (
         run_, warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill,
         evaluate, report,

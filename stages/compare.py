@@ -17,7 +17,9 @@ def _tables(incomplete: str) -> list[str]:
 
 
 def command(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run directories, or evaluations in them.")] = None,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Run directories, evaluations in them, or directories of runs.")
+    ] = None,
     oracle: Annotated[list[Path] | None, typer.Option(help="A run of the upper bound; again for each seed.")] = None,
     published: Annotated[
         str | None, typer.Option(help="A published table by name, such as gta2city.", autocompletion=_tables)
@@ -30,8 +32,9 @@ def command(
 ) -> None:
     """Compare runs: mean and spread over seeds, the gain over the first row, the share of the gap to an oracle.
 
-    Runs that differ in nothing but their seed share a row. A published mean that is not the mean of its published
-    classes is marked. A run of another network than the published row beside it is named in a warning.
+    Of a directory that holds runs, all runs below it are read. Runs that differ in nothing but their seed share a row.
+    A published mean that is not the mean of its published classes is marked. A run of another network than the
+    published row beside it is named in a warning.
 
     Example: udaseg compare runs/a runs/b --published realtime-gta2city
     """
@@ -50,14 +53,18 @@ def command(
     from udaseg.report import comparison_table
     from udaseg.report.compare import compare, comparison_warnings, network_warnings, read_run
     from udaseg.report.depth_errors import depth_notes
+    from udaseg.report.find_runs import read_runs
     from udaseg.report.published import published as read_published
 
     table = None if published is None else read_published(published)
-    read = [read_run(path) for path in runs or []]
+    read, found = read_runs(runs or [])
     rows = compare(read, [read_run(path) for path in oracle or []], table) if read else []
     notes = [*comparison_warnings(rows, table), *depth_notes(rows, table), *(warnings := network_warnings(rows))]
-    for warning in warnings:
+    for warning in [*warnings, *found]:
         log(f"compare: warning: {warning}")
+    if len(read) > len(runs or []):  # of directories: which runs share a row is not to be guessed
+        notes += [f"{row.label}: {', '.join(str(run.path) for run in row.runs)}" for row in rows]
+    notes += found
     if oracle and len(rows) == 2:
         notes.append(
             "there is one row beside the oracle, the one that gains and shares are over: name the source-only models "

@@ -21,7 +21,9 @@ from udaseg.stages import cli
 
 UNKNOWN = "\0"  # what a text in the code leaves open
 _COMMAND = re.compile(r"`(udaseg [^`]+)`|(?:^|: )\s*(udaseg [^`\n]+)$", re.MULTILINE)
-_FOREIGN = re.compile(r"\b(pip install|tensorboard|nvidia-smi|createLabels\.py|https?:)[^`\n]*")  # with other flags
+_FOREIGN = re.compile(
+    r"\b(pip install|tensorboard|mlflow ui|wandb sync|nvidia-smi|createLabels\.py|https?:)[^`\n]*"
+)  # with other flags
 _SETTING = re.compile(r"(?<![\w./\0-])([a-z]+(?:\.[a-z_0-9]+)*)=(\[[^\]]*\]|\{[^}]*\}|[^\s,;)`'\"]+)")
 _NAME = re.compile(r"(?<![\w./\0-])([a-z]+(?:\.[a-z_0-9]+)+)(?![\w(/.\0-])")
 _FILES = ("pt", "h5", "json", "jsonl", "png", "jpg", "html", "yaml", "safetensors", "onnx")

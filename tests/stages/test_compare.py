@@ -61,6 +61,27 @@ def test_brackets_in_a_name_are_no_markup(workspace, udaseg):
     assert "runs/a[lr]" in udaseg("status --run runs/a[lr]", tiny=False).out
 
 
+def test_a_directory_of_runs_is_all_runs_below_it(workspace, udaseg):
+    for name in ("a/tiny", "b/deeper/tiny"):
+        Path("many", name).parent.mkdir(parents=True)
+        shutil.copytree("runs/tiny", Path("many", name), ignore=shutil.ignore_patterns(".*.lock"))
+    shutil.copytree("runs/tiny/warmup", "many/c/warmup")
+    shutil.copytree("runs/tiny/report", "many/report")
+    outcome = udaseg("compare many", tiny=False)
+    assert outcome.code == 0, outcome.err
+    rows = udaseg("compare many --json", tiny=False).json["rows"]
+    assert [row["method"] for row in rows] == ["many/a/tiny", "many/b/deeper/tiny"]
+    assert "compare: warning: 1 of 3 runs have no finished evaluation: many/c" in outcome.err
+    assert "many/b/deeper/tiny: many/b/deeper/tiny" in outcome.out
+    one = udaseg("compare many/a runs/tiny --json", tiny=False).json["rows"]
+    assert [row["runs"][0]["path"] for row in one] == ["many/a/tiny", "runs/tiny"]
+    shutil.rmtree("many/a")
+    shutil.rmtree("many/b")
+    refused = udaseg("compare many", tiny=False)
+    assert "none of the 1 runs below many has a finished evaluation" in refused.err
+    assert udaseg("compare data", tiny=False).code == 1
+
+
 def test_what_the_share_of_the_gap_lacks_is_said(workspace, udaseg):
     words = "runs/tiny --oracle runs/tiny/evaluate-warmup"
     assert "name the source-only models before it, as in runs/tiny/eval" in udaseg(f"compare {words}", tiny=False).out

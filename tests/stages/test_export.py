@@ -1,8 +1,12 @@
 """The command line of export: what it says, and what it refuses."""
 
+import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 MODEL = "runs/tiny/retrain"
@@ -60,3 +64,62 @@ def test_what_cannot_be_done_is_said(workspace, udaseg, arguments, words):
     assert outcome.code == 1
     assert words in outcome.err
     assert not Path("m.pt2").exists()
+
+
+def test_a_folder_has_a_card_and_is_a_model_for_apply(workspace, udaseg, monkeypatch):
+    pytest.importorskip("safetensors")
+    outcome = udaseg(f"export {MODEL} --format safetensors --out shared", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "none of its decoders computes what fpn computes; udaseg can" in outcome.err
+    assert sorted(path.name for path in Path("shared").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    card = Path("shared/README.md").read_text()
+    _, front, text = card.split("---\n", 2)
+    front = yaml.safe_load(front)
+    miou = json.loads(Path("runs/tiny/evaluate/metrics.json").read_text())["miou"]
+    (result,) = front["model-index"][0]["results"]
+    assert result["metrics"][0]["value"] == pytest.approx(miou, abs=1e-4)
+    assert (front["library_name"], front["license"], front["license_name"]) == ("udaseg", "other", "not-chosen")
+    for words in (
+        f"| **this model** | toytown, val | 3 | {100 * miou:.1f} |",
+        "trained on the source alone (lower bound)",
+        "Images of 32x64 (height, width)",
+        "images of toytown (in the layout of gta5), adapted to unlabelled images of toytown (in the layout of citys",
+        "Recipe: `tiny` at toy scale, seed 0.",
+        "Weights at the start: random weights.",
+        "no upper bound",
+        "18. bicycle",
+    ):
+        assert words in text
+    assert len(re.search(r"settings of these stages, without seeds and paths: `([0-9a-f]+)`", text)[1]) == 12
+    Path("photos").mkdir()
+    Image.effect_noise((80, 40), 60).convert("RGB").save("photos/a.png")
+    for model, out in ((MODEL, "one"), ("shared", "two")):
+        assert udaseg(f"apply {model} photos --out {out}", tiny=False).code == 0
+    assert Path("one/labels/a.png").read_bytes() == Path("two/labels/a.png").read_bytes()
+    shutil.copy("photos/a.png", "shared/street.png")
+    run_blocks(card, monkeypatch)
+    again = udaseg(f"export {MODEL} --format safetensors --out shared", tiny=False)
+    assert (again.code, "model.safetensors exists already" in again.err) == (1, True)
+
+
+def test_an_encoder_is_exported_with_a_card_whose_code_runs(workspace, udaseg, monkeypatch):
+    pytest.importorskip("safetensors")
+    outcome = udaseg(f"export {MODEL} --encoder --format safetensors --out shared --json", tiny=False)
+    assert outcome.json["library"] == "timm"
+    card = Path("shared/README.md").read_text()
+    assert "model-index" not in card  # the scores are those of the whole network
+    Image.effect_noise((80, 40), 60).convert("RGB").save("shared/street.png")
+    run_blocks(card, monkeypatch)
+    for words in (f"{MODEL} --encoder --format torch --out a.pt2", f"{MODEL} --encoder --format safetensors --out a.b"):
+        refused = udaseg(f"export {words}", tiny=False)
+        assert (refused.code, "an encoder is exported as a folder" in refused.err) == (1, True)
+
+
+def run_blocks(card: str, monkeypatch) -> None:
+    """Run the Python of a card in its folder, as its reader would."""
+    blocks = re.findall(r"^```py\n(.*?)^```$", card, re.MULTILINE | re.DOTALL)
+    assert blocks
+    with monkeypatch.context() as changed:
+        changed.chdir("shared")
+        for block in blocks:
+            exec(block, {})

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -23,6 +23,22 @@ OPACITY = 0.55  # of the classes' colours over the image
 ROW_HEIGHT = 28  # of the legend, in pixels
 
 
+class UnreadableError(UdasegError):
+    """None of the images can be read."""
+
+
+class Painter:
+    """Draw labels over images in the colours of their classes."""
+
+    def __init__(self, space: ClassSpace):
+        self.palette = flat_palette(space)
+        self._colours = np.array(self.palette, np.float32).reshape(256, 3) * OPACITY
+
+    def blend(self, image: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Return an image, uint8 [H, W, 3], under its label, uint8 [H, W]."""
+        return (image * np.float32(1 - OPACITY) + self._colours[label]).astype(np.uint8)
+
+
 class LabelledImage(NamedTuple):
     """An image, uint8 [H, W, 3], its label, uint8 [H, W], and its index in the set."""
 
@@ -32,26 +48,24 @@ class LabelledImage(NamedTuple):
 
 
 def apply(
-    model: Path,
+    runner: Runner,
     view: View,
     settings: Views,
     out: Path,
     *,
     broken: dict[int, str] | None = None,
     progress: Progress | None = None,
-) -> tuple[ClassSpace, dict[str, Any]]:
-    """Label images with a network; return its class space and the description of the device for the manifest.
+) -> ClassSpace:
+    """Label images with a network; return its class space.
 
     Writes `labels/<stem>.png` (train ids, palette PNG), `overlays/<stem>.jpg`, `legend.png` and `classes.yaml` (in the
-    format of `folder` datasets) into the folder `out`. The images of the view are `LooseImages`. Labels have the
-    images' own size. Images that have a label already are not labelled again. Where `broken` is a dict, images that
-    cannot be read are left out, and their errors added to it by index. Raises UdasegError for such an image otherwise,
-    and where no image can be read.
+    format of `folder` datasets) into the folder `out`. The frames of a video have no overlays (see `videos`). The
+    images of the view are `LooseImages`. Labels have the images' own size. Images that have a label already are not
+    labelled again. Where `broken` is a dict, images that cannot be read are left out, and their errors added to it by
+    index. Raises UdasegError for such an image otherwise, and UnreadableError where no image can be read.
     """
-    runner, images = Runner(model, None, settings.precision), view.images
-    space = _space(runner.classes)
-    palette = flat_palette(space)
-    colours = np.array(palette, np.float32).reshape(256, 3) * OPACITY
+    images, space = view.images, find_space(runner.classes)
+    painter = Painter(space)
 
     def label_path(i: int) -> Path:
         return out / "labels" / f"{images.stems[i]}.png"
@@ -68,21 +82,22 @@ def apply(
                 yield LabelledImage(i, image, runner.label(batch.output, n, image.shape[:2], settings.average))
 
     def write(result: LabelledImage) -> None:
-        blend = result.image * np.float32(1 - OPACITY) + colours[result.label]
-        with atomic(out / "overlays" / f"{images.stems[result.index]}.jpg", sync=False) as temporary:
-            Pillow.fromarray(blend.astype(np.uint8)).save(temporary, format="JPEG", quality=90)
-        write_label(label_path(result.index), result.label, palette)  # last: an image with a label is complete
+        if images.video is None:
+            blend = painter.blend(result.image, result.label)
+            with atomic(out / "overlays" / f"{images.stems[result.index]}.jpg", sync=False) as temporary:
+                Pillow.fromarray(blend).save(temporary, format="JPEG", quality=90)
+        write_label(label_path(result.index), result.label, painter.palette)  # last: an image with a label is complete
 
     for done, _ in enumerate(map_in_order(write, label_images()), len(images) - len(missing) + 1):
         if progress is not None:
             progress(done, len(images))
     if broken and len(broken) == len(images):
-        raise UdasegError(f"no image can be read; the first: {broken[min(broken)]}", "copy or unpack them again")
+        raise UnreadableError(f"no image can be read; the first: {broken[min(broken)]}", "copy or unpack them again")
     _write_legend(out, space)
-    return space, runner.environment
+    return space
 
 
-def _space(classes: tuple[str, ...]) -> ClassSpace:
+def find_space(classes: tuple[str, ...]) -> ClassSpace:
     """Return the class space with these names, with its palette."""
     return next((space for space in SPACES.values() if space.classes == classes), None) or class_space(classes)
 

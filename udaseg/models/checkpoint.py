@@ -15,9 +15,10 @@ from udaseg.config.networks import ENCODERS
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.documents.other_files import MODEL_SCHEMA
 from udaseg.io.files import atomic
+from udaseg.io.safetensors_file import SUFFIX
 from udaseg.models import construct
 from udaseg.models.network import Network
-from udaseg.models.tensorfile import facts, read, write
+from udaseg.models.tensorfile import facts, read, read_export, write
 
 ARCHITECTURE = ("name", "backbone", "encoder", "decoder", "stride", "width", "aspp", "color", "heads", "detail")
 
@@ -55,14 +56,15 @@ def save(
 def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network, dict[str, Any]]:
     """Read a network and its facts from a `model.pt`; the network is in evaluation mode on the device `map_location`.
 
-    The facts are a dictionary: schema, udaseg (the version), classes, model (the section of the recipe, without
-    weights), stride_first, extra, and timm (the version) with an encoder of timm. Raises UdasegError for a file that is
-    missing, truncated, of another schema or architecture, contains code, or has weights that are not finite.
+    A safetensors file of a whole network that udaseg has exported is read too. The facts are a dictionary: schema,
+    udaseg (the version), classes, model (the section of the recipe, without weights), stride_first, extra, and timm
+    (the version) with an encoder of timm. Raises UdasegError for a file that is missing, truncated, of another schema
+    or architecture, contains code, or has weights that are not finite.
     """
     path = Path(path)
     if not path.is_file():
         raise UdasegError(f"there is no model at {path}", "run `udaseg warmup` first, or name a model.pt with --model")
-    meta, tensors = facts(path, read(path))
+    meta, tensors = read_export(path) if path.suffix == SUFFIX else facts(path, read(path))
     settings = config.Model(**meta["model"], weights="none")
     meta["model"] = settings.model_dump(mode="json", exclude={"weights"})  # adds settings that older files lack
     with torch.device("meta"):
@@ -72,6 +74,10 @@ def load(path: Path, map_location: str | torch.device = "cpu") -> tuple[Network,
             model = construct(settings, len(meta["classes"]))
     if meta["stride_first"]:
         model.move_strides()
+    if meta.get("layout") == "smp":
+        from udaseg.models.smp_layout import to_own_names  # which imports timm
+
+        tensors = to_own_names(model, tensors)
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError:

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 import udaseg
-from udaseg.config import HxW, Model, Views
+from udaseg.config import HxW, Views
 from udaseg.data.augment import resize
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
-from udaseg.models import Network, checkpoint, construct
+from udaseg.io.safetensors_file import read_facts
+from udaseg.models import Network, checkpoint
 from udaseg.models.colors import CONVENTIONS, normalise
 from udaseg.models.windows import half, infer_windows, split_image
 
@@ -69,21 +70,34 @@ def export(
     missing. Also raises it, and leaves no file, where fewer than 99.9 % of the pixels get the same class from both.
     """
     require(kind)
-    network, meta = checkpoint.load(model)
-    window, window_stride = (None, None) if views is None else (views.window, views.window_stride)
-    deployed = Deployed(network, meta["model"]["color"], window, window_stride).eval()
-    facts = _facts(network, meta, kind, size) | _window_facts(kind, window, window_stride)
+    deployed, meta = deploy(model, views)
+    facts = collect_facts(deployed, meta, kind, size)
     facts = {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items()}
     example = torch.zeros(1, 3, *size)
     with atomic(out) as temporary, torch.no_grad():
         _WRITERS[kind](deployed, example, temporary, facts)
-        parity = compare(deployed, _READERS[kind](temporary), inputs(size, images), network.align_corners)
-        if not parity.agreeing >= MIN_AGREEMENT:
-            raise UdasegError(
-                f"the {kind} export computes other results than {model}: {100 * parity.agreeing:.2f} % of the pixels "
-                f"agree, the logits differ by up to {parity.difference:.3g}",
-                "nothing was written; try another --format, or other versions of its packages",
-            )
+        return require_parity(f"the {kind} export", model, deployed, _READERS[kind](temporary), inputs(size, images))
+
+
+def deploy(model: Path, views: Views | None = None) -> tuple[Deployed, dict[str, Any]]:
+    """Read a `model.pt` as the network to export, with the windows of `views`, and its facts."""
+    network, meta = checkpoint.load(model)
+    window, window_stride = (None, None) if views is None else (views.window, views.window_stride)
+    return Deployed(network, meta["model"]["color"], window, window_stride).eval(), meta
+
+
+def require_parity(name: str, model: Path, deployed: Deployed, other: Logits, images: Sequence[Tensor]) -> Parity:
+    """Compare an exported file, called `name`, with the network of a `model.pt`.
+
+    Raises UdasegError where fewer than 99.9 % of the pixels get the same class from both.
+    """
+    parity = compare(deployed, other, images, deployed.network.align_corners)
+    if not parity.agreeing >= MIN_AGREEMENT:
+        raise UdasegError(
+            f"{name} computes other results than {model}: {100 * parity.agreeing:.2f} % of the pixels "
+            f"agree, the logits differ by up to {parity.difference:.3g}",
+            "nothing was written; try another --format, or other versions of its packages",
+        )
     return parity
 
 
@@ -125,7 +139,7 @@ def _labels(logits: Tensor, size: torch.Size, align_corners: bool) -> Tensor:
     return interpolate(logits, size=size, mode="bilinear", align_corners=align_corners).argmax(1)
 
 
-def _facts(network: Network, meta: dict[str, Any], kind: str, size: HxW) -> dict[str, Any]:
+def collect_facts(deployed: Deployed, meta: dict[str, Any], kind: str, size: HxW) -> dict[str, Any]:
     """Collect the facts that a program needs to use the file."""
     convention = CONVENTIONS[meta["model"]["color"]]
     is_graph = kind != "safetensors"
@@ -143,7 +157,8 @@ def _facts(network: Network, meta: dict[str, Any], kind: str, size: HxW) -> dict
         "input": "RGB, float32 [1, 3, height, width], 0 to 255" if is_graph else "float32 [N, 3, height, width]",
         "size": list(size),
         "output": "logits, float32 [N, classes, h, w] at the network's stride",
-        "align_corners": network.align_corners,  # of the bilinear interpolation to an image's size
+        "align_corners": deployed.network.align_corners,  # of the bilinear interpolation to an image's size
+        **_window_facts(kind, deployed.window, deployed.window_stride),
     }
 
 
@@ -166,15 +181,8 @@ def _write_safetensors(deployed: Deployed, example: Tensor, path: Path, facts: d
 
 
 def _read_safetensors(path: Path) -> Logits:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        facts = {key: json.loads(value) for key, value in file.metadata().items()}
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is not a mapping
-    network = construct(Model(**facts["model"], weights="none"), len(facts["classes"]))
-    if facts["stride_first"]:
-        network.move_strides()
-    network.load_state_dict(state)
+    network, _ = checkpoint.load(path)
+    facts = read_facts(path)
     return Deployed(network, facts["color"], facts.get("window"), facts.get("window_stride")).eval()
 
 

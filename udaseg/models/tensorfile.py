@@ -1,4 +1,4 @@
-"""Read and write PyTorch files of tensors and plain values; refuse damaged files, and code."""
+"""Read and write files of tensors and plain values; refuse damaged files, and code."""
 
 import errno
 import pickle
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from udaseg import config
 from udaseg.errors import UdasegError
+from udaseg.io import safetensors_file
 from udaseg.io.documents.other_files import MODEL_SCHEMA
 
 
@@ -45,6 +46,32 @@ def read(path: Path, device: str | torch.device = "cpu") -> Any:
         raise
     except Exception:  # a damaged stream can fail anywhere in the reader, with anything
         raise damaged(path) from None
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file by name. Raises UdasegError where it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError):
+        raise safetensors_file.damaged(path) from None
+
+
+def read_export(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Read a network that udaseg has exported as safetensors, as the facts and the tensors of a `model.pt`.
+
+    The fact `layout` says whose names the tensors have. Raises UdasegError for any other file.
+    """
+    exported = safetensors_file.read_facts(path)
+    if exported.get("layout") == "timm" or not exported:
+        whose = "the encoder alone" if exported else "a network that udaseg has not exported"
+        raise UdasegError(
+            f"{path} holds {whose}", "foreign weights and encoders are read by model.weights=FILE, for a training"
+        )
+    meta = {"extra": {}, **exported, "schema": MODEL_SCHEMA}
+    return facts(path, {"meta": meta, "model": read_safetensors(path)})
 
 
 def write(content: Any, file: BinaryIO) -> None:

@@ -205,6 +205,11 @@ def _stage_folders(run: Path) -> list[Path]:
     return [f for f in folders if f.name.split("-")[0] in STAGE_KINDS or (settle(f) / "manifest.json").is_file()]
 
 
+def is_round(name: str) -> bool:
+    """Tell whether a directory of that name in a run holds the stages of a round."""
+    return _round(name) > 0
+
+
 def _round(name: str) -> int:
     match = re.fullmatch(r"round(\d+)", name)
     return int(match[1]) if match else 0

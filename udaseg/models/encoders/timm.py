@@ -83,6 +83,12 @@ def build(
     return encoder
 
 
+def timm_arguments(name: str, output_stride: int) -> tuple[str, dict[str, Any]]:
+    """Return the name that timm has for an encoder of udaseg, and the arguments with which timm builds it."""
+    known, arguments = timm_name(name)
+    return known, arguments | _arguments(_outline(name), name, output_stride, 0.0)
+
+
 @cache
 def _outline(name: str) -> nn.Module:
     """Return an encoder of timm without memory, for the facts that it has.

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from udaseg.errors import UdasegError
+from udaseg.io.safetensors_file import SUFFIX
 from udaseg.models import tensorfile
 from udaseg.models.weights import mxnet
 from udaseg.models.weights.layouts import Tensors
@@ -38,15 +39,7 @@ def read_content(path: Path) -> Any:
     """
     if path.suffix == mxnet.SUFFIX:
         return mxnet.read_params(path)
-    if path.suffix != ".safetensors":
-        return tensorfile.read(path)
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError):
-        raise UdasegError(f"{path} is truncated, damaged, or not a safetensors file", "copy it again") from None
+    return tensorfile.read_safetensors(path) if path.suffix == SUFFIX else tensorfile.read(path)
 
 
 def unwrap(content: Any, path: Path) -> Unwrapped:
