@@ -1,6 +1,6 @@
 """Open a dataset by name: images alone, or images with labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -70,8 +70,11 @@ def open_images(
     """
     root = Path(root)
     listing = _list_images(dataset, root, split)
-    files = _select(listing, choose_stems(listing), list_file)
-    records = tuple(Image(s, p) for s, p in list(files.items())[:limit])
+    stems = choose_stems(listing)
+    files = _select(listing, stems, list_file)
+    reader = DATASETS[dataset]
+    numbers = {stems[name]: one for name, one in reader.frames(listing).items()} if hasattr(reader, "frames") else {}
+    records = tuple(Image(s, p, *numbers.get(s, ())) for s, p in list(files.items())[:limit])
     return ImageSet(dataset, root, split, records, listing.left_out)
 
 
@@ -157,6 +160,21 @@ def open_labelled(
         tuple(warnings),
         listing.left_out,
     )
+
+
+def list_flow(dataset: str, root: str | Path, split: str, stems: Collection[str]) -> dict[str, Path]:
+    """List the optical flow that a dataset holds for images, by their stems; some may have none.
+
+    Raises UdasegError where the dataset has no place for flow, or there is none.
+    """
+    reader, root = DATASETS[dataset], Path(root)
+    if not hasattr(reader, "flow"):
+        raise UdasegError(
+            f"{dataset} has no folder for optical flow", "compute it: udaseg flow --method dis"
+        )
+    of_images = choose_stems(_list_images(dataset, root, split))
+    return {of_images[name]: path for name, path in pair(of_images, reader.flow(root, split)).items()
+            if of_images[name] in stems}
 
 
 def require_detected(dataset: str, coding: str | None, suffix: str | None) -> None:
