@@ -14,6 +14,7 @@ from udaseg.pipeline import datasets
 from udaseg.pipeline.common_inputs import (
     LABEL_SUFFIX,
     LABELS_HELP,
+    flow_input,
     label_names,
     latest_model,
     prototypes_input,
@@ -70,6 +71,10 @@ def moves_prototypes(recipe: Recipe) -> bool:
     return recipe.retrain.moves_prototypes
 
 
+def labels_frame_before(recipe: Recipe) -> bool:
+    return recipe.retrain.labels_frame_before
+
+
 def draws_rare_classes(recipe: Recipe) -> bool:
     return recipe.retrain.rare is not None
 
@@ -102,6 +107,7 @@ def resolve(run: Run) -> Recipe:
 
 def run(work: Work) -> None:
     """Train on the source and on the pseudo-labelled target."""
+    from udaseg.data.video.flows import open_flows
     from udaseg.pseudo.label_files import find_labels, open_labels, read_thresholds
     from udaseg.statistics.prototypes import read_prototypes_of
     from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
@@ -133,6 +139,7 @@ def run(work: Work) -> None:
         round=work.round,
         labels=labels,
         initial=initial,
+        flows=open_flows(work.require_path("flow")) if labels_frame_before(recipe) else None,
         rare=None if source is None else rare_classes(work, source, setting),
         progress=work.progress("steps"),
     )
@@ -208,6 +215,7 @@ stage = Stage(
         prototypes_input(
             moves_prototypes, "retrain.online.rectify and retrain.consistency alone move prototypes", "leave it out"
         ),
+        flow_input(labels_frame_before, "the frame before is not labelled online", "set retrain.online.frame=previous"),
     ],
     datasets=[Dataset("target", section="retrain"), Dataset("source", when=reads_source, drawn=True)],
     flags=(*FLAGS, LABEL_SUFFIX),

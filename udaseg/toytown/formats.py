@@ -38,7 +38,9 @@ def cityscapes_files(root: Path, index: int, split: str) -> dict[str, Path]:
     if split == "val":
         names |= {"disparity": "disparity.png", "camera": "camera.json"}
     folder = root / "cityscapes"
-    return {part: folder / part / split / city / f"{city}_{sequence:06d}_{LAST:06d}_{name}" for part, name in names.items()}
+    return {
+        part: folder / part / split / city / f"{city}_{sequence:06d}_{LAST:06d}_{name}" for part, name in names.items()
+    }
 
 
 def video_files(root: Path, index: int, offset: int) -> dict[str, Path]:

@@ -10,7 +10,8 @@ def expose(
 ) -> np.ndarray:
     """Convert linear light, float32 [H, W, 3], into an image, uint8 [H, W, 3].
 
-    `grain` draws the noise where it is another one than that of `rng`, which draws how the camera is set. Applies optics, vignetting, white balance, noise, tone curve, saturation and colour resolution.
+    `grain` draws the noise where it is another one than that of `rng`, which draws how the camera is set. Applies
+    optics, vignetting, white balance, noise, tone curve, saturation and colour resolution.
     """
 
     def draw(low_high):

@@ -52,7 +52,8 @@ def make_toytown(
     `source`, `target_train`, `target_val` and `synthia` are numbers of frames; `synthia` is that of `source` if it is
     None. With `frames` above 1, every frame of out/cityscapes' training split is also the last of a video of so many.
     `size` is (height, width) in pixels. `workers` is the number of threads; None means one a core. The bytes of a frame
-    depend only on `seed`, `size` and the number of the frame. Calls progress(done, total), counted in frames. Raises UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
+    depend only on `seed`, `size` and the number of the frame. Calls progress(done, total), counted in frames. Raises
+    UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
     """
     out = Path(out)
     _check(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)

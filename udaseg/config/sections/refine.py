@@ -16,8 +16,10 @@ from udaseg.config.fields import (
 class Refine(Section):
     """What is taken out of the pseudo-labels because it is likely wrong."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"decide", "margin"})
+    later: ClassVar[frozenset[str]] = frozenset({"decide", "margin", "temporal", "carry"})
 
+    temporal: bool = Field(False, description="Remove the labels that the prediction for the frame before contradicts.")
+    carry: bool = Field(False, description="Give unlabelled pixels the pseudo-label of the frame before.")
     aggregate: bool = Field(False, description="Remove the labels of unsure pixels and of small components.")
     prototypes: bool = Field(False, description="Choose the class of pixels again by the distance to prototypes.")
     first: Literal["prototypes", "aggregate"] = Field(
@@ -47,6 +49,11 @@ class Refine(Section):
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The chosen refinements, in their order."""
+        """The chosen refinements, in their order: those by the frame before come first."""
         order = ("prototypes", "aggregate") if self.first == "prototypes" else ("aggregate", "prototypes")
-        return tuple(name for name in order if getattr(self, name))
+        return tuple(name for name in ("temporal", "carry", *order) if getattr(self, name))
+
+    @property
+    def uses_flow(self) -> bool:
+        """Whether labels follow the optical flow to the frame before."""
+        return self.temporal or self.carry

@@ -1,6 +1,6 @@
 """Open a dataset by name: images alone, or images with labels."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +69,7 @@ def open_images(
     split, a missing directory, a split without images, and a list file with unknown names.
     """
     root = Path(root)
-    listing = _list_images(dataset, root, split)
+    listing = list_images(dataset, root, split)
     stems = choose_stems(listing)
     files = _select(listing, stems, list_file)
     reader = DATASETS[dataset]
@@ -105,7 +105,7 @@ def open_labelled(
     """
     root = Path(root)
     require_detected(dataset, coding, label_suffix)
-    listing = _list_images(dataset, root, split)
+    listing = list_images(dataset, root, split)
     stems = choose_stems(listing)
     files = _select(listing, stems, list_file)
     found = list_labels(dataset, root, split, coding, label_suffix, suffix_option)
@@ -160,21 +160,6 @@ def open_labelled(
         tuple(warnings),
         listing.left_out,
     )
-
-
-def list_flow(dataset: str, root: str | Path, split: str, stems: Collection[str]) -> dict[str, Path]:
-    """List the optical flow that a dataset holds for images, by their stems; some may have none.
-
-    Raises UdasegError where the dataset has no place for flow, or there is none.
-    """
-    reader, root = DATASETS[dataset], Path(root)
-    if not hasattr(reader, "flow"):
-        raise UdasegError(
-            f"{dataset} has no folder for optical flow", "compute it: udaseg flow --method dis"
-        )
-    of_images = choose_stems(_list_images(dataset, root, split))
-    return {of_images[name]: path for name, path in pair(of_images, reader.flow(root, split)).items()
-            if of_images[name] in stems}
 
 
 def require_detected(dataset: str, coding: str | None, suffix: str | None) -> None:
@@ -260,7 +245,8 @@ def require_known(dataset: str) -> None:
         raise UdasegError(f"there is no dataset {dataset!r}", hint)
 
 
-def _list_images(dataset: str, root: Path, split: str) -> Files:
+def list_images(dataset: str, root: Path, split: str) -> Files:
+    """List the images of a split by name; raise UdasegError for an unknown dataset, and a split without images."""
     require_known(dataset)
     files = DATASETS[dataset].images(root, split)
     if not files:

@@ -52,16 +52,19 @@ def agreeing(forward_2HW: np.ndarray, backward_2HW: np.ndarray) -> np.ndarray:
     return inside_HW & (error_HW <= SHARE * length_HW + SLACK)
 
 
-def resize_flow(
-    flow_2HW: np.ndarray, valid_HW: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return flow and its mask for frames of another (height, width): the nearest pixels, their lengths scaled."""
-    height, width = valid_HW.shape
-    if (height, width) == tuple(size):
-        return flow_2HW, valid_HW
-    rows, columns = ((np.arange(new) * 2 + 1) * old // (2 * new) for new, old in zip(size, (height, width), strict=True))
-    scale_2 = np.array([size[1] / width, size[0] / height], np.float32)
-    return flow_2HW[:, rows[:, None], columns] * scale_2[:, None, None], valid_HW[rows[:, None], columns]
+def resize_flow(flow_2HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the flow between frames of another (height, width): that of the nearest pixels, its lengths scaled."""
+    shape = flow_2HW.shape[1:]
+    if shape == tuple(size):
+        return flow_2HW
+    rows, columns = ((np.arange(new) * 2 + 1) * old // (2 * new) for new, old in zip(size, shape, strict=True))
+    scale_211 = np.array([size[1] / shape[1], size[0] / shape[0]], np.float32)[:, None, None]
+    return flow_2HW[:, rows[:, None], columns] * scale_211
+
+
+def mirror_flow(flow_2HW: np.ndarray) -> np.ndarray:
+    """Return the flow between the mirror images of two frames: in mirrored places, to the left where to the right."""
+    return flow_2HW[:, :, ::-1] * np.array([-1, 1], np.float32)[:, None, None]
 
 
 def _places(flow_2HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
