@@ -128,6 +128,7 @@ def run(work: Work) -> None:
     if setting.feature_distance is not None:
         things = setting.feature_distance.choose(space.classes)
         log(f"retrain: features stay near the pre-trained ones on {join_names(things, len(things))}")
+    flows = open_flows(work.require_path("flow")) if labels_frame_before(recipe) else None
     result = retrain(
         source,
         target,
@@ -139,12 +140,13 @@ def run(work: Work) -> None:
         round=work.round,
         labels=labels,
         initial=initial,
-        flows=open_flows(work.require_path("flow")) if labels_frame_before(recipe) else None,
+        flows=flows,
         rare=None if source is None else rare_classes(work, source, setting),
         progress=work.progress("steps"),
     )
     result.warnings.extend(style_warnings(recipe, setting, work.job.stage))
-    count = len(target.images if labels is None else labels.stems)
+    stems = {record.stem for record in target.images.records} if labels is None else {*labels.stems}
+    count = len(stems if flows is None else stems.intersection(flows.previous))
     finish_training(work, setting, result, f"{count} target images")
 
 

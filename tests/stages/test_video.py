@@ -107,6 +107,21 @@ def test_labels_are_kept_and_carried_along_the_flow(place, udaseg, manifest):
     assert sum(manifest("carried")["metrics"][name] * sign for name, sign in (("after", 1), ("before", -1))) > 0
 
 
+def test_retraining_reads_the_flow_where_it_labels_the_frame_before(place, udaseg, manifest):
+    words = "--set retrain.labels=none --set retrain.steps=1 --model runs/tiny/warmup/model.pt"
+    online = "--set retrain.online={scores:student,frame:previous,confidence:0.0}".replace(":", ": ")
+    command = f"retrain {ON} --set flow.method=files {words}".split()
+    outcome = udaseg("", *command, online.partition(" ")[0], online.partition(" ")[2], tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "flow: runs in runs/video/flow" in outcome.err
+    assert "4 target images" in outcome.err
+    assert {"flow", "model", "source", "target"} <= set(manifest("runs/video/retrain")["inputs"])
+    rectify = online.replace("}", ", rectify: true}")
+    outcome = udaseg("", *command, rectify.partition(" ")[0], rectify.partition(" ")[2], tiny=False)
+    assert outcome.code == 1
+    assert "hint: set retrain.online.rectify=false, or retrain.online.frame=same" in outcome.err
+
+
 def test_stages_without_video_neither_read_nor_need_flow(workspace, udaseg, manifest):
     assert udaseg("refine --out again").code == 0
     assert "flow" not in manifest("again")["inputs"]

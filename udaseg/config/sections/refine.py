@@ -18,8 +18,6 @@ class Refine(Section):
 
     later: ClassVar[frozenset[str]] = frozenset({"decide", "margin", "temporal", "carry"})
 
-    temporal: bool = Field(False, description="Remove the labels that the prediction for the frame before contradicts.")
-    carry: bool = Field(False, description="Give unlabelled pixels the pseudo-label of the frame before.")
     aggregate: bool = Field(False, description="Remove the labels of unsure pixels and of small components.")
     prototypes: bool = Field(False, description="Choose the class of pixels again by the distance to prototypes.")
     first: Literal["prototypes", "aggregate"] = Field(
@@ -46,6 +44,8 @@ class Refine(Section):
     scale_with_area: bool = Field(
         False, description="Scale the component sizes by the image area over 1280x760 pixels."
     )
+    temporal: bool = Field(False, description="Remove the labels that the prediction for the frame before contradicts.")
+    carry: bool = Field(False, description="Give unlabelled pixels the pseudo-label of the frame before.")
 
     @property
     def steps(self) -> tuple[str, ...]:
