@@ -79,7 +79,7 @@ def test_a_stopped_flow_goes_on_to_the_same_bytes(place, udaseg, killed):
 
 def test_labels_are_kept_and_carried_along_the_flow(place, udaseg, manifest):
     model = "--model runs/tiny/warmup/model.pt"
-    for command in (f"predict {model}", "pseudolabel --p 0.4", "flow --method files"):
+    for command in (f"predict {model}", "pseudolabel --p 0.4 --predictions predict", "flow --method files"):
         outcome = udaseg(f"{command} {ON}", tiny=False)
         assert outcome.code == 0, outcome.err
     before, flat = labels("runs/video/pseudolabel"), "--no-spatial-prior"
@@ -119,7 +119,7 @@ def test_retraining_reads_the_flow_where_it_labels_the_frame_before(place, udase
     rectify = online.replace("}", ", rectify: true}")
     outcome = udaseg("", *command, rectify.partition(" ")[0], rectify.partition(" ")[2], tiny=False)
     assert outcome.code == 1
-    assert "hint: set retrain.online.rectify=false, or retrain.online.frame=same" in outcome.err
+    assert "set retrain.online.rectify=false, or retrain.online.frame=same" in outcome.err
 
 
 def test_stages_without_video_neither_read_nor_need_flow(workspace, udaseg, manifest):

@@ -12,24 +12,20 @@ from udaseg.io.files import atomic
 SCALE, ZERO = 64.0, 1 << 15  # a stored value v is (v - ZERO) / SCALE pixels: from -512 to 511.98
 
 
-def encode_flow(flow_2HW: np.ndarray, valid_HW: np.ndarray) -> bytes:
-    """Encode flow, float32 [2, H, W] in pixels to the right and down, and its mask, bool [H, W], as a PNG file.
+def write_flow(path: Path, flow_2HW: np.ndarray, valid_HW: np.ndarray) -> np.ndarray:
+    """Write flow, float32 [2, H, W] in pixels to the right and down, and its mask, bool [H, W], as a PNG in one piece.
 
-    Red is the flow to the right, green that down, blue 1 where it is valid. Flow out of range is stored as not valid.
-    Source: the readme of KITTI's stereo and flow benchmark 2015.
+    Red is the flow to the right, green that down, blue 1 where it is valid. Flow that is out of range is not valid.
+    Returns the mask in the file. Source: the readme of KITTI's stereo and flow benchmark 2015.
     """
     stored_2HW = np.rint(flow_2HW * SCALE) + ZERO
-    is_stored_HW = ((stored_2HW >= 0) & (stored_2HW <= 65535)).all(0)  # false for NaN too
+    valid_HW = valid_HW & ((stored_2HW >= 0) & (stored_2HW <= 65535)).all(0)  # false for NaN too
     values_HW3 = np.zeros((*valid_HW.shape, 3), np.uint16)
-    values_HW3[..., :2] = np.where(is_stored_HW, stored_2HW, 0).transpose(1, 2, 0)
-    values_HW3[..., 2] = valid_HW & is_stored_HW
-    return png.encode(values_HW3)
-
-
-def write_flow(path: Path, flow_2HW: np.ndarray, valid_HW: np.ndarray) -> None:
-    """Write flow and its mask in one piece (see `encode_flow`)."""
+    values_HW3[..., :2] = np.nan_to_num(stored_2HW, nan=ZERO).clip(0, 65535).transpose(1, 2, 0)
+    values_HW3[..., 2] = valid_HW
     with atomic(path, sync=False) as temporary:
-        temporary.write_bytes(encode_flow(flow_2HW, valid_HW))
+        temporary.write_bytes(png.encode(values_HW3))
+    return valid_HW
 
 
 def read_flow(path: Path) -> tuple[np.ndarray, np.ndarray]:

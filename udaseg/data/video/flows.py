@@ -90,9 +90,7 @@ def write_flows(
 
     def count_valid(stem: str) -> np.ndarray:
         path = out / FLOWS / f"{stem}.png"
-        if not path.exists():
-            write_flow(path, *flow_of(stem))
-        _, valid_HW = read_flow(path)
+        valid_HW = read_flow(path)[1] if path.exists() else write_flow(path, *flow_of(stem))
         return np.array([valid_HW.sum(), valid_HW.size], np.int64)
 
     counts = np.zeros(2, np.int64)
