@@ -63,6 +63,9 @@ def test_flow_is_computed_or_taken_from_the_dataset(place, udaseg, manifest):
             np.testing.assert_array_equal(one, other)
     outcome = udaseg(f"flow --step 2 --out two {ON}", tiny=False)
     assert "2 of 6 images have a frame before them" in outcome.err
+    outcome = udaseg(f"flow --estimate {ON}", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "flow: 4 images: about" in outcome.out
 
 
 def test_a_stopped_flow_goes_on_to_the_same_bytes(place, udaseg, killed):

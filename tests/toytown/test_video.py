@@ -16,15 +16,11 @@ from udaseg.toytown.render import frame
 from udaseg.toytown.video import video
 from udaseg.toytown.world import make_toytown
 
+from .test_world import digests
+
 SIZE = (96, 192)
 # Of labels and instances, from before there were videos.
 SCENES = "35fc7123fc9c91a401b5654f54a9ee55d6084e6d56d1210b4a1e41e89aebdb72"
-
-
-def digests(root: Path) -> dict[str, str]:
-    return {
-        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in root.rglob("*") if p.is_file()
-    }
 
 
 @pytest.fixture(scope="module")

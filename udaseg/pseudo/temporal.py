@@ -1,6 +1,6 @@
 """Pseudo-labels and the frame before: keep what it agrees with, and carry its labels on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class FrameBefore:
         carried_HW = self._warp(stem, label_HW.shape, self._labelled)
         return label_HW if carried_HW is None else np.where(label_HW == IGNORE, carried_HW, label_HW)
 
-    def _warp(self, stem: str, size: tuple[int, int], read) -> np.ndarray | None:
+    def _warp(self, stem: str, size: tuple[int, int], read: Callable[[str], np.ndarray | None]) -> np.ndarray | None:
         before = self.flows.previous.get(stem)
         other_HW = None if before is None else read(before)
         if other_HW is None:
