@@ -39,9 +39,15 @@ class FrameBefore:
         return np.where(contradicted_HW, np.uint8(IGNORE), label_HW)
 
     def carry(self, label_HW: np.ndarray, stem: str) -> np.ndarray:
-        """Return a label, uint8 [H, W], whose ignored pixels have the pseudo-label of the frame before, if any."""
+        """Return a label, uint8 [H, W], whose ignored pixels have the pseudo-label of the frame before.
+
+        They do where that is their own most probable class: what is sure in one frame, and likely in both.
+        """
         carried_HW = self._warp(stem, label_HW.shape, self._labelled)
-        return label_HW if carried_HW is None else np.where(label_HW == IGNORE, carried_HW, label_HW)
+        if carried_HW is None:
+            return label_HW
+        is_carried_HW = (label_HW == IGNORE) & (carried_HW == self._predicted(stem))
+        return np.where(is_carried_HW, carried_HW, label_HW)
 
     def _warp(self, stem: str, size: tuple[int, int], read: Callable[[str], np.ndarray | None]) -> np.ndarray | None:
         before = self.flows.previous.get(stem)

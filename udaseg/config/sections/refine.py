@@ -45,7 +45,10 @@ class Refine(Section):
         False, description="Scale the component sizes by the image area over 1280x760 pixels."
     )
     temporal: bool = Field(False, description="Remove the labels that the prediction for the frame before contradicts.")
-    carry: bool = Field(False, description="Give unlabelled pixels the pseudo-label of the frame before.")
+    carry: bool = Field(
+        False,
+        description="Give unlabelled pixels the pseudo-label of the frame before, where it is their likeliest class.",
+    )
 
     @property
     def steps(self) -> tuple[str, ...]:
