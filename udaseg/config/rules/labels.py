@@ -8,8 +8,8 @@ REQUIREMENTS = (
         ("refine",),
         lambda recipe: not recipe.refine.steps,
         "refine has nothing to do: no refinement is chosen",
-        "add --spatial-prior, --prototypes, --temporal or --carry, or set refine.aggregate=true or "
-        "refine.prototypes=true",
+        "add --spatial-prior or --prototypes, or set refine.aggregate=true or refine.prototypes=true; for videos there "
+        "are --temporal and --carry too",
     ),
     Requirement(
         ("refine",),
