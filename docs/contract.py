@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from udaseg.io.documents import other_files
 from udaseg.io.documents.ablation import Ablation
 from udaseg.io.documents.class_statistics import ClassStatistics
+from udaseg.io.documents.flow_pairs import FlowPairs
 from udaseg.io.documents.image_digests import ImageDigests
 from udaseg.io.documents.judgement import Judgement
 from udaseg.io.documents.log_lines import LogLine, PairLine
@@ -107,9 +108,10 @@ def table(model: type[Document]) -> Table:
 
 FILES = (
     table(RunFile), table(Manifest), table(OutputFiles), table(ImageDigests), other_files.MODEL, other_files.STATE,
-    table(LogLine), table(PairLine), other_files.FLOATS, other_files.PREDICTIONS, other_files.LABELS, table(Thresholds),
-    table(Refinement), other_files.PROTOTYPES, other_files.PRIOR, other_files.GMM, table(ClassStatistics),
-    table(Metrics), table(Judgement), table(Ablation), other_files.CLASSES_YAML,
+    table(LogLine), table(PairLine), other_files.FLOATS, other_files.FLOWS, table(FlowPairs), other_files.PREDICTIONS,
+    other_files.LABELS, table(Thresholds), table(Refinement), other_files.PROTOTYPES, other_files.PRIOR,
+    other_files.GMM, table(ClassStatistics), table(Metrics), table(Judgement), table(Ablation),
+    other_files.CLASSES_YAML,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ METHODS = {
     "realtime": "BiSeNet", "fda": "FDA", "dacs": "DACS", "iast": "IAST", "proda": "ProDA", "cag": "CAG", "g2l": "G2L",
     "synthia2": "depth distribution", "oracle": "bound", "source": "bound", "demo": "plain self-training",
     "selftraining": "plain self-training", "gta2city": "G2L", "daformer": "DAFormer", "hrda": "HRDA", "mic": "MIC",
-    "vfm": "VFM-UDA",
+    "vfm": "VFM-UDA", "video": "plain self-training", "tps": "TPS",
 }  # fmt: skip
 PAPERS = {
     "AdaBN": "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, ICLR workshop 2017",
@@ -32,6 +32,7 @@ PAPERS = {
     "Semantic Segmentation, CVPR 2022",
     "HRDA": "Hoyer et al., HRDA: Context-Aware High-Resolution Domain-Adaptive Semantic Segmentation, ECCV 2022",
     "MIC": "Hoyer et al., MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation, CVPR 2023",
+    "TPS": "Xing et al., Domain Adaptive Video Segmentation via Temporal Pseudo Supervision, ECCV 2022",
     "VFM-UDA": "Englert et al., Exploring the Benefits of Vision Foundation Models for Unsupervised Domain Adaptation, "
     "CVPR workshop 2024",
     "FDA": "Yang and Soatto, FDA: Fourier Domain Adaptation for Semantic Segmentation, CVPR 2020",

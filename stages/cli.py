@@ -20,6 +20,7 @@ from . import (
     ensemble,
     evaluate,
     export,
+    flow,
     gmm,
     info,
     init,
@@ -55,7 +56,7 @@ app = typer.Typer(
 PANELS = {
     "Look around": (doctor, init, status, info, compare, judge, tensorboard, track, ablate),
     "Stages": (
-        run_, warmup, stylize, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill,
+        run_, warmup, stylize, flow, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill,
         evaluate, report,
     ),
     "Use a model": (apply, export),

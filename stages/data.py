@@ -25,7 +25,8 @@ def job(run: Run) -> Job:
     world = run.recipe.toytown
     if world is None:
         raise UdasegError(f"recipe {run.recipe.name} renders no toytown", "choose one with --scale toy, or demo")
-    return Job("data", Path(run.recipe.data), {"toytown": world.model_dump(exclude={"seed"})}, {}, world.seed)
+    settings = {key: value for key, value in world.identity().items() if key != "seed"}
+    return Job("data", Path(run.recipe.data), {"toytown": settings}, {}, world.seed)
 
 
 def run(work: Work) -> None:
@@ -40,6 +41,7 @@ def run(work: Work) -> None:
         source=world.source,
         target_train=world.train,
         target_val=world.val,
+        frames=world.frames,
         size=world.size,
         progress=work.progress("frames", "data make"),
     )
@@ -56,6 +58,9 @@ def make(
     source: Annotated[int | None, typer.Option(help="Frames of each synthetic set, gta5/ and synthia/.")] = None,
     train: Annotated[int | None, typer.Option(help="Frames of the real one's training split, cityscapes/.")] = None,
     val: Annotated[int | None, typer.Option(help="Frames of its labelled split.")] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="With 2 to 10, each training frame ends a video of so many, with its flow.")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="Height and width of a frame: 256x512.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of the world.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Render again what is there.")] = False,
@@ -66,6 +71,7 @@ def make(
     Example: udaseg data make data/toytown --source 100
     """
     changes = {"data": str(folder), "toytown.source": source, "toytown.train": train, "toytown.val": val}
+    changes |= {"toytown.frames": frames}
     changes |= {"toytown.size": None if size is None else parse_size(size), "toytown.seed": seed}
     try:
         opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)

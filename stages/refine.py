@@ -4,7 +4,14 @@ from typing import Any
 
 from udaseg.config import Recipe
 from udaseg.config.rounds import prediction_identity, prediction_of_round
-from udaseg.pipeline.common_inputs import LABEL_SUFFIX, LABELS_HELP, label_names, latest_model, prototypes_input
+from udaseg.pipeline.common_inputs import (
+    LABEL_SUFFIX,
+    LABELS_HELP,
+    flow_input,
+    label_names,
+    latest_model,
+    prototypes_input,
+)
 from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
 
@@ -18,21 +25,28 @@ def uses_prototypes(recipe: Recipe) -> bool:
     return recipe.refine.prototypes
 
 
+def uses_flow(recipe: Recipe) -> bool:
+    return recipe.refine.uses_flow
+
+
 def aggregates(recipe: Recipe) -> bool:
     return recipe.refine.aggregate
 
 
 def run(work: Work) -> None:
     """Remove from the pseudo-labels what is likely wrong."""
+    from udaseg.data.video.flows import open_flows
     from udaseg.inference.predictions import Predictions
     from udaseg.labels import class_space
     from udaseg.pseudo.label_files import find_labels, require_same
     from udaseg.pseudo.rectification import rectifier
     from udaseg.pseudo.refine import refine
+    from udaseg.pseudo.temporal import FrameBefore
     from udaseg.statistics.class_counts import read_pixels
     from udaseg.statistics.prototypes import read_prototypes_of
 
     setting, pixels, rectify = work.recipe.refine, None, None
+    before = None
     with Predictions(work.require_path("predictions")) as predictions:
         space, hint = class_space(predictions.classes), work.other_classes_hint()
         if work.run.out is None:  # elsewhere the predictions stand on their own
@@ -52,6 +66,8 @@ def run(work: Work) -> None:
                 work.progress("images", "refine: batch norm"),
                 alone=setting.decide == "nearest",
             )
+        if uses_flow(work.recipe):
+            before = FrameBefore(open_flows(work.require_path("flow")), predictions, labels, space)
         summary = refine(
             labels,
             predictions,
@@ -60,6 +76,7 @@ def run(work: Work) -> None:
             work.out,
             source_pixels=pixels,
             rectify=rectify,
+            before=before,
             batch=work.recipe.predict.batch,
             progress=work.progress("images"),
         )
@@ -102,11 +119,12 @@ stage = Stage(
             hint="add --prototypes",
         ),
         prototypes_input(uses_prototypes, "prototypes are not chosen", "add --prototypes"),
+        flow_input(uses_flow, "no label follows the optical flow", "add --temporal or --carry"),
     ],
     datasets=[Dataset("target", when=uses_prototypes, section="predict")],
     flags=[
-        ("aggregate", "--spatial-prior"), "prototypes", "first", "pixels", "temperature", "confidence", "base0",
-        "base1", "scale_with_area", LABEL_SUFFIX,
+        ("aggregate", "--spatial-prior"), "prototypes", "temporal", "carry", "first", "pixels", "temperature",
+        "confidence", "base0", "base1", "scale_with_area", LABEL_SUFFIX,
     ],
     each_round=True,
     shared=True,

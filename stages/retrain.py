@@ -14,6 +14,7 @@ from udaseg.pipeline import datasets
 from udaseg.pipeline.common_inputs import (
     LABEL_SUFFIX,
     LABELS_HELP,
+    flow_input,
     label_names,
     latest_model,
     prototypes_input,
@@ -70,6 +71,10 @@ def moves_prototypes(recipe: Recipe) -> bool:
     return recipe.retrain.moves_prototypes
 
 
+def labels_frame_before(recipe: Recipe) -> bool:
+    return recipe.retrain.labels_frame_before
+
+
 def draws_rare_classes(recipe: Recipe) -> bool:
     return recipe.retrain.rare is not None
 
@@ -102,6 +107,7 @@ def resolve(run: Run) -> Recipe:
 
 def run(work: Work) -> None:
     """Train on the source and on the pseudo-labelled target."""
+    from udaseg.data.video.flows import open_flows
     from udaseg.pseudo.label_files import find_labels, open_labels, read_thresholds
     from udaseg.statistics.prototypes import read_prototypes_of
     from udaseg.train.retrain import InitialModel, PseudoLabels, retrain
@@ -122,6 +128,7 @@ def run(work: Work) -> None:
     if setting.feature_distance is not None:
         things = setting.feature_distance.choose(space.classes)
         log(f"retrain: features stay near the pre-trained ones on {join_names(things, len(things))}")
+    flows = open_flows(work.require_path("flow")) if labels_frame_before(recipe) else None
     result = retrain(
         source,
         target,
@@ -133,11 +140,13 @@ def run(work: Work) -> None:
         round=work.round,
         labels=labels,
         initial=initial,
+        flows=flows,
         rare=None if source is None else rare_classes(work, source, setting),
         progress=work.progress("steps"),
     )
     result.warnings.extend(style_warnings(recipe, setting, work.job.stage))
-    count = len(target.images if labels is None else labels.stems)
+    stems = {record.stem for record in target.images.records} if labels is None else {*labels.stems}
+    count = len(stems if flows is None else stems.intersection(flows.previous))
     finish_training(work, setting, result, f"{count} target images")
 
 
@@ -208,6 +217,7 @@ stage = Stage(
         prototypes_input(
             moves_prototypes, "retrain.online.rectify and retrain.consistency alone move prototypes", "leave it out"
         ),
+        flow_input(labels_frame_before, "the frame before is not labelled online", "set retrain.online.frame=previous"),
     ],
     datasets=[Dataset("target", section="retrain"), Dataset("source", when=reads_source, drawn=True)],
     flags=(*FLAGS, LABEL_SUFFIX),

@@ -11,11 +11,14 @@ from udaseg.toytown.formats import (
     cityscapes_files,
     gta5_files,
     synthia_files,
+    video_files,
     write_cityscapes,
     write_gta5,
     write_synthia,
+    write_video_frame,
 )
 from udaseg.toytown.render import Frame, frame
+from udaseg.toytown.video import video
 
 SOURCE, TRAIN, VAL = 4, 4, 2  # frames
 # Heights and widths of the real images, divided by 8. Those of Mapillary differ; this is one of them.
@@ -50,10 +53,15 @@ def synscapes(root: Path) -> None:
 
 
 def cityscapes(root: Path) -> None:
-    """Write images, labelIds, and the disparity of val."""
+    """Write images, labelIds, the disparity of val, and videos that end with the images of train."""
     for split in ("train", "val"):
         for index, one in _frames("cityscapes", "cityscapes", split):
             write_cityscapes(cityscapes_files(root, index, split), one)
+    for index in range(TRAIN):
+        before, now = (video_files(root, index, offset) for offset in (-1, 0))
+        del before["flow"]
+        for files, one in zip((before, now), video("cityscapes", 0, index, 2, SIZES["cityscapes"]), strict=True):
+            write_video_frame(files, one)
 
 
 def crosscity(root: Path) -> None:

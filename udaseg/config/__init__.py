@@ -8,6 +8,7 @@ from udaseg.config.sections.depth import Depth
 from udaseg.config.sections.distill import Distill
 from udaseg.config.sections.domains import SharedSource, Side, Source, Target, Toytown
 from udaseg.config.sections.evaluate import Evaluate
+from udaseg.config.sections.flow import Flow
 from udaseg.config.sections.gmm import Gmm
 from udaseg.config.sections.model import Model
 from udaseg.config.sections.online import Online
@@ -34,6 +35,7 @@ __all__ = [
     "Depth",
     "Distill",
     "Evaluate",
+    "Flow",
     "Gmm",
     "HxW",
     "Iast",

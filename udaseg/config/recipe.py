@@ -10,6 +10,7 @@ from udaseg.config.sections.depth import Depth
 from udaseg.config.sections.distill import Distill
 from udaseg.config.sections.domains import SharedSource, Source, Target, Toytown, check_sources, name_sources
 from udaseg.config.sections.evaluate import Evaluate
+from udaseg.config.sections.flow import Flow
 from udaseg.config.sections.gmm import Gmm
 from udaseg.config.sections.model import Model
 from udaseg.config.sections.predict import Predict
@@ -56,6 +57,7 @@ class Recipe(Section):
     adversary: Adversary = Field(Adversary(), description="The discriminator between the domains.")
     depth: Depth = Field(Depth(), description="The losses of the heads for depth and density.")
     stylize: Stylize = Field(Stylize(), description="Source images in the style of the target.")
+    flow: Flow = Field(Flow(), description="The optical flow between the frames of the target's videos.")
     predict: Predict = Field(Predict(), description="The logits of the target images.")
     prior: Prior = Field(Prior(), description="Where in the image each class stands in the source.")
     pseudolabel: Pseudolabel = Field(Pseudolabel(), description="Which predictions become pseudo-labels.")

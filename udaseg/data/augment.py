@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from udaseg.config import Augment
+from udaseg.data.video.warp import mirror_flow, resize_flow
 from udaseg.labels import IGNORE
 
 # From a label and the size of a crop to the crop's top left corner, or None for a random one.
@@ -18,6 +19,28 @@ Margins = tuple[float, float, float, float]  # shares of an image at its top, bo
 Restyle = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
+class Before(NamedTuple):
+    """The frame before an image, of the same size, and the optical flow to it."""
+
+    image: np.ndarray  # uint8 [H, W, 3], RGB
+    flow: np.ndarray  # float32 [2, H, W], pixels to the right and down; NaN where it is not valid
+
+    def resize(self, size: tuple[int, int]) -> "Before":
+        return Before(resize(self.image, size), resize_flow(self.flow, size))
+
+    def mirror(self) -> "Before":
+        return Before(self.image[:, ::-1], mirror_flow(self.flow))
+
+    def crop(self, rows: slice, columns: slice, missing: tuple[int, int]) -> "Before":
+        """Cut both frames at one place; `missing` rows and columns are added below and at the right."""
+        image_HWC, flow_2HW = self.image[rows, columns], self.flow[:, rows, columns]
+        if any(missing):
+            below, right = ((0, count) for count in missing)
+            image_HWC = np.pad(image_HWC, (below, right, (0, 0)))
+            flow_2HW = np.pad(flow_2HW, ((0, 0), below, right), constant_values=np.nan)
+        return Before(image_HWC, flow_2HW)
+
+
 class Pair(NamedTuple):
     """An image with its label, and masks and maps of the same size."""
 
@@ -26,6 +49,7 @@ class Pair(NamedTuple):
     valid: np.ndarray | None = None  # bool [H, W], false outside the image; None where it fills the array
     depth: np.ndarray | None = None  # inverse depth, float32 [H, W], 0 where unknown; None without depth
     trusted: np.ndarray | None = None  # bool [H, W], false in the margins of the image; None without margins
+    before: Before | None = None  # the frame before; None for images that are no frames
 
 
 def resize(image_HWC: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -63,7 +87,8 @@ def fit(pair: Pair, size: tuple[int, int], pad: bool) -> Pair:
 
 
 def _scaled(pair: Pair, size: tuple[int, int]) -> Pair:
-    return Pair(resize(pair.image, size), *(None if part is None else resize_label(part, size) for part in pair[1:]))
+    maps = (None if part is None else resize_label(part, size) for part in pair[1:-1])
+    return Pair(resize(pair.image, size), *maps, None if pair.before is None else pair.before.resize(size))
 
 
 def augment(pair: Pair, settings: Augment, rng: np.random.Generator, find_corner: FindCorner | None = None) -> Pair:
@@ -79,7 +104,8 @@ def augment(pair: Pair, settings: Augment, rng: np.random.Generator, find_corner
         corner = find_corner(pair.label, settings.crop) if find_corner is not None else None
         pair = _crop(pair, settings.crop, *(corner or corner_at(pair.label.shape, settings.crop, down, right)))
     if flip < settings.flip:
-        pair = Pair(*(None if part is None else part[:, ::-1] for part in pair))
+        parts = (None if part is None else part[:, ::-1] for part in pair[:-1])
+        pair = Pair(*parts, None if pair.before is None else pair.before.mirror())
     return pair
 
 
@@ -113,8 +139,8 @@ def follow(places: Places, position: int, find_corner: FindCorner) -> FindCorner
 
 def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
     height, width = size
-    parts = (None if part is None else part[top : top + height, left : left + width] for part in pair)
-    image, label, valid, depth, trusted = parts
+    window = slice(top, top + height), slice(left, left + width)
+    image, label, valid, depth, trusted = (None if part is None else part[window] for part in pair[:-1])
     missing = (height - label.shape[0], width - label.shape[1])
     if any(missing):
         image = np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0)))
@@ -123,7 +149,8 @@ def _crop(pair: Pair, size: tuple[int, int], top: int, left: int) -> Pair:
         depth, trusted = (
             None if part is None else np.pad(part, ((0, missing[0]), (0, missing[1]))) for part in (depth, trusted)
         )
-    return Pair(image, label, valid, depth, trusted)
+    before = None if pair.before is None else pair.before.crop(*window, missing)
+    return Pair(image, label, valid, depth, trusted, before)
 
 
 def mark_margins(pair: Pair, margins: Margins) -> Pair:

@@ -38,6 +38,8 @@ class Batch(dict[str, torch.Tensor]):
     `<domain>_valid`, bool [N, H, W], exists where images do not fill the batch; it is false outside the images.
     `<domain>_trusted`, bool [N, H, W], exists for streams with margins, and is false there and outside the images.
     `<domain>_depth`, float32 [N, H, W], exists for samples with depth: inverse depth, 0 where unknown.
+    `<domain>_before`, uint8 [N, H, W, 3], and `<domain>_flow`, float32 [N, 2, H, W], exist for frames of videos: the
+    frame before, and the flow to it, NaN where it is not valid.
     `<domain>_missing`, bool [N, C], exists for sources with missing classes: the labels of an image cannot have them.
     In images with pasted pixels it is of those alone, and `<domain>_pasted`, bool [N, H, W], is true there.
     """
@@ -190,6 +192,10 @@ def _collate(stream: Stream, draws: Sequence[Draw], like: Pair) -> Batch:
         batch[f"{stream.domain}_trusted"] = stack([pair.trusted for pair in pairs], like.trusted)
     if like.depth is not None:
         batch[f"{stream.domain}_depth"] = stack([pair.depth for pair in pairs], like.depth)
+    if like.before is not None:
+        for name, array in like.before._asdict().items():
+            key = f"{stream.domain}_{'before' if name == 'image' else name}"
+            batch[key] = stack([getattr(pair.before, name) for pair in pairs], array)
     missing_SC, shares = stream.samples.missing, stream.samples.shares
     if missing_SC is not None:
         missing_NC = missing_SC[[shares.locate(draw.index)[0] for draw in draws]]

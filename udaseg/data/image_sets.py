@@ -26,10 +26,15 @@ _UNKNOWN = 254  # not a train id: a class space has at most 254 classes
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image; its stem is unique in the split, and names all files that are made from it (`choose_stems`)."""
+    """One image; its stem is unique in the split, and names all files that are made from it (`choose_stems`).
+
+    Where the dataset has videos, the image is frame `frame` of the video `sequence`.
+    """
 
     stem: str
     image: Path
+    sequence: str = ""
+    frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from udaseg.data.augment import Pair, fit
+from udaseg.data.augment import Before, Pair, fit
 from udaseg.data.depth import inverse_depth, is_measured
-from udaseg.data.image_sets import View
+from udaseg.data.image_sets import ImageSet, View
 from udaseg.data.sampling import Shares
 from udaseg.data.sources import Sources
+from udaseg.data.video.flows import Flows
+from udaseg.errors import UdasegError
 from udaseg.labels import IGNORE
 
 CACHE_BYTES = 1 << 30
+ReadBefore = Callable[[str], Before]  # from the stem of an image to the frame before it
 
 
 def cached_bytes(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
@@ -101,19 +104,54 @@ def with_depth(view: View, mask_invalid: bool = True) -> Samples:
     return Samples(read, len(images), view.size, pad=view.pad, pixel=8)
 
 
-def pseudo_labelled(view: View, label: Callable[[str], np.ndarray]) -> Samples:
-    """Return the samples of a set with labels of another source: `label(stem)` gives uint8 train ids [H, W]."""
+def pseudo_labelled(view: View, label: Callable[[str], np.ndarray], before: ReadBefore | None = None) -> Samples:
+    """Return the samples of a set with labels of another source: `label(stem)` gives uint8 train ids [H, W].
+
+    `before(stem)` gives the frame before an image.
+    """
     images = view.images
-    read = lambda i: Pair(images.image(i), label(images.records[i].stem))  # noqa: E731
-    return Samples(read, len(images), view.size, pad=view.pad)
+
+    def read(i: int) -> Pair:
+        stem = images.records[i].stem
+        return Pair(images.image(i), label(stem), before=None if before is None else before(stem))
+
+    return Samples(read, len(images), view.size, pad=view.pad, pixel=_bytes_of(before))
 
 
-def unlabelled(view: View) -> Samples:
-    """Return the samples of a set without labels; its batches hold images alone."""
+def unlabelled(view: View, before: ReadBefore | None = None) -> Samples:
+    """Return the samples of a set without labels; its batches hold images, and the frames before them, alone."""
     images = view.images
 
     def read(i: int) -> Pair:
         image_HWC = images.image(i)
-        return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
+        label_HW = np.full(image_HWC.shape[:2], IGNORE, np.uint8)
+        return Pair(image_HWC, label_HW, before=None if before is None else before(images.records[i].stem))
 
-    return Samples(read, len(images), view.size, labels=False, pad=view.pad)
+    return Samples(read, len(images), view.size, labels=False, pad=view.pad, pixel=_bytes_of(before))
+
+
+def _bytes_of(before: ReadBefore | None) -> int:
+    """Return the bytes of a pixel in the cache: of image and label, and of the frame before and the flow."""
+    return 4 if before is None else 15
+
+
+def frames_before(images: ImageSet, flows: Flows) -> tuple[ImageSet, ReadBefore]:
+    """Return the images of a set that have a frame before them in it, and the function that reads that frame.
+
+    Raises UdasegError where no image has one.
+    """
+    index = {record.stem: i for i, record in enumerate(images.records)}
+    found = [stem for stem in index if flows.previous.get(stem) in index]
+    if not found:
+        raise UdasegError(
+            f"{flows.folder}: expected the optical flow of some of {len(images)} images in {images.split} of "
+            f"{images.root} to another one of them, found none",
+            "compute the flow of these images: udaseg flow",
+        )
+
+    def read(stem: str) -> Before:
+        image_HWC = images.image(index[flows.previous[stem]])
+        flow_2HW, valid_HW = flows.read(stem, image_HWC.shape[:2])
+        return Before(image_HWC, np.where(valid_HW, flow_2HW, np.float32(np.nan)))
+
+    return images.choose(found), read

@@ -79,6 +79,9 @@ class Predictions:
             if not _is_stem(stem):
                 raise self._wrong(f"{stem!r} is not the name of an image")
 
+    def __contains__(self, stem: str) -> bool:
+        return stem in self._known
+
     def __enter__(self) -> "Predictions":
         return self
 

@@ -93,6 +93,23 @@ def recomputation(network: nn.Module) -> Iterator[None]:
         norm.num_batches_tracked.copy_(count)
 
 
+@contextmanager
+def labelling(network: nn.Module) -> Iterator[None]:
+    """Let a network in training label images inside this block: without dropout, and without a trace.
+
+    Batch norm normalises as in training, and its running statistics stay unchanged.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    with recomputation(network):
+        for module, _ in modes:
+            module.training = module.training and isinstance(module, BatchNorm)
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+
 @torch.no_grad()
 def estimate_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
     """Replace the running statistics by the mean statistics of these batches, also in frozen layers.

@@ -42,6 +42,19 @@ def prototype_labels(recipe: Recipe, round: int) -> StageFile:
     return StageFile(stage, "labels", round)
 
 
+def flow_input(when, because: str, hint: str) -> Input:
+    """Declare the optical flow between the frames of the target; it is computed where it is missing."""
+    return Input(
+        "flow",
+        "flow",
+        "The directory of a `flow` stage.",
+        when=when,
+        because=because,
+        hint=hint,
+        make=True,
+    )
+
+
 def prototypes_input(when, because: str, hint: str) -> Input:
     """Declare the prototypes of the latest model; they are made unless another model or file is named."""
     return Input(

@@ -78,7 +78,8 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet | Sources:
             _report_all_problems(run, error)
             raise
         if run.sample is not None:
-            images = run.sample.shorten_dataset(images, size_in_stage(run, run.sample.stage, name))
+            size = size_in_stage(run, run.sample.stage, name)
+            images = run.sample.shorten_dataset(images, size, run.recipe.flow.step)
         run.datasets[name] = images
         for input_name, part in single_sets(run, name).items():
             _log_notes(input_name, part)

@@ -94,11 +94,18 @@ class Sample:
         """Return the images of a set that belong to the sample, as a set."""
         return images.choose(self.choose(record.stem for record in images.records))
 
-    def shorten_dataset(self, images: Any, size: tuple[int, int] | None) -> Any:
+    def shorten_dataset(self, images: Any, size: tuple[int, int] | None, flow_step: int) -> Any:
         """Return the part of a set that the stage works on.
 
-        A training sees all: it takes as long as its steps. Counted is the memory it comes to keep images in.
+        A training sees all: it takes as long as its steps. Counted is the memory it comes to keep images in. Optical
+        flow is that of a frame and the one `flow_step` before it.
         """
+        if self.stage == "flow":
+            from udaseg.data.video.sequences import previous_frames
+
+            previous = previous_frames(images.records, flow_step)
+            chosen = self.choose(previous) if previous else set()
+            return images.choose(chosen | {previous[stem] for stem in chosen}) if chosen else images
         if not self.trains:
             return self.subset(images)
         from udaseg.data.samples import cached_bytes

@@ -41,7 +41,7 @@ def ensure_toytown(run: Run) -> None:
         run_stage(run.for_dependency(), run.stages["data"])
         return
     world = run.recipe.toytown.model_dump(mode="json")
-    rendered = manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
+    rendered = {"frames": 1} | manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
     other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
     if other:
         again = shlex.join(["udaseg", "data", "make", str(folder)])

@@ -20,6 +20,7 @@ from udaseg.parallel import processes
 from udaseg.parallel.threads import Progress, map_in_order, with_progress
 from udaseg.pseudo.aggregation import aggregate, size_thresholds
 from udaseg.pseudo.rectification import Rectify
+from udaseg.pseudo.temporal import FrameBefore
 
 REFERENCE_AREA = 1280 * 760  # pixels of the images for which N_base0 and N_base1 were published
 
@@ -33,6 +34,7 @@ def refine(
     *,
     source_pixels: Sequence[int] | None = None,
     rectify: Rectify | None = None,
+    before: FrameBefore | None = None,
     batch: int = 1,
     progress: Progress | None = None,
 ) -> Refinement:
@@ -43,11 +45,12 @@ def refine(
     depth-distribution paper: a class that is common there needs large components). It drops a label where the
     confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
     they decide anew on the labelled pixels, or on all (ProDA), and the confidence is then that of their decision;
-    `batch` is how many images they look at together.
+    `batch` is how many images they look at together. The steps by the frame before need `before`.
     """
     chosen, palette, classes = settings.steps, flat_palette(space), len(space)
     assert source_pixels is not None or "aggregate" not in chosen
     assert rectify is not None or "prototypes" not in chosen
+    assert before is not None or not settings.uses_flow
     (out / "labels").mkdir(parents=True, exist_ok=True)
     stems = list(labels)
     shard = processes.shard(stems, batch)
@@ -67,7 +70,11 @@ def refine(
     def stepwise(label_HW: np.ndarray, stem: str, rectified_Chw: np.ndarray | None) -> np.ndarray:
         size, align_corners = label_HW.shape, predictions.align_corners
         for step in chosen:
-            if step == "prototypes":
+            if step == "temporal":
+                label_HW = before.keep_agreeing(label_HW, stem)
+            elif step == "carry":
+                label_HW = before.carry(label_HW, stem)
+            elif step == "prototypes":
                 if settings.decide == "nearest":
                     decided_hw = nearest_label(rectified_Chw, settings.margin / settings.temperature)
                     decided_HW = resize_label(decided_hw, size)
@@ -76,7 +83,8 @@ def refine(
                 label_HW = decided_HW if settings.pixels == "all" else _where_labelled(label_HW, decided_HW)
             else:
                 if settings.confidence > 0:
-                    logits_Chw = rectified_Chw if chosen[0] == "prototypes" else predictions.logits(stem)
+                    is_rectified = "prototypes" in chosen[: chosen.index("aggregate")]
+                    logits_Chw = rectified_Chw if is_rectified else predictions.logits(stem)
                     least = np.full(classes, settings.confidence, np.float32)
                     none = np.zeros(classes, np.float32)
                     sure_HW = thresholded_label(logits_Chw, *size, align_corners, none, least)

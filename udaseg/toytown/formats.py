@@ -6,13 +6,16 @@ import numpy as np
 from PIL import Image
 
 from udaseg.data.images import png
+from udaseg.data.video.flow_file import write_flow
 from udaseg.io.files import atomic, write_json
 from udaseg.labels import CODINGS, class_space, train_id_table
 
 from .render import SKY_CM, Frame
+from .video import VideoFrame
 
 TRAIN_CITIES = ("aachen", "bochum", "hamburg", "ulm")
 VAL_CITIES = ("frankfurt", "lindau")
+LAST = 19  # the number of the frame of a sequence that has labels
 BASELINE = 0.22  # metres between the two lenses of the stereo camera
 _LEVEL = 1  # of compression: fast, because these files are read often and sent rarely
 
@@ -35,7 +38,24 @@ def cityscapes_files(root: Path, index: int, split: str) -> dict[str, Path]:
     if split == "val":
         names |= {"disparity": "disparity.png", "camera": "camera.json"}
     folder = root / "cityscapes"
-    return {part: folder / part / split / city / f"{city}_{sequence:06d}_000019_{name}" for part, name in names.items()}
+    return {
+        part: folder / part / split / city / f"{city}_{sequence:06d}_{LAST:06d}_{name}" for part, name in names.items()
+    }
+
+
+def video_files(root: Path, index: int, offset: int) -> dict[str, Path]:
+    """Return the paths of a frame of a video by part, in the layout of Cityscapes' sequences.
+
+    `index` is the training image at the end of the video, and `offset` the place of the frame before it: 0 is that
+    image, -1 the frame before. Flow is that to the frame before.
+    """
+    city, sequence = TRAIN_CITIES[index % len(TRAIN_CITIES)], index // len(TRAIN_CITIES)
+    parts = {
+        "leftImg8bit_sequence": "leftImg8bit.png", "gtFine_sequence": "gtFine_labelIds.png",
+        "disparity_sequence": "disparity.png", "camera": "camera.json", "flow": "flow.png",
+    }  # fmt: skip
+    stem = f"{city}_{sequence:06d}_{LAST + offset:06d}"
+    return {part: root / "cityscapes" / part / "train" / city / f"{stem}_{name}" for part, name in parts.items()}
 
 
 def write_gta5(files: dict[str, Path], frame: Frame) -> None:
@@ -60,12 +80,24 @@ def write_cityscapes(files: dict[str, Path], frame: Frame) -> None:
     """Write an RGB image and a grey PNG of label ids, and with paths for them disparity and camera."""
     _save(files["leftImg8bit"], Image.fromarray(frame.image))
     _save(files["gtFine"], Image.fromarray(frame.label))
-    if "disparity" not in files:
-        return
+    if "disparity" in files:
+        _write_disparity(files["disparity"], files["camera"], frame)
+
+
+def write_video_frame(files: dict[str, Path], one: VideoFrame) -> None:
+    """Write a frame of a video as Cityscapes has them, with labels, disparity, camera and, as KITTI has it, flow."""
+    _save(files["leftImg8bit_sequence"], Image.fromarray(one.frame.image))
+    _save(files["gtFine_sequence"], Image.fromarray(one.frame.label))
+    _write_disparity(files["disparity_sequence"], files["camera"], one.frame)
+    if "flow" in files:
+        write_flow(files["flow"], one.flow, one.seen)
+
+
+def _write_disparity(disparity: Path, camera: Path, frame: Frame) -> None:
     pixels = 100 * BASELINE * frame.focal / frame.depth_cm
     stored = np.where(frame.depth_cm == SKY_CM, 0, np.minimum(np.rint(256 * pixels) + 1, 65535))
-    _save(files["disparity"], Image.fromarray(stored.astype(np.uint16)))
-    write_json(files["camera"], {"extrinsic": {"baseline": BASELINE}, "intrinsic": {"fx": frame.focal}})
+    _save(disparity, Image.fromarray(stored.astype(np.uint16)))
+    write_json(camera, {"extrinsic": {"baseline": BASELINE}, "intrinsic": {"fx": frame.focal}})
 
 
 def _save(path: Path, image: Image.Image) -> None:

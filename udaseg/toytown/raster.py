@@ -17,7 +17,6 @@ def planes(patches: Patches, camera: Camera, size: tuple[int, int]) -> np.ndarra
     q is the inverse z-depth (1/m) of the patch's plane, s = u q and t = v q for the patch coordinates u, v: a pixel
     shows the patch where q > 0, 0 <= s <= q and 0 <= t <= q. Patches seen edge-on get q = -1 and are not shown.
     """
-    height, width = size
     rotation = camera.rotation()
     corner = (patches.corner - (0.0, camera.height, 0.0)) @ rotation.T
     u, v = patches.u @ rotation.T, patches.v @ rotation.T
@@ -31,12 +30,7 @@ def planes(patches: Patches, camera: Camera, size: tuple[int, int]) -> np.ndarra
     s = dual_u - np.einsum("ij,ij->i", dual_u, corner)[:, None] * q
     t = dual_v - np.einsum("ij,ij->i", dual_v, corner)[:, None] * q
     forms = np.stack([q, s, t], 1)
-    focal = camera.focal * width
-    # A pixel (column, row) looks along ((column + 1/2 - width/2)/focal, -(row + 1/2 - height/2)/focal, 1).
-    pixel = np.array(
-        [[1 / focal, 0, (0.5 - width / 2) / focal], [0, -1 / focal, (height / 2 - 0.5) / focal], [0, 0, 1]]
-    )
-    forms = forms @ pixel
+    forms = forms @ camera.rays(size)
     forms[~visible] = (0.0, 0.0, -1.0)
     return forms
 

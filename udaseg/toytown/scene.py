@@ -1,6 +1,8 @@
 """Collect the patches of a scene: textured parallelograms in metres (x right, y up, z forward from the camera)."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,6 +56,17 @@ class Camera:
         roll = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
         return roll @ pitch @ yaw
 
+    def rays(self, size: tuple[int, int]) -> np.ndarray:
+        """Return float64 [3, 3]: from a pixel (column, row, 1) to its direction (right, up, forward) at z-depth 1.
+
+        A pixel (column, row) looks along ((column + 1/2 - width/2)/focal, -(row + 1/2 - height/2)/focal, 1).
+        """
+        height, width = size
+        focal = self.focal * width
+        return np.array(
+            [[1 / focal, 0, (0.5 - width / 2) / focal], [0, -1 / focal, (height / 2 - 0.5) / focal], [0, 0, 1]]
+        )
+
 
 class Patches(NamedTuple):
     """The patches of one scene as arrays; `Scene.patch` explains each."""
@@ -68,16 +81,22 @@ class Patches(NamedTuple):
     look: np.ndarray  # float64 [N, 4]
     color: np.ndarray  # float64 [N, 6]: colour and accent, linear light
     casts: np.ndarray  # bool [N]
+    velocity: np.ndarray  # float64 [N, 3]: metres from one frame to the next
 
 
 class Scene:
-    """Collect the patches of a scene; `rng` makes all random choices."""
+    """Collect the patches of a scene; `rng` makes all random choices but speeds, and `motion` those.
 
-    def __init__(self, rng: np.random.Generator):
+    Without `motion` the scene stands still.
+    """
+
+    def __init__(self, rng: np.random.Generator, motion: np.random.Generator | None = None):
         self.rng = rng
-        self.contacts: list[tuple] = []  # footprints that darken the ground: corner, u, v
+        self.contacts: list[tuple] = []  # footprints that darken the ground: corner, u, v, velocity
+        self._motion = motion
         self._rows: list[tuple] = []
         self._instances = 0
+        self._velocity = (0.0, 0.0, 0.0)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -105,6 +124,19 @@ class Scene:
         self._instances += 1
         return self._instances
 
+    def speed(self, low_high: tuple[float, float]) -> float:
+        """Draw a speed, in metres from one frame to the next; 0 in a scene that stands still."""
+        return 0.0 if self._motion is None else float(self._motion.uniform(*low_high))
+
+    @contextmanager
+    def moving(self, x: float = 0.0, z: float = 0.0) -> Iterator[None]:
+        """Let all that is built inside this block move to the right and forward, in metres from frame to frame."""
+        self._velocity = (x, 0.0, z)
+        try:
+            yield
+        finally:
+            self._velocity = (0.0, 0.0, 0.0)
+
     def patch(
         self,
         corner: Vec,
@@ -127,7 +159,8 @@ class Scene:
         pad = (0.0, 0.0, 0.0, 0.0)
         form, look = (*form, *pad)[:4], (*look, *pad)[:4]
         kind = (outline, material, curve, seed)
-        self._rows.append((*corner, *u, *v, *kind, *form, *look, *color, *accent, label, instance, casts))
+        ends = (label, instance, casts, *self._velocity)
+        self._rows.append((*corner, *u, *v, *kind, *form, *look, *color, *accent, *ends))
 
     def flat(self, x: tuple[float, float], y: float, z: tuple[float, float], label: int, material: int, color, **more):
         """Add a horizontal patch over intervals of x and z at the height y."""
@@ -168,7 +201,8 @@ class Scene:
     def contact(self, pose: Pose, width: float, length: float) -> None:
         """Darken the ground below an object with this footprint."""
         corner = pose.point(-width / 2, 0.0, -length / 2)
-        self.contacts.append((*corner, *pose.vector(width, 0, 0), *pose.vector(0, 0, length)))
+        across, along = pose.vector(width, 0, 0), pose.vector(0, 0, length)
+        self.contacts.append((*corner, *across, *along, *self._velocity))
 
     def freeze(self) -> Patches:
         """Return the patches as arrays, colours in linear light."""
@@ -184,4 +218,5 @@ class Scene:
             look=rows[:, 17:21].copy(),
             color=(rows[:, 21:27] / 255.0) ** 2.2,
             casts=rows[:, 29] > 0,
+            velocity=rows[:, 30:33].copy(),
         )

@@ -5,10 +5,13 @@ import numpy as np
 from .style import Sensor
 
 
-def expose(light_HWC: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
+def expose(
+    light_HWC: np.ndarray, sensor: Sensor, rng: np.random.Generator, grain: np.random.Generator | None = None
+) -> np.ndarray:
     """Convert linear light, float32 [H, W, 3], into an image, uint8 [H, W, 3].
 
-    Applies optics, vignetting, white balance, noise, tone curve, saturation and colour resolution.
+    `grain` draws the noise where it is another one than that of `rng`, which draws how the camera is set. Applies
+    optics, vignetting, white balance, noise, tone curve, saturation and colour resolution.
     """
 
     def draw(low_high):
@@ -29,11 +32,12 @@ def expose(light_HWC: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> n
     grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
     chroma = (image - grey[:, :, None]) * np.float32(draw(sensor.saturation))
     noise = draw(sensor.noise)
+    grain = rng if grain is None else grain
     if sensor.chroma_blur:
         chroma = blur(chroma, sensor.chroma_blur * width / 512)
-    grey = grey + rng.standard_normal((height, width), np.float32) * np.float32(noise)
+    grey = grey + grain.standard_normal((height, width), np.float32) * np.float32(noise)
     image = grey[:, :, None] + chroma
-    image += blur(rng.standard_normal((height, width, 3), np.float32), 0.6) * np.float32(0.8 * noise)
+    image += blur(grain.standard_normal((height, width, 3), np.float32), 0.6) * np.float32(0.8 * noise)
     return (np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 

@@ -16,9 +16,9 @@ FAR = 115.0  # metres to the end of the street
 KERB = 0.14
 
 
-def lay_out(style: Style, rng: np.random.Generator) -> tuple[Scene, Camera]:
-    """Build one random street scene in a style, and the camera that looks down it."""
-    scene, layout = Scene(rng), style.layout
+def lay_out(style: Style, rng: np.random.Generator, motion: np.random.Generator | None = None) -> tuple[Scene, Camera]:
+    """Build one random street scene in a style, and the camera that looks down it; `motion` draws speeds of traffic."""
+    scene, layout = Scene(rng, motion), style.layout
     camera = Camera(
         height=scene.between(layout.camera_height),
         pitch=scene.between(layout.pitch),

@@ -8,6 +8,9 @@ from .scene import Pose, Scene
 from .style import Style
 from .vehicles import bus, car, tram, truck
 
+# Metres from one frame to the next; a second has 17 frames, as in Cityscapes.
+DRIVING, RIDING, WALKING = (0.2, 0.7), (0.12, 0.3), (0.04, 0.1)
+
 
 @dataclass
 class Road:
@@ -46,10 +49,13 @@ def vehicles(scene: Scene, style: Style, road: Road) -> None:
     """Put trams, buses, lorries and cars in the lanes and cars in the parking strips."""
     layout = style.layout
     away = (len(road.lanes) + 1) // 2  # number of lanes in the direction of the camera
+    # The vehicles of a lane keep their distance.
+    speeds = {x: scene.speed(DRIVING) * (1 if lane < away else -1) for lane, x in enumerate(road.lanes)}
     if road.tram_lane is not None:
         z = scene.between((24.0, 42.0))
         if road.claim(road.tram_lane, z, 25.0):
-            tram(scene, style, Pose(road.tram_lane, 0.0, z, math.pi))
+            with scene.moving(z=speeds[road.tram_lane]):
+                tram(scene, style, Pose(road.tram_lane, 0.0, z, math.pi))
     large = [(bus, 12.0), (truck, 8.5)]
     if scene.chance(0.5):
         large.reverse()
@@ -65,13 +71,15 @@ def vehicles(scene: Scene, style: Style, road: Road) -> None:
         for x, z, lane in places:
             if road.claim(x, z, long, 2.6):
                 heading = 0.0 if lane < away else math.pi
-                build(scene, style, Pose(float(x), 0.0, float(z), heading + scene.between((-0.02, 0.02))))
+                with scene.moving(z=speeds.get(x, 0.0)):
+                    build(scene, style, Pose(float(x), 0.0, float(z), heading + scene.between((-0.02, 0.02))))
                 break
     for _ in range(int(scene.rng.integers(layout.traffic[0], layout.traffic[1] + 1))):
         lane = int(scene.rng.integers(len(road.lanes)))
         z = scene.between((9.0, 55.0)) if lane else scene.between((12.0, 55.0))
         if road.claim(road.lanes[lane], z, 4.8):
-            car(scene, style, Pose(road.lanes[lane], 0.0, z, 0.0 if lane < away else math.pi))
+            with scene.moving(z=speeds[road.lanes[lane]]):
+                car(scene, style, Pose(road.lanes[lane], 0.0, z, 0.0 if lane < away else math.pi))
     for x, wide in ((road.left + 1.15, road.parking[0]), (road.right - 1.15, road.parking[1])):
         z = scene.between((7.0, 11.0))
         while wide > 1.0 and z < 80.0:
@@ -82,7 +90,8 @@ def vehicles(scene: Scene, style: Style, road: Road) -> None:
     if road.junction and scene.chance(0.35):
         x, z = scene.between((-14.0, 8.0)), road.junction[0] + 2.2
         if all(road.claim(x + step, z, 2.0) for step in (-2.0, 0.0, 2.0)):
-            car(scene, style, Pose(x, 0.0, z, math.pi / 2))
+            with scene.moving(x=scene.speed(DRIVING)):
+                car(scene, style, Pose(x, 0.0, z, math.pi / 2))
 
 
 def two_wheelers(scene: Scene, style: Style, road: Road) -> None:
@@ -93,8 +102,9 @@ def two_wheelers(scene: Scene, style: Style, road: Road) -> None:
         x, z = scene.pick((road.right - 0.9, road.left + 1.0, 1.9, -1.7)), scene.between((7.0, 20.0))
         if road.claim(x, z, 1.6, 1.4):
             pose = _slanted(scene, x, 0.0, z)
-            (motorcycle if engine else bicycle)(scene, style, pose)
-            rider(scene, style, pose, engine)
+            with scene.moving(z=scene.speed(RIDING) * (-1 if x < -2.0 else 1)):
+                (motorcycle if engine else bicycle)(scene, style, pose)
+                rider(scene, style, pose, engine)
     for build in (bicycle, motorcycle):
         for _ in range(int(scene.rng.integers(0, 3))):
             side = int(scene.rng.integers(2))
@@ -118,7 +128,10 @@ def pedestrians(scene: Scene, style: Style, road: Road) -> None:
         edge, sign = (road.left, road.right)[side], (-1, 1)[side]
         x = edge + sign * (road.verge[side] + scene.between((0.5, road.sidewalk[side] - 0.4)))
         z = scene.between((7.0, 18.0)) if i % 2 else scene.between((10.0, 34.0))
-        if road.junction and scene.chance(0.15):
+        crosses = bool(road.junction and scene.chance(0.15))
+        if crosses:
             x, z = scene.between((road.left, road.right)), road.junction[0] - scene.between((1.6, 4.0))
         if road.claim(x, z, -1.4, 0.5):
-            person(scene, style, x, z)
+            pace = scene.speed(WALKING) * (-1 if i % 2 else 1)
+            with scene.moving(x=pace) if crosses else scene.moving(z=pace):
+                person(scene, style, x, z)

@@ -10,8 +10,18 @@ from udaseg.errors import UdasegError
 from udaseg.io.files import PARTIAL, read_json, write_json
 from udaseg.parallel.threads import cores
 
-from .formats import cityscapes_files, gta5_files, synthia_files, write_cityscapes, write_gta5, write_synthia
+from .formats import (
+    cityscapes_files,
+    gta5_files,
+    synthia_files,
+    video_files,
+    write_cityscapes,
+    write_gta5,
+    write_synthia,
+    write_video_frame,
+)
 from .render import Frame, frame
+from .video import LONGEST, video
 
 SETTINGS = "toytown.json"
 VERSION = 1  # of the images; increase it with every change of the renderer that changes them
@@ -19,11 +29,9 @@ VERSION = 1  # of the images; increase it with every change of the renderer that
 
 @dataclass(frozen=True)
 class _Job:
-    domain: str
-    split: int
-    index: int
-    files: dict[str, Path]
-    write: Callable[[dict[str, Path], Frame], None]
+    files: tuple[Path, ...]
+    render: Callable[[], None]
+    frames: int = 1
 
 
 def make_toytown(
@@ -34,6 +42,7 @@ def make_toytown(
     target_train: int = 400,
     target_val: int = 100,
     synthia: int | None = None,
+    frames: int = 1,
     size: tuple[int, int] = (256, 512),
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
@@ -41,35 +50,63 @@ def make_toytown(
     """Render toytown and write out/gta5, out/synthia and out/cityscapes; existing frames are kept.
 
     `source`, `target_train`, `target_val` and `synthia` are numbers of frames; `synthia` is that of `source` if it is
-    None. `size` is (height, width) in pixels. `workers` is the number of threads; None means one a core. The bytes of
-    a frame depend only on `seed`, `size` and the number of the frame. Calls progress(done, total) for each frame.
-    Raises UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
+    None. With `frames` above 1, every frame of out/cityscapes' training split is also the last of a video of so many.
+    `size` is (height, width) in pixels. `workers` is the number of threads; None means one a core. The bytes of a frame
+    depend only on `seed`, `size` and the number of the frame. Calls progress(done, total), counted in frames. Raises
+    UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
     """
     out = Path(out)
     _check(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)
+    if not 1 <= frames <= LONGEST:
+        raise UdasegError(f"frames: expected 1 to {LONGEST} frames of a video, found {frames}", "1 renders no video")
     _prepare(out, {"version": VERSION, "seed": seed, "size": list(size)})
     synthia = source if synthia is None else synthia
-    jobs = [_Job("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
-    jobs += [_Job("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
+    still = partial(_still, seed, size)
+    jobs = [still("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
+    jobs += [still("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
     for split, (name, count) in enumerate((("train", target_train), ("val", target_val))):
-        jobs += [_Job("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
-    missing = [job for job in jobs if not all(file.exists() for file in job.files.values())]
-    _report(progress, len(jobs) - len(missing), len(jobs))
+        jobs += [still("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
+    if frames > 1:
+        jobs += [_video(seed, size, i, frames, out) for i in range(target_train)]
+    missing = [job for job in jobs if not all(file.exists() for file in job.files)]
+    total = sum(job.frames for job in jobs)
+    done = total - sum(job.frames for job in missing)
+    _report(progress, done, total)
     # The kernels, zlib and NumPy release the interpreter's lock, so that threads use all cores.
     with ThreadPoolExecutor(workers or cores()) as pool:
-        futures = [pool.submit(partial(_make, job, seed, size)) for job in missing]
+        futures = {pool.submit(job.render): job for job in missing}
         try:
-            for done, future in enumerate(as_completed(futures), len(jobs) - len(missing) + 1):
+            for future in as_completed(futures):
                 future.result()
-                _report(progress, done, len(jobs))
+                done += futures[future].frames
+                _report(progress, done, total)
         except BaseException:
             # An interrupt or a full disk: finish the frames in progress, start no others.
             pool.shutdown(wait=True, cancel_futures=True)
             raise
 
 
-def _make(job: _Job, seed: int, size: tuple[int, int]) -> None:
-    job.write(job.files, frame(job.domain, seed, job.index, size, job.split))
+def _still(
+    seed: int,
+    size: tuple[int, int],
+    domain: str,
+    split: int,
+    index: int,
+    files: dict[str, Path],
+    write: Callable[[dict[str, Path], Frame], None],
+) -> _Job:
+    return _Job(tuple(files.values()), lambda: write(files, frame(domain, seed, index, size, split)))
+
+
+def _video(seed: int, size: tuple[int, int], index: int, frames: int, out: Path) -> _Job:
+    files = [video_files(out, index, offset) for offset in range(1 - frames, 1)]
+    del files[0]["flow"]  # there is no frame before the first one
+
+    def render() -> None:
+        for own, one in zip(files, video("cityscapes", seed, index, frames, size), strict=True):
+            write_video_frame(own, one)
+
+    return _Job(tuple(path for own in files for path in own.values()), render, frames)
 
 
 def _report(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:

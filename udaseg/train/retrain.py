@@ -13,10 +13,11 @@ from udaseg.config import Model, Predict, Retrain
 from udaseg.data.batches import JointStream, Stream
 from udaseg.data.image_sets import View
 from udaseg.data.rare_classes import RareClasses
-from udaseg.data.samples import labelled, pseudo_labelled, unlabelled
+from udaseg.data.samples import frames_before, labelled, pseudo_labelled, unlabelled
 from udaseg.data.sampling import Mining, mine_rare_classes
 from udaseg.data.sources import subset
 from udaseg.data.style.dataset import random_restyle
+from udaseg.data.video.flows import Flows
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
 from udaseg.io.documents.thresholds import Thresholds
@@ -82,6 +83,7 @@ def retrain(
     labels: PseudoLabels | None = None,
     initial: InitialModel | None = None,
     rare: RareClasses | None = None,
+    flows: Flows | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> setup.TrainingResult:
     """Train a network on the labelled source and the pseudo-labelled target; write `model.pt` in `out`.
@@ -89,6 +91,7 @@ def retrain(
     Training starts from `initial`, or from the weights that `network` names. Without `labels` all labels of the
     target are made online. `settings.steps` is the length, never null. Every round draws other crops and colours in
     another order; the subset of the source only grows from round to round. `rare` draws the images of that subset.
+    `flows` lead to the frames before the target's images, which are labelled online; images without one are left out.
     Raises UdasegError where the initial model has other classes or another architecture.
     """
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
@@ -104,7 +107,7 @@ def retrain(
             model.move_strides()
         model.load_state_dict(start.state_dict())
     autocast, environment = setup.number_format(settings, device)
-    streams = _streams(source, target, labels, rare, settings, seed)
+    streams = _streams(source, target, labels, rare, flows, settings, seed)
     thresholds = None if labels is None else labels.thresholds
     extra_state: dict[str, nn.Module] = {}
     if settings.teacher is not None:
@@ -205,14 +208,19 @@ def _streams(
     target: View,
     labels: PseudoLabels | None,
     rare: RareClasses | None,
+    flows: Flows | None,
     settings: Retrain,
     seed: int,
 ) -> list[Stream]:
-    samples, mining = unlabelled(target), None
+    before = mining = None
+    if flows is not None:
+        images, before = frames_before(target.images, flows)
+        target = replace(target, images=images)
+    samples = unlabelled(target, before)
     if labels is not None:
         if labels.stems is not None:
             target = replace(target, images=target.images.choose(labels.stems))
-        samples, mining = pseudo_labelled(target, labels.read), _build_mining(settings, labels.thresholds)
+        samples, mining = pseudo_labelled(target, labels.read, before), _build_mining(settings, labels.thresholds)
     aligned, online = settings.aligned_crops, settings.online
     margins = online.margins if online is not None and online.has_margins else None
     streams = [Stream("target", samples, settings.batch, settings.augment, mining, aligned=aligned, margins=margins)]

@@ -8,11 +8,12 @@ REQUIREMENTS = (
         ("refine",),
         lambda recipe: not recipe.refine.steps,
         "refine has nothing to do: no refinement is chosen",
-        "add --spatial-prior or --prototypes, or set refine.aggregate=true or refine.prototypes=true",
+        "add --spatial-prior or --prototypes, or set refine.aggregate=true or refine.prototypes=true; for videos there "
+        "are --temporal and --carry too",
     ),
     Requirement(
         ("refine",),
-        lambda recipe: recipe.refine.steps == ("aggregate", "prototypes") and recipe.refine.pixels == "all",
+        lambda recipe: recipe.refine.steps[-2:] == ("aggregate", "prototypes") and recipe.refine.pixels == "all",
         "the prototypes would label again what aggregation has removed: refine.pixels is all, and refine.first is "
         "aggregate",
         "set refine.first=prototypes, or refine.pixels=labelled",
@@ -76,7 +77,7 @@ READERS = (
     ),
     Reader(
         ("refine.first",),
-        lambda recipe: len(recipe.refine.steps) == 2,
+        lambda recipe: recipe.refine.prototypes and recipe.refine.aggregate,
         "prototypes and aggregation are not both chosen",
         "add --prototypes --spatial-prior",
     ),

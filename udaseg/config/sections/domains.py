@@ -1,7 +1,7 @@
 """The two domains of an experiment, source and target, and the rendered world that can stand for both."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -12,9 +12,14 @@ from udaseg.errors import did_you_mean, join_names
 class Toytown(Section):
     """How much of toytown to render where the data directory holds none."""
 
+    later: ClassVar[frozenset[str]] = frozenset({"frames"})
+
     source: Count = Field(300, description="Frames of each synthetic set, gta5/ and synthia/.")
     train: Count = Field(300, description="Frames of the training split of the real set, cityscapes/.")
     val: Count = Field(100, description="Frames of the labelled split of the real set.")
+    frames: Annotated[int, Field(ge=1, le=10)] = Field(
+        1, description="With 2 or more, each training frame of the real set ends a video of so many, with its flow."
+    )
     size: HxW = Field((256, 512), description="Height and width of a frame, in pixels.")
     seed: Seed = Field(0, description="The seed of the rendered world.")
 

@@ -12,12 +12,18 @@ from udaseg.config.fields import (
 
 
 class Online(Section):
-    """Target labels that are made anew at every step, from the teacher's view."""
+    """Target labels that are made anew at every step, from the unchanged images."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"margins", "flip"})
+    later: ClassVar[frozenset[str]] = frozenset({"frame", "margins", "flip"})
 
-    scores: Literal["teacher", "initial"] = Field(
-        "teacher", description="The model that labels online: the teacher, or the initial model of retraining (ProDA)."
+    scores: Literal["teacher", "initial", "student"] = Field(
+        "teacher",
+        description="The model that labels online: the teacher, the initial model of retraining (ProDA), or the "
+        "student as it is (TPS).",
+    )
+    frame: Literal["same", "previous"] = Field(
+        "same",
+        description="The frame that is labelled: the same that is learnt, or the previous one, warped to it (TPS).",
     )
     rectify: bool = Field(False, description="Weight online labels by the distance to moving prototypes (ProDA).")
     pixels: Literal["all", "labelled", "unlabelled"] = Field(

@@ -16,7 +16,7 @@ from udaseg.config.fields import (
 class Refine(Section):
     """What is taken out of the pseudo-labels because it is likely wrong."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"decide", "margin"})
+    later: ClassVar[frozenset[str]] = frozenset({"decide", "margin", "temporal", "carry"})
 
     aggregate: bool = Field(False, description="Remove the labels of unsure pixels and of small components.")
     prototypes: bool = Field(False, description="Choose the class of pixels again by the distance to prototypes.")
@@ -44,9 +44,19 @@ class Refine(Section):
     scale_with_area: bool = Field(
         False, description="Scale the component sizes by the image area over 1280x760 pixels."
     )
+    temporal: bool = Field(False, description="Remove the labels that the prediction for the frame before contradicts.")
+    carry: bool = Field(
+        False,
+        description="Give unlabelled pixels the pseudo-label of the frame before, where it is their likeliest class.",
+    )
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """The chosen refinements, in their order."""
+        """The chosen refinements, in their order: those by the frame before come first."""
         order = ("prototypes", "aggregate") if self.first == "prototypes" else ("aggregate", "prototypes")
-        return tuple(name for name in order if getattr(self, name))
+        return tuple(name for name in ("temporal", "carry", *order) if getattr(self, name))
+
+    @property
+    def uses_flow(self) -> bool:
+        """Whether labels follow the optical flow to the frame before."""
+        return self.temporal or self.carry

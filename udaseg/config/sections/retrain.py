@@ -150,6 +150,11 @@ class Retrain(Adaptation):
         return self.online is not None or self.moves_prototypes or self.regulariser == "lrent"
 
     @property
+    def labels_frame_before(self) -> bool:
+        """Whether online labels are those of the frame before an image, warped to it."""
+        return self.online is not None and self.online.frame == "previous"
+
+    @property
     def moves_prototypes(self) -> bool:
         """Whether there are prototypes that move with a teacher."""
         return self.consistency is not None or (self.online is not None and self.online.rectify)

@@ -1,10 +1,14 @@
-"""Cityscapes: leftImg8bit/<split>/<city>/, with label ids or train ids in gtFine (or gtCoarse), and disparity."""
+"""Cityscapes: leftImg8bit/<split>/<city>/, with label ids or train ids in gtFine (or gtCoarse), and disparity.
+
+The splits train-video and val-video hold all frames of the sequences, of which train and val have one each.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
 from udaseg.data.datasets import idd
+from udaseg.data.datasets.frames import FrameNumber, numbered
 from udaseg.data.datasets.layout import (
     CITYSCAPES_ENDINGS,
     IMAGES,
@@ -23,8 +27,11 @@ from udaseg.data.images.read import read_depth
 from udaseg.errors import UdasegError
 from udaseg.io.files import read_json
 
-SPLITS = {"train": "train", "val": "val", "test": "test", "train_extra": "train_extra"}
-IMAGE_COUNTS = {"train": 2_975, "val": 500, "test": 1_525, "train_extra": 19_998}
+VIDEO = "-video"  # ends the name of a split with all frames
+SPLITS = {name: name for name in ("train", "val", "test", "train_extra", f"train{VIDEO}", f"val{VIDEO}")}
+IMAGE_COUNTS = {
+    "train": 2_975, "val": 500, "test": 1_525, "train_extra": 19_998, "train-video": 89_250, "val-video": 15_000,
+}  # fmt: skip
 SHARES = {  # share of each class in the labelled pixels of train
     "road": 0.3687, "sidewalk": 0.0608, "building": 0.2282, "wall": 0.0066, "fence": 0.0088, "pole": 0.0123,
     "traffic light": 0.0021, "traffic sign": 0.0055, "vegetation": 0.1593, "terrain": 0.0116, "sky": 0.0402,
@@ -35,13 +42,18 @@ DOWNLOAD_HINT = (
     "download leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from https://www.cityscapes-dataset.com/ and "
     "unpack both into one directory"
 )
+VIDEO_HINT = (
+    "download leftImg8bit_sequence_trainvaltest.zip (324 GB) from https://www.cityscapes-dataset.com/ and unpack it "
+    "beside leftImg8bit/; some frames of each sequence will do"
+)
 FOG = "_leftImg8bit_foggy_beta_"  # in the names of foggy images
 
 
 def images(root: Path, split: str) -> Files:
     """List the images of all cities of a split by name, such as aachen/aachen_000000_000019."""
-    split = choose_split(split, SPLITS, "cityscapes")
-    folder = find_folder(root, [f"leftImg8bit/{split}"], f"the {split} images of Cityscapes", DOWNLOAD_HINT)
+    split, part = _locate(split)
+    hint = VIDEO_HINT if part else DOWNLOAD_HINT
+    folder = find_folder(root, [f"leftImg8bit{part}/{split}"], f"the {split} images of Cityscapes", hint)
     return list_files(folder, IMAGES, "_leftImg8bit", deep=True)
 
 
@@ -51,22 +63,36 @@ def labels(root: Path, split: str) -> Labels:
     Includes depth where disparity and camera files exist. Raises AbsentError for the test split, and where no labels
     exist.
     """
-    split = choose_split(split, SPLITS, "cityscapes")
+    split, part = _locate(split)
     if split == "test":
         raise AbsentError("the labels of Cityscapes' test split are not public", "evaluate on val")
-    folder = find_folder(
-        root, [f"gtFine/{split}", f"gtCoarse/{split}"], f"the {split} labels of Cityscapes", DOWNLOAD_HINT
-    )
-    kind = folder.parent.name
+    if part and not is_folder(root / f"gtFine{part}" / split):
+        raise AbsentError("Cityscapes has labels for one frame of a sequence alone", f"evaluate on {split}")
+    candidates = [f"{kind}{part}/{split}" for kind in ("gtFine", "gtCoarse")]
+    folder = find_folder(root, candidates, f"the {split} labels of Cityscapes", DOWNLOAD_HINT)
+    kind = folder.parent.name.removesuffix(part)
     files, ending = list_labels({"": folder}, f"_{kind}_", DOWNLOAD_HINT)
-    depth, notes = _depth(root, split)
-    note = f"labels: {kind}, {ending}"
+    depth, notes = _depth(root, split, part)
+    note = f"labels: {folder.parent.name}, {ending}"
     return build_labels(files, CITYSCAPES_ENDINGS[ending], note, *notes, depth=depth, read_depth=read_distance)
 
 
-def disparities(root: Path, split: str) -> Files:
-    """List the disparity maps of a split by name."""
-    folder = find_folder(root, [f"disparity/{split}"], f"the {split} disparity of Cityscapes", DOWNLOAD_HINT)
+def frames(files: Files) -> dict[str, FrameNumber]:
+    """Return which frame of which sequence each image is."""
+    return numbered(files)
+
+
+def flow(root: Path, split: str) -> Files:
+    """List the optical flow of a split with all frames by name: flow/<split>/<city>/*_flow.png."""
+    split, _ = _locate(split)
+    hint = "compute it: udaseg flow --method dis"
+    folder = find_folder(root, [f"flow/{split}"], f"the {split} optical flow", hint)
+    return list_files(folder, [".png"], "_flow", deep=True)
+
+
+def disparities(root: Path, split: str, part: str = "") -> Files:
+    """List the disparity maps of a split by name; those of all frames are in the part _sequence."""
+    folder = find_folder(root, [f"disparity{part}/{split}"], f"the {split} disparity of Cityscapes", DOWNLOAD_HINT)
     return list_files(folder, [".png"], "_disparity", deep=True)
 
 
@@ -82,7 +108,7 @@ def read_distance(path: Path) -> np.ndarray:
     Depth is baseline * focal length / disparity; both come from the image's file in <root>/camera. Raises UdasegError
     where this file is missing or lacks them.
     """
-    folder = next(parent for parent in path.parents if parent.name == "disparity")
+    folder = next(parent for parent in path.parents if parent.name in ("disparity", "disparity_sequence"))
     camera = folder.with_name("camera") / path.relative_to(folder)
     camera = camera.with_name(path.name.removesuffix("_disparity.png") + "_camera.json")
     hint = "unpack camera_trainvaltest.zip beside disparity_trainvaltest.zip"
@@ -101,13 +127,19 @@ def read_distance(path: Path) -> np.ndarray:
     return np.minimum(np.rint(cm), FAR - 1).astype(np.uint16)
 
 
-def _depth(root: Path, split: str) -> tuple[dict[str, Path], list[str]]:
+def _locate(split: str) -> tuple[str, str]:
+    """Return the folder of a split, and what the names of the folders around it add: _sequence for all frames."""
+    split = choose_split(split, SPLITS, "cityscapes")
+    return split.removesuffix(VIDEO), "_sequence" if split.endswith(VIDEO) else ""
+
+
+def _depth(root: Path, split: str, part: str) -> tuple[dict[str, Path], list[str]]:
     """List the disparity maps of a split that has camera files; also return the notes on depth."""
-    if not is_folder(root / "disparity" / split):
+    if not is_folder(root / f"disparity{part}" / split):
         return {}, []
     if not is_folder(root / "camera" / split):
         return {}, ["depth: none; the disparity has no camera/ beside it"]
-    return disparities(root, split), ["depth: from disparity and camera"]
+    return disparities(root, split, part), ["depth: from disparity and camera"]
 
 
 def matches(root: Path) -> bool:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from udaseg.data.datasets.folder_layout import (
-    depth_folder,
+    beside_images,
     first_folder,
     has_own_splits,
     image_folders,
     label_folders,
 )
+from udaseg.data.datasets.frames import FrameNumber, in_order
 from udaseg.data.datasets.label_folder import LABELS
 from udaseg.data.datasets.label_names import find_suffix, suffix_hint
 from udaseg.data.datasets.labelmap import find_labelmap, read_labelmap
@@ -51,6 +52,20 @@ def images(root: Path, split: str) -> Files:
     return list_files(find_folder(root, candidates, f"the {split} images", DOWNLOAD_HINT), IMAGES, deep=True)
 
 
+def frames(files: Files) -> dict[str, FrameNumber]:
+    """Return which frame of which video each image is: each folder is a video, in the order of the names."""
+    return in_order(files)
+
+
+def flow(root: Path, split: str) -> Files:
+    """List the optical flow of a split by name: <split>/flow/*.png."""
+    folder = beside_images(root, split, "flow")
+    hint = "compute it: udaseg flow --method dis"
+    return list_files(
+        find_folder(root, [folder.relative_to(root).as_posix()], f"the {split} optical flow", hint), [".png"], deep=True
+    )
+
+
 def labels(
     root: Path, split: str, coding: str | None = None, suffix: str | None = None, option: str = "--label-suffix"
 ) -> Labels:
@@ -62,7 +77,7 @@ def labels(
     """
     named, others, suffix = list_label_files(root, split, suffix, option)
     pictures = images(root, split)
-    depths = depth_folder(root, split)
+    depths = beside_images(root, split, "depth")
     depth = list_files(depths, [".png"], deep=True) if is_folder(depths) else {}
     if coding is not None:
         label_coding, source = find_coding(coding), f"the coding {coding!r}"

@@ -37,9 +37,9 @@ def first_folder(root: Path, folders: Sequence[str]) -> Path:
     return next((root / folder for folder in folders if is_folder(root / folder)), root / folders[0])
 
 
-def depth_folder(root: Path, split: str) -> Path:
-    """Return where the depth of a split lies, if there is any."""
-    return root / _below("depth", split) if _outer(root, split) else root / split / "depth"
+def beside_images(root: Path, split: str, kind: str) -> Path:
+    """Return where the depth or the flow of a split lies, if there is any."""
+    return root / _below(kind, split) if _outer(root, split) else root / split / kind
 
 
 def splits(root: Path) -> list[str]:

@@ -69,9 +69,12 @@ def open_images(
     split, a missing directory, a split without images, and a list file with unknown names.
     """
     root = Path(root)
-    listing = _list_images(dataset, root, split)
-    files = _select(listing, choose_stems(listing), list_file)
-    records = tuple(Image(s, p) for s, p in list(files.items())[:limit])
+    listing = list_images(dataset, root, split)
+    stems = choose_stems(listing)
+    files = _select(listing, stems, list_file)
+    reader = DATASETS[dataset]
+    numbers = {stems[name]: one for name, one in reader.frames(listing).items()} if hasattr(reader, "frames") else {}
+    records = tuple(Image(s, p, *numbers.get(s, ())) for s, p in list(files.items())[:limit])
     return ImageSet(dataset, root, split, records, listing.left_out)
 
 
@@ -102,7 +105,7 @@ def open_labelled(
     """
     root = Path(root)
     require_detected(dataset, coding, label_suffix)
-    listing = _list_images(dataset, root, split)
+    listing = list_images(dataset, root, split)
     stems = choose_stems(listing)
     files = _select(listing, stems, list_file)
     found = list_labels(dataset, root, split, coding, label_suffix, suffix_option)
@@ -242,7 +245,8 @@ def require_known(dataset: str) -> None:
         raise UdasegError(f"there is no dataset {dataset!r}", hint)
 
 
-def _list_images(dataset: str, root: Path, split: str) -> Files:
+def list_images(dataset: str, root: Path, split: str) -> Files:
+    """List the images of a split by name; raise UdasegError for an unknown dataset, and a split without images."""
     require_known(dataset)
     files = DATASETS[dataset].images(root, split)
     if not files:

@@ -112,6 +112,22 @@ FLOATS = Table(
     "An image in the style of the target before it is clipped to 0..255 and rounded: float16 [H, W, 3]. No stage reads "
     "it.",
 )
+FLOWS = Table(
+    "flows/<stem>.png",
+    "`flow`",
+    "Optical flow as KITTI stores it: a PNG of 16 bits and three colours, of the size of the image. It leads from a "
+    "pixel of the image to the place of the same point in the frame before, which flow.json names.",
+    (
+        Entry("red", "uint16 [H, W]", "64 times the pixels to the right, plus 32768"),
+        Entry("green", "uint16 [H, W]", "64 times the pixels down, plus 32768"),
+        Entry(
+            "blue",
+            "uint16 [H, W]",
+            "1 where the flow is valid; 0 where something hides the point in the frame before, it lies outside, or the "
+            "flow is not known",
+        ),
+    ),
+)
 CLASSES_YAML = Table(
     "classes.yaml",
     "the root of a `folder` dataset; `apply` writes one",

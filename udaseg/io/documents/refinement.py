@@ -22,7 +22,7 @@ class Refinement(Document):
     where = "`refine`"
 
     classes: ClassNames = Field(description=CLASS_ORDER)
-    order: list[str] = Field(description="the steps: prototypes, aggregate")
+    order: list[str] = Field(description="the steps: temporal, carry, prototypes, aggregate")
     confidence: Share = Field(description="pixels with a lower confidence lost their label before aggregation")
     minimum: Annotated[list[Count | None], Shape("C")] = Field(
         description="the least pixels of a component, in the largest image; null without aggregation"

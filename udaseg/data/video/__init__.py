@@ -1,0 +1,1 @@
+"""Video: frames in order, optical flow between them, and warping along it."""
