@@ -25,7 +25,8 @@ def job(run: Run) -> Job:
     world = run.recipe.toytown
     if world is None:
         raise UdasegError(f"recipe {run.recipe.name} renders no toytown", "choose one with --scale toy, or demo")
-    return Job("data", Path(run.recipe.data), {"toytown": world.model_dump(exclude={"seed"})}, {}, world.seed)
+    settings = {name: value for name, value in world.identity().items() if name != "seed"}
+    return Job("data", Path(run.recipe.data), {"toytown": settings}, {}, world.seed)
 
 
 def run(work: Work) -> None:
@@ -41,6 +42,7 @@ def run(work: Work) -> None:
         target_train=world.train,
         target_val=world.val,
         size=world.size,
+        depth=world.depth,
         progress=work.progress("frames", "data make"),
     )
     frames: dict[str, Any] = {"source": world.source, "train": world.train, "val": world.val}
@@ -58,6 +60,7 @@ def make(
     val: Annotated[int | None, typer.Option(help="Frames of its labelled split.")] = None,
     size: Annotated[str | None, typer.Option(help="Height and width of a frame: 256x512.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of the world.")] = None,
+    depth: Annotated[bool, typer.Option("--depth", help="Depth for the real one's training split too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Render again what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
 ) -> None:
@@ -67,6 +70,7 @@ def make(
     """
     changes = {"data": str(folder), "toytown.source": source, "toytown.train": train, "toytown.val": val}
     changes |= {"toytown.size": None if size is None else parse_size(size), "toytown.seed": seed}
+    changes |= {"toytown.depth": depth or None}
     try:
         opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)
     except UdasegError as error:

@@ -12,6 +12,8 @@ from udaseg.data.sources import Sources
 from udaseg.labels import IGNORE
 
 CACHE_BYTES = 1 << 30
+# From the stem of an image to its depth, float32 [H, W], 0 where unknown.
+ReadDepth = Callable[[str], np.ndarray]
 
 
 def cached_bytes(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
@@ -101,19 +103,24 @@ def with_depth(view: View, mask_invalid: bool = True) -> Samples:
     return Samples(read, len(images), view.size, pad=view.pad, pixel=8)
 
 
-def pseudo_labelled(view: View, label: Callable[[str], np.ndarray]) -> Samples:
+def pseudo_labelled(view: View, label: Callable[[str], np.ndarray], depth: ReadDepth | None = None) -> Samples:
     """Return the samples of a set with labels of another source: `label(stem)` gives uint8 train ids [H, W]."""
     images = view.images
-    read = lambda i: Pair(images.image(i), label(images.records[i].stem))  # noqa: E731
-    return Samples(read, len(images), view.size, pad=view.pad)
+
+    def read(i: int) -> Pair:
+        stem = images.records[i].stem
+        return Pair(images.image(i), label(stem), depth=None if depth is None else depth(stem))
+
+    return Samples(read, len(images), view.size, pad=view.pad, pixel=4 if depth is None else 8)
 
 
-def unlabelled(view: View) -> Samples:
-    """Return the samples of a set without labels; its batches hold images alone."""
+def unlabelled(view: View, depth: ReadDepth | None = None) -> Samples:
+    """Return the samples of a set without labels; its batches hold images alone, and their depth where it is read."""
     images = view.images
 
     def read(i: int) -> Pair:
         image_HWC = images.image(i)
-        return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8))
+        depth_HW = None if depth is None else depth(images.records[i].stem)
+        return Pair(image_HWC, np.full(image_HWC.shape[:2], IGNORE, np.uint8), depth=depth_HW)
 
-    return Samples(read, len(images), view.size, labels=False, pad=view.pad)
+    return Samples(read, len(images), view.size, labels=False, pad=view.pad, pixel=4 if depth is None else 8)

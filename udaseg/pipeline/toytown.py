@@ -42,9 +42,12 @@ def ensure_toytown(run: Run) -> None:
         return
     world = run.recipe.toytown.model_dump(mode="json")
     rendered = manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
+    rendered.setdefault("depth", False)
+    if not world["depth"]:
+        del world["depth"]  # depth that nobody asked for changes nothing else
     other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
     if other:
-        again = shlex.join(["udaseg", "data", "make", str(folder)])
+        again = shlex.join(["udaseg", "data", "make", str(folder), *(["--depth"] if "depth" in world else [])])
         log(f"data: {folder} is used as it is: it has {'; '.join(other)} (`{again}` renders it again)")
 
 

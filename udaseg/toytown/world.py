@@ -35,6 +35,7 @@ def make_toytown(
     target_val: int = 100,
     synthia: int | None = None,
     size: tuple[int, int] = (256, 512),
+    depth: bool = False,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> None:
@@ -42,7 +43,8 @@ def make_toytown(
 
     `source`, `target_train`, `target_val` and `synthia` are numbers of frames; `synthia` is that of `source` if it is
     None. `size` is (height, width) in pixels. `workers` is the number of threads; None means one a core. The bytes of
-    a frame depend only on `seed`, `size` and the number of the frame. Calls progress(done, total) for each frame.
+    a frame depend only on `seed`, `size` and the number of the frame. With `depth` the target's training frames have
+    disparity, camera and relative depth too. Calls progress(done, total) for each frame.
     Raises UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
     """
     out = Path(out)
@@ -52,7 +54,8 @@ def make_toytown(
     jobs = [_Job("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
     jobs += [_Job("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
     for split, (name, count) in enumerate((("train", target_train), ("val", target_val))):
-        jobs += [_Job("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
+        files = [cityscapes_files(out, i, name, depth) for i in range(count)]
+        jobs += [_Job("cityscapes", split, i, files[i], write_cityscapes) for i in range(count)]
     missing = [job for job in jobs if not all(file.exists() for file in job.files.values())]
     _report(progress, len(jobs) - len(missing), len(jobs))
     # The kernels, zlib and NumPy release the interpreter's lock, so that threads use all cores.
