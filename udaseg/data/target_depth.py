@@ -101,8 +101,8 @@ def open_target_depth(images: ImageSet, kind: Kind) -> TargetDepth:
     files = _list_files(images, kind)
     names = DATASETS[images.dataset].images(images.root, images.split)
     stems = choose_stems(names)
-    by_file = {f"{name.rpartition('/')[0]}/{path.stem}".lstrip("/"): name for name, path in names.items()}
-    pairs = pair(stems, {by_file.get(name, name): path for name, path in files.items()})
+    endings = _endings(names)
+    pairs = pair(stems, {_strip(name, endings): path for name, path in files.items()})
     of_stem = {stems[name]: path for name, path in pairs.items()}
     missing = [record.stem for record in images.records if record.stem not in of_stem]
     if missing:
@@ -155,6 +155,16 @@ def _list_files(images: ImageSet, kind: Kind) -> Files:
     hint = f"{HINTS[kind]}, or {_WITHOUT}"
     found = find_folder(root, [folder], f"the depth of the {split} images (target.depth={kind})", hint)
     return list_files(found, [".png"], ending, deep=True)
+
+
+def _endings(names: Files) -> tuple[str, ...]:
+    """Return what the files of images have in their names beside the names, such as _leftImg8bit."""
+    bare = {name.rpartition("/")[2]: path.stem for name, path in names.items()}
+    return tuple({stem.removeprefix(name) for name, stem in bare.items() if stem.startswith(name) and stem != name})
+
+
+def _strip(name: str, endings: tuple[str, ...]) -> str:
+    return name[: -len(ending)] if (ending := next(filter(name.endswith, endings), "")) else name
 
 
 def _camera(path: Path, kind: Kind) -> Path | None:
