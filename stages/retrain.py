@@ -232,7 +232,7 @@ stage = Stage(
     datasets=[
         Dataset("target", section="retrain"),
         Dataset("source", when=reads_source, drawn=True),
-        Dataset(datasets.TARGET_DEPTH, settings=None, when=reads_target_depth),
+        Dataset(datasets.TARGET_DEPTH, settings=None, when=reads_target_depth, section="retrain"),
     ],
     flags=(*FLAGS, LABEL_SUFFIX),
     each_round=True,
