@@ -50,10 +50,10 @@ def synscapes(root: Path) -> None:
 
 
 def cityscapes(root: Path) -> None:
-    """Write images, labelIds, and the disparity of val."""
+    """Write images, labelIds, and the disparity of both splits."""
     for split in ("train", "val"):
         for index, one in _frames("cityscapes", "cityscapes", split):
-            write_cityscapes(cityscapes_files(root, index, split), one)
+            write_cityscapes(cityscapes_files(root, index, split, depth=True), one)
 
 
 def crosscity(root: Path) -> None:
