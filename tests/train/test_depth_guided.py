@@ -227,15 +227,18 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(tmp_path, kind):
     assert {"agreement", "depth", "depth_target"} <= alone[0].keys()
 
 
-def test_each_part_makes_a_difference_and_separate_passes_have_it_too(tmp_path):
-    both = {"passes": "separate"}
-    names = {"full": {}, "without": {"depth_agreement": False}, "separate": both}
+def test_the_weight_makes_a_difference_and_separate_passes_and_parts_of_a_batch_have_it_too(tmp_path):
+    names = {
+        "full": {}, "without": {"depth_agreement": False}, "separate": {"passes": "separate"},
+        "parts": {"accumulate": 2},
+    }  # fmt: skip
     logs = {name: train(tmp_path / name, **{"depth_agreement": True, **more}) for name, more in names.items()}
     first = {name: log[0] for name, log in logs.items()}
     assert first["full"]["depth_target"] == first["without"]["depth_target"]
     assert first["full"]["target"] != first["without"]["target"]
     assert "agreement" not in first["without"]
     assert "agreement" in first["separate"]
+    assert "agreement" in first["parts"]
 
 
 def test_stored_labels_are_weighed_too(tmp_path):

@@ -39,7 +39,8 @@ class Batch(dict[str, torch.Tensor]):
     `<domain>_trusted`, bool [N, H, W], exists for streams with margins, and is false there and outside the images.
     `<domain>_depth`, float32 [N, H, W], exists for samples with depth: inverse depth, 0 where unknown.
     `<domain>_missing`, bool [N, C], exists for sources with missing classes: the labels of an image cannot have them.
-    In images with pasted pixels it is of those alone, and `<domain>_pasted`, bool [N, H, W], is true there.
+    In images with pasted pixels it is of those alone, and `<domain>_pasted`, bool [N, H, W], is true there. That exists
+    where the source has depth, too.
     """
 
     def to(self, device: torch.device) -> "Batch":
