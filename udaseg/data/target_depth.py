@@ -160,7 +160,8 @@ def _list_files(images: ImageSet, kind: Kind) -> Files:
 def _endings(names: Files) -> tuple[str, ...]:
     """Return what the files of images have in their names beside the names, such as _leftImg8bit."""
     bare = {name.rpartition("/")[2]: path.stem for name, path in names.items()}
-    return tuple({stem.removeprefix(name) for name, stem in bare.items() if stem.startswith(name) and stem != name})
+    found = {stem.removeprefix(name) for name, stem in bare.items() if stem.startswith(name)}
+    return tuple(sorted(found - {""}))
 
 
 def _strip(name: str, endings: tuple[str, ...]) -> str:
