@@ -13,7 +13,7 @@ METHODS = {
     "realtime": "BiSeNet", "fda": "FDA", "dacs": "DACS", "iast": "IAST", "proda": "ProDA", "cag": "CAG", "g2l": "G2L",
     "synthia2": "depth distribution", "oracle": "bound", "source": "bound", "demo": "plain self-training",
     "selftraining": "plain self-training", "gta2city": "G2L", "daformer": "DAFormer", "hrda": "HRDA", "mic": "MIC",
-    "vfm": "VFM-UDA", "video": "plain self-training", "tps": "TPS",
+    "vfm": "VFM-UDA", "video": "plain self-training", "tps": "TPS", "corda": "CorDA",
 }  # fmt: skip
 PAPERS = {
     "AdaBN": "Li et al., Revisiting Batch Normalization For Practical Domain Adaptation, ICLR workshop 2017",
@@ -27,6 +27,7 @@ PAPERS = {
     "ECCV 2018; regularisers from Zou et al., Confidence Regularized Self-Training, ICCV 2019",
     "CAG": "Zhang et al., Category Anchor-Guided Unsupervised Domain Adaptation for Semantic Segmentation, "
     "NeurIPS 2019",
+    "CorDA": "Wang et al., Domain Adaptive Semantic Segmentation with Self-Supervised Depth Estimation, ICCV 2021",
     "DACS": "Tranheden et al., DACS: Domain Adaptation via Cross-domain Mixed Sampling, WACV 2021",
     "DAFormer": "Hoyer et al., DAFormer: Improving Network Architectures and Training Strategies for Domain-Adaptive "
     "Semantic Segmentation, CVPR 2022",

@@ -22,6 +22,7 @@ NOTE = "<!-- Written by docs/stages.py from the declaration of the stage; change
 DATASETS = {
     "source": "the images and labels of the source",
     "target": "the images of the target, without labels",
+    "target_depth": "the depth of the target's images",
     "val": "the labelled images of the target, which no other stage reads",
 }
 # The section of methods.md about a stage.
@@ -74,7 +75,7 @@ def _inputs(stage: Stage) -> str:
     rows += [_input_row(one) for one in stage.inputs if one.help]
     for one in stage.datasets:
         when = "always" if one.when is None else "with some recipes"
-        section = "target" if one.name == "val" else one.name
+        section = one.name if one.name == "source" else "target"
         rows.append(f"| {one.name} | the recipe's `{section}`: {DATASETS[one.name]} | | {when} |")
     return "\n".join(rows) if len(rows) > 2 else "Nothing of a run."
 

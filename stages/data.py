@@ -43,6 +43,7 @@ def run(work: Work) -> None:
         target_val=world.val,
         frames=world.frames,
         size=world.size,
+        depth=world.depth,
         progress=work.progress("frames", "data make"),
     )
     frames: dict[str, Any] = {"source": world.source, "train": world.train, "val": world.val}
@@ -63,6 +64,7 @@ def make(
     ] = None,
     size: Annotated[str | None, typer.Option(help="Height and width of a frame: 256x512.")] = None,
     seed: Annotated[int | None, typer.Option(help="The seed of the world.")] = None,
+    depth: Annotated[bool, typer.Option("--depth", help="Depth for the real one's training split too.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Render again what is there.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
 ) -> None:
@@ -73,6 +75,7 @@ def make(
     changes = {"data": str(folder), "toytown.source": source, "toytown.train": train, "toytown.val": val}
     changes |= {"toytown.frames": frames}
     changes |= {"toytown.size": None if size is None else parse_size(size), "toytown.seed": seed}
+    changes |= {"toytown.depth": depth or None}
     try:
         opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)
     except UdasegError as error:

@@ -29,6 +29,7 @@ from udaseg.train.stage import (
     FLAGS,
     finish_training,
     foundation_hint,
+    require_source_depth,
     source_view,
     style_warnings,
     stylized_source,
@@ -48,6 +49,8 @@ def settings(recipe: Recipe, round: int) -> dict[str, Any]:
         identity = prediction_identity(recipe.predict, round)
         if identity["adabn"] and recipe.predict.size is not None:
             identity["size"] = recipe.predict.size  # of the images whose statistics the initial model gets
+    if reads_target_depth(recipe):
+        identity["target_depth"] = recipe.target.depth
     return {**sections, "round": round, **identity, **label_names(recipe)}
 
 
@@ -65,6 +68,10 @@ def reads_source(recipe: Recipe) -> bool:
 
 def reads_thresholds(recipe: Recipe) -> bool:
     return recipe.retrain.mine > 0 or recipe.retrain.regulariser == "lrent"
+
+
+def reads_target_depth(recipe: Recipe) -> bool:
+    return recipe.retrain.learns_target_depth and recipe.target.depth is not None
 
 
 def moves_prototypes(recipe: Recipe) -> bool:
@@ -105,8 +112,17 @@ def resolve(run: Run) -> Recipe:
     return run.recipe.model_copy(update={"retrain": run.recipe.retrain.model_copy(update=steps)})
 
 
+def check(run: Run) -> None:
+    """Raise UdasegError where the student learns depth and the source has none, or a map of the target is missing."""
+    if run.recipe.retrain.depth is not None:
+        require_source_depth(run, "retrain.depth=null")
+    if reads_target_depth(run.recipe):
+        datasets.open_dataset(run, datasets.TARGET_DEPTH)
+
+
 def run(work: Work) -> None:
     """Train on the source and on the pseudo-labelled target."""
+    from udaseg.data.target_depth import require_usable
     from udaseg.data.video.flows import open_flows
     from udaseg.pseudo.label_files import find_labels, open_labels, read_thresholds
     from udaseg.statistics.prototypes import read_prototypes_of
@@ -129,6 +145,9 @@ def run(work: Work) -> None:
         things = setting.feature_distance.choose(space.classes)
         log(f"retrain: features stay near the pre-trained ones on {join_names(things, len(things))}")
     flows = open_flows(work.require_path("flow")) if labels_frame_before(recipe) else None
+    depth = work.dataset(datasets.TARGET_DEPTH) if reads_target_depth(recipe) else None
+    if depth is not None and work.is_first:
+        require_usable(depth, work.progress("depth maps"))
     result = retrain(
         source,
         target,
@@ -142,6 +161,7 @@ def run(work: Work) -> None:
         initial=initial,
         flows=flows,
         rare=None if source is None else rare_classes(work, source, setting),
+        depth=depth,
         progress=work.progress("steps"),
     )
     result.warnings.extend(style_warnings(recipe, setting, work.job.stage))
@@ -219,13 +239,18 @@ stage = Stage(
         ),
         flow_input(labels_frame_before, "the frame before is not labelled online", "set retrain.online.frame=previous"),
     ],
-    datasets=[Dataset("target", section="retrain"), Dataset("source", when=reads_source, drawn=True)],
+    datasets=[
+        Dataset("target", section="retrain"),
+        Dataset("source", when=reads_source, drawn=True),
+        Dataset(datasets.TARGET_DEPTH, settings=None, when=reads_target_depth, section="retrain"),
+    ],
     flags=(*FLAGS, LABEL_SUFFIX),
     each_round=True,
     shared=can_be_shared,
     seeded=True,
     trains=True,
     writes="as `warmup`",
+    check=check,
     resolve=resolve,
     example="udaseg retrain --labels runs/demo/refine/labels",
 )

@@ -6,12 +6,19 @@ from typing import Any
 
 from udaseg.config import Recipe, Warmup
 from udaseg.config.recipe import pretrain_recipe
-from udaseg.errors import UdasegError
-from udaseg.pipeline.datasets import open_dataset, teaching_warnings
+from udaseg.pipeline.datasets import teaching_warnings
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
-from udaseg.train.stage import FLAGS, finish_training, source_view, style_warnings, stylized_source, weights_input
+from udaseg.train.stage import (
+    FLAGS,
+    finish_training,
+    require_source_depth,
+    source_view,
+    style_warnings,
+    stylized_source,
+    weights_input,
+)
 
 
 def settings(recipe: Recipe, round: int, *, phase: str) -> dict[str, Any]:
@@ -45,14 +52,8 @@ def reads_target(recipe: Recipe) -> bool:
 
 def check(run: Run) -> None:
     """Raise UdasegError where the network learns depth and the source has none."""
-    recipe = run.recipe
-    if recipe.model.heads and not (source := open_dataset(run, "source")).has_depth:
-        notes = [note for note in source.notes if note.startswith("depth")]
-        raise UdasegError(
-            f"the heads {', '.join(recipe.model.heads)} learn the depth of the source, and {recipe.source.dataset} has "
-            f"no depth for all of its images{f' ({notes[0]})' if notes else ''}",
-            "choose a source with depth, such as synthia, or set model.heads=[]",
-        )
+    if run.recipe.model.heads:
+        require_source_depth(run, "model.heads=[]")
 
 
 def run(work: Work) -> None:

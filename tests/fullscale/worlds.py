@@ -53,10 +53,10 @@ def synscapes(root: Path) -> None:
 
 
 def cityscapes(root: Path) -> None:
-    """Write images, labelIds, the disparity of val, and videos that end with the images of train."""
+    """Write images, labelIds, the disparity of both splits, and videos that end with the images of train."""
     for split in ("train", "val"):
         for index, one in _frames("cityscapes", "cityscapes", split):
-            write_cityscapes(cityscapes_files(root, index, split), one)
+            write_cityscapes(cityscapes_files(root, index, split, depth=True), one)
     for index in range(TRAIN):
         before, now = (video_files(root, index, offset) for offset in (-1, 0))
         del before["flow"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from udaseg.data import open_labelled, read_depth
+from udaseg.data import open_images, open_labelled, read_depth
+from udaseg.data.target_depth import open_target_depth
 from udaseg.errors import UdasegError
 from udaseg.io.files import PARTIAL
 from udaseg.labels import CODINGS, SPACES
@@ -119,6 +120,29 @@ def test_cityscapes_depth_is_that_of_the_frame(world):
     np.testing.assert_allclose(images.depth(0)[near], rendered[near], rtol=0.02)
     assert not images.depth(0)[rendered == 65535].any()
     assert not open_labelled("cityscapes", world / "cityscapes", "train", SPACES["cs19"]).has_depth
+
+
+def test_depth_of_the_training_frames_is_made_when_asked_for_and_changes_no_other_file(world, tmp_path):
+    make_toytown(tmp_path, **COUNTS, size=SIZE, workers=1)
+    make_toytown(tmp_path, **COUNTS, size=SIZE, workers=1, depth=True)
+    before, after = digests(world), digests(tmp_path)
+    assert {name: after[name] for name in before} == before
+    folders = {name.partition("/train/")[0] for name in after.keys() - before.keys()}
+    assert (folders, len(after) - len(before)) == (
+        {"cityscapes/disparity", "cityscapes/camera", "cityscapes/depth"},
+        3 * COUNTS["target_train"],
+    )
+    images = open_images("cityscapes", tmp_path / "cityscapes", "train")
+    stem, rendered = images.records[0].stem, frame("cityscapes", 0, 0, SIZE)
+    inverse = 65536 / (rendered.depth_cm.astype(float) + 1)
+    exact = open_target_depth(images, "disparity").read(stem)
+    near = rendered.depth_cm < 8000
+    np.testing.assert_allclose(exact[near], inverse[near], rtol=0.02)
+    assert not exact[rendered.depth_cm == 65535].any()
+    relative = open_target_depth(images, "relative").read(stem)
+    assert (relative.min(), relative.max()) == (1, 256)
+    factor, constant = np.polyfit(inverse.ravel(), relative.ravel(), 1)
+    np.testing.assert_allclose(relative, factor * inverse + constant, atol=1)
 
 
 def test_bytes_depend_on_the_seed_alone(world, tmp_path):

@@ -5,6 +5,7 @@ from udaseg.config.recipe import Recipe
 from udaseg.config.sections.adaptation import Adaptation
 from udaseg.config.sections.adversary import Adversary
 from udaseg.config.sections.depth import Depth
+from udaseg.config.sections.depth_losses import DepthLosses
 from udaseg.config.sections.distill import Distill
 from udaseg.config.sections.domains import SharedSource, Side, Source, Target, Toytown
 from udaseg.config.sections.evaluate import Evaluate
@@ -33,6 +34,7 @@ __all__ = [
     "Augment",
     "BnMode",
     "Depth",
+    "DepthLosses",
     "Distill",
     "Evaluate",
     "Flow",

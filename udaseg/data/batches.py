@@ -41,7 +41,8 @@ class Batch(dict[str, torch.Tensor]):
     `<domain>_before`, uint8 [N, H, W, 3], and `<domain>_flow`, float32 [N, 2, H, W], exist for frames of videos: the
     frame before, and the flow to it, NaN where it is not valid.
     `<domain>_missing`, bool [N, C], exists for sources with missing classes: the labels of an image cannot have them.
-    In images with pasted pixels it is of those alone, and `<domain>_pasted`, bool [N, H, W], is true there.
+    In images with pasted pixels it is of those alone, and `<domain>_pasted`, bool [N, H, W], is true there. That exists
+    where the source has depth, too.
     """
 
     def to(self, device: torch.device) -> "Batch":

@@ -1,6 +1,7 @@
 """The images of a domain at the size at which training sees them, in memory where all of them fit."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from udaseg.labels import IGNORE
 
 CACHE_BYTES = 1 << 30
 ReadBefore = Callable[[str], Before]  # from the stem of an image to the frame before it
+ReadDepth = Callable[[str], np.ndarray]  # from the stem of an image to its depth, float32 [H, W], 0 where unknown
 
 
 def cached_bytes(count: int, size: tuple[int, int] | None, pixel: int = 4, workers: int = 0) -> int:
@@ -104,35 +106,45 @@ def with_depth(view: View, mask_invalid: bool = True) -> Samples:
     return Samples(read, len(images), view.size, pad=view.pad, pixel=8)
 
 
-def pseudo_labelled(view: View, label: Callable[[str], np.ndarray], before: ReadBefore | None = None) -> Samples:
+def pseudo_labelled(
+    view: View,
+    label: Callable[[str], np.ndarray],
+    before: ReadBefore | None = None,
+    depth: ReadDepth | None = None,
+) -> Samples:
     """Return the samples of a set with labels of another source: `label(stem)` gives uint8 train ids [H, W].
 
-    `before(stem)` gives the frame before an image.
+    `before(stem)` gives the frame before an image, `depth(stem)` its depth.
     """
     images = view.images
 
     def read(i: int) -> Pair:
         stem = images.records[i].stem
-        return Pair(images.image(i), label(stem), before=None if before is None else before(stem))
+        return Pair(images.image(i), label(stem), before=_read(before, stem), depth=_read(depth, stem))
 
-    return Samples(read, len(images), view.size, pad=view.pad, pixel=_bytes_of(before))
+    return Samples(read, len(images), view.size, pad=view.pad, pixel=_bytes_of(before, depth))
 
 
-def unlabelled(view: View, before: ReadBefore | None = None) -> Samples:
-    """Return the samples of a set without labels; its batches hold images, and the frames before them, alone."""
+def unlabelled(view: View, before: ReadBefore | None = None, depth: ReadDepth | None = None) -> Samples:
+    """Return the samples of a set without labels; its batches hold images, the frames before them, and depth alone."""
     images = view.images
 
     def read(i: int) -> Pair:
         image_HWC = images.image(i)
         label_HW = np.full(image_HWC.shape[:2], IGNORE, np.uint8)
-        return Pair(image_HWC, label_HW, before=None if before is None else before(images.records[i].stem))
+        stem = images.records[i].stem
+        return Pair(image_HWC, label_HW, before=_read(before, stem), depth=_read(depth, stem))
 
-    return Samples(read, len(images), view.size, labels=False, pad=view.pad, pixel=_bytes_of(before))
+    return Samples(read, len(images), view.size, labels=False, pad=view.pad, pixel=_bytes_of(before, depth))
 
 
-def _bytes_of(before: ReadBefore | None) -> int:
-    """Return the bytes of a pixel in the cache: of image and label, and of the frame before and the flow."""
-    return 4 if before is None else 15
+def _read(read: Callable[[str], Any] | None, stem: str) -> Any:
+    return None if read is None else read(stem)
+
+
+def _bytes_of(before: ReadBefore | None, depth: ReadDepth | None) -> int:
+    """Return the bytes of a pixel in the cache: of image and label, of the frame before and the flow, of depth."""
+    return 4 + (0 if before is None else 11) + (0 if depth is None else 4)
 
 
 def frames_before(images: ImageSet, flows: Flows) -> tuple[ImageSet, ReadBefore]:

@@ -1,4 +1,4 @@
-"""Heads that estimate a map in addition to the classes: inverse depth, and the density of a depth distribution."""
+"""Heads that estimate a map beside the classes: inverse depth, once or twice, and the density of its distribution."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ class MapHead(nn.Sequential):
 
 
 class Heads(nn.ModuleDict):
-    """The heads of a network by name, `depth` and `density`; empty until heads are added."""
+    """The heads of a network by name, `depth`, `density` and `target_depth`; empty until heads are added."""
 
     def add(self, names: Sequence[str], channels: int) -> None:
         """Add heads with these names for features of `channels` channels, with random weights.

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from udaseg.config import HxW
     from udaseg.data.image_sets import ImageSet, LabelledSet, View
     from udaseg.data.sources import Sources
+    from udaseg.data.target_depth import TargetDepth
     from udaseg.labels import ClassSpace
 
 SETS = ("source", "target", "val")  # `target` has the images of the training split, `val` its labelled split
+TARGET_DEPTH = "target_depth"  # of the images of `target`
 TARGET_TRUTH = "target labels"  # of the training images, where they are there: the report alone looks at them
 
 
-def single_sets(run: Run, name: str) -> dict[str, ImageSet | LabelledSet]:
+def single_sets(run: Run, name: str) -> dict[str, ImageSet | LabelledSet | TargetDepth]:
     """Open a dataset, and return it, or each of several sources, by the name of its input."""
     images = open_dataset(run, name)
     parts = [view.images for view in getattr(images, "views", ())] or [images]
@@ -63,7 +65,7 @@ def class_space(run: Run) -> ClassSpace:
     return space
 
 
-def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet | Sources:
+def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet | Sources | TargetDepth:
     """Open a dataset of the recipe, once; toytown is rendered where the recipe reads it and it is missing.
 
     Raises UdasegError, listing all that is wrong with the recipe's data.
@@ -86,7 +88,7 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet | Sources:
     return run.datasets[name]
 
 
-def _log_notes(name: str, images: ImageSet | LabelledSet) -> None:
+def _log_notes(name: str, images: ImageSet | LabelledSet | TargetDepth) -> None:
     """Log what a user may not expect of a dataset: files that are left out, an unusual kind of labels."""
     if images.left_out:
         names = join_names(images.left_out)
@@ -118,7 +120,8 @@ def try_open(run: Run, name: str) -> ImageSet | LabelledSet | Sources | None:
 def data_problems(run: Run, ignored_roots: Collection[str] = ()) -> dict[str, UdasegError]:
     """Return what is wrong with the recipe's data, by message; nothing is rendered for it."""
     problems: dict[str, UdasegError] = {}
-    for name in sets_of(run.recipe):
+    depths = () if run.recipe.target.depth is None else (TARGET_DEPTH,)
+    for name in (*sets_of(run.recipe), *depths):
         for section in sections(run.recipe, name).values():
             if (section.root or section.dataset) in ignored_roots:
                 continue
@@ -163,9 +166,9 @@ def inputs_of(run: Run, name: str) -> dict[str, InputDigest]:
     return {one: _input(run, one, images) for one, images in single_sets(run, name).items()}
 
 
-def _input(run: Run, name: str, images: ImageSet | LabelledSet) -> InputDigest:
+def _input(run: Run, name: str, images: ImageSet | LabelledSet | TargetDepth) -> InputDigest:
     if name not in run.digests:
-        parts = ("image", "label", "depth")
+        parts = ("image", "label", "depth", "camera")
         files = [getattr(record, part, None) for part in parts for record in images.records]
         meaning = getattr(images, "meaning", b"")  # an ImageSet has no labels, and so no meaning of their ids
         paths = [path for path in files if path is not None]
@@ -199,7 +202,7 @@ def training_source(run: Run, setting: str) -> LabelledSet | Sources:
     return open_stylized(source, folder)
 
 
-def _open(run: Run, name: str) -> ImageSet | LabelledSet | Sources:
+def _open(run: Run, name: str) -> ImageSet | LabelledSet | Sources | TargetDepth:
     opened = {one: _open_section(run, name, section) for one, section in sections(run.recipe, name).items()}
     if name != "source" or run.recipe.sources is None:
         return opened[name]
@@ -219,16 +222,18 @@ def _join(recipe: Recipe, images: Sequence[LabelledSet], space: ClassSpace) -> S
     return Sources(names, tuple(views), missing_SC, ratios)
 
 
-def _open_section(run: Run, name: str, section: Source | Target) -> ImageSet | LabelledSet:
+def _open_section(run: Run, name: str, section: Source | Target) -> ImageSet | LabelledSet | TargetDepth:
     from udaseg.data import open_images, open_labelled
+    from udaseg.data.target_depth import open_target_depth
 
     recipe = run.recipe
     root = Path(recipe.data, section.root or section.dataset)
     chosen: dict[str, Any] = {}
     if name != "val":
         chosen = {"limit": section.limit, "list_file": None if section.list is None else Path(section.list)}
-    if name == "target":
-        return open_images(section.dataset, root, section.split, **chosen)
+    if name in ("target", TARGET_DEPTH):
+        images = open_images(section.dataset, root, section.split, **chosen)
+        return images if name == "target" else open_target_depth(images, section.depth)
     split = recipe.target.val if name == "val" else section.split
     # Of the target, what has a label is scored, or shown in the report; a source is nothing without its labels.
     chosen |= {"coding": section.coding, "label_suffix": section.labels.suffix, "skip_unlabelled": name != "source"}

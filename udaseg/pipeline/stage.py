@@ -69,9 +69,9 @@ class Input:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset of the recipe that a stage reads: source, target (images of the training split) or val."""
+    """A dataset of the recipe that a stage reads: source, target (images of the training split), its depth, or val."""
 
-    name: Literal["source", "target", "val"]
+    name: Literal["source", "target", "target_depth", "val"]
     settings: Literal["images", "selection"] | None = "images"  # which of its settings the result depends on
     when: Condition | None = None
     section: str = ""  # whose size, where it has one, replaces that of the domain
@@ -134,6 +134,7 @@ class Stage:
     def describe_inputs(self) -> str:
         """Return what the stage reads; in brackets what it reads with some recipes only."""
         names = {"source": "source", "target": "target images", "val": "labelled images"}
+        names["target_depth"] = "target depth"
         reads = [(one.name.replace("_", " "), one.when is None and one.required) for one in self.inputs if one.help]
         reads += [(names[one.name], one.when is None) for one in self.datasets]
         always, sometimes = ([name for name, is_always in reads if is_always is wanted] for wanted in (True, False))

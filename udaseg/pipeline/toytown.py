@@ -41,10 +41,12 @@ def ensure_toytown(run: Run) -> None:
         run_stage(run.for_dependency(), run.stages["data"])
         return
     world = run.recipe.toytown.model_dump(mode="json")
-    rendered = {"frames": 1} | manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
+    rendered = {"depth": False, "frames": 1} | manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
+    if not world["depth"]:
+        del world["depth"]  # depth that nobody asked for changes nothing else
     other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
     if other:
-        again = shlex.join(["udaseg", "data", "make", str(folder)])
+        again = shlex.join(["udaseg", "data", "make", str(folder), *(["--depth"] if "depth" in world else [])])
         log(f"data: {folder} is used as it is: it has {'; '.join(other)} (`{again}` renders it again)")
 
 

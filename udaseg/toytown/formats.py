@@ -30,13 +30,18 @@ def synthia_files(root: Path, index: int) -> dict[str, Path]:
     return {part: root / "synthia" / part / f"{index:07d}.png" for part in ("RGB", "GT/LABELS", "Depth/Depth")}
 
 
-def cityscapes_files(root: Path, index: int, split: str) -> dict[str, Path]:
-    """Return the paths of frame `index` of the split "train" or "val" of Cityscapes by part; val has disparity."""
+def cityscapes_files(root: Path, index: int, split: str, depth: bool = False) -> dict[str, Path]:
+    """Return the paths of frame `index` of the split "train" or "val" of Cityscapes by part.
+
+    val has disparity and camera. With `depth` train has them too, and the map of a depth network.
+    """
     cities = VAL_CITIES if split == "val" else TRAIN_CITIES
     city, sequence = cities[index % len(cities)], index // len(cities)
     names = {"leftImg8bit": "leftImg8bit.png", "gtFine": "gtFine_labelIds.png"}
-    if split == "val":
+    if depth or split == "val":
         names |= {"disparity": "disparity.png", "camera": "camera.json"}
+    if depth and split == "train":
+        names["depth"] = "leftImg8bit.png"  # depth networks keep the name of the image
     folder = root / "cityscapes"
     return {
         part: folder / part / split / city / f"{city}_{sequence:06d}_{LAST:06d}_{name}" for part, name in names.items()
@@ -77,11 +82,13 @@ def write_synthia(files: dict[str, Path], frame: Frame) -> None:
 
 
 def write_cityscapes(files: dict[str, Path], frame: Frame) -> None:
-    """Write an RGB image and a grey PNG of label ids, and with paths for them disparity and camera."""
+    """Write an RGB image and a grey PNG of label ids, and with paths for them disparity, camera and relative depth."""
     _save(files["leftImg8bit"], Image.fromarray(frame.image))
     _save(files["gtFine"], Image.fromarray(frame.label))
     if "disparity" in files:
         _write_disparity(files["disparity"], files["camera"], frame)
+    if "depth" in files:
+        _save(files["depth"], Image.fromarray(relative_depth(frame.depth_cm)))
 
 
 def write_video_frame(files: dict[str, Path], one: VideoFrame) -> None:
@@ -98,6 +105,16 @@ def _write_disparity(disparity: Path, camera: Path, frame: Frame) -> None:
     stored = np.where(frame.depth_cm == SKY_CM, 0, np.minimum(np.rint(256 * pixels) + 1, 65535))
     _save(disparity, Image.fromarray(stored.astype(np.uint16)))
     write_json(camera, {"extrinsic": {"baseline": BASELINE}, "intrinsic": {"fx": frame.focal}})
+
+
+def relative_depth(depth_cm: np.ndarray) -> np.ndarray:
+    """Return inverse depth as a depth network gives it, uint8 [H, W]: 255 for the nearest pixel, 0 for the farthest.
+
+    Its factor and its constant are of the frame: they say nothing about metres.
+    """
+    inverse = 1 / depth_cm.astype(np.float64)
+    spread = max(inverse.max() - inverse.min(), np.finfo(np.float64).tiny)
+    return np.rint(255 * (inverse - inverse.min()) / spread).astype(np.uint8)
 
 
 def _save(path: Path, image: Image.Image) -> None:

@@ -44,6 +44,7 @@ def make_toytown(
     synthia: int | None = None,
     frames: int = 1,
     size: tuple[int, int] = (256, 512),
+    depth: bool = False,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> None:
@@ -51,9 +52,10 @@ def make_toytown(
 
     `source`, `target_train`, `target_val` and `synthia` are numbers of frames; `synthia` is that of `source` if it is
     None. With `frames` above 1, every frame of out/cityscapes' training split is also the last of a video of so many.
-    `size` is (height, width) in pixels. `workers` is the number of threads; None means one a core. The bytes of a frame
-    depend only on `seed`, `size` and the number of the frame. Calls progress(done, total), counted in frames. Raises
-    UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
+    With `depth` those frames have disparity, camera and relative depth too. `size` is (height, width) in pixels.
+    `workers` is the number of threads; None means one a core. The bytes of a frame depend only on `seed`, `size` and
+    the number of the frame. Calls progress(done, total), counted in frames. Raises UdasegError for settings out of
+    range, and for a directory with a toytown of another seed or size.
     """
     out = Path(out)
     _check(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)
@@ -65,7 +67,8 @@ def make_toytown(
     jobs = [still("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
     jobs += [still("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
     for split, (name, count) in enumerate((("train", target_train), ("val", target_val))):
-        jobs += [still("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
+        files = [cityscapes_files(out, i, name, depth) for i in range(count)]
+        jobs += [still("cityscapes", split, i, files[i], write_cityscapes) for i in range(count)]
     if frames > 1:
         jobs += [_video(seed, size, i, frames, out) for i in range(target_train)]
     missing = [job for job in jobs if not all(file.exists() for file in job.files)]

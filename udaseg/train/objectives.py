@@ -31,13 +31,21 @@ class FurtherPass(NamedTuple):
     terms: Sequence[LossTerm] = ()
 
 
+# From the student's output for the target to a factor of each pixel's loss, float [N, H, W], and values for the log.
+WeighPixels = Callable[[DomainOutput], tuple[Tensor, dict[str, Tensor]]]
+
+
 class StudentBatch(NamedTuple):
-    """What the student learns in one step: a batch, further terms on its target and source, further passes."""
+    """What the student learns in one step: a batch, further terms on its target and source, further passes.
+
+    `weigh` gives the loss on each of the target's labels a factor.
+    """
 
     batch: Batch
     terms: Sequence[LossTerm] = ()
     source_terms: Sequence[LossTerm] = ()
     passes: Sequence[FurtherPass] = ()
+    weigh: WeighPixels | None = None
 
 
 # From the number of a step and its batch to what the student learns in it.
@@ -104,9 +112,15 @@ def self_training(
     parts_of_target = [model.stem()] if domain_specific_bn == "stem" else [model] if domain_specific_bn is True else []
     norms_of_target = [norm for part in parts_of_target for norm in part.modules() if isinstance(norm, BatchNorm)]
 
-    def run(batch: Batch, further_terms: Sequence[LossTerm], place: PlaceDetail) -> dict[str, Tensor]:
+    def run(
+        batch: Batch, further_terms: Sequence[LossTerm], place: PlaceDetail, weigh: WeighPixels | None = None
+    ) -> dict[str, Tensor]:
         outputs = run_domains(model, settings, autocast, batch, place, domain_specific_bn, parts)
-        terms = _segmentation(model, settings, outputs, batch, target_terms)
+        logged: dict[str, Tensor] = {}
+        if weigh is not None:
+            factor_NHW, logged = weigh(outputs["target"])
+            batch = Batch(batch | {"target_pixels": batch.get("target_pixels", 1.0) * factor_NHW})
+        terms = _segmentation(model, settings, outputs, batch, target_terms) | logged
         if joint:
             terms = _share_one_mean(terms, outputs)
         for term in further_terms:
@@ -122,16 +136,16 @@ def self_training(
         return terms
 
     def objective(step: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
-        batch, terms, source_terms, passes = StudentBatch(batch) if teacher is None else teacher(step, batch)
+        batch, terms, source_terms, passes, weigh = StudentBatch(batch) if teacher is None else teacher(step, batch)
         terms = [*loss_terms, *terms]
         place = partial(place_detail, model, seed, step)
         if is_separate and "source_image" in batch:
             with frozen_statistics(norms_of_target):
                 source = run(batch.domain("source"), source_terms, place(0))
             yield source
-            yield run(batch.domain("target"), terms, place(1))
+            yield run(batch.domain("target"), terms, place(1), weigh)
         else:
-            yield run(batch, [*source_terms, *terms], place(0))
+            yield run(batch, [*source_terms, *terms], place(0), weigh)
         for number, further in enumerate(passes, 2):
             with frozen_statistics(norms_of_target):
                 named = run_further(further, place(number))

@@ -13,10 +13,11 @@ from udaseg.config import Model, Predict, Retrain
 from udaseg.data.batches import JointStream, Stream
 from udaseg.data.image_sets import View
 from udaseg.data.rare_classes import RareClasses
-from udaseg.data.samples import frames_before, labelled, pseudo_labelled, unlabelled
+from udaseg.data.samples import frames_before, labelled, pseudo_labelled, unlabelled, with_depth
 from udaseg.data.sampling import Mining, mine_rare_classes
 from udaseg.data.sources import subset
 from udaseg.data.style.dataset import random_restyle
+from udaseg.data.target_depth import TargetDepth
 from udaseg.data.video.flows import Flows
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
@@ -29,6 +30,7 @@ from udaseg.train.domains import Autocast
 from udaseg.train.entropy import entropy_terms
 from udaseg.train.frozen_encoder import FrozenEncoder
 from udaseg.train.ingredients import Networks, batch_teacher, choose_ingredients
+from udaseg.train.ingredients.depth import AGREEMENT
 from udaseg.train.ingredients.feature_distance import DISTANCE, distance_warnings
 from udaseg.train.ingredients.foundation import Projection
 from udaseg.train.ingredients.online import CONFIDENT
@@ -84,6 +86,7 @@ def retrain(
     initial: InitialModel | None = None,
     rare: RareClasses | None = None,
     flows: Flows | None = None,
+    depth: TargetDepth | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> setup.TrainingResult:
     """Train a network on the labelled source and the pseudo-labelled target; write `model.pt` in `out`.
@@ -92,6 +95,7 @@ def retrain(
     target are made online. `settings.steps` is the length, never null. Every round draws other crops and colours in
     another order; the subset of the source only grows from round to round. `rare` draws the images of that subset.
     `flows` lead to the frames before the target's images, which are labelled online; images without one are left out.
+    `depth` is that of the target, for settings that learn it.
     Raises UdasegError where the initial model has other classes or another architecture.
     """
     device, seed_of_round = devices.choose(), seed + SEED_STRIDE * (round - 1)
@@ -107,7 +111,7 @@ def retrain(
             model.move_strides()
         model.load_state_dict(start.state_dict())
     autocast, environment = setup.number_format(settings, device)
-    streams = _streams(source, target, labels, rare, flows, settings, seed)
+    streams = _streams(source, target, labels, rare, flows, depth, settings, seed)
     thresholds = None if labels is None else labels.thresholds
     extra_state: dict[str, nn.Module] = {}
     if settings.teacher is not None:
@@ -127,7 +131,8 @@ def retrain(
     teacher = None
     if ingredients := choose_ingredients(settings):
         assert settings.needs_whole_batches, "needs_whole_batches lacks an ingredient"
-        networks = Networks(model, network.color, autocast, initial=start, **extra_state, **encoders)
+        kind = None if depth is None else depth.kind
+        networks = Networks(model, network.color, autocast, initial=start, target_depth=kind, **extra_state, **encoders)
         teacher = batch_teacher(ingredients, settings, networks, seed_of_round)
     result = extra_state["teacher"].module if settings.keep == "teacher" else model
     setup.require_stackable(streams)
@@ -154,7 +159,7 @@ def retrain(
         seed=seed_of_round,
         device=device,
         extra_state=extra_state,
-        logged_only=(CONFIDENT, DISTANCE),
+        logged_only=(CONFIDENT, DISTANCE, AGREEMENT),
         keep_model=setup.model_keeper(settings, out, result, network, classes),
         progress=progress,
     )
@@ -209,6 +214,7 @@ def _streams(
     labels: PseudoLabels | None,
     rare: RareClasses | None,
     flows: Flows | None,
+    depth: TargetDepth | None,
     settings: Retrain,
     seed: int,
 ) -> list[Stream]:
@@ -216,18 +222,20 @@ def _streams(
     if flows is not None:
         images, before = frames_before(target.images, flows)
         target = replace(target, images=images)
-    samples = unlabelled(target, before)
+    read_depth = None if depth is None else depth.read
+    samples = unlabelled(target, before, read_depth)
     if labels is not None:
         if labels.stems is not None:
             target = replace(target, images=target.images.choose(labels.stems))
-        samples, mining = pseudo_labelled(target, labels.read, before), _build_mining(settings, labels.thresholds)
+        samples = pseudo_labelled(target, labels.read, before, read_depth)
+        mining = _build_mining(settings, labels.thresholds)
     aligned, online = settings.aligned_crops, settings.online
     margins = online.margins if online is not None and online.has_margins else None
     streams = [Stream("target", samples, settings.batch, settings.augment, mining, aligned=aligned, margins=margins)]
     if source is not None:
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
         restyle = None if settings.fda is None else random_restyle(target.images, settings.fda)
-        samples = labelled(part)
+        samples = labelled(part) if settings.depth is None else with_depth(part)
         own = Stream("source", samples, settings.batch, settings.augment, restyle=restyle, rare=rare, aligned=aligned)
         streams.insert(0, own)
     return streams

@@ -13,7 +13,7 @@ from udaseg.config.recipe import NamedWeights, initial_weights
 from udaseg.errors import UdasegError
 from udaseg.inference.last_models import earlier_models
 from udaseg.io.weights_file import NOT_FILES, find_weights_file
-from udaseg.pipeline.datasets import training_source
+from udaseg.pipeline.datasets import open_dataset, training_source
 from udaseg.pipeline.log import log
 from udaseg.pipeline.stage import Input
 from udaseg.pipeline.work import Work
@@ -21,6 +21,7 @@ from udaseg.pipeline.work import Work
 if TYPE_CHECKING:
     from udaseg.config import Adaptation, Recipe, Training
     from udaseg.data.image_sets import View
+    from udaseg.pipeline.run import Run
     from udaseg.train.setup import TrainingResult
 
 FLAGS = ("steps", "batch", "lr")
@@ -75,6 +76,18 @@ def source_view(work: Work, setting: str) -> View | None:
     if isinstance(view.images, Sources) and work.is_first:
         log(f"{work.job.stage}: shares of the sources: {view.images.describe()}")
     return view
+
+
+def require_source_depth(run: Run, without: str) -> None:
+    """Raise UdasegError where the source has no depth for all of its images; `without` is the setting to learn none."""
+    recipe, source = run.recipe, open_dataset(run, "source")
+    if not source.has_depth:
+        notes = [note for note in source.notes if note.startswith("depth")]
+        raise UdasegError(
+            f"the heads {', '.join(recipe.model.heads)} learn the depth of the source, and {recipe.source.dataset} has "
+            f"no depth for all of its images{f' ({notes[0]})' if notes else ''}",
+            f"choose a source with depth, such as synthia, or set {without}",
+        )
 
 
 def style_warnings(recipe: Recipe, settings: Adaptation, stage: str) -> list[str]:

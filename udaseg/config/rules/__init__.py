@@ -6,11 +6,11 @@ What one setting may be stands with its field. What depends on data or files is 
 from collections.abc import Iterable, Mapping
 
 from udaseg.config.recipe import Recipe
-from udaseg.config.rules import ingredients, labels, retrain, sources, training, video, warmup
+from udaseg.config.rules import depth, ingredients, labels, retrain, sources, training, video, warmup
 from udaseg.config.rules.table import Reader, Requirement
 from udaseg.errors import UdasegError
 
-_SECTIONS = (training, warmup, labels, retrain, ingredients, sources, video)
+_SECTIONS = (training, warmup, labels, retrain, ingredients, depth, sources, video)
 REQUIREMENTS: tuple[Requirement, ...] = tuple(rule for section in _SECTIONS for rule in section.REQUIREMENTS)
 READERS: tuple[Reader, ...] = tuple(rule for section in _SECTIONS for rule in section.READERS)
 

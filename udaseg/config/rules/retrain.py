@@ -98,7 +98,7 @@ REQUIREMENTS = (
         ("retrain",),
         lambda recipe: recipe.retrain.draw == "joint" and recipe.retrain.needs_whole_batches,
         "with retrain.draw=joint a batch may have no image of one domain, and teacher, online, strong, classmix, "
-        "consistency, masked, feature_distance and foundation need both",
+        "consistency, depth, masked, feature_distance and foundation need both",
         "set retrain.draw=separate",
     ),
     Requirement(

@@ -151,18 +151,6 @@ READERS = (
         "set adversary.align=fused",
     ),
     Reader(
-        ("depth.regression", "depth.mask_invalid"),
-        lambda recipe: "depth" in recipe.model.heads,
-        "the network estimates no depth",
-        "set model.heads=[depth,density], or [depth]",
-    ),
-    Reader(
-        ("depth.balance", "depth.target_balance"),
-        lambda recipe: "density" in recipe.model.heads,
-        "the network estimates no density",
-        "set model.heads=[depth,density]",
-    ),
-    Reader(
         ("model.width",),
         lambda recipe: recipe.model.architecture in ("fpn", "segformer", "daformer", "aspp", "dilated"),
         "this decoder has no width of its own",

@@ -1,7 +1,7 @@
 """The two domains of an experiment, source and target, and the rendered world that can stand for both."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,7 @@ from udaseg.errors import did_you_mean, join_names
 class Toytown(Section):
     """How much of toytown to render where the data directory holds none."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"frames"})
+    later: ClassVar[frozenset[str]] = frozenset({"depth", "frames"})
 
     source: Count = Field(300, description="Frames of each synthetic set, gta5/ and synthia/.")
     train: Count = Field(300, description="Frames of the training split of the real set, cityscapes/.")
@@ -22,6 +22,7 @@ class Toytown(Section):
     )
     size: HxW = Field((256, 512), description="Height and width of a frame, in pixels.")
     seed: Seed = Field(0, description="The seed of the rendered world.")
+    depth: bool = Field(False, description="Depth for the training split of the real set too: disparity and relative.")
 
 
 class LabelNames(Section):
@@ -154,6 +155,10 @@ class Target(Side):
     )
     labels: TargetLabelNames = Field(
         TargetLabelNames(), description="The names of the target's labels: in `folder` datasets, and of other tools."
+    )
+    # disparity: of a stereo camera, in Cityscapes' encoding; metric: in centimetres; relative: nearness without a unit
+    depth: Literal["disparity", "metric", "relative"] | None = Field(
+        None, description="What depth lies beside the target's images: disparity, metric or relative; default: none."
     )
     size: HxW | None = Field(None, description="Resize target images to this height and width before crops.")
     pad: bool = Field(

@@ -52,8 +52,11 @@ class Model(Section):
     # deeplab and fpn gain a second classifier on layer 3 with it (AdaptSegNet, multi-level: 0.1). bisenet always has
     # two inner classifiers, whose loss counts 1 without it.
     auxiliary: Positive | None = Field(None, description="The weight of the loss of classifiers on inner layers.")
-    heads: tuple[Literal["depth", "density"], ...] = Field(
-        (), description="What the network estimates beside the classes: [], [depth] or [depth, density]."
+    # target_depth: a second head for depth, which learns that of the target (CorDA)
+    heads: tuple[Literal["depth", "density", "target_depth"], ...] = Field(
+        (),
+        description="What the network estimates beside the classes: [], [depth], [depth, density] or "
+        "[depth, target_depth].",
     )
     # HRDA: one network sees the image at half its resolution, and crops of this size at full resolution
     detail: InputHxW | None = Field(
@@ -115,7 +118,10 @@ class Model(Section):
 
     @field_validator("heads")
     @classmethod
-    def _require_depth_before_density(cls, heads: tuple[str, ...]) -> tuple[str, ...]:
-        if heads not in ((), ("depth",), ("depth", "density")):
-            raise ValueError("expected [], [depth] or [depth, density]; the target's density follows from its depth")
+    def _require_depth_before_others(cls, heads: tuple[str, ...]) -> tuple[str, ...]:
+        if heads not in ((), ("depth",), ("depth", "density"), ("depth", "target_depth")):
+            raise ValueError(
+                "expected [], [depth] or [depth, density], or [depth, target_depth]; the target's density follows from "
+                "its depth, and target_depth is compared with depth"
+            )
         return heads

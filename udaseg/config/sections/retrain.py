@@ -16,6 +16,7 @@ from udaseg.config.fields import (
     TeacherNorm,
 )
 from udaseg.config.sections.adaptation import Adaptation
+from udaseg.config.sections.depth_losses import DepthLosses
 from udaseg.config.sections.feature_distance import FeatureDistance
 from udaseg.config.sections.foundation import Foundation
 from udaseg.config.sections.masked import Masked
@@ -28,8 +29,8 @@ class Retrain(Adaptation):
     """The training on the source and on the pseudo-labelled target."""
 
     later: ClassVar[frozenset[str]] = Adaptation.later | {
-        "aligned_crops", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels", "feature_distance", "foundation",
-        "masked", "passes", "rare", "teacher_norm",
+        "aligned_crops", "depth", "depth_agreement", "draw", "epochs", "fda", "entropy_weight", "entropy_pixels",
+        "feature_distance", "foundation", "masked", "passes", "rare", "teacher_norm",
     }  # fmt: skip
     # Results have the size among the target's settings.
     without_effect: ClassVar[frozenset[str]] = Adaptation.without_effect | {"size"}
@@ -115,6 +116,10 @@ class Retrain(Adaptation):
     foundation: Foundation | None = Field(
         None, description="A loss that keeps features near those of a foundation model, on both domains (VFM-UDA++)."
     )
+    depth: DepthLosses | None = Field(None, description="Losses on the depth of the source and of the target (CorDA).")
+    depth_agreement: bool = Field(
+        False, description="Weight the loss on each target label by how far two depth heads agree there (CorDA)."
+    )
     # ProDA: 10 / C.
     consistency: Positive | None = Field(
         None, description="The weight of the loss for equal distances to prototypes in both views; default: none."
@@ -134,7 +139,7 @@ class Retrain(Adaptation):
     def needs_whole_batches(self) -> bool:
         """Whether something labels or changes whole batches before the student sees them: one process does it."""
         changes = (
-            self.teacher, self.online, self.strong,
+            self.teacher, self.online, self.strong, self.depth,
             self.masked, self.feature_distance, self.foundation,
         )  # fmt: skip
         return any(change is not None for change in changes) or self.classmix or self.moves_prototypes
@@ -143,6 +148,11 @@ class Retrain(Adaptation):
     def fitting_block(self) -> int:
         """A side of masked blocks of which a crop has four or more in each direction."""
         return max(1, min(self.augment.crop) // 4)
+
+    @property
+    def learns_target_depth(self) -> bool:
+        """Whether a depth head learns from the student's target images, where these have a depth."""
+        return self.depth is not None and self.depth.target > 0
 
     @property
     def uses_initial_model(self) -> bool:

@@ -108,9 +108,7 @@ def read_distance(path: Path) -> np.ndarray:
     Depth is baseline * focal length / disparity; both come from the image's file in <root>/camera. Raises UdasegError
     where this file is missing or lacks them.
     """
-    folder = next(parent for parent in path.parents if parent.name in ("disparity", "disparity_sequence"))
-    camera = folder.with_name("camera") / path.relative_to(folder)
-    camera = camera.with_name(path.name.removesuffix("_disparity.png") + "_camera.json")
+    camera = camera_file(path)
     hint = "unpack camera_trainvaltest.zip beside disparity_trainvaltest.zip"
     content = read_json(camera, hint)
     try:
@@ -125,6 +123,13 @@ def read_distance(path: Path) -> np.ndarray:
     is_valid = disparity > 0  # false for NaN too
     cm = np.divide(scale, disparity, out=np.zeros_like(disparity), where=is_valid)
     return np.minimum(np.rint(cm), FAR - 1).astype(np.uint16)
+
+
+def camera_file(disparity: Path) -> Path:
+    """Return the file with the camera of a disparity map, in camera/ beside disparity/ or disparity_sequence/."""
+    folder = next(parent for parent in disparity.parents if parent.name in ("disparity", "disparity_sequence"))
+    camera = folder.with_name("camera") / disparity.relative_to(folder)
+    return camera.with_name(disparity.name.removesuffix("_disparity.png") + "_camera.json")
 
 
 def _locate(split: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from udaseg.config import Distill, Retrain
 from udaseg.data.batches import Batch
 from udaseg.train.ingredients.classmix import paste_classes
 from udaseg.train.ingredients.consistency import compare_views
+from udaseg.train.ingredients.depth import learn_depth, weigh_by_agreement
 from udaseg.train.ingredients.feature_distance import stay_near_pretrained
 from udaseg.train.ingredients.foundation import stay_near_foundation
 from udaseg.train.ingredients.masked import hide_blocks
@@ -28,6 +29,8 @@ INGREDIENTS: dict[str, Ingredient] = {
     "masked": hide_blocks,
     "foundation": stay_near_foundation,
     "classmix": paste_classes,
+    "depth": learn_depth,
+    "depth_agreement": weigh_by_agreement,
     "strong": change_colours,
     "consistency": compare_views,
     "feature_distance": stay_near_pretrained,
@@ -54,6 +57,6 @@ def batch_teacher(
         step = Step(settings, networks, Batch(batch), rng, (seed, number), images_NHWC, batch.get("target_valid"))
         for ingredient in ingredients:
             ingredient(step)
-        return StudentBatch(step.batch, step.terms, step.source_terms, step.passes)
+        return StudentBatch(step.batch, step.terms, step.source_terms, step.passes, step.weigh)
 
     return prepare

@@ -37,7 +37,8 @@ def paste(batch: Batch, mask_NHW: Tensor) -> Batch:
     """Return the batch with the source's pixels and labels in the target where the mask is true.
 
     Pasted pixels are valid and have the weight 1. The classes that their label cannot have are `target_missing`, and
-    `target_pasted` says which pixels they are.
+    `target_pasted` says which pixels they are. Where the source has depth, they have that too; the others keep theirs,
+    or have none.
     """
     source = torch.arange(len(mask_NHW), device=mask_NHW.device) % len(batch["source_label"])
     image_NHWC = torch.where(mask_NHW[..., None], batch["source_image"][source], batch["target_image"])
@@ -47,6 +48,10 @@ def paste(batch: Batch, mask_NHW: Tensor) -> Batch:
         batch["target_pixels"] = torch.where(mask_NHW, 1.0, batch["target_pixels"])
     if "target_valid" in batch:
         batch["target_valid"] = batch["target_valid"] | mask_NHW
+    if "source_depth" in batch:
+        depth_NHW = batch["source_depth"][source]
+        others_NHW = batch.get("target_depth", torch.zeros_like(depth_NHW))
+        batch |= {"target_depth": torch.where(mask_NHW, depth_NHW, others_NHW), "target_pasted": mask_NHW}
     if "source_missing" in batch:
         batch |= {"target_missing": batch["source_missing"][source], "target_pasted": mask_NHW}
     return batch

@@ -15,7 +15,7 @@ from udaseg.models.output import Output
 from udaseg.train.domains import Autocast, LossTerm
 from udaseg.train.frozen_encoder import FrozenEncoder
 from udaseg.train.moving_prototypes import MovingPrototypes
-from udaseg.train.objectives import FurtherPass
+from udaseg.train.objectives import FurtherPass, WeighPixels
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Networks:
     things: tuple[int, ...] = ()  # the classes whose features stay near the pretrained ones
     foundation: FrozenEncoder | None = None
     projection: nn.Module | None = None
+    target_depth: str | None = None  # the kind of the target's depth, which batches then have
 
     @torch.no_grad()
     def run(self, network: nn.Module, image_NHWC: Tensor) -> Output:
@@ -66,6 +67,7 @@ class Step:
     terms: list[LossTerm] = field(default_factory=list)
     source_terms: list[LossTerm] = field(default_factory=list)
     passes: list[FurtherPass] = field(default_factory=list)
+    weigh: WeighPixels | None = None  # the loss on the target's labels, by the student's own output
     centroids: Tensor | None = None  # the prototypes of this step
     distances: Tensor | None = None  # of the teacher's features to them
 
