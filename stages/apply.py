@@ -1,62 +1,48 @@
 """udaseg apply: label images that belong to no dataset."""
 
 from collections.abc import Collection
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from udaseg.config import Views
-from udaseg.errors import UdasegError, join_names
-from udaseg.io.digests import file_digests, joint_digest
+from udaseg.errors import join_names
 from udaseg.pipeline.engine import open_work
 from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.inputs import digest_input
-from udaseg.pipeline.log import log
-from udaseg.pipeline.manifest import InputDigest, Job, conflicts
+from udaseg.pipeline.loose_images import (
+    Plan,
+    digest_images,
+    plan_images,
+    refuse_to_overwrite,
+    require_outside,
+    warn_of_stretching,
+)
+from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.reuse import link
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.trained_model import find_model, trained_size
 
 from .terminal.command import open_plain_run
 from .terminal.options import (
     AverageOption,
     FlipOption,
+    ImageSizeOption,
+    ModelArgument,
+    PadOption,
     ScalesOption,
     WindowOption,
     WindowStrideOption,
     check_settings,
-    parse_size,
+    parse_image_size,
     view_changes,
 )
-
-if TYPE_CHECKING:
-    from udaseg.data.images.loose import LooseImages
-
-OWN = "own"
-STRETCHED = 1.25  # from this change of the aspect on, a word about it
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is labelled, by which model, and at which size the model sees it."""
-
-    model: Path
-    images: "LooseImages"
-    size: tuple[int, int] | None
-    pad: bool
 
 
 def _job(run: Run, images: Path, plan: Plan, look: Views) -> Job:
     settings = look.identity() | {"size": plan.size, "pad": plan.pad}
-    root = images if images.is_dir() else images.parent
-    files = list(dict.fromkeys(plan.images.files))  # all frames of an animation have one
-    digests = file_digests(files, root)
-    by_file = {path: digest for path, (_, digest) in zip(files, digests, strict=True)}
-    each = {stem: by_file[path] for stem, path in zip(plan.images.stems, plan.images.files, strict=True)}
-    inputs = {"model": digest_input(plan.model), "images": InputDigest(str(images), joint_digest(digests))}
+    digest, each = digest_images(images, plan.images)
+    inputs = {"model": digest_input(plan.model), "images": digest}
     assert run.out is not None
     return Job("apply", run.out, {"apply": settings}, inputs, images=ImageWork("images", each, _keep_labels))
 
@@ -74,57 +60,14 @@ def _keep_labels(folder: Path, partial: Path, stems: Collection[str]) -> None:
                 path.unlink()
 
 
-def _plan(model: Path, images: Path, size: str | None, pad: bool | None) -> Plan:
-    from udaseg.data.images.loose import open_loose_images
-
-    model, shots = find_model(model), open_loose_images(images)
-    trained, kept = trained_size(model)
-    at = trained if size is None else None if size == OWN else parse_size(size)
-    if size is None:
-        found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, as the model did in training"
-        log(f"apply: sees the images {found}; --size changes that")
-    if shots.folders:
-        names = join_names([f"{name}/ ({count})" for name, count in shots.folders.items()])
-        log(f"apply: {sum(shots.folders.values())} of {len(shots)} images are in sub-folders: {names}")
-    if shots.other_files:
-        log(f"apply: leaves out {len(shots.other_files)} files that are no images: {join_names(shots.other_files)}")
-    return Plan(model, shots, None if at is None else (at[0], at[1]), kept if pad is None else pad)
-
-
-def _warn_of_stretching(plan: Plan) -> None:
-    if plan.size is None or plan.pad:
-        return
-    sizes = []
-    for i in range(len(plan.images)):
-        with suppress(UdasegError):  # told when the image is read
-            sizes.append(plan.images.size(i))
-    aspects = [width / height for height, width in sizes]
-    changes = [aspect * plan.size[0] / plan.size[1] for aspect in aspects]
-    count = sum(max(change, 1 / change) > STRETCHED for change in changes)
-    if count:
-        size = "x".join(map(str, plan.size))
-        some = f"{count} of {len(changes)} images"
-        log(f"apply: warning: {some} are stretched a lot to {size}; --pad keeps their aspect")
-
-
-def _refuse_to_overwrite(job: Job) -> None:
-    if why := conflicts(job):
-        raise UdasegError(
-            f"{job.out} holds labels that would be overwritten: {'; '.join(why)}",
-            "write somewhere else with --out, or label everything again with --force",
-        )
-
-
 def command(
-    model: Annotated[Path, typer.Argument(help="A model.pt, or the directory of the stage that trained it.")],
+    model: ModelArgument,
     images: Annotated[
         Path, typer.Argument(help="A directory of images, with its sub-folders; one image; a gif or webp.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Write labels/, overlays/ and the legend here.")],
-    size: Annotated[
-        str | None, typer.Option(help="See images at HEIGHTxWIDTH, or own; default: as in training.")
-    ] = None,
-    pad: Annotated[bool | None, typer.Option("--pad/--no-pad", help="Keep the aspect of images in --size.")] = None,
+    size: ImageSizeOption = None,
+    pad: PadOption = None,
     batch: Annotated[int | None, typer.Option(help="Images of one size at a time.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
     scales: ScalesOption = None,
@@ -146,16 +89,15 @@ def command(
     )
     settings = check_settings(Views, "apply", changes | {"apply.batch": batch, "apply.precision": precision})
     run = open_plain_run(out=out, force=force, dry_run=dry_run, as_json=as_json)
-    if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
-        raise UdasegError(f"--out {out} lies in {images}, whose images are labelled", "choose a place outside of it")
-    plan = _plan(model, images, size, pad)
+    require_outside(out, images)
+    plan = plan_images("apply", model, images, parse_image_size(size), pad)
     planned = _job(run, images, plan, settings)
     if not force:
-        _refuse_to_overwrite(planned)
+        refuse_to_overwrite(planned)
     with open_work(run, planned) as work:
         if work is None:
             return
-        _warn_of_stretching(plan)
+        warn_of_stretching("apply", plan)
         from udaseg.data.image_sets import View
         from udaseg.inference.apply import apply
 

@@ -49,14 +49,8 @@ def apply(
     and where no image can be read.
     """
     runner, images = Runner(model, None, settings.precision), view.images
-    space = _space(runner.classes)
-    palette = flat_palette(space)
-    colours = np.array(palette, np.float32).reshape(256, 3) * OPACITY
-
-    def label_path(i: int) -> Path:
-        return out / "labels" / f"{images.stems[i]}.png"
-
-    missing = [i for i in range(len(images)) if not label_path(i).exists()]
+    writer = LabelWriter(out, runner.classes)
+    missing = [i for i in range(len(images)) if not writer.label_path(images.stems[i]).exists()]
 
     def label_images() -> Iterator[LabelledImage]:
         def infer(batch: Sequence[np.ndarray], size: HxW) -> list[Tensor]:
@@ -68,23 +62,44 @@ def apply(
                 yield LabelledImage(i, image, runner.label(batch.output, n, image.shape[:2], settings.average))
 
     def write(result: LabelledImage) -> None:
-        blend = result.image * np.float32(1 - OPACITY) + colours[result.label]
-        with atomic(out / "overlays" / f"{images.stems[result.index]}.jpg", sync=False) as temporary:
-            Pillow.fromarray(blend.astype(np.uint8)).save(temporary, format="JPEG", quality=90)
-        write_label(label_path(result.index), result.label, palette)  # last: an image with a label is complete
+        writer.write(images.stems[result.index], result.image, result.label)
 
     for done, _ in enumerate(map_in_order(write, label_images()), len(images) - len(missing) + 1):
         if progress is not None:
             progress(done, len(images))
     if broken and len(broken) == len(images):
         raise UdasegError(f"no image can be read; the first: {broken[min(broken)]}", "copy or unpack them again")
-    _write_legend(out, space)
-    return space, runner.environment
+    writer.write_legend()
+    return writer.space, runner.environment
 
 
-def _space(classes: tuple[str, ...]) -> ClassSpace:
+def class_space_of(classes: tuple[str, ...]) -> ClassSpace:
     """Return the class space with these names, with its palette."""
     return next((space for space in SPACES.values() if space.classes == classes), None) or class_space(classes)
+
+
+class LabelWriter:
+    """Write labels, overlays and the legend into a folder; `space` is the class space of a network's class names."""
+
+    def __init__(self, out: Path, classes: tuple[str, ...]):
+        self.space = class_space_of(classes)
+        self._out, self._palette = out, flat_palette(self.space)
+        self._colours = np.array(self._palette, np.float32).reshape(256, 3) * OPACITY
+
+    def label_path(self, stem: str) -> Path:
+        """Return the path of the label of an image."""
+        return self._out / "labels" / f"{stem}.png"
+
+    def write(self, stem: str, image: np.ndarray, label: np.ndarray) -> None:
+        """Write the overlay of an image, uint8 [H, W, 3], and last its label, uint8 [H, W]: then it is complete."""
+        blend = image * np.float32(1 - OPACITY) + self._colours[label]
+        with atomic(self._out / "overlays" / f"{stem}.jpg", sync=False) as temporary:
+            Pillow.fromarray(blend.astype(np.uint8)).save(temporary, format="JPEG", quality=90)
+        write_label(self.label_path(stem), label, self._palette)
+
+    def write_legend(self) -> None:
+        """Write legend.png and classes.yaml."""
+        _write_legend(self._out, self.space)
 
 
 def _write_legend(out: Path, space: ClassSpace) -> None:

@@ -1,6 +1,6 @@
 """Write all datasets of toytown: two synthetic ones and a real one, each in its own format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -12,14 +12,17 @@ from udaseg.parallel.threads import cores
 
 from .formats import cityscapes_files, gta5_files, synthia_files, write_cityscapes, write_gta5, write_synthia
 from .render import Frame, frame
+from .style import Style
 
 SETTINGS = "toytown.json"
 VERSION = 1  # of the images; increase it with every change of the renderer that changes them
 
 
 @dataclass(frozen=True)
-class _Job:
-    domain: str
+class FrameJob:
+    """A frame to render, and how to write it; it is done where all its files are there."""
+
+    domain: str | Style
     split: int
     index: int
     files: dict[str, Path]
@@ -46,13 +49,25 @@ def make_toytown(
     Raises UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
     """
     out = Path(out)
-    _check(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)
+    check_settings(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)
     _prepare(out, {"version": VERSION, "seed": seed, "size": list(size)})
     synthia = source if synthia is None else synthia
-    jobs = [_Job("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
-    jobs += [_Job("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
+    jobs = [FrameJob("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
+    jobs += [FrameJob("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
     for split, (name, count) in enumerate((("train", target_train), ("val", target_val))):
-        jobs += [_Job("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
+        jobs += [FrameJob("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
+    render_missing(jobs, seed, size, progress=progress, workers=workers)
+
+
+def render_missing(
+    jobs: Sequence[FrameJob],
+    seed: int,
+    size: tuple[int, int],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> None:
+    """Render and write the frames that are not there, in several threads; None means one a core."""
     missing = [job for job in jobs if not all(file.exists() for file in job.files.values())]
     _report(progress, len(jobs) - len(missing), len(jobs))
     # The kernels, zlib and NumPy release the interpreter's lock, so that threads use all cores.
@@ -68,7 +83,7 @@ def make_toytown(
             raise
 
 
-def _make(job: _Job, seed: int, size: tuple[int, int]) -> None:
+def _make(job: FrameJob, seed: int, size: tuple[int, int]) -> None:
     job.write(job.files, frame(job.domain, seed, job.index, size, job.split))
 
 
@@ -77,7 +92,8 @@ def _report(progress: Callable[[int, int], None] | None, done: int, total: int) 
         progress(done, total)
 
 
-def _check(seed: int, size: tuple[int, int], workers: int | None, **counts: int | None) -> None:
+def check_settings(seed: int, size: tuple[int, int], workers: int | None = None, **counts: int | None) -> None:
+    """Raise UdasegError for a seed, a size, a number of threads or a count of frames that is out of range."""
     for name, count in counts.items():
         if count is not None and count < 0:
             raise UdasegError(f"{name}: expected a count of frames, found {count}", "use 0 for none")

@@ -1,0 +1,224 @@
+"""udaseg adapt: label a stream of images with a model that adapts to them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from udaseg.config import Adapt, Views
+from udaseg.config.sections.adapt import READ
+from udaseg.errors import UdasegError
+from udaseg.pipeline.engine import open_work
+from udaseg.pipeline.inputs import digest_input, refuse_flags
+from udaseg.pipeline.log import log
+from udaseg.pipeline.loose_images import (
+    Plan,
+    digest_images,
+    plan_images,
+    refuse_to_overwrite,
+    require_outside,
+    warn_of_stretching,
+)
+from udaseg.pipeline.manifest import Job
+from udaseg.pipeline.run import Run
+
+from .terminal.command import open_plain_run
+from .terminal.options import (
+    AverageOption,
+    FlipOption,
+    ImageSizeOption,
+    ModelArgument,
+    PadOption,
+    ScalesOption,
+    SeedOption,
+    WindowOption,
+    WindowStrideOption,
+    check_settings,
+    parse_image_size,
+    setting_option,
+    view_changes,
+)
+
+if TYPE_CHECKING:
+    from udaseg.train.adapt.stream import Result
+
+Method, Momentum, Layers, Norm, Rate, ViewCount, Teacher, Restore, Confidence, Anchor, Every, Reset, SaveEvery = (
+    setting_option(name, model=Adapt)[1]
+    for name in (
+        "method", "momentum", "layers", "norm", "lr", "views", "teacher", "restore", "confidence", "anchor", "every",
+        "reset", "save_every",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A directory of label files and the coding of their ids, of the stream or of images of the source."""
+
+    images: Path
+    labels: Path
+    coding: str | None
+
+
+def job(run: Run, plan: Plan, settings: dict[str, Any], stream: Path, labels: list[Labelled], seed: int) -> Job:
+    """Plan the adaptation: the frames in the order of their names, and the labels that are scored."""
+    inputs = {"model": digest_input(plan.model), "stream": digest_images(stream, plan.images)[0]}
+    for one in labels:
+        is_of_stream = one.images == stream
+        inputs["labels" if is_of_stream else "source labels"] = digest_input(one.labels)
+        if not is_of_stream:
+            inputs["source"] = digest_input(one.images)
+        settings |= {"coding" if is_of_stream else "source_coding": one.coding}
+    assert run.out is not None
+    return Job("adapt", run.out, {"adapt": settings}, inputs, seed)
+
+
+def command(
+    model: ModelArgument,
+    stream: Annotated[
+        Path, typer.Argument(help="A directory of images, in the order of their paths; one image; a gif or webp.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Write labels/, overlays/, model.pt and adapt.json here.")],
+    method: Method = None,
+    momentum: Momentum = None,
+    layers: Layers = None,
+    norm: Norm = None,
+    lr: Rate = None,
+    views: ViewCount = None,
+    teacher: Teacher = None,
+    restore: Restore = None,
+    confidence: Confidence = None,
+    anchor: Anchor = None,
+    every: Every = None,
+    reset: Reset = None,
+    save_every: SaveEvery = None,
+    labels: Annotated[Path | None, typer.Option(help="A directory of true labels, to score the stream.")] = None,
+    coding: Annotated[
+        str | None, typer.Option(help="What their ids mean; default: a classes.yaml near them, else trainids.")
+    ] = None,
+    source: Annotated[Path | None, typer.Option(help="Images of the source, to score what is forgotten.")] = None,
+    source_labels: Annotated[Path | None, typer.Option(help="The directory of their labels.")] = None,
+    source_coding: Annotated[str | None, typer.Option(help="What the ids of the source's labels mean.")] = None,
+    seed: SeedOption = None,
+    size: ImageSizeOption = None,
+    pad: PadOption = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    scales: ScalesOption = None,
+    flip: FlipOption = None,
+    window: WindowOption = None,
+    window_stride: WindowStrideOption = None,
+    average: AverageOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Label everything again, over what is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Label a stream of images in order, with a model that adapts to each image after it has labelled it.
+
+    Example: udaseg adapt runs/demo/warmup photos --out adapted --method statistics
+    """
+    given = {
+        "method": method, "momentum": momentum, "layers": layers, "norm": norm, "lr": lr, "views": views,
+        "teacher": teacher, "restore": restore, "confidence": confidence, "anchor": anchor, "every": every,
+        "reset": reset, "save_every": save_every,
+    }  # fmt: skip
+    settings = check_settings(Adapt, "adapt", given)
+    unread = {f"--{name.replace('_', '-')}": given[name] for name in given if name not in READ[settings.method]}
+    unread = {flag: value for flag, value in unread.items() if flag not in ("--method", "--save-every")}
+    refuse_flags(unread, f"the method is {settings.method}", "leave it out, or choose another --method")
+    changes = view_changes(
+        "adapt", scales=scales, flip=flip, average=average, window=window, window_stride=window_stride
+    )
+    look = check_settings(Views, "adapt", changes | {"adapt.precision": precision})
+    labelled = _labelled(stream, labels, coding, source, source_labels, source_coding)
+    run = open_plain_run(out=out, seed=seed, force=force, dry_run=dry_run, as_json=as_json)
+    require_outside(out, stream)
+    plan = plan_images("adapt", model, stream, parse_image_size(size), pad)
+    of_plan = {"order": "path", "size": plan.size, "pad": plan.pad}
+    planned = job(run, plan, settings.identity() | look.identity() | of_plan, stream, labelled, run.recipe.seed)
+    if not force:
+        refuse_to_overwrite(planned)
+    with open_work(run, planned) as work:
+        if work is None:
+            return
+        warn_of_stretching("adapt", plan)
+        from udaseg.train.adapt.stream import adapt
+
+        frames = _open_stream(plan, look, stream, labelled)
+        result = adapt(plan.model, frames, settings, work.out, seed=planned.seed, show=work.progress)
+        work.result.environment = result.environment
+        work.finish(_numbers(result), _describe(result, out), result.warnings)
+
+
+def _labelled(
+    stream: Path,
+    labels: Path | None,
+    coding: str | None,
+    source: Path | None,
+    source_labels: Path | None,
+    source_coding: str | None,
+) -> list[Labelled]:
+    """Return what is scored; raise UdasegError for a flag that says something of labels that are not there."""
+    if labels is None:
+        refuse_flags({"--coding": coding}, "there are no labels", "name their directory with --labels, or leave it out")
+    if source is None:
+        given = {"--source-labels": source_labels, "--source-coding": source_coding}
+        refuse_flags(given, "there is no source", "name its images with --source, or leave it out")
+    elif source_labels is None:
+        raise UdasegError(f"--source {source} is scored, and has no labels", "name their directory with --source-labels")
+    found = [] if labels is None else [Labelled(stream, labels, coding)]
+    return found + ([] if source is None or source_labels is None else [Labelled(source, source_labels, source_coding)])
+
+
+def _open_stream(plan: Plan, look: Views, stream: Path, labelled: list[Labelled]) -> Any:
+    """Open the images and the labels; all of them are seen at one size."""
+    from udaseg.data.datasets.loose_labels import open_loose_labels
+    from udaseg.data.image_sets import View
+    from udaseg.data.images.loose import open_loose_images
+    from udaseg.inference.apply import class_space_of
+    from udaseg.models import checkpoint
+    from udaseg.train.adapt.stream import Stream
+
+    space = class_space_of(tuple(checkpoint.load(plan.model)[1]["classes"]))
+    opened = {}
+    for one in labelled:
+        name = "labels" if one.images == stream else "source"
+        images = plan.images if name == "labels" else open_loose_images(one.images)
+        flags = ("--labels", "--coding") if name == "labels" else ("--source-labels", "--source-coding")
+        opened[name] = open_loose_labels(images, one.labels, space, one.coding, *flags)
+        for note in opened[name].notes:
+            log(f"adapt: {one.labels}: {note}")
+    source = opened.get("source")
+    view = None if source is None else View(source, plan.size, plan.pad)
+    return Stream(View(plan.images, plan.size, plan.pad), look, opened.get("labels"), view)
+
+
+def _numbers(result: "Result") -> dict[str, Any]:
+    """Return the key numbers for the manifest."""
+    document = result.document
+    numbers = {"frames": len(document["frames"]), "updates": document["updates"], "resets": document["resets"]}
+    numbers["frames_per_second"] = None if result.rate is None else round(result.rate, 2)
+    for name in ("stream", "last_tenth", "after"):
+        if name in document:
+            numbers[name] = document[name]["miou"]
+    return numbers | ({"source": document["source"]} if "source" in document else {})
+
+
+def _describe(result: "Result", out: Path) -> str:
+    """Describe the result in one line."""
+    numbers = _numbers(result)
+    parts = [f"{numbers['frames']} frames in {out / 'labels'}"]
+    if result.rate is not None:
+        parts.append(f"{result.rate:.1f} frames a second")
+    parts.append(f"{numbers['updates']} updates")
+    if "stream" in numbers:
+        scores = [numbers[name] for name in ("stream", "last_tenth", "after")]
+        parts.append("mIoU {} before the updates, {} in the last tenth, {} after".format(*map(_percent, scores)))
+    if "source" in numbers:
+        source = numbers["source"]
+        parts.append(f"on the source {_percent(source['before'])} before and {_percent(source['after'])} after")
+    return "; ".join(parts)
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.1f}"
