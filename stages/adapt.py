@@ -165,7 +165,9 @@ def _labelled(
         given = {"--source-labels": source_labels, "--source-coding": source_coding}
         refuse_flags(given, "there is no source", "name its images with --source, or leave it out")
     elif source_labels is None:
-        raise UdasegError(f"--source {source} is scored, and has no labels", "name their directory with --source-labels")
+        raise UdasegError(
+            f"--source {source} is scored, and has no labels", "name their directory with --source-labels"
+        )
     found = [] if labels is None else [Labelled(stream, labels, coding)]
     return found + ([] if source is None or source_labels is None else [Labelled(source, source_labels, source_coding)])
 

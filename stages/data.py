@@ -90,7 +90,9 @@ def stream(
     """
     height, width = parse_size(size)
     run = open_plain_run(out=folder, force=force, dry_run=dry_run)
-    with open_work(run, Job("stream", folder, {"stream": {"frames": frames, "size": [height, width]}}, {}, seed)) as work:
+    with open_work(
+        run, Job("stream", folder, {"stream": {"frames": frames, "size": [height, width]}}, {}, seed)
+    ) as work:
         if work is None:
             return
         from udaseg.toytown.stream import make_stream

@@ -134,7 +134,9 @@ def blend_statistics(network: nn.Module, inputs: Iterable[Tensor], momentum: flo
     With 1 they are those of `estimate_statistics`, with 0 they stay. The network is in evaluation mode afterwards.
     """
     norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
-    buffers = [(norm.running_mean.clone(), norm.running_var.clone(), norm.num_batches_tracked.clone()) for norm in norms]
+    buffers = [
+        (norm.running_mean.clone(), norm.running_var.clone(), norm.num_batches_tracked.clone()) for norm in norms
+    ]
     estimate_statistics(network, inputs)
     for norm, (mean, variance, count) in zip(norms, buffers, strict=True):
         norm.running_mean.copy_(mean.lerp(norm.running_mean, momentum))

@@ -26,7 +26,8 @@ def find_run(model: Path) -> Path | None:
 def trained_size(model: Path) -> tuple[list[int] | None, bool]:
     """Return the (height, width) at which a model saw its images in training, and whether their aspect was kept.
 
-    The manifest beside the model says so; that of an adapted model, how it saw its stream. The size is None without it, and where images kept their own size.
+    The manifest beside the model says so; that of an adapted model, how it saw its stream. The size is None without
+    it, and where images kept their own size.
     """
     settings = (read_manifest(model.parent) or {}).get("settings", {})
     several = [*settings.get("sources", {}).values()]

@@ -49,13 +49,17 @@ def make_toytown(
     Raises UdasegError for settings out of range, and for a directory with a toytown of another seed or size.
     """
     out = Path(out)
-    check_settings(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)
+    check_settings(
+        seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia
+    )
     _prepare(out, {"version": VERSION, "seed": seed, "size": list(size)})
     synthia = source if synthia is None else synthia
     jobs = [FrameJob("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
     jobs += [FrameJob("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
     for split, (name, count) in enumerate((("train", target_train), ("val", target_val))):
-        jobs += [FrameJob("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)]
+        jobs += [
+            FrameJob("cityscapes", split, i, cityscapes_files(out, i, name), write_cityscapes) for i in range(count)
+        ]
     render_missing(jobs, seed, size, progress=progress, workers=workers)
 
 

@@ -28,8 +28,9 @@ class FrameRecord(Part):
     marginal_entropy: NotNegative = Field(
         description="the entropy of the mean probabilities, in nats: near 0 where all pixels get one class"
     )
-    kl: NotNegative = Field(
-        description="the mean KL divergence of the probabilities from those of the first model, before a reset"
+    kl: NotNegative | None = Field(
+        description="the mean KL divergence of the probabilities from those of the first model, before a reset; null "
+        "where the prediction was not finite"
     )
     reset: Literal["anchor", "scene"] | None = Field(
         description="why the first model was restored before this frame was labelled; null where it was not"

@@ -100,7 +100,8 @@ class Journal(nn.Module):
             "collapsed": len(self._collapsed),
         }
         for name in ("confidence", "entropy", "kl"):
-            values[name] = math.fsum(record[name] for record in records) / len(records)
+            finite = [record[name] for record in records if record[name] is not None]
+            values[name] = math.fsum(finite) / max(1, len(finite))
         if is_scored:
             values |= {name: self._scores(name) for name in self._confusion}
         if source is not None:

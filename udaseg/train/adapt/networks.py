@@ -15,7 +15,6 @@ from udaseg.models import Network
 from udaseg.models.batchnorm import BatchNorm, blend_statistics, use_batch_statistics, use_running_statistics
 
 
-
 @dataclass
 class Networks:
     """The networks of an adaptation.
@@ -114,6 +113,8 @@ def normalisation_layers(network: Network) -> list[nn.Module]:
 def _optimizer(networks: Networks, settings: Adapt) -> Optimizer:
     network = networks.student or networks.runner.model
     networks.runner.model.requires_grad_(False)
+    if networks.student is not None:
+        networks.student.requires_grad_(True)  # also what a training may have kept
     if settings.method == "tent":
         for layer in normalisation_layers(network):
             for parameter in layer.parameters(recurse=False):

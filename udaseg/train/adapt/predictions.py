@@ -15,7 +15,7 @@ class Prediction(NamedTuple):
     confidence: float
     entropy: float
     marginal_entropy: float
-    kl: float
+    kl: float | None
 
 
 def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
@@ -25,18 +25,22 @@ def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
 
 @torch.inference_mode()
 def probabilities(views: Sequence[Tensor], average: str, align_corners: bool) -> Tensor:
-    """Average the logits of the views of a frame, float32 [1, C, h, w], on the grid of the first; return the softmax."""
+    """Return the softmax of the average of a frame's views, float32 [1, C, h, w], on the grid of the first view."""
     height, width = views[0].shape[-2:]
     return average_views(views, (height, width), average, align_corners).softmax(1)
 
 
 @torch.inference_mode()
-def measure(probabilities_1Chw: Tensor, first_1Chw: Tensor | None) -> Prediction:
+def measure(probabilities_1Chw: Tensor, first_1Chw: Tensor | None) -> Prediction | None:
     """Measure the prediction of a frame, float32 [1, C, h, w]; `first` is that of the first model, None if the same.
+
+    Return None for a prediction that is not finite.
 
     The divergence is KL(p || first) = sum p log(p / first), the mean over the pixels. It grows without bound where the
     prediction is sure of a class that the first model excludes, as after a collapse.
     """
+    if not torch.isfinite(probabilities_1Chw).all():
+        return None
     # Sums over an image, in float64: the same on any number of threads, to the digits that are kept.
     p = probabilities_1Chw.double()
     kl = 0.0

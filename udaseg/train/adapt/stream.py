@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from udaseg.config import Adapt, Evaluate, HxW, Model, Views
 from udaseg.data.image_sets import LabelledSet, View
+from udaseg.errors import UdasegError
 from udaseg.inference.apply import LabelWriter
 from udaseg.inference.evaluate import evaluate
 from udaseg.inference.runner import ImageBatch
@@ -17,13 +19,14 @@ from udaseg.io.documents.adaptation import Adaptation
 from udaseg.io.files import write_json
 from udaseg.metrics import confusion
 from udaseg.models import checkpoint
+from udaseg.models.tensorfile import check_finite
 from udaseg.parallel.threads import Progress
 from udaseg.pipeline.outputs import STATE
 from udaseg.train import state
 from udaseg.train.adapt.journal import Journal
 from udaseg.train.adapt.methods import UPDATES, Frame
 from udaseg.train.adapt.networks import Networks, open_networks, use_running_statistics
-from udaseg.train.adapt.predictions import measure, probabilities
+from udaseg.train.adapt.predictions import Prediction, measure, probabilities
 
 
 class Stream(NamedTuple):
@@ -61,9 +64,9 @@ def adapt(
     """Label the frames of a stream in order, and let the model adapt after each; return what happened.
 
     Writes what `apply` writes, model.pt and adapt.json into the folder `out`. A frame is labelled before the update
-    that learns from it. With `state.pt` in `out`, every `save_every` frames, a stopped stream goes on to the same bytes.
-    `show(unit, title)` returns the progress of a part. Raises UdasegError for a frame that cannot be read, a loss that
-    is not finite, and a method that can move nothing in this network.
+    that learns from it. With `state.pt` in `out`, every `save_every` frames, a stopped stream goes on to the same
+    bytes. `show(unit, title)` returns the progress of a part. Raises UdasegError for a frame that cannot be read, a
+    loss or a prediction that is not finite, and a method that can move nothing in this network.
     """
     networks = open_networks(model, settings, stream.views.precision, seed)
     runner, count = networks.runner, len(stream.view.images)
@@ -90,7 +93,10 @@ def adapt(
         progress(done, count)
     seconds = time.monotonic() - began
     writer.write_legend()
+    if settings.anchor and not all(torch.isfinite(value).all() for value in runner.model.parameters()):
+        networks.restore()  # the last update was one too far, and no frame comes that would show it
     use_running_statistics(runner.model)
+    check_finite("after the stream the model", runner.model.state_dict())
     _, meta = checkpoint.load(model)
     checkpoint.save(out / "model.pt", runner.model, Model(**meta["model"]), meta["classes"], meta["extra"])
     source = None if stream.source is None else score_source(model, out / "model.pt", stream, show)
@@ -100,28 +106,23 @@ def adapt(
     return Result(document, journal.warnings(), rate, runner.environment)
 
 
-def _label_frame(
-    networks: Networks, stream: Stream, batch: ImageBatch, journal: Journal, writer: LabelWriter
-) -> None:
+def _label_frame(networks: Networks, stream: Stream, batch: ImageBatch, journal: Journal, writer: LabelWriter) -> None:
     """Label a frame, restore the first model where it has to be, and update the model; record all that."""
     settings, runner, average = networks.settings, networks.runner, stream.views.average
     (index,), (image,), (truth,), seen = batch.indices, batch.images, batch.labels, batch.output
     stem, views, corners = stream.view.images.stems[index], seen.views, runner.model.align_corners
-    reset, first, first_1Chw = None, None, None
-    if seen.first is not None:
-        first_1Chw = probabilities(seen.first, average, corners)
-        first = measure(first_1Chw, None)
+    first_1Chw = None if seen.first is None else probabilities(seen.first, average, corners)
+    first = None if first_1Chw is None else measure(first_1Chw, None)
     prediction = measure(probabilities(views, average, corners), first_1Chw)
-    if seen.first is not None and first is not None:
-        if settings.anchor and prediction.kl > settings.anchor:
-            reset = "anchor"
-        elif settings.reset and journal.is_other_scene(prediction.confidence):
-            reset = "scene"
-        if reset is not None:
-            networks.restore()
-            journal.start_scene()
-            # The frame is labelled by the first model; how far the predictions had left it stays on record.
-            views, prediction = seen.first, first._replace(kl=prediction.kl)
+    reset = None if seen.first is None else _reset_reason(settings, journal, prediction)
+    if reset is not None and first is not None:
+        networks.restore()
+        journal.start_scene()
+        # The frame is labelled by the first model; how far the predictions had left it stays on record.
+        views, prediction = seen.first, first._replace(kl=None if prediction is None else prediction.kl)
+    if prediction is None:
+        hint = "lower the rate with --lr, or leave out --anchor, which restores the first model"
+        raise UdasegError(f"the prediction of the frame {stem} is not finite: the network has diverged", hint)
     label_HW = runner.label(views, 0, image.shape[:2], average)
     writer.write(stem, image, label_HW)
     update = UPDATES.get(settings.method)
@@ -134,11 +135,22 @@ def _label_frame(
     before_CC = after_CC = None
     if truth is not None:
         classes = len(runner.classes)
-        before_CC = after_CC = confusion(truth, runner.label(views, 0, truth.shape, average), classes)
+        is_of_image = truth.shape == label_HW.shape
+        scored_HW = label_HW if is_of_image else runner.label(views, 0, truth.shape, average)
+        before_CC = after_CC = confusion(truth, scored_HW, classes)
         if is_updated:
             views = runner.infer_views([image], stream.view.size_of(image.shape), stream.views)
             after_CC = confusion(truth, runner.label(views, 0, truth.shape, average), classes)
     journal.score(stem, index, before_CC, after_CC)
+
+
+def _reset_reason(settings: Adapt, journal: Journal, prediction: Prediction | None) -> str | None:
+    """Say why the first model has to be restored before a frame is labelled; None where it has not."""
+    if settings.anchor and (prediction is None or (prediction.kl or 0.0) > settings.anchor):
+        return "anchor"
+    if settings.reset and prediction is not None and journal.is_other_scene(prediction.confidence):
+        return "scene"
+    return None
 
 
 def label_reader(stream: Stream) -> Callable[[int], np.ndarray | None] | None:
