@@ -41,7 +41,7 @@ from .terminal.options import (
 )
 
 if TYPE_CHECKING:
-    from udaseg.train.adapt.stream import Result
+    from udaseg.train.adapt.stream import Result, Stream
 
 Method, Momentum, Layers, Norm, Rate, ViewCount, Teacher, Restore, Confidence, Anchor, Every, Reset, SaveEvery = (
     setting_option(name, model=Adapt)[1]
@@ -54,24 +54,26 @@ Method, Momentum, Layers, Norm, Rate, ViewCount, Teacher, Restore, Confidence, A
 
 @dataclass(frozen=True)
 class Labelled:
-    """A directory of label files and the coding of their ids, of the stream or of images of the source."""
+    """Images, the directory of their labels, and the coding of the ids."""
 
     images: Path
     labels: Path
     coding: str | None
 
 
-def job(run: Run, plan: Plan, settings: dict[str, Any], stream: Path, labels: list[Labelled], seed: int) -> Job:
-    """Plan the adaptation: the frames in the order of their names, and the labels that are scored."""
+def job(
+    run: Run, plan: Plan, settings: dict[str, Any], labels: Labelled | None, source: Labelled | None, stream: Path
+) -> Job:
+    """Plan the adaptation: the frames in the order of their paths, and the labels that are scored."""
     inputs = {"model": digest_input(plan.model), "stream": digest_images(stream, plan.images)[0]}
-    for one in labels:
-        is_of_stream = one.images == stream
-        inputs["labels" if is_of_stream else "source labels"] = digest_input(one.labels)
-        if not is_of_stream:
-            inputs["source"] = digest_input(one.images)
-        settings |= {"coding" if is_of_stream else "source_coding": one.coding}
+    if labels is not None:
+        inputs["labels"] = digest_input(labels.labels)
+        settings |= {"coding": labels.coding}
+    if source is not None:
+        inputs |= {"source": digest_input(source.images), "source labels": digest_input(source.labels)}
+        settings |= {"source_coding": source.coding}
     assert run.out is not None
-    return Job("adapt", run.out, {"adapt": settings}, inputs, seed)
+    return Job("adapt", run.out, {"adapt": settings}, inputs, run.recipe.seed)
 
 
 def command(
@@ -130,12 +132,13 @@ def command(
         "adapt", scales=scales, flip=flip, average=average, window=window, window_stride=window_stride
     )
     look = check_settings(Views, "adapt", changes | {"adapt.precision": precision})
-    labelled = _labelled(stream, labels, coding, source, source_labels, source_coding)
+    of_stream = _of_stream(stream, labels, coding)
+    of_source = _of_source(source, source_labels, source_coding)
     run = open_plain_run(out=out, seed=seed, force=force, dry_run=dry_run, as_json=as_json)
     require_outside(out, stream)
     plan = plan_images("adapt", model, stream, parse_image_size(size), pad)
     of_plan = {"order": "path", "size": plan.size, "pad": plan.pad}
-    planned = job(run, plan, settings.identity() | look.identity() | of_plan, stream, labelled, run.recipe.seed)
+    planned = job(run, plan, settings.identity() | look.identity() | of_plan, of_stream, of_source, stream)
     if not force:
         refuse_to_overwrite(planned)
     with open_work(run, planned) as work:
@@ -144,35 +147,42 @@ def command(
         warn_of_stretching("adapt", plan)
         from udaseg.train.adapt.stream import adapt
 
-        frames = _open_stream(plan, look, stream, labelled)
+        frames = _open_stream(plan, look, of_stream, of_source)
         result = adapt(plan.model, frames, settings, work.out, seed=planned.seed, show=work.progress)
         work.result.environment = result.environment
         work.finish(_numbers(result), _describe(result, out), result.warnings)
 
 
-def _labelled(
-    stream: Path,
-    labels: Path | None,
-    coding: str | None,
-    source: Path | None,
-    source_labels: Path | None,
-    source_coding: str | None,
-) -> list[Labelled]:
-    """Return what is scored; raise UdasegError for a flag that says something of labels that are not there."""
+def _of_stream(stream: Path, labels: Path | None, coding: str | None) -> Labelled | None:
+    """Return the labels of the stream, None without any; raise UdasegError for what cannot be."""
     if labels is None:
         refuse_flags({"--coding": coding}, "there are no labels", "name their directory with --labels, or leave it out")
+        return None
+    _require_folder("--labels", labels)
+    return Labelled(stream, labels, coding)
+
+
+def _of_source(source: Path | None, labels: Path | None, coding: str | None) -> Labelled | None:
+    """Return the labelled images of the source, None without any; raise UdasegError for what cannot be."""
     if source is None:
-        given = {"--source-labels": source_labels, "--source-coding": source_coding}
+        given = {"--source-labels": labels, "--source-coding": coding}
         refuse_flags(given, "there is no source", "name its images with --source, or leave it out")
-    elif source_labels is None:
+        return None
+    if labels is None:
         raise UdasegError(
             f"--source {source} is scored, and has no labels", "name their directory with --source-labels"
         )
-    found = [] if labels is None else [Labelled(stream, labels, coding)]
-    return found + ([] if source is None or source_labels is None else [Labelled(source, source_labels, source_coding)])
+    _require_folder("--source", source)
+    _require_folder("--source-labels", labels)
+    return Labelled(source, labels, coding)
 
 
-def _open_stream(plan: Plan, look: Views, stream: Path, labelled: list[Labelled]) -> Any:
+def _require_folder(flag: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise UdasegError(f"{flag}: there is no directory {folder}", "name one that exists")
+
+
+def _open_stream(plan: Plan, look: Views, of_stream: Labelled | None, of_source: Labelled | None) -> "Stream":
     """Open the images and the labels; all of them are seen at one size."""
     from udaseg.data.datasets.loose_labels import open_loose_labels
     from udaseg.data.image_sets import View
@@ -182,17 +192,17 @@ def _open_stream(plan: Plan, look: Views, stream: Path, labelled: list[Labelled]
     from udaseg.train.adapt.stream import Stream
 
     space = class_space_of(tuple(checkpoint.load(plan.model)[1]["classes"]))
-    opened = {}
-    for one in labelled:
-        name = "labels" if one.images == stream else "source"
-        images = plan.images if name == "labels" else open_loose_images(one.images)
-        flags = ("--labels", "--coding") if name == "labels" else ("--source-labels", "--source-coding")
-        opened[name] = open_loose_labels(images, one.labels, space, one.coding, *flags)
-        for note in opened[name].notes:
-            log(f"adapt: {one.labels}: {note}")
-    source = opened.get("source")
-    view = None if source is None else View(source, plan.size, plan.pad)
-    return Stream(View(plan.images, plan.size, plan.pad), look, opened.get("labels"), view)
+    labels = source = None
+    if of_stream is not None:
+        labels = open_loose_labels(plan.images, of_stream.labels, space, of_stream.coding, "--labels", "--coding")
+        log(f"adapt: {of_stream.labels}: {'; '.join(labels.notes)}")
+    if of_source is not None:
+        flags = ("--source-labels", "--source-coding")
+        images = open_loose_images(of_source.images)
+        opened = open_loose_labels(images, of_source.labels, space, of_source.coding, *flags)
+        log(f"adapt: {of_source.labels}: {'; '.join(opened.notes)}")
+        source = View(opened, plan.size, plan.pad)
+    return Stream(View(plan.images, plan.size, plan.pad), look, labels, source)
 
 
 def _numbers(result: "Result") -> dict[str, Any]:

@@ -141,7 +141,6 @@ def test_a_stream_of_toytown_has_its_weathers_in_order(tmp_path, monkeypatch, ud
     assert [path.name for path in images] == [path.name for path in labels] == weathers
     pixels = [np.asarray(Image.open(path), float) for path in images]
     assert pixels[3].mean() < 0.6 * pixels[2].mean()  # dusk is dark
-    assert pixels[2].std() < 0.8 * pixels[1].std()  # fog is flat
     assert set(np.unique(np.asarray(Image.open(labels[0])))) <= {*range(19), 255}
     before = images[0].read_bytes()
     assert udaseg("data stream stream --frames 2 --size 32x64", tiny=False).code == 0

@@ -330,3 +330,26 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(place, tmp_path, monk
     monkeypatch.setattr(methods, "entropy", lambda probabilities: probabilities.sum(1) * float("nan"))
     with pytest.raises(UdasegError, match="the loss of the frame 0 is not finite"):
         adapted(place, tmp_path / "out", method="tent")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"encoder": None, "name": "deeplab", "backbone": "resnet18", "decoder": None, "width": None},
+        {"encoder": None, "name": "bisenet", "backbone": "resnet18", "decoder": None, "width": None},
+        {"detail": (32, 32)},
+    ],
+    ids=["deeplab", "bisenet", "two resolutions"],
+)
+@pytest.mark.parametrize("method", ["statistics", "tent", "cotta"])
+def test_every_network_adapts(place, tmp_path, network, method):
+    changes = {key: value for key, value in network.items() if value is not None}
+    dropped = {key for key, value in network.items() if value is None}
+    settings = Model(**{key: value for key, value in (SMALL | changes).items() if key not in dropped})
+    torch.manual_seed(0)
+    checkpoint.save(tmp_path / "model.pt", models.construct(settings, len(CLASSES)), settings, CLASSES)
+    one = Stream(View(open_loose_images(place / "images" / "0.png")), Views(precision="fp32"))
+    more = {"views": 1} if method == "cotta" else {}
+    document = adapted(tmp_path, tmp_path / "out", frames=one, method=method, **more).document
+    assert document["updates"] == 1
+    assert any(moved(tmp_path, tmp_path / "out"))

@@ -22,8 +22,6 @@ def open_loose_labels(
     without one, they are train ids. `option` and `coding_option` name the flags of both, for messages. Raises
     UdasegError where no image has a label, and where no id is of a class of the space.
     """
-    if not folder.is_dir():
-        raise UdasegError(f"there is no directory {folder}", f"name a directory of label files with {option}")
     found = match_label_files(folder, images.stems, None, option)
     if not found.files:
         raise UdasegError(
