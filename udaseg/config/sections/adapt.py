@@ -46,7 +46,7 @@ class Adapt(Section):
         None, description="The learning rate of Adam; default: 0.0001 for tent, 0.00001 for cotta."
     )
     # The paper has 32.
-    views: Count = Field(4, description="The views that the teacher of cotta averages over; the paper has 32.")
+    views: Count = Field(2, description="The views that the teacher of cotta averages over; the paper has 32.")
     teacher: Decay = Field(0.999, description="How much of the teacher of cotta an update keeps.")
     restore: Fraction = Field(
         0.01, description="The probability with which cotta restores each weight after an update."
@@ -55,7 +55,7 @@ class Adapt(Section):
         0.92, description="The first model's mean confidence from which cotta uses no further views."
     )
     anchor: NonNegative = Field(
-        1.0, description="Restore the first model where predictions are so many nats (KL) from its own; 0: never."
+        2.0, description="Restore the first model where predictions are so many nats (KL) from its own; 0: never."
     )
     every: Count = Field(1, description="Update after every n-th frame.")
     reset: bool = Field(
