@@ -158,7 +158,7 @@ def _of_stream(stream: Path, labels: Path | None, coding: str | None) -> Labelle
     if labels is None:
         refuse_flags({"--coding": coding}, "there are no labels", "name their directory with --labels, or leave it out")
         return None
-    _require_folder("--labels", labels)
+    _require_there("--labels", labels)
     return Labelled(stream, labels, coding)
 
 
@@ -172,14 +172,14 @@ def _of_source(source: Path | None, labels: Path | None, coding: str | None) -> 
         raise UdasegError(
             f"--source {source} is scored, and has no labels", "name their directory with --source-labels"
         )
-    _require_folder("--source", source)
-    _require_folder("--source-labels", labels)
+    _require_there("--source", source)
+    _require_there("--source-labels", labels)
     return Labelled(source, labels, coding)
 
 
-def _require_folder(flag: str, folder: Path) -> None:
-    if not folder.is_dir():
-        raise UdasegError(f"{flag}: there is no directory {folder}", "name one that exists")
+def _require_there(flag: str, path: Path) -> None:
+    if not path.exists():
+        raise UdasegError(f"{flag}: there is nothing at {path}", "check the path")
 
 
 def _open_stream(plan: Plan, look: Views, of_stream: Labelled | None, of_source: Labelled | None) -> "Stream":

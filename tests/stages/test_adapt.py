@@ -120,7 +120,7 @@ def test_other_settings_do_not_write_over_it(drive, udaseg):
         (["--coding", "trainids"], "--coding: nothing would read it: there are no labels"),
         (["--source-labels", "drive/labels"], "--source-labels: nothing would read it: there is no source"),
         (["--source", "drive/images"], "is scored, and has no labels"),
-        (["--labels", "drive/nothing"], "there is no directory drive/nothing"),
+        (["--labels", "drive/nothing"], "--labels: there is nothing at drive/nothing"),
         (["--labels", "data/toytown/gta5/labels"], "holds no label for any of the 3 images"),
         (["--labels", "drive/labels", "--coding", "mine"], "there is no label coding 'mine'"),
     ],
