@@ -61,6 +61,7 @@ ModelArgument = Annotated[Path, typer.Argument(help="A model.pt, or the director
 ImageSizeOption = Annotated[
     str | None, typer.Option("--size", help="See images at HEIGHTxWIDTH, or own; default: as in training.")
 ]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="auto, fp32 or bf16.")]
 PadOption = Annotated[bool | None, typer.Option("--pad/--no-pad", help="Keep the aspect of images in --size.")]
 
 SHARED = {
