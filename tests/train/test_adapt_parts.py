@@ -7,9 +7,13 @@ import pytest
 import torch
 from torch import nn
 
+from udaseg import models
+from udaseg.config import Model
+from udaseg.errors import UdasegError
 from udaseg.train.adapt import journal as journals
 from udaseg.train.adapt.cotta import move_teacher, restore_randomly
 from udaseg.train.adapt.journal import Journal
+from udaseg.train.adapt.networks import normalisation_layers
 from udaseg.train.adapt.predictions import Prediction, entropy, measure
 
 CLASSES = ("road", "car", "sky")
@@ -81,3 +85,15 @@ def test_the_journal_goes_on_from_its_state():
         journal.score("b", 2, None, None)
     assert json.dumps(one.document(None, True)) == json.dumps(other.document(None, True))
     assert one.document(None, True)["frames"]["b"]["miou"] is None
+
+
+def test_tent_takes_layer_norm_where_the_encoder_has_no_batch_norm():
+    network = models.construct(Model(encoder="test_vit", decoder="linear", weights="none"), 3)
+    layers = normalisation_layers(network)
+    assert layers
+    assert all(isinstance(layer, nn.LayerNorm) for layer in layers)
+    network.backbone = nn.Conv2d(3, 3, 1)
+    for name in [name for name, module in network.named_modules() if isinstance(module, nn.LayerNorm)]:
+        network.set_submodule(name, nn.Identity())
+    with pytest.raises(UdasegError, match="this network has neither"):
+        normalisation_layers(network)

@@ -74,6 +74,7 @@ def adapt(
     optimizers = {} if networks.optimizer is None else {"adam": networks.optimizer}
     modules = networks.modules | {"journal": journal}
     start = state.restore(out / STATE, modules, optimizers)
+    _require_labels(writer, stream.view.images.stems[:start])
     progress = show("frames")
     progress(start, count)
     began = time.monotonic()
@@ -93,8 +94,10 @@ def adapt(
         progress(done, count)
     seconds = time.monotonic() - began
     writer.write_legend()
+    warnings = journal.warnings()
     if settings.anchor and not all(torch.isfinite(value).all() for value in runner.model.parameters()):
-        networks.restore()  # the last update was one too far, and no frame comes that would show it
+        networks.restore()
+        warnings.append("the last update made weights that are not finite: model.pt is the first model")
     use_running_statistics(runner.model)
     check_finite("after the stream the model", runner.model.state_dict())
     _, meta = checkpoint.load(model)
@@ -103,7 +106,7 @@ def adapt(
     document = journal.document(source, stream.labels is not None)
     write_json(out / Adaptation.file, document)
     rate = len(indices) / seconds if indices else None
-    return Result(document, journal.warnings(), rate, runner.environment)
+    return Result(document, warnings, rate, runner.environment)
 
 
 def _label_frame(networks: Networks, stream: Stream, batch: ImageBatch, journal: Journal, writer: LabelWriter) -> None:
@@ -142,6 +145,15 @@ def _label_frame(networks: Networks, stream: Stream, batch: ImageBatch, journal:
             views = runner.infer_views([image], stream.view.size_of(image.shape), stream.views)
             after_CC = confusion(truth, runner.label(views, 0, truth.shape, average), classes)
     journal.score(stem, index, before_CC, after_CC)
+
+
+def _require_labels(writer: LabelWriter, stems: Sequence[str]) -> None:
+    """Raise UdasegError where a label is missing of a frame that was labelled before a stop."""
+    missing = [stem for stem in stems if not writer.label_path(stem).is_file()]
+    if missing:
+        raise UdasegError(
+            f"{writer.label_path(missing[0])} was written before the stream was stopped, and is not there", state.AGAIN
+        )
 
 
 def _reset_reason(settings: Adapt, journal: Journal, prediction: Prediction | None) -> str | None:
