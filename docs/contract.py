@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from udaseg.io.documents import other_files
 from udaseg.io.documents.ablation import Ablation
+from udaseg.io.documents.adaptation import Adaptation
 from udaseg.io.documents.class_statistics import ClassStatistics
 from udaseg.io.documents.flow_pairs import FlowPairs
 from udaseg.io.documents.image_digests import ImageDigests
@@ -56,7 +57,7 @@ def entries(model: type[BaseModel], prefix: str = "", when: str = "") -> Iterato
         if field.default is None:
             annotation = _without_null(annotation)
         if get_origin(annotation) is dict and get_args(annotation)[1] is not Any:
-            key += ".<stem>" if name in ("per_image", "images") else ".<name>"
+            key += ".<stem>" if name in ("per_image", "images", "frames") else ".<name>"
             annotation, shape = _bare(get_args(annotation)[1], ())
         if key == "environment":
             yield Entry("environment.<name>", "any", field.description or "", case)
@@ -110,7 +111,7 @@ FILES = (
     table(RunFile), table(Manifest), table(OutputFiles), table(ImageDigests), other_files.MODEL, other_files.STATE,
     table(LogLine), table(PairLine), other_files.FLOATS, other_files.FLOWS, table(FlowPairs), other_files.PREDICTIONS,
     other_files.LABELS, table(Thresholds), table(Refinement), other_files.PROTOTYPES, other_files.PRIOR,
-    other_files.GMM, table(ClassStatistics), table(Metrics), table(Judgement), table(Ablation),
+    other_files.GMM, table(ClassStatistics), table(Metrics), table(Judgement), table(Ablation), table(Adaptation),
     other_files.CLASSES_YAML,
 )  # fmt: skip
 

@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,25 +11,35 @@ import typer
 
 from udaseg.config import Views
 from udaseg.errors import UdasegError, join_names
-from udaseg.io.digests import file_digests, joint_digest
 from udaseg.pipeline.engine import open_work
 from udaseg.pipeline.images import ImageWork
 from udaseg.pipeline.inputs import digest_input
 from udaseg.pipeline.log import log
-from udaseg.pipeline.manifest import InputDigest, Job, conflicts
+from udaseg.pipeline.loose_images import (
+    Plan,
+    digest_images,
+    plan_images,
+    refuse_to_overwrite,
+    require_outside,
+    warn_of_stretching,
+)
+from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.reuse import link
 from udaseg.pipeline.run import Run
-from udaseg.pipeline.trained_model import find_model, trained_size
 
 from .terminal.command import open_plain_run
 from .terminal.options import (
     AverageOption,
     FlipOption,
+    ImageSizeOption,
+    ModelArgument,
+    PadOption,
+    PrecisionOption,
     ScalesOption,
     WindowOption,
     WindowStrideOption,
     check_settings,
-    parse_size,
+    parse_image_size,
     view_changes,
 )
 
@@ -38,40 +47,26 @@ if TYPE_CHECKING:
     from udaseg.data.images.loose import LooseImages
     from udaseg.inference.runner import Runner
 
-OWN = "own"
 SECONDS = 2.0  # between two looks into a folder that is watched
-STRETCHED = 1.25  # from this change of the aspect on, a word about it
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is labelled, by which model, how the model sees it, and what is written."""
+class Labelling:
+    """What is labelled, by which model, how the model sees it, and what is kept."""
 
-    model: Path
-    place: Path  # that was named: a folder or a file
-    images: "LooseImages"
-    size: tuple[int, int] | None
-    pad: bool
+    plan: Plan
     views: Views
     keeps_labels: bool = True  # of a video
     skips_broken: bool = False
 
-    @property
-    def root(self) -> Path:
-        """The folder below which the images lie."""
-        return self.place if self.place.is_dir() else self.place.parent
 
-
-def _job(run: Run, plan: Plan) -> Job:
-    settings = plan.views.identity() | {"size": plan.size, "pad": plan.pad}
-    if not plan.keeps_labels:
+def _job(run: Run, labelling: Labelling) -> Job:
+    plan = labelling.plan
+    settings = labelling.views.identity() | {"size": plan.size, "pad": plan.pad}
+    if not labelling.keeps_labels:
         settings["labels"] = False
-    root = plan.root
-    files = list(dict.fromkeys(plan.images.files))  # all frames of an animation have one
-    digests = file_digests(files, root)
-    by_file = {path: digest for path, (_, digest) in zip(files, digests, strict=True)}
-    each = {stem: by_file[path] for stem, path in zip(plan.images.stems, plan.images.files, strict=True)}
-    inputs = {"model": digest_input(plan.model), "images": InputDigest(str(plan.place), joint_digest(digests))}
+    digest, each = digest_images(plan)
+    inputs = {"model": digest_input(plan.model), "images": digest}
     assert run.out is not None
     return Job("apply", run.out, {"apply": settings}, inputs, images=ImageWork("images", each, _keep_labels))
 
@@ -89,76 +84,32 @@ def _keep_labels(folder: Path, partial: Path, stems: Collection[str]) -> None:
                 path.unlink()
 
 
-def _plan(model: Path, images: Path, size: str | None, pad: bool | None, views: Views) -> Plan:
-    from udaseg.data.images.loose import open_loose_images
-
-    model, shots = find_model(model), open_loose_images(images)
-    trained, kept = trained_size(model)
-    at = trained if size is None else None if size == OWN else parse_size(size)
-    if size is None:
-        found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, as the model did in training"
-        log(f"apply: sees the images {found}; --size changes that")
-    if shots.folders:
-        names = join_names([f"{name}/ ({count})" for name, count in shots.folders.items()])
-        log(f"apply: {sum(shots.folders.values())} of {len(shots)} images are in sub-folders: {names}")
-    if shots.other_files:
-        log(f"apply: leaves out {len(shots.other_files)} files that are no images: {join_names(shots.other_files)}")
-    if shots.video is not None:
-        height, width = shots.size(0)
-        log(f"apply: {images} has {len(shots)} frames of {height}x{width}, {float(shots.video.rate):.4g} a second")
-    return Plan(model, images, shots, None if at is None else (at[0], at[1]), kept if pad is None else pad, views)
-
-
-def _warn_of_stretching(plan: Plan) -> None:
-    if plan.size is None or plan.pad:
-        return
-    sizes = []
-    for i in range(len(plan.images)):
-        with suppress(UdasegError):  # told when the image is read
-            sizes.append(plan.images.size(i))
-    aspects = [width / height for height, width in sizes]
-    changes = [aspect * plan.size[0] / plan.size[1] for aspect in aspects]
-    count = sum(max(change, 1 / change) > STRETCHED for change in changes)
-    if count:
-        size = "x".join(map(str, plan.size))
-        some = f"{count} of {len(changes)} images"
-        log(f"apply: warning: {some} are stretched a lot to {size}; --pad keeps their aspect")
-
-
-def _refuse_to_overwrite(job: Job) -> None:
-    if why := conflicts(job):
-        raise UdasegError(
-            f"{job.out} holds labels that would be overwritten: {'; '.join(why)}",
-            "write somewhere else with --out, or label everything again with --force",
-        )
-
-
-def _label(run: Run, plan: Plan, runner: "Runner | None" = None) -> "Runner | None":
+def _label(run: Run, labelling: Labelling, runner: "Runner | None" = None) -> "Runner | None":
     """Label the images of a plan that have no label yet; return the network, for the next time, where it ran."""
-    job = _job(run, plan)
+    job, plan = _job(run, labelling), labelling.plan
     if not run.force:
-        _refuse_to_overwrite(job)
+        refuse_to_overwrite(job)
     with open_work(run, job) as work:
         if work is None:
             return runner
-        _warn_of_stretching(plan)
+        warn_of_stretching("apply", plan)
         from udaseg.data.image_sets import View
         from udaseg.inference.apply import Painter, apply
         from udaseg.inference.runner import Runner
 
         images, unit = plan.images, "images" if plan.images.video is None else "frames"
-        runner = runner or Runner(plan.model, None, plan.views.precision)
+        runner = runner or Runner(plan.model, None, labelling.views.precision)
         work.result.environment = dict(runner.environment)
-        broken: dict[int, str] | None = {} if plan.skips_broken else None
+        broken: dict[int, str] | None = {} if labelling.skips_broken else None
         view = View(images, plan.size, plan.pad)
-        space = apply(runner, view, plan.views, work.out, broken=broken, progress=work.progress(unit))
+        space = apply(runner, view, labelling.views, work.out, broken=broken, progress=work.progress(unit))
         places = f"in {job.out / 'labels'}, to look at in {job.out / 'overlays'}"
         if images.video is not None:
             from udaseg.inference.videos import BESIDE, OVERLAY, write_videos
 
             write_videos(images, work.out / "labels", work.out, Painter(space), work.progress(unit, "apply: videos"))
             places = f"of {plan.place}: {job.out / OVERLAY} and {BESIDE}"
-            if not plan.keeps_labels:
+            if not labelling.keeps_labels:
                 shutil.rmtree(work.out / "labels")
         if broken:
             names = [str(images.files[i].relative_to(plan.root)) for i in sorted(broken)]
@@ -169,21 +120,21 @@ def _label(run: Run, plan: Plan, runner: "Runner | None" = None) -> "Runner | No
     return runner
 
 
-def _watch(run: Run, folder: Path, plan_images: Callable[[], Plan]) -> None:
+def _watch(run: Run, folder: Path, start: Callable[[], Labelling]) -> None:
     """Label the images of a folder as they arrive, until Ctrl-C."""
     from udaseg.data.images.arrivals import Arrivals
     from udaseg.inference.apply import UnreadableError
 
-    arrivals, done, runner, plan = Arrivals(folder), {}, None, None
+    arrivals, done, runner, labelling = Arrivals(folder), {}, None, None
     log(f"apply: watches {folder}, and labels images as they arrive, until Ctrl-C")
     try:
         while True:
             complete = arrivals.look()
             if any(done.get(path) != state for path, state in complete.items()):
-                plan = plan or plan_images()
-                plan = replace(plan, images=_reopen(folder, complete), skips_broken=True)
+                labelling = labelling or start()
+                plan = replace(labelling.plan, images=_reopen(folder, complete))
                 try:
-                    runner = _label(run, plan, runner)
+                    runner = _label(run, replace(labelling, plan=plan, skips_broken=True), runner)
                 except UnreadableError as error:  # they may be mended, or others may come
                     log(f"apply: {error.message}")
                 run, done = replace(run, force=False), complete
@@ -199,17 +150,15 @@ def _reopen(folder: Path, complete: Collection[Path]) -> "LooseImages":
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A model.pt, or the directory of the stage that trained it.")],
+    model: ModelArgument,
     images: Annotated[
         Path, typer.Argument(help="A directory of images, with its sub-folders; one image; a gif, webp or video.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Write labels/, overlays/ and the legend here.")],
-    size: Annotated[
-        str | None, typer.Option(help="See images at HEIGHTxWIDTH, or own; default: as in training.")
-    ] = None,
-    pad: Annotated[bool | None, typer.Option("--pad/--no-pad", help="Keep the aspect of images in --size.")] = None,
+    size: ImageSizeOption = None,
+    pad: PadOption = None,
     batch: Annotated[int | None, typer.Option(help="Images of one size at a time.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    precision: PrecisionOption = None,
     scales: ScalesOption = None,
     flip: FlipOption = None,
     window: WindowOption = None,
@@ -237,17 +186,21 @@ def command(
     )
     settings = check_settings(Views, "apply", changes | {"apply.batch": batch, "apply.precision": precision})
     run = open_plain_run(out=out, force=force, dry_run=dry_run, as_json=as_json)
-    if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
-        raise UdasegError(f"--out {out} lies in {images}, whose images are labelled", "choose a place outside of it")
+    require_outside(out, images)
     if watch and (not images.is_dir() or dry_run or as_json or not labels):
         raise UdasegError(
             "--watch labels the images of a directory until it is stopped",
             "name a directory, and leave out --dry-run, --json and --no-labels",
         )
+
+    def start() -> Labelling:
+        plan = plan_images("apply", model, images, parse_image_size(size), pad)
+        return Labelling(plan, settings, keeps_labels=labels, skips_broken=skip_broken)
+
     if watch:
-        _watch(run, images, lambda: _plan(model, images, size, pad, settings))
+        _watch(run, images, start)
         return
-    plan = replace(_plan(model, images, size, pad, settings), keeps_labels=labels, skips_broken=skip_broken)
-    if not labels and plan.images.video is None:
+    labelling = start()
+    if not labels and labelling.plan.images.video is None:
         raise UdasegError("--no-labels is for videos: of images, the labels are the result", "leave it out")
-    _label(run, plan)
+    _label(run, labelling)

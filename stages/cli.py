@@ -12,6 +12,7 @@ from udaseg.parallel import processes
 
 from . import (
     ablate,
+    adapt,
     apply,
     compare,
     data,
@@ -59,7 +60,7 @@ PANELS = {
         run_, warmup, stylize, flow, predict, ensemble, prior, pseudolabel, refine, prototypes, gmm, retrain, distill,
         evaluate, report,
     ),
-    "Use a model": (apply, export),
+    "Use a model": (apply, adapt, export),
 }  # fmt: skip
 # All stages by name: those of the commands, what they are made of, and the phases of a command.
 STAGES |= {module.stage.name: module.stage for module in (data, stats)}

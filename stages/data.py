@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from udaseg.errors import UdasegError, join_names
-from udaseg.pipeline.engine import run_stage
+from udaseg.pipeline.engine import open_work, run_stage
 from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Stage
@@ -82,6 +82,33 @@ def make(
         message = error.message.replace("recipe demo: toytown.", "--")
         raise UdasegError(message, "see what its flags take: udaseg data make --help") from None
     run_stage(opened, stage)
+
+
+@app.command()
+def stream(
+    folder: Annotated[Path, typer.Argument(help="The directory to render into.")],
+    frames: Annotated[int, typer.Option(min=1, max=9999, help="Frames of each weather.")] = 50,
+    size: Annotated[str, typer.Option(help="Height and width of a frame.")] = "256x512",
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the world.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Render again what is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
+) -> None:
+    """Render a stream of toytown's real streets for `adapt`: blocks of clouds, sun, fog and dusk, with labels.
+
+    Example: udaseg data stream data/stream --frames 25
+    """
+    height, width = parse_size(size)
+    run = open_plain_run(out=folder, force=force, dry_run=dry_run)
+    with open_work(
+        run, Job("stream", folder, {"stream": {"frames": frames, "size": [height, width]}}, {}, seed)
+    ) as work:
+        if work is None:
+            return
+        from udaseg.toytown.stream import make_stream
+
+        progress = work.progress("frames", "data stream")
+        count = make_stream(work.out, seed=seed, frames=frames, size=(height, width), progress=progress)
+        work.finish({"frames": count}, f"{count} frames are in {folder / 'val'}")
 
 
 @app.command()

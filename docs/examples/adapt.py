@@ -1,7 +1,7 @@
 """Adapt a network in a plain PyTorch loop: mean teacher, class-mix, rare classes. It needs toytown:
 
 udaseg data make data/toytown --source 200 --train 200 --val 60 --size 128x256
-python docs/examples/adapt.py 300 0    # steps and seed
+python docs/examples/adapt.py 600 0    # steps and seed
 """
 
 import sys
@@ -29,7 +29,7 @@ def block(channels: int, width: int, stride: int, dilation: int) -> nn.Module:
 
 
 def train(adapt: bool) -> nn.Module:
-    """Train on the source, from a third of the steps on also on the target."""
+    """Train on the source, in the second half also on the target."""
     torch.manual_seed(SEED)
     rng, draws = np.random.default_rng(SEED), STEPS * BATCH
     layers = [block(3, 32, 2, 1), block(32, 64, 2, 1), block(64, 64, 1, 2), block(64, 64, 1, 4), block(64, 64, 1, 8)]
@@ -41,8 +41,9 @@ def train(adapt: bool) -> nn.Module:
     for step, (own, other) in enumerate(zip(labelled, unlabelled, strict=True)):
         images = own["image"] / 127.5 - 1
         loss = cross_entropy(student(images), own["label"], ignore_index=255)
-        if adapt and step >= STEPS // 3:
+        if adapt and step >= STEPS // 2:
             teacher.update_parameters(student)
+            teacher.train()  # it labels with batch norm's statistics of the target batch
             views = other["image"] / 127.5 - 1
             with torch.no_grad():
                 confidence, label = teacher(views).softmax(1).max(1)

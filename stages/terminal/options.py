@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from udaseg.config import LONGEST, Recipe, Section
 from udaseg.config.load import shipped_recipes
 from udaseg.errors import UdasegError
+from udaseg.pipeline.loose_images import OWN
 
 Checked = TypeVar("Checked", bound=Section)
 
@@ -55,6 +56,13 @@ WindowOption = Annotated[str | None, typer.Option("--window", help="See images i
 WindowStrideOption = Annotated[
     str | None, typer.Option("--window-stride", help="HEIGHTxWIDTH from a window to the next; default: half a window.")
 ]
+# Of the commands that take a model and images of no dataset.
+ModelArgument = Annotated[Path, typer.Argument(help="A model.pt, or the directory of the stage that trained it.")]
+ImageSizeOption = Annotated[
+    str | None, typer.Option("--size", help="See images at HEIGHTxWIDTH, or own; default: as in training.")
+]
+PrecisionOption = Annotated[str | None, typer.Option("--precision", help="auto, fp32 or bf16.")]
+PadOption = Annotated[bool | None, typer.Option("--pad/--no-pad", help="Keep the aspect of images in --size.")]
 
 SHARED = {
     "recipe_name": RecipeOption,
@@ -81,12 +89,13 @@ for _panel, _names in (
         get_args(SHARED[_name])[1].rich_help_panel = _panel
 
 
-def setting_option(key: str, flag: str | None = None) -> tuple[str, Any]:
+def setting_option(key: str, flag: str | None = None, model: type[BaseModel] = Recipe) -> tuple[str, Any]:
     """Return the flag and the annotated type of an option that changes a setting of the recipe, by its dotted key.
 
-    Type and help come from the setting's field; lists are written with commas, sizes as HEIGHTxWIDTH.
+    Type and help come from the setting's field; lists are written with commas, sizes as HEIGHTxWIDTH. `model` is the
+    section of a command that reads no recipe.
     """
-    field = _field(key)
+    field = _field(key, model)
     flag = flag or f"--{key.rpartition('.')[2].replace('_', '-')}"
     kind = _option_type(field.annotation)
     flags = f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag
@@ -146,6 +155,14 @@ def parse_list(flag: str, text: str) -> list[float]:
         raise UdasegError(f"{flag} {text}: expected numbers", f"for example {flag} 0.9,1.0,1.2") from None
 
 
+def parse_image_size(text: str | None) -> tuple[int, int] | str | None:
+    """Read HEIGHTxWIDTH, or `own`, of --size; None where it was not given."""
+    if text is None or text == OWN:
+        return text
+    height, width = parse_size(text)
+    return height, width
+
+
 def parse_seeds(text: str) -> list[int]:
     """Read seeds with commas or spaces between them; raises UdasegError for anything else."""
     parts = text.replace(",", " ").split()
@@ -162,10 +179,9 @@ def parse_size(text: str, flag: str = "--size") -> list[int]:
     return [int(part) for part in parts]
 
 
-def _field(key: str) -> FieldInfo:
+def _field(key: str, model: Any = Recipe) -> FieldInfo:
     """Return the field of a setting by its dotted key."""
     *sections, name = key.split(".")
-    model: Any = Recipe
     for section in sections:
         model = _section_type(model.model_fields[section].annotation)
     return model.model_fields[name]

@@ -166,7 +166,7 @@ def test_statistics_of_batch_norm_are_those_of_the_images_and_nothing_else_chang
     changed = {name for name, value in runner.model.state_dict().items() if not torch.equal(value, learnt[name])}
     assert {name.rpartition(".")[2] for name in changed} == {"running_mean", "running_var", "num_batches_tracked"}
     with torch.no_grad():
-        first = runner.model.backbone.conv1(runner._input([pictures.image(i) for i in range(4)], (32, 48)))
+        first = runner.model.backbone.conv1(runner.input([pictures.image(i) for i in range(4)], (32, 48)))
     statistics = runner.model.backbone.bn1
     torch.testing.assert_close(statistics.running_mean, first.mean((0, 2, 3)))
     torch.testing.assert_close(statistics.running_var, (first[:2].var((0, 2, 3)) + first[2:].var((0, 2, 3))) / 2)
@@ -268,6 +268,6 @@ def test_statistics_of_batch_norm_are_those_of_windows(tmp_path):
     runner.adapt_statistics(View(pictures, None), 1, lambda *done: read.append(done), windows=Predict(window=(64, 64)))
     assert read == [(1, 2), (2, 2)]
     with torch.no_grad():
-        windows = [runner._input([pictures.image(i)[:, left : left + 64]], None) for i in range(2) for left in (0, 32)]
+        windows = [runner.input([pictures.image(i)[:, left : left + 64]], None) for i in range(2) for left in (0, 32)]
         means = [runner.model.backbone.conv1(window).mean((0, 2, 3)) for window in windows]
     torch.testing.assert_close(runner.model.backbone.bn1.running_mean, torch.stack(means).mean(0))

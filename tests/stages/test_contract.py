@@ -159,3 +159,7 @@ def test_what_commands_write_that_are_no_stages(workspace, udaseg):
     image = next(Path("data").rglob("*_leftImg8bit.png"))
     assert udaseg(f"apply runs/tiny/retrain {image} --out labelled", tiny=False).code == 0
     check("classes.yaml", yaml.safe_load(Path("labelled/classes.yaml").read_text()), ("written by `apply`; optional",))
+    scored = f"--labels labelled/labels --source {image} --source-labels labelled/labels"
+    assert udaseg(f"adapt runs/tiny/retrain {image} --out adapted {scored}", tiny=False).code == 0
+    check("adapt.json", read("adapted/adapt.json"), ("with `--labels`", "with `--source`"))
+    check("model.pt", torch.load("adapted/model.pt", weights_only=True))

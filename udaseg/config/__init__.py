@@ -2,6 +2,7 @@
 
 from udaseg.config.fields import LONGEST, AdaBN, BnMode, HxW, Section, TeacherNorm
 from udaseg.config.recipe import Recipe
+from udaseg.config.sections.adapt import Adapt
 from udaseg.config.sections.adaptation import Adaptation
 from udaseg.config.sections.adversary import Adversary
 from udaseg.config.sections.depth import Depth
@@ -29,6 +30,7 @@ from udaseg.config.sections.warmup import Warmup
 __all__ = [
     "LONGEST",
     "AdaBN",
+    "Adapt",
     "Adaptation",
     "Adversary",
     "Augment",

@@ -64,13 +64,9 @@ def apply(
     labelled again. Where `broken` is a dict, images that cannot be read are left out, and their errors added to it by
     index. Raises UdasegError for such an image otherwise, and UnreadableError where no image can be read.
     """
-    images, space = view.images, find_space(runner.classes)
-    painter = Painter(space)
-
-    def label_path(i: int) -> Path:
-        return out / "labels" / f"{images.stems[i]}.png"
-
-    missing = [i for i in range(len(images)) if not label_path(i).exists()]
+    images = view.images
+    writer = LabelWriter(out, runner.classes, overlays=images.video is None)
+    missing = [i for i in range(len(images)) if not writer.label_path(images.stems[i]).exists()]
 
     def label_images() -> Iterator[LabelledImage]:
         def infer(batch: Sequence[np.ndarray], size: HxW) -> list[Tensor]:
@@ -82,24 +78,44 @@ def apply(
                 yield LabelledImage(i, image, runner.label(batch.output, n, image.shape[:2], settings.average))
 
     def write(result: LabelledImage) -> None:
-        if images.video is None:
-            blend = painter.blend(result.image, result.label)
-            with atomic(out / "overlays" / f"{images.stems[result.index]}.jpg", sync=False) as temporary:
-                Pillow.fromarray(blend).save(temporary, format="JPEG", quality=90)
-        write_label(label_path(result.index), result.label, painter.palette)  # last: an image with a label is complete
+        writer.write(images.stems[result.index], result.image, result.label)
 
     for done, _ in enumerate(map_in_order(write, label_images()), len(images) - len(missing) + 1):
         if progress is not None:
             progress(done, len(images))
     if broken and len(broken) == len(images):
         raise UnreadableError(f"no image can be read; the first: {broken[min(broken)]}", "copy or unpack them again")
-    _write_legend(out, space)
-    return space
+    writer.write_legend()
+    return writer.space
 
 
 def find_space(classes: tuple[str, ...]) -> ClassSpace:
     """Return the class space with these names, with its palette."""
     return next((space for space in SPACES.values() if space.classes == classes), None) or class_space(classes)
+
+
+class LabelWriter:
+    """Write labels, overlays and the legend into a folder; `space` is the class space of a network's class names."""
+
+    def __init__(self, out: Path, classes: tuple[str, ...], *, overlays: bool = True):
+        self.space = find_space(classes)
+        self._out, self._painter, self._overlays = out, Painter(self.space), overlays
+
+    def label_path(self, stem: str) -> Path:
+        """Return the path of the label of an image."""
+        return self._out / "labels" / f"{stem}.png"
+
+    def write(self, stem: str, image: np.ndarray, label: np.ndarray) -> None:
+        """Write the overlay of an image, uint8 [H, W, 3], and last its label, uint8 [H, W]: then it is complete."""
+        if self._overlays:
+            blend = self._painter.blend(image, label)
+            with atomic(self._out / "overlays" / f"{stem}.jpg", sync=False) as temporary:
+                Pillow.fromarray(blend).save(temporary, format="JPEG", quality=90)
+        write_label(self.label_path(stem), label, self._painter.palette)
+
+    def write_legend(self) -> None:
+        """Write legend.png and classes.yaml."""
+        _write_legend(self._out, self.space)
 
 
 def _write_legend(out: Path, space: ClassSpace) -> None:

@@ -123,16 +123,26 @@ class Runner:
         count, views = len(view.images), windows or Views()
 
         def inputs() -> Iterator[Tensor]:
-            for part in self.run(view, range(count), batch, self._input):
-                boxes = split_image(part.output.shape[-2:], views.window, views.window_stride)
-                yield from (box.crop(part.output) for box in boxes)
+            for part in self.run(view, range(count), batch, lambda images, size: self.windows(images, size, views)):
+                yield from part.output
                 if progress is not None:
                     progress(part.indices[-1] + 1, count)
 
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+        with self.autocast():
             batchnorm.estimate_statistics(self.model.stem() if stem else self.model, inputs())
 
-    def _input(self, images: Sequence[np.ndarray], size: HxW | None) -> Tensor:
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the network computes, in the precision of this runner."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
+
+    def windows(self, images: Sequence[np.ndarray], size: HxW | None, settings: Views) -> list[Tensor]:
+        """Return the input of the network for a batch, window by window; the whole images without a window."""
+        image_N3HW = self.input(images, size)
+        boxes = split_image(image_N3HW.shape[-2:], settings.window, settings.window_stride)
+        return [box.crop(image_N3HW) for box in boxes]
+
+    def input(self, images: Sequence[np.ndarray], size: HxW | None) -> Tensor:
+        """Turn a batch of images, resized to `size` unless it is None, into the input of the network, [N, 3, H, W]."""
         stacked = np.stack([resize(image, size) if size is not None else image for image in images])
         return normalise(torch.from_numpy(stacked).to(self._device), self._color)
 
@@ -143,10 +153,11 @@ class Runner:
         The logits and maps of the output are float32, at the network's stride; the features have the precision of the
         computation. Without a size all images must have the same one.
         """
-        return self._infer(self._input(images, size))
+        return self.forward(self.input(images, size))
 
-    def _infer(self, image_N3HW: Tensor) -> Output:
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+    def forward(self, image_N3HW: Tensor) -> Output:
+        """Run the network on its input, [N, 3, H, W]; the logits and maps are float32."""
+        with self.autocast():
             output = self.model(image_N3HW)
         return Output(output.logits.float(), output.features, (), output.depth, output.density)
 
@@ -180,12 +191,12 @@ class Runner:
         other_maps: Callable[[Output], list[Tensor]],
     ) -> list[Tensor]:
         """Compute the logits of a batch and other maps of the output, averaged over the windows of `settings`."""
-        image_N3HW = self._input(images, size)
+        image_N3HW = self.input(images, size)
         boxes = split_image(image_N3HW.shape[-2:], settings.window, settings.window_stride)
         is_of_probabilities = settings.average == "probs" and len(boxes) > 1
 
         def infer(window_N3HW: Tensor) -> list[Tensor]:
-            output = self._infer(window_N3HW)
+            output = self.forward(window_N3HW)
             return [output.logits.softmax(1) if is_of_probabilities else output.logits, *other_maps(output)]
 
         maps = (infer(box.crop(image_N3HW)) for box in boxes)  # one window after another, in the memory of one

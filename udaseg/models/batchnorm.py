@@ -82,6 +82,14 @@ def use_batch_statistics(network: nn.Module) -> None:
             norm.track_running_stats = False
 
 
+def use_running_statistics(network: nn.Module) -> None:
+    """Let batch norm normalise by its running statistics: the reverse of `use_batch_statistics`."""
+    for norm in network.modules():
+        if isinstance(norm, BatchNorm):
+            norm.eval()
+            norm.track_running_stats = True
+
+
 @contextmanager
 def recomputation(network: nn.Module) -> Iterator[None]:
     """Leave the running statistics of a network unchanged inside this block, where forward passes are repeated."""
@@ -134,6 +142,23 @@ def estimate_statistics(network: nn.Module, inputs: Iterable[Tensor]) -> None:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         network.eval()
+
+
+@torch.no_grad()
+def blend_statistics(network: nn.Module, inputs: Iterable[Tensor], momentum: float) -> None:
+    """Move the running statistics by `momentum`, 0 to 1, towards the mean statistics of these batches.
+
+    With 1 they are those of `estimate_statistics`, with 0 they stay. The network is in evaluation mode afterwards.
+    """
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    buffers = [
+        (norm.running_mean.clone(), norm.running_var.clone(), norm.num_batches_tracked.clone()) for norm in norms
+    ]
+    estimate_statistics(network, inputs)
+    for norm, (mean, variance, count) in zip(norms, buffers, strict=True):
+        norm.running_mean.copy_(mean.lerp(norm.running_mean, momentum))
+        norm.running_var.copy_(variance.lerp(norm.running_var, momentum))
+        norm.num_batches_tracked.copy_(count)
 
 
 @contextmanager

@@ -32,13 +32,13 @@ def find_run(model: Path) -> Path | None:
 def trained_size(model: Path) -> tuple[list[int] | None, bool]:
     """Return the (height, width) at which a model saw its images in training, and whether their aspect was kept.
 
-    The manifest beside the model says so, or the facts in an exported file. The size is None without them, and where
-    images kept their own size.
+    The manifest beside the model says so (that of an adapted model, how it saw its stream), or the facts in an exported
+    file. The size is None without them, and where images kept their own size.
     """
     if model.suffix == safetensors_file.SUFFIX:
         facts = safetensors_file.read_facts(model)
         return facts.get("size"), bool(facts.get("pad"))
     settings = (read_manifest(model.parent) or {}).get("settings", {})
     several = [*settings.get("sources", {}).values()]
-    section = settings.get("target") or settings.get("source") or (several or [{}])[0]
+    section = settings.get("target") or settings.get("source") or settings.get("adapt") or (several or [{}])[0]
     return section.get("size"), bool(section.get("pad"))

@@ -42,12 +42,13 @@ class Drawing(NamedTuple):
     inverse: np.ndarray  # float64 [H, W]: inverse depth (1/m) of `named`
 
 
-def frame(domain: str, seed: int, index: int, size: tuple[int, int] = (256, 512), split: int = 0) -> Frame:
+def frame(domain: str | Style, seed: int, index: int, size: tuple[int, int] = (256, 512), split: int = 0) -> Frame:
     """Render frame `index` of a domain ("gta5", "synthia", "cityscapes"); the same arguments give the same bytes.
 
-    `size` is (height, width) in pixels; `split` is 0 for training and 1 for validation frames.
+    A style of one's own may stand for the name. `size` is (height, width) in pixels; `split` is 0 for training, 1 for
+    validation frames and 2 for those of a stream.
     """
-    style = STYLES[domain]
+    style = STYLES[domain] if isinstance(domain, str) else domain
     rng = np.random.default_rng((seed, style.code, split, index))
     scene, camera = lay_out(style, rng)
     sky = draw_sky(scene, style)

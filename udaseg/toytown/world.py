@@ -1,6 +1,6 @@
 """Write all datasets of toytown: two synthetic ones and a real one, each in its own format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from .formats import (
     write_video_frame,
 )
 from .render import Frame, frame
+from .style import Style
 from .video import LONGEST, video
 
 SETTINGS = "toytown.json"
@@ -28,7 +29,9 @@ VERSION = 1  # of the images; increase it with every change of the renderer that
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
+    """Frames to render; they are done where all their files are there."""
+
     files: tuple[Path, ...]
     render: Callable[[], None]
     frames: int = 1
@@ -58,12 +61,14 @@ def make_toytown(
     range, and for a directory with a toytown of another seed or size.
     """
     out = Path(out)
-    _check(seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia)
+    check_settings(
+        seed, size, workers, source=source, target_train=target_train, target_val=target_val, synthia=synthia
+    )
     if not 1 <= frames <= LONGEST:
         raise UdasegError(f"frames: expected 1 to {LONGEST} frames of a video, found {frames}", "1 renders no video")
     _prepare(out, {"version": VERSION, "seed": seed, "size": list(size)})
     synthia = source if synthia is None else synthia
-    still = partial(_still, seed, size)
+    still = partial(still_job, seed, size)
     jobs = [still("gta5", 0, i, gta5_files(out, i), write_gta5) for i in range(source)]
     jobs += [still("synthia", 0, i, synthia_files(out, i), write_synthia) for i in range(synthia)]
     for split, (name, count) in enumerate((("train", target_train), ("val", target_val))):
@@ -71,6 +76,13 @@ def make_toytown(
         jobs += [still("cityscapes", split, i, files[i], write_cityscapes) for i in range(count)]
     if frames > 1:
         jobs += [_video(seed, size, i, frames, out) for i in range(target_train)]
+    render_missing(jobs, progress=progress, workers=workers)
+
+
+def render_missing(
+    jobs: Sequence[Job], *, progress: Callable[[int, int], None] | None = None, workers: int | None = None
+) -> None:
+    """Render and write the frames that are not there, in several threads; None means one a core."""
     missing = [job for job in jobs if not all(file.exists() for file in job.files)]
     total = sum(job.frames for job in jobs)
     done = total - sum(job.frames for job in missing)
@@ -89,19 +101,20 @@ def make_toytown(
             raise
 
 
-def _still(
+def still_job(
     seed: int,
     size: tuple[int, int],
-    domain: str,
+    domain: str | Style,
     split: int,
     index: int,
     files: dict[str, Path],
     write: Callable[[dict[str, Path], Frame], None],
-) -> _Job:
-    return _Job(tuple(files.values()), lambda: write(files, frame(domain, seed, index, size, split)))
+) -> Job:
+    """Return the job of one frame, see `frame`, and of writing it to its files."""
+    return Job(tuple(files.values()), lambda: write(files, frame(domain, seed, index, size, split)))
 
 
-def _video(seed: int, size: tuple[int, int], index: int, frames: int, out: Path) -> _Job:
+def _video(seed: int, size: tuple[int, int], index: int, frames: int, out: Path) -> Job:
     files = [video_files(out, index, offset) for offset in range(1 - frames, 1)]
     del files[0]["flow"]  # there is no frame before the first one
 
@@ -109,7 +122,7 @@ def _video(seed: int, size: tuple[int, int], index: int, frames: int, out: Path)
         for own, one in zip(files, video("cityscapes", seed, index, frames, size), strict=True):
             write_video_frame(own, one)
 
-    return _Job(tuple(path for own in files for path in own.values()), render, frames)
+    return Job(tuple(path for own in files for path in own.values()), render, frames)
 
 
 def _report(progress: Callable[[int, int], None] | None, done: int, total: int) -> None:
@@ -117,7 +130,8 @@ def _report(progress: Callable[[int, int], None] | None, done: int, total: int) 
         progress(done, total)
 
 
-def _check(seed: int, size: tuple[int, int], workers: int | None, **counts: int | None) -> None:
+def check_settings(seed: int, size: tuple[int, int], workers: int | None = None, **counts: int | None) -> None:
+    """Raise UdasegError for a seed, a size, a number of threads or a count of frames that is out of range."""
     for name, count in counts.items():
         if count is not None and count < 0:
             raise UdasegError(f"{name}: expected a count of frames, found {count}", "use 0 for none")

@@ -28,7 +28,7 @@ CLASSES = Entry("@classes", "texts [C]", "the class names, in the order of every
 
 LABELS = Table(
     "labels/<stem>.png",
-    "`pseudolabel`, `refine`, `apply`",
+    "`pseudolabel`, `refine`, `apply`, `adapt`",
     "Palette PNGs of 8 bits, as high and wide as the labels of the image: the class of every pixel in the order of "
     "`classes`, and 255 where there is none. The palette is for people; programs read the indices. A stem is the name "
     "of an image without its suffix; its folders come before it where several images share the name: `seq1_000000`. "
@@ -81,7 +81,7 @@ GMM = Table(
 )
 MODEL = Table(
     "model.pt",
-    "`warmup`, `retrain`, `distill`",
+    "`warmup`, `retrain`, `distill`, `adapt`",
     "A PyTorch archive of tensors and plain values; read it with `torch.load(path, weights_only=True)`. With "
     "`keep_last` the models of earlier steps are `last/<step>.pt`.",
     (
@@ -130,7 +130,7 @@ FLOWS = Table(
 )
 CLASSES_YAML = Table(
     "classes.yaml",
-    "the root of a `folder` dataset; `apply` writes one",
+    "the root of a `folder` dataset; `apply` and `adapt` write one",
     "YAML, with no other keys; README.md has an example.",
     (
         Entry("names", "list of texts [C]", "by id; or a mapping of ids to names, where several may share one"),

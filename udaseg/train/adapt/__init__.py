@@ -1,0 +1,1 @@
+"""Online adaptation: a finished network adapts to a stream of images while it labels them."""
