@@ -132,14 +132,14 @@ def test_names_commands_and_warnings_cannot_become_markup(fake_run):
     run = fake_run(name="a<b>&c", classes=("road", evil)).whole()
     run.stage("extra", {"note": evil}, warnings=(f"odd {evil}",), **{"in": f"{evil}.png"})
     html = render(collect(run.root))
-    assert "<script" not in html
+    assert html.count("<script") == 1  # that of the sliders
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 5
     assert "<h1>a&lt;b&gt;&amp;c</h1>" in html
 
 
 def test_the_page_needs_nothing_from_elsewhere(demo):
     html = render(collect(demo.root, demo.images()))
-    assert not re.search(r"https?:|//[a-z]|@import|<link|<script|<iframe", re.sub(r"base64,[^\"]+", "", html))
+    assert not re.search(r"https?:|//[a-z]|@import|<link|<script |<iframe", re.sub(r"base64,[^\"]+", "", html))
     assert set(re.findall(r'(?:src|href)="(data:image|#)?', html)) == {"data:image", "#"}
 
 
