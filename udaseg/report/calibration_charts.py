@@ -8,8 +8,8 @@ from udaseg.pipeline.format import count, percent, share
 from udaseg.report.calibration import BINS, Reliability
 from udaseg.report.svg import WIDTH, element, line, svg, text
 
-LEFT, TOP, HEIGHT = 34, 8, 190
-GAP, LOWER = 34, 64  # the height between the two parts, and that of the lower one
+LEFT, TOP, HEIGHT = 34, 22, 190
+GAP, LOWER = 42, 64  # the height between the two parts, and that of the lower one
 
 
 def reliability_diagram(series: Sequence[tuple[str, str, Reliability]], label: str) -> Markup:
@@ -52,7 +52,7 @@ def reliability_diagram(series: Sequence[tuple[str, str, Reliability]], label: s
                 bar = {"x": across(b / BINS) + s * thick + 0.5, "width": thick - 1}
                 bar |= {"y": ground - max(LOWER * part / largest, 0.5), "height": max(LOWER * part / largest, 0.5)}
                 shapes.append(element("rect", title, class_=style, **bar))
-    shapes.append(text(LEFT, TOP + HEIGHT + GAP - 8, "pixels in the bin, %", "start", "axis"))
+    shapes.append(text(LEFT, ground - LOWER - 6, "pixels in the bin, %", "start", "axis"))
     shapes.append(text(LEFT + width, ground + 14, "confidence, %", "end", "axis"))
-    shapes.append(text(LEFT + 6, TOP + 12, "right, %", "start", "axis"))
+    shapes.append(text(LEFT, TOP - 11, "right pixels, %", "start", "axis"))
     return svg(WIDTH, ground + 20, label, *shapes)

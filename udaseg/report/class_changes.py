@@ -11,6 +11,7 @@ from udaseg.report.scores import Score, confusion_shares
 from udaseg.report.svg import WIDTH, clip, element, line, margin, svg, text
 
 MISTAKES = 4  # that became rarer, and as many that became more frequent
+VISIBLE = 0.0005  # a smaller change of the IoU is printed as 0.0, and is neither a gain nor a loss
 SMALLEST = 0.005  # a change of the share below half a point is not listed
 PITCH, THICK = 17.0, 9.0
 
@@ -49,22 +50,21 @@ def change_bars(classes: Sequence[Score], label: str) -> Markup:
     left = margin([one.name for one in classes])
     right = 84  # for "100.0 → 100.0"
     reach = max(0.01, *(abs(one.delta) for one in classes))
-    falls = any(one.delta < 0 for one in classes)
+    losers = {one.name for one in classes if one.delta <= -VISIBLE}
     room = 34  # of the number beside a bar
-    width = WIDTH - left - right - room * (1 + falls)
-    zero = left + (room + width / 2 if falls else 0)
-    scale, bottom = (width / 2 if falls else width) / reach, 4 + PITCH * len(classes)
+    width = WIDTH - left - right - room * (1 + bool(losers))
+    zero = left + (room + width / 2 if losers else 0)
+    scale, bottom = (width / 2 if losers else width) / reach, 4 + PITCH * len(classes)
     shapes = [line(zero, 2, zero, bottom, "axis-line")]
     for r, one in enumerate(classes):
         y = 4 + PITCH * (r + 0.5)
         length = abs(one.delta) * scale
         title = element("title", f"{one.name}: {percent(one.source)} before, {percent(one.adapted)} after")
-        bar = {"x": zero if one.delta >= 0 else zero - length, "y": y - THICK / 2, "height": THICK}
+        falls = one.name in losers
+        bar = {"x": zero - length if falls else zero, "y": y - THICK / 2, "height": THICK}
         shapes.append(text(left - 6, y + 3.6, clip(one.name), "end"))
-        shapes.append(
-            element("rect", title, width=max(length, 0.5), class_="rise" if one.delta >= 0 else "fall", **bar)
-        )
-        beside = (zero + length + 4, "start") if one.delta >= 0 else (zero - length - 4, "end")
+        shapes.append(element("rect", title, width=max(length, 0.5), class_="fall" if falls else "rise", **bar))
+        beside = (zero - length - 4, "end") if falls else (zero + length + 4, "start")
         shapes.append(text(beside[0], y + 3.6, points(one.delta), beside[1]))
         shapes.append(text(WIDTH, y + 3.6, f"{percent(one.source)} → {percent(one.adapted)}", "end", "axis"))
     return svg(WIDTH, bottom + 4, label, *shapes)

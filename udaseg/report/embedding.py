@@ -40,15 +40,15 @@ def principal_components(features_ND: np.ndarray, prototypes_2CD: np.ndarray) ->
     """
     from sklearn.decomposition import PCA
 
-    components = min(2, *features_ND.shape)
+    known_2C, prototypes_2C2 = _known(prototypes_2CD)
+    if _are_equal(features_ND):
+        return _one_place(len(features_ND), known_2C), 1.0
     with _one_thread():
-        pca = PCA(components, svd_solver="full").fit(features_ND)
+        pca = PCA(min(2, *features_ND.shape), svd_solver="full").fit(features_ND)
         points_N2 = _two_columns(pca.transform(features_ND))
-        known_2C, prototypes_2C2 = _known(prototypes_2CD)
         if known_2C.any():
             prototypes_2C2[known_2C] = _two_columns(pca.transform(prototypes_2CD[known_2C]))
-    share = float(pca.explained_variance_ratio_.sum())
-    return Map(points_N2, prototypes_2C2), share if np.isfinite(share) else 1.0
+    return Map(points_N2, prototypes_2C2), float(pca.explained_variance_ratio_.sum())
 
 
 def neighbour_embedding(features_ND: np.ndarray, prototypes_2CD: np.ndarray) -> Map:
@@ -62,9 +62,8 @@ def neighbour_embedding(features_ND: np.ndarray, prototypes_2CD: np.ndarray) -> 
 
     known_2C, prototypes_2C2 = _known(prototypes_2CD)
     rows_MD = np.concatenate([features_ND, prototypes_2CD[known_2C]]).astype(np.float64)
-    if np.ptp(rows_MD, axis=0).max() == 0:  # one point, many times
-        prototypes_2C2[known_2C] = 0.0
-        return Map(np.zeros((len(features_ND), 2)), prototypes_2C2)
+    if _are_equal(rows_MD):
+        return _one_place(len(features_ND), known_2C)
     with _one_thread():
         reduced = PCA(min(COMPONENTS, *rows_MD.shape), svd_solver="full").fit_transform(rows_MD)
         perplexity = min(PERPLEXITY, (len(rows_MD) - 1) / 3)
@@ -108,6 +107,15 @@ def _known(prototypes_2CD: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return which prototypes there are, bool [2, C], and an empty map of all, [2, C, 2]."""
     known_2C = np.isfinite(prototypes_2CD).all(axis=2)
     return known_2C, np.full((*known_2C.shape, 2), np.nan)
+
+
+def _are_equal(rows_ND: np.ndarray) -> bool:
+    return bool((rows_ND == rows_ND[0]).all())
+
+
+def _one_place(count: int, known_2C: np.ndarray) -> Map:
+    """Return the map of features that are all equal."""
+    return Map(np.zeros((count, 2)), np.where(known_2C[..., None], np.zeros(2), np.nan))
 
 
 def _two_columns(values_ND: np.ndarray) -> np.ndarray:

@@ -77,8 +77,9 @@ def marks() -> list[tuple[Markup, str]]:
     drawn = []
     for words, style in MARKS:
         if style in ("cross", "dot"):
-            shape = element("path", d=_mark(6, 6, style), class_=style, stroke="currentColor")
+            shape = element("path", d=_mark(4, 4, style), class_=style, stroke="currentColor")
         else:
-            shape = element("circle", cx=6, cy=6, r=4.6, class_=f"prototype {style}", stroke="currentColor")
-        drawn.append((element("svg", shape, viewBox="0 0 12 12", class_="symbol", aria_hidden="true"), words))
+            paint = "currentColor" if style == "full" else None
+            shape = element("circle", cx=4, cy=4, r=2.8, class_=f"prototype {style}", stroke="currentColor", fill=paint)
+        drawn.append((element("svg", shape, viewBox="0 0 8 8", class_="symbol", aria_hidden="true"), words))
     return drawn

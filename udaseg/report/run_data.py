@@ -98,7 +98,7 @@ class RunData:
         Only models that are still there count.
         """
         trained = [stage for kind in TRAINING if (stage := self.last(kind)) and (stage.folder / "model.pt").is_file()]
-        return [(stage.name, stage.folder / "model.pt") for stage in dict.fromkeys((*trained[:1], *trained[-1:]))]
+        return list({one.name: one.folder / "model.pt" for one in (*trained[:1], *trained[-1:])}.items())
 
     @property
     def is_warmup_aligned(self) -> bool:

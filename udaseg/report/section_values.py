@@ -7,7 +7,7 @@ from udaseg.io.documents.metrics import Metrics
 from udaseg.pipeline.format import DASH, percent
 from udaseg.report.calibration import BINS, Reliability
 from udaseg.report.calibration_charts import reliability_diagram
-from udaseg.report.class_changes import change_bars, changed_classes, changed_mistakes
+from udaseg.report.class_changes import VISIBLE, change_bars, changed_classes, changed_mistakes
 from udaseg.report.embedding import Measures
 from udaseg.report.feature_charts import feature_maps, marks
 from udaseg.report.feature_space import FeatureSpace
@@ -25,9 +25,8 @@ def changes(metrics: dict[str, Metrics]) -> dict[str, Any] | None:
     rarer, more_frequent = changed_mistakes(metrics["source"], metrics["adapted"])
     return {
         "classes": classes,
-        # As printed: a change below a twentieth of a point is none.
-        "gained": [one for one in classes if one.delta >= 0.0005],
-        "lost": [one for one in classes if one.delta <= -0.0005],
+        "gained": [one for one in classes if one.delta >= VISIBLE],
+        "lost": [one for one in classes if one.delta <= -VISIBLE],
         "chart": change_bars(classes, "change of the IoU of every class, the largest gain first"),
         "mistakes": [("rarer", rarer), ("more frequent", more_frequent)],
     }
