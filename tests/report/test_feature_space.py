@@ -18,11 +18,17 @@ from udaseg.labels import class_space
 from udaseg.models import checkpoint
 from udaseg.report import collect, render
 from udaseg.report.feature_pass import Domain, see_domain
-from udaseg.report.feature_space import PIXELS, feature_space
+from udaseg.report.feature_space import feature_space
 
 SPACE = class_space(["road", "car", "sky"])
 NETWORK = Model(encoder="test_efficientnet", decoder="fpn", width=16, weights="none", color="rgb-imagenet")
 SETTINGS = Evaluate(batch=2, precision="fp32")
+PIXELS = 60  # of each domain in these tests: t-SNE takes as long as there are pixels
+
+
+@pytest.fixture(autouse=True)
+def _few_pixels(monkeypatch):
+    monkeypatch.setattr("udaseg.report.feature_space.PIXELS", PIXELS)
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,19 @@ def test_the_page_draws_every_pixel_once_in_each_map_and_says_whose_labels_these
     assert "warmup, val" in text  # in the table of calibration
     unlabelled = replace(space, has_target_labels=False)
     assert "those that retrain predicts, because no labels are there" in render(replace(data, features=unlabelled))
+
+
+def test_the_measures_of_several_runs_stand_side_by_side(networks, fake_run):
+    runs = [collect(fake_run(name, classes=SPACE.classes).whole().root) for name in ("a", "b", "c")]
+    both = feature_space(networks, domain(), domain(50), SPACE.classes, SETTINGS)
+    alone = feature_space(networks[:1], domain(), domain(50), SPACE.classes, SETTINGS)
+    html = render([replace(runs[0], features=both), replace(runs[1], features=alone), runs[2]])
+    head = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html[html.index("<body") : html.index("<article")]))
+    assert "measure a b better" in head
+    values = [f"{space.networks[-1].measures.distance:.2f}" for space in (both, alone)]
+    assert f"in distances between classes {' '.join(values)} lower" in head
+    errors = [f"{100 * space.networks[-1].reliability.error:.1f}" for space in (both, alone)]
+    assert f"labelled target images, points {' '.join(errors)} lower" in head
 
 
 def test_the_page_says_why_there_is_no_map(fake_run):

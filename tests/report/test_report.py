@@ -1,6 +1,7 @@
 """What a reader of the page meets: numbers, names, images, and plain words about what is missing."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -141,6 +142,15 @@ def test_the_page_needs_nothing_from_elsewhere(demo):
     html = render(collect(demo.root, demo.images()))
     assert not re.search(r"https?:|//[a-z]|@import|<link|<script |<iframe", re.sub(r"base64,[^\"]+", "", html))
     assert set(re.findall(r'(?:src|href)="(data:image|#)?', html)) == {"data:image", "#"}
+
+
+def test_the_page_allows_its_own_script_alone(demo):
+    html = render(collect(demo.root))
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1]
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)[1].replace("&#39;", "'")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'" in policy
+    assert re.search(r"script-src ([^;]+)", policy)[1] == f"'sha256-{digest}'"
 
 
 def test_large_pictures_are_made_small(fake_run):

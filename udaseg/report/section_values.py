@@ -47,11 +47,13 @@ def features(space: FeatureSpace | str, colours: Mapping[str, str]) -> dict[str,
         "has_target_labels": space.has_target_labels,
         "maps": feature_maps(space, [colours.get(name) for name in space.classes]),
         "marks": marks(),
-        "measures": _measure_rows(measures),
+        "measures": _measure_rows(measures, [one.reliability for one in space.networks]),
     }
 
 
-def _measure_rows(measures: Sequence[Measures]) -> list[tuple[str, list[str], str]]:
+def _measure_rows(
+    measures: Sequence[Measures], reliabilities: Sequence[Reliability | None]
+) -> list[tuple[str, list[str], str]]:
     """Return a row for each measure: its words, its value in each network, and which values are better."""
 
     def plain(value: float | None) -> str:
@@ -69,6 +71,11 @@ def _measure_rows(measures: Sequence[Measures]) -> list[tuple[str, list[str], st
             "target pixels whose nearest source prototype is of their class, %",
             [percent(one.nearest) for one in measures],
             "higher",
+        ),
+        (
+            "expected calibration error on labelled target images, points",
+            [percent(one.error if one else None) for one in reliabilities],
+            "lower",
         ),
     ]
 
