@@ -19,8 +19,8 @@ MARKS = (
 )  # fmt: skip
 
 
-def feature_maps(space: FeatureSpace, colours: Sequence[str | None]) -> list[dict[str, Any]]:
-    """Return, for each kind of map, a chart of each network. `colours` are those of the classes, None without one."""
+def feature_maps(space: FeatureSpace, colours: Sequence[str]) -> list[dict[str, Any]]:
+    """Return, for each kind of map, a chart of each network. `colours` are those of the classes."""
     kinds = {"PCA": [one.pca for one in space.networks], "t-SNE": [one.tsne for one in space.networks]}
     return [
         {
@@ -34,7 +34,7 @@ def feature_maps(space: FeatureSpace, colours: Sequence[str | None]) -> list[dic
     ]
 
 
-def scatter(mapped: Map, space: FeatureSpace, colours: Sequence[str | None], label: str) -> Markup:
+def scatter(mapped: Map, space: FeatureSpace, colours: Sequence[str], label: str) -> Markup:
     """Draw a map: crosses for the source, dots for the target, a circle for each prototype, a class in its colour."""
     everything = np.concatenate([mapped.points, mapped.prototypes.reshape(-1, 2)])
     low, high = np.nanmin(everything, axis=0), np.nanmax(everything, axis=0)
@@ -60,7 +60,7 @@ def _mark(x: float, y: float, style: str) -> str:
     return f"M{x - ARM:.1f} {y:.1f}h{2 * ARM:.1f}m-{ARM:.1f}-{ARM:.1f}v{2 * ARM:.1f}"
 
 
-def _prototypes(ends_22: np.ndarray, name: str, colour: str | None) -> list[Markup]:
+def _prototypes(ends_22: np.ndarray, name: str, colour: str) -> list[Markup]:
     """Draw the prototypes of a class in source and target, and a line from one to the other."""
     ends = [None if np.isnan(end).any() else end.tolist() for end in ends_22]
     shapes = [line(*ends[0], *ends[1], "tie")] if None not in ends else []

@@ -14,6 +14,8 @@ from udaseg.report.feature_space import FeatureSpace
 from udaseg.report.run_data import RunData
 from udaseg.report.scores import class_scores
 
+UNCOLOURED = "#808080"  # of classes without a colour, whose names cannot be a class space
+
 
 def changes(metrics: dict[str, Metrics]) -> dict[str, Any] | None:
     """Return what changed by class from the source-only to the adapted model; None where one is not scored."""
@@ -45,7 +47,7 @@ def features(space: FeatureSpace | str, colours: Mapping[str, str]) -> dict[str,
         "images": space.images,
         "split": space.split,
         "has_target_labels": space.has_target_labels,
-        "maps": feature_maps(space, [colours.get(name) for name in space.classes]),
+        "maps": feature_maps(space, [colours.get(name, UNCOLOURED) for name in space.classes]),
         "marks": marks(),
         "measures": _measure_rows(measures, [one.reliability for one in space.networks]),
     }
