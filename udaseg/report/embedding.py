@@ -6,6 +6,7 @@ import numpy as np
 
 SEED = 0  # of t-SNE, which starts from the principal components: the maps of a run do not depend on its seed
 PERPLEXITY = 30.0  # the default of scikit-learn; a third of the points where these are few
+STEPS = 500  # half of scikit-learn's: enough for the few hundred points of a page
 COMPONENTS = 50  # principal components that t-SNE reads, as in its paper: faster, and without much of the noise
 
 
@@ -69,7 +70,7 @@ def neighbour_embedding(features_ND: np.ndarray, prototypes_2CD: np.ndarray) -> 
         perplexity = min(PERPLEXITY, (len(rows_MD) - 1) / 3)
         start = np.ascontiguousarray(_two_columns(reduced), np.float32)
         start /= np.std(start[:, 0]) / 1e-4  # the scale that scikit-learn starts from
-        mapped = TSNE(perplexity=perplexity, init=start, learning_rate="auto", random_state=SEED).fit_transform(reduced)
+        mapped = TSNE(perplexity=perplexity, init=start, max_iter=STEPS, random_state=SEED).fit_transform(reduced)
     prototypes_2C2[known_2C] = mapped[len(features_ND) :]
     return Map(mapped[: len(features_ND)].astype(np.float64), prototypes_2C2)
 
