@@ -3,6 +3,7 @@
 import filecmp
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ from udaseg.pipeline.swap import stage_folders
 from udaseg.pipeline.work import Work
 
 from .terminal.command import run_command
+from .terminal.options import setting_option
 from .terminal.result import print_result
 from .terminal.tables import percent, read_metrics, scores_table
 
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
     import numpy as np
 
     from udaseg.report import RunData
+    from udaseg.report.feature_pass import Domain
+    from udaseg.report.feature_space import FeatureSpace
 
 PAGE = "report.html"
+ImagesOption = setting_option("report.images")[1]
 BOUNDS = {"source": "source_only", "oracle": "oracle"}  # of a run, and the inputs that name them
 
 
@@ -53,8 +58,8 @@ def _plan(runs: Sequence[Run], out: Path, bounds: dict[str, list[Path]]) -> Job:
     for role, paths in bounds.items():
         for path in paths:
             inputs[f"{role} {path}"] = digest_input(_evaluation(path) / "metrics.json")
-    chains = [run.recipe.chain for run in runs]
-    return Job("report", out, {"chain": chains[0] if len(runs) == 1 else chains}, inputs)
+    settings = [{"chain": run.recipe.chain, "report": run.recipe.report.identity()} for run in runs]
+    return Job("report", out, settings[0] if len(runs) == 1 else {"runs": settings}, inputs)
 
 
 def _evaluation(path: Path) -> Path:
@@ -73,7 +78,7 @@ def _true_labels(run: Run) -> "Callable[[str], np.ndarray | None] | None":
     return lambda stem: labelled.label(indices[stem]) if stem in indices else None
 
 
-def _collect(run: Run, bounds: dict[str, Path]) -> "RunData":
+def _collect(work: Work, run: Run, bounds: dict[str, Path]) -> "RunData":
     from udaseg.report import collect
 
     target = datasets.try_open(run, "target")
@@ -81,7 +86,42 @@ def _collect(run: Run, bounds: dict[str, Path]) -> "RunData":
         log(f"report: the target of {run.folder} is not in {run.recipe.data}: its images are left out")
     images = {record.stem: record.image for record in target.records} if target else {}
     chain = [name for name in run.recipe.chain if name != "report"]
-    return collect(run.folder, images, chain, truth=_true_labels(run), bounds=bounds)
+    data = collect(run.folder, images, chain, truth=_true_labels(run), bounds=bounds)
+    features = _features(work, run, data)
+    if isinstance(features, str):
+        log(f"report: {run.folder}: no feature space: {features}")
+    return replace(data, features=features)
+
+
+def _features(work: Work, run: Run, data: "RunData") -> "FeatureSpace | str":
+    """Return a sample of both domains in the first and the last network of a run, or why there is none."""
+    from udaseg.report.feature_space import feature_space
+
+    recipe, images = run.recipe, run.recipe.report.images
+    if not images:
+        return "report.images is 0"
+    if not data.models:
+        return "no training of this run has its model.pt"
+    source, target = _domain(run, "source"), _domain(run, "val") or _domain(run, "target")
+    if source is None or target is None:
+        return f"the images of the {'source' if source is None else 'target'} are not in {recipe.data}"
+    source, target, classes = source.sample(images), target.sample(images), datasets.class_space(run).classes
+    try:
+        return feature_space(data.models, source, target, classes, recipe.evaluate, work.progress("passes and maps"))
+    except UdasegError as error:
+        return f"{error.message}; {error.hint}"
+
+
+def _domain(run: Run, name: str) -> "Domain | None":
+    from udaseg.data.sources import split_view
+    from udaseg.report.feature_pass import Domain
+
+    images = datasets.try_open(run, name)
+    if images is None:
+        return None
+    size = run.recipe.evaluate.size if name == "val" else None
+    views = split_view(datasets.view_of(run, "report", name, images, size)).values()
+    return Domain(tuple(views), is_labelled=name != "target")
 
 
 def _bounds_of(run: Run, bounds: dict[str, list[Path]]) -> dict[str, Path]:
@@ -112,7 +152,7 @@ def run(work: Work) -> None:
 def _write(work: Work, runs: Sequence[Run], bounds: dict[str, list[Path]]) -> None:
     from udaseg.report import save
 
-    save([_collect(run, _bounds_of(run, bounds)) for run in runs], work.out / PAGE)
+    save([_collect(work, run, _bounds_of(run, bounds)) for run in runs], work.out / PAGE)
 
 
 def show(run: Run, job: Job) -> None:
@@ -168,12 +208,14 @@ def command(
     oracle: Annotated[
         list[Path] | None, typer.Option(help="A run whose score is the upper bound; again for each seed.")
     ] = None,
+    images: ImagesOption = None,
 ) -> None:
     """Write one self-contained page about a run, or several side by side: scores, curves, images, lineage.
 
     Example: udaseg report runs/a runs/b --oracle runs/oracle
     """
-    opened = [open_run(run=path) for path in runs] if runs else [open_run()]
+    changes = {"report.images": images}
+    opened = [open_run(changes, run=path) for path in runs] if runs else [open_run(changes)]
     bounds = {role: paths for role, paths in (("source", source_only), ("oracle", oracle)) if paths}
     if len({run.folder.resolve() for run in opened}) < len(opened):
         raise UdasegError("a run is named twice", "name each run once")

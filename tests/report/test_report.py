@@ -1,6 +1,7 @@
 """What a reader of the page meets: numbers, names, images, and plain words about what is missing."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -132,15 +133,24 @@ def test_names_commands_and_warnings_cannot_become_markup(fake_run):
     run = fake_run(name="a<b>&c", classes=("road", evil)).whole()
     run.stage("extra", {"note": evil}, warnings=(f"odd {evil}",), **{"in": f"{evil}.png"})
     html = render(collect(run.root))
-    assert "<script" not in html
+    assert html.count("<script") == 1  # that of the sliders
     assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 5
     assert "<h1>a&lt;b&gt;&amp;c</h1>" in html
 
 
 def test_the_page_needs_nothing_from_elsewhere(demo):
     html = render(collect(demo.root, demo.images()))
-    assert not re.search(r"https?:|//[a-z]|@import|<link|<script|<iframe", re.sub(r"base64,[^\"]+", "", html))
+    assert not re.search(r"https?:|//[a-z]|@import|<link|<script |<iframe", re.sub(r"base64,[^\"]+", "", html))
     assert set(re.findall(r'(?:src|href)="(data:image|#)?', html)) == {"data:image", "#"}
+
+
+def test_the_page_allows_its_own_script_alone(demo):
+    html = render(collect(demo.root))
+    script = re.search(r"<script>(.*?)</script>", html, re.DOTALL)[1]
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)[1].replace("&#39;", "'")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert "default-src 'none'" in policy
+    assert re.search(r"script-src ([^;]+)", policy)[1] == f"'sha256-{digest}'"
 
 
 def test_large_pictures_are_made_small(fake_run):

@@ -37,18 +37,17 @@ addEventListener("load", () => {{
 
 
 def measure(page: str, folder, width: int, scheme: str, apart: str = ".scroll, svg") -> dict:
-    host = folder / f"host-{width}-{scheme}.html"
-    host.write_text(HOST.format(page=html.escape(page), width=width, apart=apart), encoding="utf-8")
+    return look(HOST.format(page=html.escape(page), width=width, apart=apart), folder, f"{width}-{scheme}", scheme)
+
+
+def look(host_page: str, folder, name: str, scheme: str) -> dict:
+    """Open a page that holds the report in a frame, and return what it measures there."""
+    host = folder / f"host-{name}.html"
+    host.write_text(host_page, encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     options += [f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}", "--window-size=1400,1000"]
-    command = [
-        BROWSER,
-        *options,
-        f"--user-data-dir={folder / f'profile-{width}-{scheme}'}",
-        "--dump-dom",
-        host.as_uri(),
-    ]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    options += [f"--user-data-dir={folder / f'profile-{name}'}", "--dump-dom", host.as_uri()]
+    dom = subprocess.run([BROWSER, *options], capture_output=True, text=True, timeout=60, check=True).stdout
     return json.loads(html.unescape(re.search(r'<pre id="measured">(.+?)</pre>', dom)[1]))
 
 
@@ -111,3 +110,52 @@ def test_on_paper_nothing_is_cut_off(request, which, tmp_path):
     seen = measure(page.replace("@media print", "@media all"), tmp_path, PAPER, "light", "svg")
     assert seen["outside"] == []
     assert seen["needed"] <= PAPER
+
+
+SLIDE = """<!DOCTYPE html><body style="margin:0"><iframe srcdoc="{page}" style="border:0;width:390px;height:900px">
+</iframe><pre id="measured"></pre><script>
+addEventListener("load", () => {{
+  const inner = document.querySelector("iframe").contentWindow, page = inner.document;
+  const pair = page.querySelector(".slide"), slider = pair.querySelector("input");
+  const [before, after] = pair.querySelectorAll("img"), seen = {{ sliders: page.querySelectorAll("input").length }};
+  const place = image => {{ const box = image.getBoundingClientRect(); return [box.left, box.top, box.width]; }};
+  const cut = () => inner.getComputedStyle(after).clipPath;
+  Object.assign(seen, {{ before: place(before), after: place(after), cut: cut() }});
+  if (slider) {{
+    slider.value = 20;
+    slider.dispatchEvent(new inner.Event("input"));
+    seen.by_keys = cut();
+    const box = before.getBoundingClientRect(), clientX = box.left + 0.75 * box.width;
+    after.dispatchEvent(new inner.PointerEvent("pointerdown", {{ bubbles: true, buttons: 1, clientX }}));
+    Object.assign(seen, {{ by_finger: cut(), value: slider.value, words: slider.ariaLabel }});
+  }}
+  document.getElementById("measured").textContent = JSON.stringify(seen);
+}});
+</script>"""
+
+
+def test_a_slider_uncovers_the_model_before_adaptation(page, tmp_path):
+    seen = look(SLIDE.format(page=html.escape(page)), tmp_path, "slide", "light")
+    assert seen["sliders"] == page.count('class="slide"') > 0
+    assert seen["before"] == seen["after"]  # one above the other
+    assert (seen["cut"], seen["by_keys"], seen["by_finger"]) == tuple(
+        f"inset(0px 0px 0px {at}%)" for at in (50, 20, 75)
+    )
+    assert seen["value"] == "75"
+    assert seen["words"].startswith("source-only on the left, adapted on the right")
+
+
+def test_without_scripts_the_two_images_stand_side_by_side(page, tmp_path):
+    start, _, rest = page.rpartition("<script>")
+    without = start + rest.partition("</script>")[2]
+    seen = look(SLIDE.format(page=html.escape(without)), tmp_path, "plain", "light")
+    assert (seen["sliders"], seen["cut"]) == (0, "none")
+    (left, top, width), (left_after, top_after, width_after) = seen["before"], seen["after"]
+    assert (top, width) == (top_after, width_after)
+    assert left_after >= left + width
+    assert width > 100
+
+
+def test_no_other_script_than_that_of_the_page_runs(page, tmp_path):
+    foreign = page.replace("</body>", "<script>document.body.remove()</script></body>")
+    assert look(SLIDE.format(page=html.escape(foreign)), tmp_path, "foreign", "light")["sliders"] > 0

@@ -20,6 +20,7 @@ from udaseg.config.sections.prototypes import Prototypes
 from udaseg.config.sections.pseudolabel import Iast, Pseudolabel
 from udaseg.config.sections.rare import Rare
 from udaseg.config.sections.refine import Refine
+from udaseg.config.sections.report import Report
 from udaseg.config.sections.retrain import Retrain
 from udaseg.config.sections.strong import Strong
 from udaseg.config.sections.stylize import Stylize
@@ -52,6 +53,7 @@ __all__ = [
     "Rare",
     "Recipe",
     "Refine",
+    "Report",
     "Retrain",
     "Section",
     "SharedSource",

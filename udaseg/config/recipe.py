@@ -18,6 +18,7 @@ from udaseg.config.sections.prior import Prior
 from udaseg.config.sections.prototypes import Prototypes
 from udaseg.config.sections.pseudolabel import Pseudolabel
 from udaseg.config.sections.refine import Refine
+from udaseg.config.sections.report import Report
 from udaseg.config.sections.retrain import Retrain
 from udaseg.config.sections.stylize import Stylize
 from udaseg.config.sections.warmup import Warmup
@@ -67,6 +68,7 @@ class Recipe(Section):
     retrain: Retrain = Field(Retrain(), description="The training on source and pseudo-labelled target.")
     distill: Distill = Field(Distill(), description="The training of a fresh student by the finished model.")
     evaluate: Evaluate = Field(Evaluate(), description="The evaluation on the labelled target images.")
+    report: Report = Field(Report(), description="The page about the run.")
 
     def read_settings(self, mode: Literal["python", "json"] = "python") -> dict[str, Any]:
         """Return the settings as plain values: `source` or `sources`, the one that is read, and all others."""

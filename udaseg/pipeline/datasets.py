@@ -42,12 +42,17 @@ def single_sets(run: Run, name: str) -> dict[str, ImageSet | LabelledSet | Targe
 
 def open_view(run: Run, stage: str, name: str, size: HxW | None = None) -> View:
     """Open a dataset at the size at which networks see it: `size`, else that of the stage, or of the domain."""
+    return view_of(run, stage, name, open_dataset(run, name), size)
+
+
+def view_of(run: Run, stage: str, name: str, images: ImageSet | LabelledSet | Sources, size: HxW | None = None) -> View:
+    """Return an open dataset at that size."""
     from udaseg.data.image_sets import View
 
     own = [*sections(run.recipe, name).values()]
     if len(own) > 1:  # each source has its own
-        return View(open_dataset(run, name))
-    return View(open_dataset(run, name), size or size_in_stage(run, stage, name), own[0].pad)
+        return View(images)
+    return View(images, size or size_in_stage(run, stage, name), own[0].pad)
 
 
 def class_space(run: Run) -> ClassSpace:

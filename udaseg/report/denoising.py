@@ -74,12 +74,12 @@ def denoising(pseudo: Path | None, refined: Path | None, classes: int, truth: Tr
     folders = [folder for folder in (pseudo, refined) if folder is not None]
     if not folders or (len(folders) < 2 and truth is None):
         return None
-    stems = _stems(folders)
+    stems = list_stems(folders)
     kinds, labels, right = np.zeros(len(KINDS), np.int64), *np.zeros((2, 2, classes), np.int64)
     sample = sample_evenly(stems, MAX_COUNTED)
     for stem in sample:
-        pair = [_ids(folder / f"{stem}.png") for folder in folders]
-        true_HW = _true(truth, stem, pair[0])
+        pair = [read_ids(folder / f"{stem}.png") for folder in folders]
+        true_HW = read_truth(truth, stem, pair[0])
         for i, label_HW in enumerate(pair):
             if true_HW is not None and label_HW is not None:
                 known_HW = true_HW != IGNORE
@@ -102,7 +102,7 @@ def pseudo_panels(
     `predictions` is the predictions.h5 of the labels; without it there is no map of confidence.
     """
     folders = [folder for folder in (pseudo, refined) if folder]
-    stems = _stems(folders)
+    stems = list_stems(folders)
     selection = sample_evenly(stems, MAX_PANELS)
     if len(folders) == 2:
         changed = {stem: _changed(pseudo, refined, stem) for stem in sample_evenly(stems, MAX_COUNTED)}
@@ -113,7 +113,7 @@ def pseudo_panels(
         ids = [np.asarray(label) if label else None for label in pair]
         image = open_image(Path(images[stem])) if stem in images else None
         labelled = tuple(float((label_HW != IGNORE).mean()) if label_HW is not None else None for label_HW in ids)
-        true_HW = _true(truth, stem, next(label_HW for label_HW in ids if label_HW is not None))
+        true_HW = read_truth(truth, stem, next(label_HW for label_HW in ids if label_HW is not None))
         changes, part = None, None
         if ids[0] is not None and ids[1] is not None:
             changes = uri(_painted(_kinds(*ids, true_HW)))
@@ -178,16 +178,16 @@ def _part(part: int, total: int) -> float | None:
     return part / total if total else None
 
 
-def _stems(folders: Sequence[Path]) -> list[str]:
+def list_stems(folders: Sequence[Path]) -> list[str]:
     return sorted({path.stem for folder in folders for path in folder.glob("*.png")})
 
 
-def _ids(path: Path) -> np.ndarray | None:
+def read_ids(path: Path) -> np.ndarray | None:
     label = open_label(path)
     return None if label is None else np.asarray(label)
 
 
-def _true(truth: Truth | None, stem: str, label_HW: np.ndarray | None) -> np.ndarray | None:
+def read_truth(truth: Truth | None, stem: str, label_HW: np.ndarray | None) -> np.ndarray | None:
     """Read the true labels of an image; None where there are none of the size of its pseudo-label."""
     if truth is None or label_HW is None:
         return None
@@ -196,7 +196,7 @@ def _true(truth: Truth | None, stem: str, label_HW: np.ndarray | None) -> np.nda
 
 
 def _changed(pseudo: Path, refined: Path, stem: str) -> float | None:
-    pair = [_ids(folder / f"{stem}.png") for folder in (pseudo, refined)]
+    pair = [read_ids(folder / f"{stem}.png") for folder in (pseudo, refined)]
     if pair[0] is None or pair[1] is None:
         return None
     if pair[0].shape != pair[1].shape:

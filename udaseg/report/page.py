@@ -1,5 +1,7 @@
 """Write the report page: numbers, charts and images of one run, or of several side by side."""
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
@@ -25,8 +27,8 @@ def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = (
     """Return the page of one run, or of several side by side, as a self-contained HTML document.
 
     `shared_panels` are images that all runs were scored on, with the prediction of each run. Texts from the runs are
-    escaped; the page has no scripts and no external links. Raises UdasegError where the evaluations of a run score
-    different classes.
+    escaped. The page reads nothing from elsewhere, and runs no script but its own for sliders. Raises UdasegError where
+    the evaluations of a run score different classes.
     """
     runs = [data] if isinstance(data, RunData) else list(data)
     environment = Environment(
@@ -47,15 +49,24 @@ def render(data: RunData | Sequence[RunData], shared_panels: Sequence[Panel] = (
         number=format.number,
     )
     style = "\n".join(map(style_sheet, ("colours", "report", "charts")))
+    script = resources.files("udaseg.report").joinpath("slider.js").read_text(encoding="utf-8")
     views = [view(run, f"r{i}-" if len(runs) > 1 else "") for i, run in enumerate(runs, 1)]
     return environment.get_template("report.html").render(
         runs=views,
         style=Markup(style),
+        script=Markup(script),
+        policy=_policy(script),
         spread=seeds.spread(runs) if len(runs) > 1 else [],
         shared=_shared_classes(views),
         by_class=_by_class(runs) if len(runs) > 1 else None,
         shared_panels=shared_panels,
     )
+
+
+def _policy(script: str) -> str:
+    """Return the policy by which a browser runs this script alone, and reads nothing from elsewhere."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
 def style_sheet(name: str) -> str:

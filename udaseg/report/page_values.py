@@ -17,6 +17,7 @@ from udaseg.report.depth_errors import depth_errors
 from udaseg.report.label_counts import label_rows
 from udaseg.report.rounds import across
 from udaseg.report.run_data import ROLES, TRAINING, RunData, Stage
+from udaseg.report.section_values import calibration, changes, features
 from udaseg.report.svg import bars, dots, heat, interval
 from udaseg.report.training_curves import accuracies, confident, curves, terms
 
@@ -29,6 +30,7 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
     metrics = scores.evaluations(run)
     labelling = [part for number in _rounds(run) if (part := _labelling(run, number))]
     names = _class_names(run)
+    colours = _colours(run, names)
     is_warmup_baseline = run.evaluation("source") is run.last("evaluate-warmup") is not None
     return {
         "run": run,
@@ -39,8 +41,11 @@ def view(run: RunData, prefix: str) -> dict[str, Any]:
         "unfinished": [stage.name for stage in run.stages if not stage.manifest],
         "skipped": [stage for stage in run.stages if stage.skipped],
         "warnings": [(stage.name, stage.warnings) for stage in run.stages if stage.warnings],
-        "colours": _colours(run, names),
+        "colours": colours,
         **_scores(metrics),
+        "changes": changes(metrics),
+        "features": features(run.features, colours),
+        "calibration": calibration(run),
         "depth": depth_errors(metrics),
         **_confusions(metrics),
         "roles": {role: run.evaluation(role) for role in ROLES},
@@ -244,7 +249,9 @@ def _environments(run: RunData) -> list[tuple[list[str], dict[str, Any]]]:
 
 
 def _class_names(run: RunData) -> list[str]:
-    return next((stage.result.classes for stage in reversed(run.stages) if stage.result), [])
+    """Return the classes of the run's last result, or those of its networks."""
+    without = [] if isinstance(run.features, str) else list(run.features.classes)
+    return next((stage.result.classes for stage in reversed(run.stages) if stage.result), without)
 
 
 def _colours(run: RunData, names: list[str]) -> dict[str, str]:

@@ -13,7 +13,9 @@ from udaseg.io.documents.metrics import Metrics
 from udaseg.io.documents.read import read_document
 from udaseg.pipeline.manifest import digest
 from udaseg.pipeline.swap import REPLACED, WORKING, partial_folder, settle
+from udaseg.report.calibration import Reliability, pseudo_label_reliability
 from udaseg.report.denoising import Denoising, PseudoPanel, Truth, denoising, pseudo_panels
+from udaseg.report.feature_space import FeatureSpace
 from udaseg.report.image_panels import Panel, label_palette, panels
 from udaseg.report.prior_maps import PriorMap, prior_maps
 from udaseg.report.stage_results import RESULTS, Result, read_result, rerun_hint
@@ -80,11 +82,23 @@ class RunData:
     gmm: Gmm | None = None
     priors: tuple[PriorMap, ...] = ()
     bounds: Mapping[str, Stage] = field(default_factory=dict)  # evaluations of other runs, by role
+    features: FeatureSpace | str = "the images of the domains were not given to this page"  # or why there is none
+    # Of all predictions on target training images, and of the pseudo-labels; None without their true labels.
+    pseudo_reliability: tuple[Reliability, Reliability] | None = None
 
     def last(self, leaf: str) -> Stage | None:
         """Return the finished stage of that directory name from the latest round, or None."""
         finished = [stage for stage in self.stages if stage.leaf == leaf and stage.manifest and not stage.skipped]
         return max(finished, key=lambda stage: stage.round, default=None)
+
+    @property
+    def models(self) -> list[tuple[str, Path]]:
+        """Return the model of the first training and that of the last, each with its stage; one alone where it is both.
+
+        Only models that are still there count.
+        """
+        trained = [stage for kind in TRAINING if (stage := self.last(kind)) and (stage.folder / "model.pt").is_file()]
+        return list({one.name: one.folder / "model.pt" for one in (*trained[:1], *trained[-1:])}.items())
 
     @property
     def is_warmup_aligned(self) -> bool:
@@ -147,6 +161,7 @@ def collect(
         pseudo_panels=pseudo_panels(*labels, images or {}, truth, _predictions(pseudo)),
         denoising=denoising(*labels, classes, truth),
         gmm=gmm.read(gmm_folder / "gmm.h5") if gmm_folder else None,
+        pseudo_reliability=pseudo_label_reliability(labels[0], _predictions(pseudo), truth),
         priors=prior_maps(spatial_prior.read(prior_folder / "prior.h5")) if prior_folder else (),
     )
 
