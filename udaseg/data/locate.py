@@ -12,8 +12,8 @@ import numpy as np
 from udaseg.data.datasets import carla, folder, folder_layout
 from udaseg.data.datasets.layout import IMAGES, AbsentError, Files, is_folder, list_directory, list_files
 from udaseg.data.datasets.registry import DATASETS, datasets_within
-from udaseg.data.images.loose import VIDEOS
 from udaseg.data.images.read import read_label_pixels
+from udaseg.data.images.video import SUFFIXES as VIDEOS
 from udaseg.errors import UdasegError, join_names
 
 TRAIN = ("train", "training", folder_layout.WHOLE)  # the split to train on or to adapt to: the first that is there
