@@ -16,6 +16,7 @@ DEPTH = {
 
 NARROWEST = 72
 UNBROKEN = 1000  # columns: no table is as wide
+SCORE_NAMES, SCORE_WIDTH = 18, 9  # columns of a terminal: of the names of scores, of the values of a model
 
 
 def console() -> Console:
@@ -147,22 +148,30 @@ def ablation_table(document: dict[str, Any]) -> Table:
 
 
 def judgement_table(document, order: list[str], by: str) -> Table:
-    """Lay the scores of models out, the best first by one score; the best value of each score is bold."""
-    has_truth = any(model.miou is not None for model in document.models.values())
+    """Lay the scores of models out, a column for each, the best first by one score; the best of each score is bold.
+
+    Where the terminal has no room for all models, the first ones are shown, and the caption says how many are not.
+    """
+    shown = order[: max(2, (console().width - SCORE_NAMES) // SCORE_WIDTH)]
     images = f"{len(document.target)} target and {len(document.source)} source images"
-    table = Table(title=f"scores without target labels on {images}, ranked by {by}", title_justify="left")
-    table.add_column("model", overflow="fold")
+    names = [f"{number} {model.removesuffix('/model.pt')}" for number, model in enumerate(shown, 1)]
+    rest = [f"and {len(order) - len(shown)} more: see judge.json"] if len(order) > len(shown) else []
+    title = f"scores without target labels on {images}, ranked by {by}"
+    table = Table(title=title, title_justify="left", caption="\n".join([*names, *rest]), caption_justify="left")
+    table.add_column("score")
+    for number in range(1, len(shown) + 1):
+        table.add_column(str(number), justify="right")
     for name, better in document.better.items():
-        table.add_column(f"{name} {'↑' if better == 'larger' else '↓'}", justify="right")
-    if has_truth:
-        table.add_column("true mIoU", justify="right")
-    for model in order:
-        cells = []
-        for name, value in document.models[model].scores.items():
-            text = "" if value is None else f"{value:.3f}"
-            cells.append(Text(text, style="bold" if document.best.get(name) == model else ""))
-        truth = [percent(document.models[model].miou)] if has_truth else []
-        table.add_row(model.removesuffix("/model.pt"), *cells, *truth)
+        values = [document.models[model].scores[name] for model in shown]
+        best = [document.best.get(name) == model for model in shown]
+        cells = [
+            Text("" if value is None else f"{value:.3f}", style="bold" if is_best else "")
+            for value, is_best in zip(values, best, strict=True)
+        ]
+        table.add_row(f"{name} {'↑' if better == 'larger' else '↓'}", *cells)
+    if any(model.miou is not None for model in document.models.values()):
+        table.add_section()
+        table.add_row("true mIoU", *(percent(document.models[model].miou) for model in shown))
     return table
 
 

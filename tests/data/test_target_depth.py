@@ -80,7 +80,7 @@ def test_depth_goes_through_the_samples_with_its_image(tmp_path):
     images = open_images("folder", tmp_path, "train")
     depth = open_target_depth(images, "relative")
     view, labels = View(images, SIZE), lambda stem: np.zeros((12, 16), np.uint8)
-    for pair in (unlabelled(view, depth.read)[0], pseudo_labelled(view, labels, depth.read)[0]):
+    for pair in (unlabelled(view, depth=depth.read)[0], pseudo_labelled(view, labels, depth=depth.read)[0]):
         np.testing.assert_array_equal(pair.depth, RAMP + 1)  # half of its image, then back to its size
     assert unlabelled(view)[0].depth is None
 

@@ -243,7 +243,7 @@ def test_a_gpu_without_enough_memory_is_one_error_with_a_way_out(workspace, udas
             "is free. Process 1 has 77.90 GiB memory in use. If reserved but unallocated memory is large try ..."
         )
 
-    monkeypatch.setattr(Runner, "_infer", infer)
+    monkeypatch.setattr(Runner, "forward", infer)
     outcome = udaseg("predict --force")
     assert outcome.code == 1
     assert "error: the GPU has not enough memory: Tried to allocate 2.50 GiB\n" in outcome.err

@@ -84,7 +84,8 @@ def prepared(number=5, **settings):
 
 
 def test_the_pass_has_the_targets_own_image_and_labels_without_what_is_pasted():
-    out, (_, _, _, (further,)) = batch(), prepared(masked={"block": 8, "weight": 0.5}, classmix=True)
+    out, prepared_batch = batch(), prepared(masked={"block": 8, "weight": 0.5}, classmix=True)
+    (further,) = prepared_batch.passes
     image_NHWC = further.batch["masked_image"]
     grey = torch.tensor(mean_color("rgb-imagenet"), dtype=torch.uint8)
     hidden_NHW = (image_NHWC == grey).all(-1)

@@ -120,7 +120,7 @@ def pseudo_labelled(
 
     def read(i: int) -> Pair:
         stem = images.records[i].stem
-        return Pair(images.image(i), label(stem), before=_read(before, stem), depth=_read(depth, stem))
+        return Pair(images.image(i), label(stem), before=_read(before, images, i), depth=_read(depth, images, i))
 
     return Samples(read, len(images), view.size, pad=view.pad, pixel=_bytes_of(before, depth))
 
@@ -132,14 +132,14 @@ def unlabelled(view: View, before: ReadBefore | None = None, depth: ReadDepth | 
     def read(i: int) -> Pair:
         image_HWC = images.image(i)
         label_HW = np.full(image_HWC.shape[:2], IGNORE, np.uint8)
-        stem = images.records[i].stem
-        return Pair(image_HWC, label_HW, before=_read(before, stem), depth=_read(depth, stem))
+        return Pair(image_HWC, label_HW, before=_read(before, images, i), depth=_read(depth, images, i))
 
     return Samples(read, len(images), view.size, labels=False, pad=view.pad, pixel=_bytes_of(before, depth))
 
 
-def _read(read: Callable[[str], Any] | None, stem: str) -> Any:
-    return None if read is None else read(stem)
+def _read(read: Callable[[str], Any] | None, images: ImageSet, i: int) -> Any:
+    """Read what lies beside an image, for those who want it."""
+    return None if read is None else read(images.records[i].stem)
 
 
 def _bytes_of(before: ReadBefore | None, depth: ReadDepth | None) -> int:

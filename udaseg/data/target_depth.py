@@ -150,7 +150,9 @@ def _list_files(images: ImageSet, kind: Kind) -> Files:
     if kind == "disparity":
         folder, ending = f"disparity/{split}", "_disparity"
     else:
-        path = folder_layout.depth_folder(root, split) if images.dataset == "folder" else root / "depth" / split
+        path = (
+            folder_layout.beside_images(root, split, "depth") if images.dataset == "folder" else root / "depth" / split
+        )
         folder, ending = path.relative_to(root).as_posix(), ""
     hint = f"{HINTS[kind]}, or {_WITHOUT}"
     found = find_folder(root, [folder], f"the depth of the {split} images (target.depth={kind})", hint)
