@@ -61,9 +61,7 @@ class Labelled:
     coding: str | None
 
 
-def job(
-    run: Run, plan: Plan, settings: dict[str, Any], labels: Labelled | None, source: Labelled | None, stream: Path
-) -> Job:
+def job(run: Run, plan: Plan, settings: dict[str, Any], labels: Labelled | None, source: Labelled | None) -> Job:
     """Plan the adaptation: the frames in the order of their paths, and the labels that are scored."""
     inputs = {"model": digest_input(plan.model), "stream": digest_images(plan)[0]}
     if labels is not None:
@@ -79,7 +77,8 @@ def job(
 def command(
     model: ModelArgument,
     stream: Annotated[
-        Path, typer.Argument(help="A directory of images, in the order of their paths; one image; a gif or webp.")
+        Path,
+        typer.Argument(help="A directory of images, in the order of their paths; a gif, webp or video."),
     ],
     out: Annotated[Path, typer.Option("--out", help="Write labels/, overlays/, model.pt and adapt.json here.")],
     method: Method = None,
@@ -138,7 +137,7 @@ def command(
     require_outside(out, stream)
     plan = plan_images("adapt", model, stream, parse_image_size(size), pad)
     of_plan = {"order": "path", "size": plan.size, "pad": plan.pad}
-    planned = job(run, plan, settings.identity() | look.identity() | of_plan, of_stream, of_source, stream)
+    planned = job(run, plan, settings.identity() | look.identity() | of_plan, of_stream, of_source)
     if not force:
         refuse_to_overwrite(planned)
     with open_work(run, planned) as work:

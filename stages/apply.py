@@ -26,6 +26,7 @@ from udaseg.pipeline.loose_images import (
 from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.reuse import link
 from udaseg.pipeline.run import Run
+from udaseg.pipeline.trained_model import find_model
 
 from .terminal.command import open_plain_run
 from .terminal.options import (
@@ -198,6 +199,8 @@ def command(
         return Labelling(plan, settings, keeps_labels=labels, skips_broken=skip_broken)
 
     if watch:
+        find_model(model)  # what is wrong is said before the first image comes
+        parse_image_size(size)
         _watch(run, images, start)
         return
     labelling = start()

@@ -43,6 +43,15 @@ def test_a_disparity_becomes_inverse_depth_by_the_camera(tmp_path):
     assert not open_target_depth(images, "disparity").read("aachen_000000_000019")[:, 0].any()
 
 
+def test_the_frames_of_a_video_have_their_own_folder(tmp_path):
+    name = "aachen_000000_000018"
+    photo(tmp_path / f"leftImg8bit_sequence/train/aachen/{name}_leftImg8bit.png")
+    disparity(tmp_path, name, RAMP * 256 + 1)
+    (tmp_path / "disparity").rename(tmp_path / "disparity_sequence")
+    images = open_images("cityscapes", tmp_path, "train-video")
+    assert open_target_depth(images, "disparity").read(name)[:, 1:].all()
+
+
 def test_centimetres_become_inverse_depth(tmp_path):
     images = city(tmp_path, names=("ulm_000001_000019",))
     save(tmp_path / "depth/train/ulm/ulm_000001_000019.png", (RAMP * 10).astype(np.uint16))

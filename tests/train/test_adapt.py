@@ -95,6 +95,13 @@ def test_frozen_writes_what_apply_writes(place, tmp_path):
     assert frozen == files(tmp_path / "apply")
 
 
+def test_a_network_with_heads_keeps_them(place, tmp_path):
+    save_model(tmp_path / "model.pt", heads=("depth", "target_depth"))
+    adapt(tmp_path / "model.pt", stream(place), Adapt(method="statistics"), tmp_path / "out", seed=0, show=show)
+    network, facts = checkpoint.load(tmp_path / "out" / "model.pt")
+    assert set(network.heads) == set(facts["model"]["heads"]) == {"depth", "target_depth"}
+
+
 def test_statistics_of_momentum_1_are_adabn_of_the_last_frame(place, tmp_path):
     adapted(place, tmp_path / "out", method="statistics", momentum=1.0, anchor=0)
     runner = Runner(place / "model.pt", None, "fp32")

@@ -46,7 +46,7 @@ def class_mix(
 ) -> Mixed:
     """Paste half of the classes of a source image, with their labels, on each target image.
 
-    images are [N, 3, H, W] of one dtype, normalised or not; labels are ids [N, H, W] of one dtype, 255 for no class. Of
+    images are [N, 3, H, W] of one dtype, normalised or not; labels are ids [N, H, W], 255 for no class. Of
     a source label half of the classes are drawn, rounded up. Target image i takes from source image i, or, with fewer
     source images, from i modulo their number. Raises UdasegError for other shapes and dtypes. Source: Olsson et al.,
     ClassMix, WACV 2021; across domains as in Tranheden et al., DACS, WACV 2021.
@@ -58,6 +58,8 @@ def class_mix(
         require_shape(f"{domain}_images", own_images, "N 3 H W")
         require_shape(f"{domain}_labels", own_labels, " ".join(str(own_images.shape[side]) for side in (0, 2, 3)))
         to_labels(f"{domain}_labels", own_labels)
+    target_labels = target_labels.to(source_labels.dtype)  # ids up to 255, which every type of ids has
+    labels = source_labels, target_labels
     for name, (own, other) in (("images", images), ("labels", labels)):
         if own.shape[1:] != other.shape[1:] or own.dtype != other.dtype or not len(own):
             raise UdasegError(

@@ -148,7 +148,8 @@ def require_usable(depth: TargetDepth, progress: Progress | None = None) -> None
 def _list_files(images: ImageSet, kind: Kind) -> Files:
     root, split = images.root, images.split
     if kind == "disparity":
-        folder, ending = f"disparity/{split}", "_disparity"
+        folder = cityscapes.disparity_folder(split) if images.dataset == "cityscapes" else f"disparity/{split}"
+        ending = "_disparity"
     else:
         path = (
             folder_layout.beside_images(root, split, "depth") if images.dataset == "folder" else root / "depth" / split

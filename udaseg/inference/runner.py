@@ -46,7 +46,7 @@ class Runner:
         """Load a `model.pt`; raise UdasegError where it is damaged or was trained on other classes.
 
         `classes` are the expected names, or None to accept any. `precision` is auto, fp32 or bf16. `heads` are the
-        names of the heads to run, "depth" or "density".
+        names of the heads to run, as in `model.heads`.
         """
         self._device = devices.choose()
         model, meta = checkpoint.load(path, map_location="cpu")

@@ -42,11 +42,19 @@ def ensure_toytown(run: Run) -> None:
         return
     world = run.recipe.toytown.model_dump(mode="json")
     rendered = {"depth": False, "frames": 1} | manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
+    flags = []
+    # Depth and videos that nobody asked for change nothing else.
     if not world["depth"]:
-        del world["depth"]  # depth that nobody asked for changes nothing else
+        del world["depth"]
+    else:
+        flags.append("--depth")
+    if world["frames"] == 1:
+        del world["frames"]
+    else:
+        flags += ["--frames", str(world["frames"])]
     other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
     if other:
-        again = shlex.join(["udaseg", "data", "make", str(folder), *(["--depth"] if "depth" in world else [])])
+        again = shlex.join(["udaseg", "data", "make", str(folder), *flags])
         log(f"data: {folder} is used as it is: it has {'; '.join(other)} (`{again}` renders it again)")
 
 

@@ -227,6 +227,11 @@ def _streams(
     if labels is not None:
         if labels.stems is not None:
             target = replace(target, images=target.images.choose(labels.stems))
+            if before is not None and not len(target.images):
+                raise UdasegError(
+                    "no image has both a pseudo-label and a frame before it",
+                    "label the frames that have one before them, or set retrain.online.frame=same",
+                )
         samples = pseudo_labelled(target, labels.read, before, read_depth)
         mining = _build_mining(settings, labels.thresholds)
     aligned, online = settings.aligned_crops, settings.online

@@ -132,6 +132,12 @@ def camera_file(disparity: Path) -> Path:
     return camera.with_name(disparity.name.removesuffix("_disparity.png") + "_camera.json")
 
 
+def disparity_folder(split: str) -> str:
+    """Return where the disparity of a split lies below the root."""
+    folder, part = _locate(split)
+    return f"disparity{part}/{folder}"
+
+
 def _locate(split: str) -> tuple[str, str]:
     """Return the folder of a split, and what the names of the folders around it add: _sequence for all frames."""
     split = choose_split(split, SPLITS, "cityscapes")

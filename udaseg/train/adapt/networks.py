@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from udaseg.config import Adapt
+from udaseg.config import Adapt, Model
 from udaseg.errors import UdasegError
 from udaseg.inference.runner import Runner
-from udaseg.models import Network
+from udaseg.models import Network, checkpoint
 from udaseg.models.batchnorm import BatchNorm, blend_statistics, use_batch_statistics, use_running_statistics
 
 
@@ -47,7 +47,7 @@ class Networks:
 
 def open_networks(model: Path, settings: Adapt, precision: str, seed: int) -> Networks:
     """Load the networks of a method from a `model.pt`; raise UdasegError where the method could move nothing."""
-    heads = ("depth", "density")  # they are saved with the adapted model
+    heads = Model(**checkpoint.load(model)[1]["model"]).heads  # they are saved with the adapted model
     runner = Runner(model, None, precision, heads)
     if settings.method == "frozen":
         return Networks(runner, None, settings, seed)
