@@ -238,7 +238,8 @@ def test_another_world_than_the_recipes_is_used_and_said(workspace, udaseg):
     assert "data: data/toytown is used as it is: it has train 5, not 99" in outcome.err
     assert "stylize: up to date" in outcome.err
     assert "train" not in udaseg("stylize --dry-run").err
-    assert "(`udaseg data make data/toytown --frames 3` " in udaseg("stylize --dry-run", "--set", "toytown.frames=3").err
+    outcome = udaseg("stylize --dry-run", "--set", "toytown.frames=3")
+    assert "(`udaseg data make data/toytown --frames 3` " in outcome.err
 
 
 def test_ids_with_another_meaning_make_a_stage_run_again(workspace, udaseg):
