@@ -162,7 +162,7 @@ def _show(run: Run, out: Path, by: str) -> None:
     assert document is not None
     order = rank({name: model.scores for name, model in document.models.items()}, by)
     print_result(run, document.content(), judgement_table(document, order, by))
-    log(f"judge: {order[0]} is the best of {len(order)} by {by}: {SCORES[by].meaning}")
+    log(f"judge: {order[0]} is first of {len(order)} by {by}: {SCORES[by].meaning}")
 
 
 @run_command(without=("scale", "seed", "round_", "estimate"))

@@ -48,7 +48,7 @@ def test_models_are_scored_on_the_same_images_and_written_down(workspace, udaseg
     lines = outcome.out.splitlines()
     order = [next(i for i, line in enumerate(lines) if name.removesuffix("/model.pt") in line) for name in MODELS]
     assert (order[0] < order[1]) == (best == MODELS[0])
-    assert f"judge: {best} is the best of 2 by expected" in outcome.err
+    assert f"judge: {best} is first of 2 by expected" in outcome.err
 
 
 def test_the_same_command_gives_the_same_bytes_and_does_nothing_twice(workspace, udaseg):

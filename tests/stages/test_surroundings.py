@@ -88,3 +88,19 @@ def test_an_input_that_changes_is_noticed(workspace, udaseg):
     other.unlink()
     other.write_bytes(data + b"\0")
     assert "input model (runs/tiny/warmup/model.pt) has changed" in udaseg("evaluate --model warmup --dry-run").err
+
+
+def test_a_command_that_needs_more_data_than_the_chain_says_what(workspace, udaseg):
+    shutil.rmtree("data/toytown/cityscapes/gtFine")
+    outcome = udaseg("evaluate --force --set chain=[warmup]")
+    assert outcome.code == 1
+    said = outcome.err.split("error: ")[1]
+    assert "gtFine" in said.splitlines()[0]
+    assert "hint: " in said
+    assert "the data cannot be used:\n\n" not in said
+
+
+def test_a_run_in_the_place_of_a_model_is_told_its_last_one(workspace, udaseg):
+    outcome = udaseg("apply runs/tiny data/toytown/gta5/images --out labelled", tiny=False)
+    assert outcome.code == 1
+    assert "retrain stage: the last one of this run is runs/tiny/retrain\n" in outcome.err

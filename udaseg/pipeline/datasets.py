@@ -262,8 +262,8 @@ def _report_all_problems(run: Run, error: UdasegError) -> None:
     from udaseg.data.datasets.layout import AbsentError
 
     problems = data_problems(run)
-    if len(problems) < 2 and not isinstance(error, AbsentError):
-        return
+    if error.message not in problems or (len(problems) < 2 and not isinstance(error, AbsentError)):
+        return  # the error says it all, such as of labels that only this command needs
     hints = list(dict.fromkeys(problem.hint for problem in problems.values()))
     name = run.remembered["recipe"]
     commands = ("udaseg warmup --recipe demo", "make demo")

@@ -19,7 +19,9 @@ def find_model(path: Path) -> Path:
         model = path / safetensors_file.MODEL
     if not model.is_file():
         problem = f"{path} holds no model.pt" if path.is_dir() else f"there is no model {path}"
-        raise UdasegError(problem, "name a model.pt, or the directory of a warmup or retrain stage")
+        within = sorted(path.glob("**/model.pt"), key=lambda file: file.stat().st_mtime_ns)
+        last = f": the last one of this run is {within[-1].parent}" if within else ""
+        raise UdasegError(problem, f"name a model.pt, or the directory of a warmup or retrain stage{last}")
     require_finished(model)
     return model
 
