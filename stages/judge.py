@@ -146,7 +146,8 @@ def _judge(work: Work, candidates: Sequence[Candidate], images: int, with_truth:
     content = document(judged, digests, mious, sample, _classes(first)).content()
     write_json(work.out / Judgement.file, content)
     counts = f"{len(sample.target)} target and {len(sample.source)} source images"
-    work.finish({"models": len(judged), "images": len(sample.target)}, f"{len(judged)} models on {counts}")
+    of = "1 model" if len(judged) == 1 else f"{len(judged)} models"
+    work.finish({"models": len(judged), "images": len(sample.target)}, f"{of} on {counts}")
 
 
 def _true_miou(work: Work, one: Candidate) -> float | None:

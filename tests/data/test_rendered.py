@@ -172,8 +172,10 @@ def test_carla_with_tags_in_doubt_or_colours_raises(tmp_path):
     tags(tmp_path / "semantics/0.png", (1, 1, 128), "rgba")
     with pytest.raises(UdasegError, match=r"expected ids of the coding 'carla-0\.9\.14', found \[128\]"):
         open_labelled("carla", tmp_path, "train", CARLA_SPACE).label(0)
-    (tmp_path / "semantics").rename(tmp_path / "depth")
-    with pytest.raises(UdasegError, match="expected labels beside rgb/ in semantics or seg, found none"):
+    (tmp_path / "semantics").rename(tmp_path / "semantic")
+    assert len(open_labelled("carla", tmp_path, "train", CARLA_SPACE).records) == 1
+    (tmp_path / "semantic").rename(tmp_path / "depth")
+    with pytest.raises(UdasegError, match="expected labels beside rgb/ in semantics, semantic, seg, found none"):
         open_labelled("carla", tmp_path, "train", CARLA_SPACE)
 
 

@@ -55,7 +55,7 @@ class Adapt(Section):
         0.92, description="The first model's mean confidence from which cotta uses no further views."
     )
     anchor: NonNegative = Field(
-        2.0, description="Restore the first model where predictions are so many nats (KL) from its own; 0: never."
+        2.0, description="Restore the first model where the KL divergence from its predictions is larger; 0: never."
     )
     every: Count = Field(1, description="Update after every n-th frame.")
     reset: bool = Field(

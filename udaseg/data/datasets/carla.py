@@ -1,8 +1,8 @@
 """CARLA: recordings of one's own and of the Leaderboard, with the tags of CARLA's semantic camera.
 
-A recording is a folder with rgb/ and semantics/ (or seg/), or with rgb_front/ and seg_front/, and equal file names in
-both. It may lie at any depth: towns, routes and scenarios become part of the stems. `save_to_disk` of a semantic
-camera writes such files, without a colour converter. Source of the tags and of the encoding of depth: CARLA's
+A recording is a folder with rgb/ and semantics/ (or semantic/, seg/), or with rgb_front/ and seg_front/, and equal file
+names in both. It may lie at any depth: towns, routes and scenarios become part of the stems. `save_to_disk` of a
+semantic camera writes such files, without a colour converter. Source of the tags and of the encoding of depth: CARLA's
 documentation, "Sensors reference", of versions 0.9.13 and 0.9.15.
 """
 
@@ -35,7 +35,8 @@ from udaseg.labels import Coding
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 IMAGE_COUNTS = dict.fromkeys(SPLITS)  # recordings have no published number of images
-LABELS_OF = {"rgb": ("semantics", "seg"), "rgb_front": ("seg_front",)}  # folder of images to folders of labels
+# The folder of images, and the folders that its labels may lie in.
+LABELS_OF = {"rgb": ("semantics", "semantic", "seg"), "rgb_front": ("seg_front",)}
 DEPTH_OF = {"rgb": "depth", "rgb_front": "depth_front"}
 DOWNLOAD_HINT = (
     "a recording holds rgb/ and semantics/ (or rgb_front/ and seg_front/) with equal file names; other splits than "
@@ -79,7 +80,7 @@ def labels(root: Path, split: str) -> Labels:
     recordings = _find_recordings(base)
     for folder in recordings:
         if (partner := _find_labels(folder)) is None:
-            names = " or ".join(LABELS_OF[folder.name])
+            names = ", ".join(LABELS_OF[folder.name])
             raise AbsentError(
                 f"{folder.parent}: expected labels beside {folder.name}/ in {names}, found none", DOWNLOAD_HINT
             )
@@ -170,7 +171,8 @@ def _detect_tags(root: Path, files: dict[str, Path]) -> tuple[Coding, str]:
         raise UdasegError(
             f"{root}: expected labels with road, tag 7 before CARLA 0.9.14 and tag 1 since, found as much of both: "
             f"{counts[7]} pixels",
-            "record labels of roads, without a colour converter; or use a folder dataset and classes.yaml",
+            "record labels of roads, without a colour converter; or name the folders images/ and labels/: as a folder "
+            "dataset, colours of Cityscapes need no classes.yaml",
         )
     if counts[7] > counts[1]:
         return _OLD_CODING, "tags before CARLA 0.9.14 (road is 7); vehicles are cars"
