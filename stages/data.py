@@ -188,7 +188,9 @@ def print_findings(report) -> None:
         if finding.hint:
             print(f"  hint: {finding.hint}")
     verdict = "usable" if report.ok else "not usable"
-    if report.usable_as == ("target",):
+    if report.ok and not any(split.labels for split in report.splits):
+        verdict = "usable as a target; as a source it would need labels"
+    elif report.usable_as == ("target",):
         command = check_command(report.root, "--as", "target")
         verdict = f"not usable as a source; usable as a target, whose training labels nothing reads: {command}"
     print(f"{verdict}; {report.free_bytes / 1e9:.0f} GB free on this disk")

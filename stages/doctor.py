@@ -121,10 +121,14 @@ def _print_recipes(rows: list[dict[str, Any]]) -> None:
 
     from .terminal.tables import console
 
-    table = Table("recipe", "can be run", "without data", box=None)
+    alike: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         lacks = "lacks " + ", ".join(map(str, row["lacks"])) if row["lacks"] else "yes"
-        table.add_row(row["recipe"], lacks, "" if row["scale"] == "toy" else "--scale toy" if row["toy"] else "no")
+        without = "" if row["scale"] == "toy" else "--scale toy" if row["toy"] else "no"
+        alike.setdefault((lacks, without), []).append(row["recipe"])
+    table = Table("can be run", "without data", "recipes", box=None)
+    for (lacks, without), names in alike.items():
+        table.add_row(lacks, without, ", ".join(names))
     print()
     console().print(table)
 

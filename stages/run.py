@@ -29,7 +29,7 @@ def run_chain(run: Run, until: str | None) -> None:
         run_stage(replace(step.run, prints=number == len(steps)), step.stage)
     done = f"everything up to {until}" if until else "everything"
     page = run.folder / "report.html"
-    log(f"run: {done} is up to date in {run.folder}" + (f"; the page is {page}" if page.is_file() else ""))
+    log(f"run: done, {done} is up to date in {run.folder}" + (f"; the page is {page}" if page.is_file() else ""))
 
 
 def plan_chain(run: Run, until: str | None) -> None:

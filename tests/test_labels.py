@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udaseg.errors import UdasegError
-from udaseg.labels import CODINGS, IGNORE, SPACES, class_space, flat_palette, train_id_table
+from udaseg.labels import (
+    CODINGS,
+    IGNORE,
+    SPACES,
+    class_space,
+    flat_palette,
+    lookup_table,
+    train_id_table,
+    train_ids,
+)
 
 POSITIONS_16 = [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18]
 POSITIONS_13 = [0, 1, 2, 6, 7, 8, 10, 11, 12, 13, 15, 17, 18]
@@ -102,7 +111,7 @@ def test_mapillary_follows_the_published_tables():
 
 @pytest.mark.parametrize(("coding", "space"), [(c, s) for c in CODINGS for s in SPACES])
 def test_tables_stay_within_the_space_and_the_coding(coding, space):
-    values = train_id_table(coding, SPACES[space])
+    values = lookup_table(train_ids(CODINGS[coding], SPACES[space]))
     assert set(values.tolist()) <= {*range(len(SPACES[space])), IGNORE}
     assert set(np.flatnonzero(values != IGNORE).tolist()) <= CODINGS[coding].ids
 

@@ -47,35 +47,16 @@ class Coding:
 
 
 _CS19: dict[str, RGB] = {
-    "road": (128, 64, 128),
-    "sidewalk": (244, 35, 232),
-    "building": (70, 70, 70),
-    "wall": (102, 102, 156),
-    "fence": (190, 153, 153),
-    "pole": (153, 153, 153),
-    "traffic light": (250, 170, 30),
-    "traffic sign": (220, 220, 0),
-    "vegetation": (107, 142, 35),
-    "terrain": (152, 251, 152),
-    "sky": (70, 130, 180),
-    "person": (220, 20, 60),
-    "rider": (255, 0, 0),
-    "car": (0, 0, 142),
-    "truck": (0, 0, 70),
-    "bus": (0, 60, 100),
-    "train": (0, 80, 100),
-    "motorcycle": (0, 0, 230),
-    "bicycle": (119, 11, 32),
-}
+    "road": (128, 64, 128), "sidewalk": (244, 35, 232), "building": (70, 70, 70), "wall": (102, 102, 156),
+    "fence": (190, 153, 153), "pole": (153, 153, 153), "traffic light": (250, 170, 30), "traffic sign": (220, 220, 0),
+    "vegetation": (107, 142, 35), "terrain": (152, 251, 152), "sky": (70, 130, 180), "person": (220, 20, 60),
+    "rider": (255, 0, 0), "car": (0, 0, 142), "truck": (0, 0, 70), "bus": (0, 60, 100), "train": (0, 80, 100),
+    "motorcycle": (0, 0, 230), "bicycle": (119, 11, 32),
+}  # fmt: skip
 _GROUPS: dict[str, RGB] = {
-    "flat": (128, 64, 128),
-    "construction": (70, 70, 70),
-    "object": (153, 153, 153),
-    "nature": (107, 142, 35),
-    "sky": (70, 130, 180),
-    "human": (220, 20, 60),
-    "vehicle": (0, 0, 142),
-}
+    "flat": (128, 64, 128), "construction": (70, 70, 70), "object": (153, 153, 153), "nature": (107, 142, 35),
+    "sky": (70, 130, 180), "human": (220, 20, 60), "vehicle": (0, 0, 142),
+}  # fmt: skip
 _NOT_IN_SYNTHIA = ("terrain", "truck", "train")
 _SMALL_STATIC = ("wall", "fence", "pole")
 
@@ -122,6 +103,19 @@ _MAPILLARY_20 = {
     101: "traffic sign", 103: "traffic sign", 105: "bicycle", 107: "bus", 108: "car", 110: "motorcycle", 111: "train",
     114: "truck", **{i: "road" for i in range(35, 59) if i not in (45, 56)},  # 45 and 56 are zebra crossings
 }  # fmt: skip
+# Tags of CARLA 0.9.10 to 0.9.13; earlier ones end at 12. "Vehicles" are cars here, and riders are persons.
+_CARLA_OLD = {
+    0: "unlabeled", 1: "building", 2: "fence", 3: "other", 4: "person", 5: "pole", 6: "road", 7: "road",
+    8: "sidewalk", 9: "vegetation", 10: "car", 11: "wall", 12: "traffic sign", 13: "sky", 14: "ground", 15: "bridge",
+    16: "rail track", 17: "guard rail", 18: "traffic light", 19: "static", 20: "dynamic", 21: "water", 22: "terrain",
+}  # fmt: skip
+# Tags since CARLA 0.9.14. Road lines, 6 above and 24 here, are road, as in Cityscapes.
+_CARLA_NEW = {
+    0: "unlabeled", 1: "road", 2: "sidewalk", 3: "building", 4: "wall", 5: "fence", 6: "pole", 7: "traffic light",
+    8: "traffic sign", 9: "vegetation", 10: "terrain", 11: "sky", 12: "person", 13: "rider", 14: "car", 15: "truck",
+    16: "bus", 17: "train", 18: "motorcycle", 19: "bicycle", 20: "static", 21: "dynamic", 22: "other", 23: "water",
+    24: "road", 25: "ground", 26: "bridge", 27: "rail track", 28: "guard rail",
+}  # fmt: skip
 
 # Renderings of Cityscapes and of GTA5; ids 0 to 4 are black, in GTA5 id 4 is a dark grey.
 _CITYSCAPES_COLOURS = {
@@ -143,6 +137,8 @@ CODINGS: dict[str, Coding] = {
     "synthia": Coding("synthia", _SYNTHIA, frozenset(range(23))),
     "mapillary-v1.2": Coding("mapillary-v1.2", _MAPILLARY_12, frozenset(range(66))),
     "mapillary-v2.0": Coding("mapillary-v2.0", _MAPILLARY_20, frozenset(range(124))),
+    "carla-0.9.10": Coding("carla-0.9.10", _CARLA_OLD, frozenset(_CARLA_OLD), channel="red"),
+    "carla-0.9.14": Coding("carla-0.9.14", _CARLA_NEW, frozenset(_CARLA_NEW), channel="red"),
 }
 
 _GROUP_MEMBERS: dict[str, tuple[str, ...]] = {

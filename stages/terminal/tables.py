@@ -101,7 +101,8 @@ def check_table(report) -> Table:
     """Lay out what a check of a dataset found, split by split."""
     table = Table(title=f"{report.dataset} in {report.root}", title_justify="left")
     for heading in ("split", "images", "labels", "depth", "expected", "coding", "sizes", "ignored"):
-        table.add_column(heading, justify="left" if heading in ("split", "coding", "sizes") else "right")
+        justify = "left" if heading in ("split", "coding", "sizes") else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for split in report.splits:
         sizes = sorted(split.sizes.items(), key=lambda item: -item[1])
         shown = ", ".join(f"{size} ({count})" for size, count in sizes[:3]) + (", ..." if len(sizes) > 3 else "")

@@ -45,3 +45,14 @@ def test_a_classes_yaml_near_them_says_what_they_mean_unless_a_coding_is_named(p
 def test_a_coding_without_classes_of_the_model_is_an_error(place):
     with pytest.raises(UdasegError, match="no id of the coding trainids is of a class of the model: left, right"):
         opened(place, space=class_space(["left", "right"]))
+
+
+def test_tags_of_carla_are_read_from_the_red_channel(tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    tags = np.zeros((4, 4, 3), np.uint8)
+    tags[..., 0], tags[0, :, 0] = 14, 24
+    Image.fromarray(tags).save(tmp_path / "labels" / "0.png")
+    Image.fromarray(tags).save(tmp_path / "images" / "0.png")
+    labels = opened(tmp_path, "carla-0.9.14")
+    assert labels.full_label(0)[:2].tolist() == [[1] * 4, [0] * 4]  # a road line, and below it cars

@@ -2,15 +2,18 @@
 
 import pytest
 
-from udaseg.data.findings import Finding, Report
+from udaseg.data.findings import Finding, Report, Split
 from udaseg.stages.data import print_findings
 
 MISSING = Finding("error", "train", "labels that cannot be read", tuple("abcdefg"), "copy them again", "labels")
 DAMAGED = Finding("error", "val", "images that cannot be read", ("a",), "copy it again")
 
 
-def lines(capsys, *findings):
-    print_findings(Report("folder", "my data", (), findings, 3_000_000_000))
+LABELLED = Split("train", 1, 1, 0, None, "trainids", {}, {}, {}, {}, None)
+
+
+def lines(capsys, *findings, splits=(LABELLED,)):
+    print_findings(Report("folder", "my data", splits, findings, 3_000_000_000))
     return capsys.readouterr().out.splitlines()
 
 
@@ -38,3 +41,8 @@ def test_files_are_counted_and_a_target_does_without_the_labels_of_training(caps
 @pytest.mark.parametrize(("findings", "verdict"), [((), "usable"), ((MISSING, DAMAGED), "not usable")])
 def test_the_verdict_comes_last(capsys, findings, verdict):
     assert lines(capsys, *findings)[-1] == f"{verdict}; 3 GB free on this disk"
+
+
+def test_images_alone_are_a_target_and_no_source(capsys):
+    verdict = "usable as a target; as a source it would need labels; 3 GB free on this disk"
+    assert lines(capsys, splits=()) == [verdict]

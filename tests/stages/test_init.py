@@ -293,10 +293,3 @@ def test_a_measurement_that_fails_leaves_the_recipe(place, udaseg, monkeypatch):
     assert outcome.code == 0
     assert "not measured, as a step failed: no step (take another)" in outcome.out
     assert Path("mine.yaml").is_file()
-
-
-def test_folders_without_splits_can_be_checked(place, udaseg):
-    photos(place / "target")
-    assert udaseg("data check target --dataset folder --as target", tiny=False).code == 0
-    own_classes(place / "source")
-    assert udaseg("data check source", tiny=False).code == 0

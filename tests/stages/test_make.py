@@ -89,7 +89,7 @@ def test_evidence_gets_its_variables_as_flags(make):
 def test_a_finished_chain_says_so(workspace, make):
     ended = make("chain", "RECIPE=tiny.yaml")
     assert ended.returncode == 0, ended.stderr
-    assert "run: everything is up to date in runs/tiny; the page is runs/tiny/report.html" in ended.stderr
+    assert "run: done, everything is up to date in runs/tiny; the page is runs/tiny/report.html" in ended.stderr
 
 
 def test_a_wrong_setting_stops_make(workspace, make):

@@ -28,7 +28,7 @@ def test_a_finished_chain_is_left_as_it_is(workspace, udaseg):
     assert len(lines(outcome)) == 11
     assert ": runs in" not in outcome.err
     assert outcome.err.splitlines()[-1] == (
-        "run: everything is up to date in runs/tiny; the page is runs/tiny/report.html"
+        "run: done, everything is up to date in runs/tiny; the page is runs/tiny/report.html"
     )
     assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*") if path.is_file()} == before
 
@@ -102,7 +102,7 @@ def test_a_changed_setting_runs_its_stage_and_what_follows(workspace, udaseg):
     assert "pseudolabel: runs in runs/tiny/pseudolabel: pseudolabel.p: 0.2 -> 0.4" in outcome.err
     assert "input labels (runs/tiny/pseudolabel/labels) has changed" in outcome.err
     assert "retrain" not in outcome.err
-    assert outcome.err.splitlines()[-1].startswith("run: everything up to refine is up to date in runs/tiny")
+    assert outcome.err.splitlines()[-1].startswith("run: done, everything up to refine is up to date in runs/tiny")
 
 
 def test_a_dry_run_plans_all_and_writes_nothing(workspace, udaseg):

@@ -12,10 +12,11 @@ from udaseg.data.datasets import folder_layout
 from udaseg.data.datasets.label_names import suffix_hint
 from udaseg.data.datasets.layout import AbsentError, Files, Labels, count_folders, describe
 from udaseg.data.datasets.names import choose_stems, mark_alike
-from udaseg.data.datasets.registry import DATASETS, detect, list_labels, match_labels, require_detected, require_known
+from udaseg.data.datasets.registry import DATASETS, list_labels, match_labels, require_detected, require_known
 from udaseg.data.findings import SCORED, UNLABELLED, Finding, Report, Severity, Split, Use, for_use
 from udaseg.data.image_sets import have_same_aspect
 from udaseg.data.images.read import read_image, read_label_ids
+from udaseg.data.locate import detect_with_images_alone
 from udaseg.data.meaning import doubt_ids, suggest_names
 from udaseg.data.published import compare_with_published, expected_images
 from udaseg.errors import UdasegError
@@ -64,7 +65,7 @@ def check(
     directory, an unknown dataset or layout, and a dataset without splits.
     """
     root = Path(root)
-    dataset = dataset or detect(root)
+    dataset = dataset or detect_with_images_alone(root)
     files_of_splits = _list_splits(dataset, root, coding, label_suffix)
     total, done, pixels = sum(len(split.images) for split in files_of_splits.values()), 0, 0
     splits, findings = [], []

@@ -11,7 +11,7 @@ import numpy as np
 
 from udaseg.data.datasets import carla, folder, folder_layout
 from udaseg.data.datasets.layout import IMAGES, AbsentError, Files, is_folder, list_directory, list_files
-from udaseg.data.datasets.registry import DATASETS, datasets_within
+from udaseg.data.datasets.registry import DATASETS, datasets_within, detect
 from udaseg.data.images.read import read_label_pixels
 from udaseg.data.images.video import SUFFIXES as VIDEOS
 from udaseg.errors import UdasegError, join_names
@@ -69,6 +69,17 @@ def find_places(root: Path) -> list[Place]:
         )
     own = folder_layout.splits(root)
     return [*places, Place("folder", root, _choose(root, own))] if own else places
+
+
+def detect_with_images_alone(root: Path) -> str:
+    """Return the name of the dataset that a directory is; images alone, which may be a target, are a folder dataset.
+
+    Raises UdasegError where no layout fits or several do, and where the images seem to have labels beside them.
+    """
+    name = detect(root, alone=True)
+    if name == "folder" and folder_layout.splits(root) == [folder_layout.WHOLE]:
+        require_images_alone(Place(name, root, folder_layout.WHOLE))
+    return name
 
 
 def find_scored(place: Place) -> str | None:
@@ -156,6 +167,8 @@ def _choose(root: Path, known: Sequence[str]) -> str:
 
 
 def _require_images(root: Path) -> None:
+    if root.suffix.lower() in VIDEOS and root.is_file():
+        raise UdasegError(f"{root}: expected a directory of images, and that is a video", _frames_hint(root))
     if not is_folder(root):
         problem = "that is a file" if root.exists() else "there is none"
         parent = next(one for one in root.absolute().parents if one.is_dir())
@@ -169,13 +182,17 @@ def _require_images(root: Path) -> None:
 def _no_images_hint(root: Path) -> str:
     files = list_files(root, (), deep=True).left_out
     if videos := [root / name for name in files if Path(name).suffix.lower() in VIDEOS]:
-        frames = shlex.quote(str(videos[0].with_suffix("")))
-        command = f"ffmpeg -i {shlex.quote(str(videos[0]))} -vf fps=2 -q:v 2 {frames}/%06d.jpg"
-        return f"extract the frames of its videos: mkdir {frames} && {command}"
+        return _frames_hint(videos[0])
     kinds = Counter(Path(name).suffix or "no suffix" for name in files)
     others = join_names([f"{count} {kind}" for kind, count in kinds.most_common()])
     read = ", ".join(suffix[1:] for suffix in IMAGES)
     return f"name a directory with images ({read})" + (f"; the files there are {others}" if others else "")
+
+
+def _frames_hint(video: Path) -> str:
+    frames = shlex.quote(str(video.with_suffix("")))
+    command = f"ffmpeg -i {shlex.quote(str(video))} -vf fps=2 -q:v 2 {frames}/%06d.jpg"
+    return f"extract the frames of the video: mkdir {frames} && {command}"
 
 
 def _folders_of(root: Path) -> list[str]:

@@ -31,7 +31,7 @@ from udaseg.data.depth import centimetres
 from udaseg.data.images.label_pixels import Container, has_equal_channels
 from udaseg.data.images.read import read_label_ids, read_label_pixels
 from udaseg.errors import UdasegError
-from udaseg.labels import Coding
+from udaseg.labels import CODINGS, Coding
 
 SPLITS = {"train": "train", "val": "val", "test": "test"}
 IMAGE_COUNTS = dict.fromkeys(SPLITS)  # recordings have no published number of images
@@ -43,21 +43,7 @@ DOWNLOAD_HINT = (
     "train lie in val/ and test/"
 )
 _DEPTH = 6  # folders above a recording: split, scenario, town, weather, route, repetition
-# Tags of CARLA 0.9.10 to 0.9.13; earlier ones end at 12. "Vehicles" are cars here, and riders are persons.
-_OLD = {
-    0: "unlabeled", 1: "building", 2: "fence", 3: "other", 4: "person", 5: "pole", 6: "road", 7: "road",
-    8: "sidewalk", 9: "vegetation", 10: "car", 11: "wall", 12: "traffic sign", 13: "sky", 14: "ground", 15: "bridge",
-    16: "rail track", 17: "guard rail", 18: "traffic light", 19: "static", 20: "dynamic", 21: "water", 22: "terrain",
-}  # fmt: skip
-# Tags since CARLA 0.9.14. Road lines, 6 above and 24 here, are road, as in Cityscapes.
-_NEW = {
-    0: "unlabeled", 1: "road", 2: "sidewalk", 3: "building", 4: "wall", 5: "fence", 6: "pole", 7: "traffic light",
-    8: "traffic sign", 9: "vegetation", 10: "terrain", 11: "sky", 12: "person", 13: "rider", 14: "car", 15: "truck",
-    16: "bus", 17: "train", 18: "motorcycle", 19: "bicycle", 20: "static", 21: "dynamic", 22: "other", 23: "water",
-    24: "road", 25: "ground", 26: "bridge", 27: "rail track", 28: "guard rail",
-}  # fmt: skip
-_OLD_CODING = Coding("carla-0.9.10", _OLD, frozenset(_OLD), channel="red")
-_NEW_CODING = Coding("carla-0.9.14", _NEW, frozenset(_NEW), channel="red")
+_OLD_CODING, _NEW_CODING = CODINGS["carla-0.9.10"], CODINGS["carla-0.9.14"]
 
 
 def images(root: Path, split: str) -> Files:

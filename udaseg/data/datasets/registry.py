@@ -195,8 +195,8 @@ def match_labels(stems: Mapping[str, str], labels: Labels) -> tuple[Labels, dict
     return replace(labels, files=matched["label"], depth=matched["depth map"]), surplus
 
 
-def detect(root: str | Path) -> str:
-    """Return the name of the dataset whose layout a directory has.
+def detect(root: str | Path, alone: bool = False) -> str:
+    """Return the name of the dataset whose layout a directory has; with `alone` a folder of images alone is one too.
 
     Raises UdasegError where no layout fits, or several do.
     """
@@ -213,6 +213,8 @@ def detect(root: str | Path) -> str:
         )
     if len(names) > 1:
         raise UdasegError(f"{root}: the layout fits {' and '.join(names)}", f"name one, as with --dataset {names[0]}")
+    if not names and alone and folder_layout.holds_images_alone(root):
+        return "folder"
     if not names:
         raise UdasegError(
             f"{root}: the layout fits none of the known datasets",
