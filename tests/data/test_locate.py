@@ -15,8 +15,8 @@ def test_a_folder_of_images_alone_is_a_folder_dataset(tmp_path):
 
 def test_images_with_labels_under_another_name_are_no_images_alone(tmp_path):
     photo(tmp_path / "rgb/0.jpg", (48, 96))
-    save(tmp_path / "semantic/0.png", street(10, 2, 0, 13, (48, 96)))
-    with pytest.raises(UdasegError, match="the files in semantic/ look like labels") as error:
+    save(tmp_path / "sem/0.png", street(10, 2, 0, 13, (48, 96)))
+    with pytest.raises(UdasegError, match="the files in sem/ look like labels") as error:
         detect_with_images_alone(tmp_path)
     assert error.value.hint == f"name the folder of the images: {tmp_path / 'rgb'}"
 

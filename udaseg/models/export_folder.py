@@ -62,6 +62,7 @@ def export_folder(
     """Write `model.safetensors` and `config.json` of a `model.pt` into the folder `out`, and compare as `export` does.
 
     With `encoder_alone` they are of the encoder, under timm's names; it is compared through the network's own decoder.
+    `size` is height and width in pixels; `images`, uint8 [H, W, 3] each, are those it is compared on, besides noise.
     `pad` is kept as a fact: whether images kept their aspect in training. Raises UdasegError as `export` does, and
     where the library has no such encoder or cannot read images of that size.
     """

@@ -76,7 +76,12 @@ def neighbour_embedding(features_ND: np.ndarray, prototypes_2CD: np.ndarray) -> 
 
 
 def measure(features_ND: np.ndarray, is_target: np.ndarray, label: np.ndarray, prototypes_2CD: np.ndarray) -> Measures:
-    """Measure the feature space: the pixels' features, whether they are of the target, their class, the prototypes."""
+    """Measure the feature space of both domains.
+
+    `features_ND` has the features of N pixels, `is_target`, bool [N], and `label`, int [N], say of which domain and
+    class each is. `prototypes_2CD` has the mean feature of each class in the source and in the target, NaN where there
+    is none.
+    """
     with _one_thread():
         silhouettes = [_silhouette(features_ND[rows], label[rows]) for rows in (~is_target, is_target)]
     known_2C, _ = _known(prototypes_2CD)

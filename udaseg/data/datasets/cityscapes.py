@@ -44,7 +44,8 @@ DOWNLOAD_HINT = (
 )
 VIDEO_HINT = (
     "download leftImg8bit_sequence_trainvaltest.zip (324 GB) from https://www.cityscapes-dataset.com/ and unpack it "
-    "beside leftImg8bit/; some frames of each sequence will do"
+    "beside leftImg8bit/; some frames of each sequence will do. Videos of toytown: udaseg data make data/toytown-video "
+    "--frames 4"
 )
 FOG = "_leftImg8bit_foggy_beta_"  # in the names of foggy images
 

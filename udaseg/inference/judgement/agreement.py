@@ -15,7 +15,10 @@ def agreement(labels_P: np.ndarray, other_P: np.ndarray) -> float:
 
 
 def mean_agreements(labels: Sequence[np.ndarray]) -> list[float | None]:
-    """Return the mean agreement of each of several networks with all others; None for a single one."""
+    """Return the mean agreement of each of several networks with all others; None for a single one.
+
+    `labels` has the classes that each network gives, integers [P], for the same P pixels.
+    """
     if len(labels) < 2:
         return [None] * len(labels)
     table_MM = np.zeros((len(labels), len(labels)))

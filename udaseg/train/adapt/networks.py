@@ -72,7 +72,9 @@ def normalise_by(networks: Networks) -> None:
 
 
 def move_statistics(networks: Networks, windows: list[Tensor]) -> None:
-    """Move the running statistics of batch norm by `momentum` towards those of a frame, given window by window.
+    """Move the running statistics of batch norm by `momentum` towards those of a frame.
+
+    `windows` are the parts of the frame that the network sees one by one, float32 [1, 3, h, w] each, normalised.
 
     With the method `cotta` the student gets those of the teacher. Frames are not normalised by them with `norm: batch`,
     but `model.pt` has them, and `apply` and `evaluate` use them.

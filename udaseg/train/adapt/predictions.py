@@ -19,7 +19,7 @@ class Prediction(NamedTuple):
 
 
 def entropy(probabilities: Tensor, dim: int = 1) -> Tensor:
-    """Return the entropy over the classes, in nats: -sum p log p."""
+    """Return the entropy over the classes, in nats: -sum p log p. Of [N, C, h, w] it is [N, h, w]."""
     return torch.special.entr(probabilities).sum(dim)
 
 
