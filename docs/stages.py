@@ -28,7 +28,7 @@ DATASETS = {
 # The section of methods.md about a stage.
 METHODS = {
     "stylize": "fda", "pseudolabel": "cbst", "refine": "spatial-aggregation", "prototypes": "prototypes", "gmm": "gmm",
-    "prior": "spatial-prior", "warmup": "adversaries", "retrain": "self-training-with-labels-at-every-step",
+    "prior": "spatial-prior", "warmup": "adversaries", "retrain": "cbst",
     "distill": "self-distillation", "predict": "adabn", "evaluate": "scores",
 }  # fmt: skip
 
@@ -87,7 +87,7 @@ def _input_row(one: Input) -> str:
         where = f"`{'/'.join(filter(None, place[:2]))}`" + (" of the round before" if one.round else " of the run")
     when = "always" if one.when is None and one.required else "with some recipes"
     if one.because:
-        when += f": {one.because}"
+        when += f"; not where {one.because}"
     return f"| {one.name.replace('_', ' ')} | {where} | `{one.option()}`: {_cell(one.help)} | {_cell(when)} |"
 
 

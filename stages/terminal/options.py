@@ -93,13 +93,16 @@ def setting_option(key: str, flag: str | None = None, model: type[BaseModel] = R
     """Return the flag and the annotated type of an option that changes a setting of the recipe, by its dotted key.
 
     Type and help come from the setting's field; lists are written with commas, sizes as HEIGHTxWIDTH. `model` is the
-    section of a command that reads no recipe.
+    section of a command that reads no recipe; its defaults are shown, which no recipe changes.
     """
     field = _field(key, model)
     flag = flag or f"--{key.rpartition('.')[2].replace('_', '-')}"
     kind = _option_type(field.annotation)
     flags = f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag
-    return flag, Annotated[kind | None, typer.Option(flags, help=field.description)]
+    text = field.description or ""
+    if model is not Recipe and field.default not in (None, False):
+        text = f"{text.removesuffix('.')}; default: {field.default}."
+    return flag, Annotated[kind | None, typer.Option(flags, help=text)]
 
 
 def parse_setting(key: str, flag: str, value: Any) -> Any:
