@@ -1,4 +1,4 @@
-"""udaseg data: render toytown, check a dataset, convert annotations, count classes."""
+"""udaseg data: render toytown, index, check and convert datasets."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline.engine import open_work, run_stage
 from udaseg.pipeline.manifest import Job
+from udaseg.pipeline.places import index_job
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Stage
 from udaseg.pipeline.work import Work
@@ -109,6 +110,33 @@ def stream(
         progress = work.progress("frames", "data stream")
         count = make_stream(work.out, seed=seed, frames=frames, size=(height, width), progress=progress)
         work.finish({"frames": count}, f"{count} frames are in {folder / 'val'}")
+
+
+@app.command()
+def index(
+    address: Annotated[str, typer.Argument(help="Where the pictures lie: s3://bucket/prefix, file:///data/shards.")],
+    data: Annotated[str, typer.Option(help="The data directory of the recipes that read it.")] = "data",
+    read_all: Annotated[
+        bool, typer.Option("--read-all", help="Read every object, and keep the digest of its bytes.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="List again: what is there may have changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
+) -> None:
+    """List the pictures of an object store, or of tar and Parquet shards, into an index that the stages read.
+
+    Example: udaseg data index s3://bucket/prefix
+    """
+    run = open_plain_run(force=force, dry_run=dry_run)
+    with open_work(run, index_job(data, address, read_all)) as work:
+        if work is None:
+            return
+        from udaseg.data.places.build import build_index
+
+        root = work.job.settings["index"]["root"]
+        summary = build_index(root, work.out, read_all=read_all, show=lambda unit: show_progress("data index", unit))
+        numbers = {"files": summary.files, "shards": summary.shards, "bytes": summary.bytes}
+        text = f"{summary.files} files of {root}, {summary.bytes / 1e9:.1f} GB, are in {work.job.out}"
+        work.finish(numbers, text, summary.warnings)
 
 
 @app.command()
