@@ -198,7 +198,7 @@ def _connect(address: str) -> tuple[Any, str]:
         raise UdasegError(
             f"{address}: no store has addresses that begin with {protocol}://", "s3://, gs://, https://, hf://, file://"
         ) from None
-    fs = kind(**_options(protocol))
+    fs = kind(skip_instance_cache=True, **_options(protocol))  # `retries` is set below
     if protocol == "s3":
         fs.retries = 1  # the attempts are counted here
     return fs, fs._strip_protocol(address).rstrip("/")
