@@ -2,9 +2,12 @@
 
 import hashlib
 import re
+import shlex
+from pathlib import Path
 
 from udaseg.errors import UdasegError
 
+_DATA = "data"  # the data directory of a recipe that names none
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.DOTALL)
 _SECRETS = re.compile(r"^[^/]*@|[?#]", re.DOTALL)  # user:password@host, and queries, which may hold signatures
 
@@ -39,7 +42,13 @@ def normalise_address(text: str) -> str:
     return f"{protocol}://{rest.rstrip('/')}"
 
 
-def index_name(address: str) -> str:
-    """Return the name of the directory of an address's index: its last words, and a digest of all of it."""
+def index_command(address: str, data: str | Path, *flags: str) -> str:
+    """Return the command that lists an address into the index of a data directory."""
+    folder = [] if str(data) == _DATA else ["--data", str(data)]
+    return shlex.join(["udaseg", "data", "index", address, *folder, *flags])
+
+
+def index_folder(address: str, data: str | Path) -> Path:
+    """Return the directory of an address's index: the last words of the address, and a digest of all of it."""
     words = re.sub(r"[^A-Za-z0-9]+", "-", address.partition("://")[2]).strip("-")[-40:].strip("-")
-    return f"{words}-{hashlib.blake2b(address.encode(), digest_size=4).hexdigest()}"
+    return Path(data, "index", f"{words}-{hashlib.blake2b(address.encode(), digest_size=4).hexdigest()}")

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from udaseg.config import Source, Target
 from udaseg.errors import UdasegError
-from udaseg.io.addresses import index_name, is_address, normalise_address
+from udaseg.io.addresses import index_command, index_folder, is_address, normalise_address
 from udaseg.pipeline.manifest import Job, read_manifest
 
 if TYPE_CHECKING:
     from udaseg.data.places.place import Place
 
-_DATA = "data"  # the data directory of a recipe that names none
-
 
 def index_job(data: str, address: str, read_all: bool = False) -> Job:
     """Plan the index of an address in a data directory; raise UdasegError where the address is none."""
     address = normalise_address(address)
-    return Job(
-        "index", Path(data, "index", index_name(address)), {"index": {"root": address, "read_all": read_all}}, {}
-    )
+    return Job("index", index_folder(address, data), {"index": {"root": address, "read_all": read_all}}, {})
 
 
 def dataset_root(data: str, section: Source | Target) -> Path | Place:
@@ -36,8 +31,7 @@ def dataset_root(data: str, section: Source | Target) -> Path | Place:
     job = index_job(data, root)
     address = job.settings["index"]["root"]
     if read_manifest(job.out) is None:
-        words = ["udaseg", "data", "index", address, *(["--data", data] if data != _DATA else [])]
         raise UdasegError(
-            f"{address}: expected its index in {job.out}, found none", f"list it, once: {shlex.join(words)}"
+            f"{address}: expected its index in {job.out}, found none", f"list it, once: {index_command(address, data)}"
         )
     return open_place(address, job.out / INDEX)

@@ -24,6 +24,7 @@ def show(unit):
 
 
 def index(address, out, **options):
+    out = out / "index" / "x"
     build_index(address, out, show=show, **options)
     return open_place(address, out / INDEX)
 
@@ -36,7 +37,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(("name", "write"), [("folder", None), ("tars", write_tars), ("parquet", write_parquet)])
 def test_s3_gives_the_pictures_of_the_folder(store, tmp_path, folder, name, write):
     address = store.put(f"same-{name}", folder if write is None else write(tmp_path / name, folder), "some/where/")
-    place = index(address, tmp_path / "index", read_all=True)
+    place = index(address, tmp_path, read_all=True)
     expected, found = (open_labelled("folder", root, "train", SPACE) for root in (folder, place))
     for i in range(len(expected)):
         np.testing.assert_array_equal(found.image(i), expected.image(i))
@@ -46,7 +47,7 @@ def test_s3_gives_the_pictures_of_the_folder(store, tmp_path, folder, name, writ
 
 
 def test_objects_with_a_version_are_not_read_to_list_them(store, tmp_path, folder):
-    place = index(store.put("listed", folder), tmp_path / "index")
+    place = index(store.put("listed", folder), tmp_path)
     assert not [one for one in store.requests if one.endswith(".jpg") and one.startswith("GET")]
     images = open_images("folder", place, "train")
     store.requests.clear()
@@ -56,7 +57,7 @@ def test_objects_with_a_version_are_not_read_to_list_them(store, tmp_path, folde
 
 
 def test_throttling_and_cut_answers_are_tried_again(store, tmp_path, folder):
-    images = open_images("folder", index(store.put("throttled", folder), tmp_path / "index"), "train")
+    images = open_images("folder", index(store.put("throttled", folder), tmp_path), "train")
     for kind in ("slow down", "cut"):
         with store.failing("00[0-3]", kind, times=2):
             images = open_images("folder", images.root, "train")
@@ -65,7 +66,7 @@ def test_throttling_and_cut_answers_are_tried_again(store, tmp_path, folder):
 
 
 def test_a_store_that_keeps_refusing_is_one_clear_error(store, tmp_path, folder):
-    images = open_images("folder", index(store.put("refusing", folder), tmp_path / "index"), "train")
+    images = open_images("folder", index(store.put("refusing", folder), tmp_path), "train")
     with store.failing("000.jpg", "slow down", times=99), pytest.raises(UdasegError) as caught:
         images.image(0)
     assert "s3://refusing/train/images/000.jpg: expected an answer, found after 6 attempts" in caught.value.message
@@ -75,7 +76,7 @@ def test_a_store_that_keeps_refusing_is_one_clear_error(store, tmp_path, folder)
 
 def test_an_answer_that_does_not_come_is_asked_for_again(store, tmp_path, folder, monkeypatch):
     monkeypatch.setattr(stores, "READ_TIMEOUT", 0.5)
-    images = open_images("folder", index(store.put("slow", folder), tmp_path / "index"), "train")
+    images = open_images("folder", index(store.put("slow", folder), tmp_path), "train")
     started = time.monotonic()
     with store.failing("000.jpg", "hang", times=1, seconds=3):
         assert images.image(0).shape == (12, 16, 3)
@@ -83,18 +84,18 @@ def test_an_answer_that_does_not_come_is_asked_for_again(store, tmp_path, folder
 
 
 def test_a_missing_object_is_named(store, tmp_path, folder):
-    images = open_images("folder", index(store.put("missing", folder), tmp_path / "index"), "train")
+    images = open_images("folder", index(store.put("missing", folder), tmp_path), "train")
     store.client.delete_object(Bucket="missing", Key="train/images/001.jpg")
     with pytest.raises(UdasegError) as caught:
         images.image(1)
     assert caught.value.message.startswith("s3://missing/train/images/001.jpg: expected 920 bytes of train/images/001")
-    assert "udaseg data index s3://missing --force" in caught.value.hint
+    assert f"udaseg data index s3://missing --data {tmp_path} --force" in caught.value.hint
 
 
 @pytest.mark.parametrize("same_size", [True, False])
 def test_an_object_that_changed_is_an_error(store, tmp_path, folder, same_size):
     bucket = f"changed-{same_size}".lower()
-    images = open_images("folder", index(store.put(bucket, folder), tmp_path / "index"), "train")
+    images = open_images("folder", index(store.put(bucket, folder), tmp_path), "train")
     content = (folder / "train" / "images" / "002.jpg").read_bytes()
     content = content[:-1] + b"x" if same_size else content + b"x"
     store.client.put_object(Bucket=bucket, Key="train/images/002.jpg", Body=content)
@@ -112,7 +113,7 @@ def test_an_object_whose_version_is_no_digest_is_compared_by_its_version(store, 
     store.client.complete_multipart_upload(
         Bucket="parts", Key=path, UploadId=upload, MultipartUpload={"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
     )
-    images = open_images("folder", index("s3://parts", tmp_path / "index"), "train")
+    images = open_images("folder", index("s3://parts", tmp_path), "train")
     assert images.image(0).shape == (12, 16, 3)
     assert images.records[0].image.row().etag.endswith("-1")
 
@@ -122,13 +123,13 @@ def test_absent_credentials_are_a_clear_error(store, tmp_path, folder, monkeypat
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with pytest.raises(UdasegError, match="s3://private: expected credentials that may read it") as caught:
-        index(address, tmp_path / "index")
+        index(address, tmp_path)
     assert "AWS_ACCESS_KEY_ID" in caught.value.hint
 
 
 def test_a_bucket_that_is_not_there_is_a_clear_error(store, tmp_path):
     with pytest.raises(UdasegError, match="s3://nowhere: expected an object, found none"):
-        index("s3://nowhere", tmp_path / "index")
+        index("s3://nowhere", tmp_path)
 
 
 def test_the_listing_goes_on_where_it_was(store, tmp_path, folder, monkeypatch):
@@ -137,12 +138,12 @@ def test_the_listing_goes_on_where_it_was(store, tmp_path, folder, monkeypatch):
     monkeypatch.setattr(listing, "_PAGE", 4)
     address = store.put("resumed", folder)
     with store.failing("labels/002", "slow down", times=99), pytest.raises(UdasegError, match="after 6 attempts"):
-        index(address, tmp_path / "index", read_all=True)
+        index(address, tmp_path, read_all=True)
     store.requests.clear()
-    place = index(address, tmp_path / "index", read_all=True)
+    place = index(address, tmp_path, read_all=True)
     read = [one for one in store.requests if one.endswith((".jpg", ".png", ".yaml")) and one.startswith("GET")]
     assert len(read) == 13 - 8  # two pages were whole
     assert len(place.source.index) == 13
     whole = index(address, tmp_path / "again", read_all=True)
-    assert (tmp_path / "index" / INDEX).read_bytes() == (tmp_path / "again" / INDEX).read_bytes()
+    assert (tmp_path / "index" / "x" / INDEX).read_bytes() == (tmp_path / "again" / "index" / "x" / INDEX).read_bytes()
     assert list(whole.source.index.paths(0)) == list(place.source.index.paths(0))

@@ -17,8 +17,8 @@ _BLOCK = 1 << 18  # bytes of a request, at least
 class Cells:
     """The pictures in the Parquet shards of a store. Threads may read them at once."""
 
-    def __init__(self, store: Store):
-        self._store = store
+    def __init__(self, store: Store, hint: str):
+        self._store, self._hint = store, hint
         self._files: OrderedDict[str, Any] = OrderedDict()
         self._groups: OrderedDict[tuple[str, str, int], Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class Cells:
                 raise UdasegError(
                     f"{self._store.address}/{shard}: expected the picture of row {number} in {column}, found: "
                     f"{' '.join(str(error).split())}",
-                    f"it has changed; list it again: udaseg data index {self._store.address} --force",
+                    self._hint,
                 ) from None
         return bytes_and_path(value)[0] or b""
 

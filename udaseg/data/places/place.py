@@ -19,6 +19,7 @@ from udaseg.data.places.parquet_cells import Cells
 from udaseg.data.places.row import Row
 from udaseg.data.places.store import AbsentObjectError, open_store, version_of
 from udaseg.errors import UdasegError
+from udaseg.io.addresses import index_command
 
 _CACHED = 32  # files that were read last: an image is asked for its size after its pixels
 _AFTER_SLASH = "0"  # the character after a slash
@@ -33,7 +34,9 @@ class Source:
         self._store = open_store(address)
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
-        self._cells = Cells(self._store)
+        again = index_command(address, index.parents[2], "--force")
+        self._hint = f"list it again, and what was made of what has changed is made again: {again}"
+        self._cells = Cells(self._store, self._hint)
 
     def read(self, row: Row) -> bytes:
         """Read a file; raise UdasegError where it is not there, or not what the index says."""
@@ -55,10 +58,10 @@ class Source:
             if row.shard is not None:
                 return self._store.read(row.shard, row.offset, row.offset + row.size)
             return self._store.read(row.path)
-        except AbsentObjectError as error:
+        except AbsentObjectError:
             raise UdasegError(
                 f"{self.address}/{row.path}: expected {row.size} bytes of {row.object}, found no such object",
-                error.hint,
+                self._hint,
             ) from None
 
     def _verify(self, row: Row, data: bytes) -> None:
@@ -76,7 +79,7 @@ class Source:
             raise UdasegError(
                 f"{self.address}/{row.path}: expected the content of the index, {expected}, found {found}: "
                 f"{row.object} has changed since it was listed",
-                f"list it again, and what was made of it is then made again: udaseg data index {self.address} --force",
+                self._hint,
             )
 
 

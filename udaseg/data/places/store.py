@@ -88,7 +88,7 @@ class Store:
         if isinstance(error, FileNotFoundError) or _status(error) == 404:
             return AbsentObjectError(
                 f"{place}: expected an object, found none",
-                f"check the address; if objects were removed, list it again: udaseg data index {self.address} --force",
+                "check the address, and what lies there",
             )
         if isinstance(error, PermissionError) or _status(error) in (401, 403) or "Credentials" in type(error).__name__:
             return UdasegError(
