@@ -7,9 +7,10 @@ from typing import Annotated, Any, get_args
 import typer
 
 from udaseg.errors import UdasegError, join_names
+from udaseg.io.addresses import is_address
 from udaseg.pipeline.engine import open_work, run_stage
 from udaseg.pipeline.manifest import Job
-from udaseg.pipeline.places import index_job
+from udaseg.pipeline.places import index_job, open_address
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Stage
 from udaseg.pipeline.work import Work
@@ -141,7 +142,7 @@ def index(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="The dataset's directory.")],
+    folder: Annotated[str, typer.Argument(help="The dataset's directory, or its address, such as s3://bucket/prefix.")],
     dataset: Annotated[str | None, typer.Option(help="gta5, cityscapes, ...; told by the layout when absent.")] = None,
     coding: Annotated[str | None, typer.Option(help="What the ids of a folder without classes.yaml mean.")] = None,
     label_suffix: Annotated[
@@ -150,6 +151,7 @@ def check(
     use: Annotated[
         str | None, typer.Option("--as", help="source or target: find what is wrong for that alone.")
     ] = None,
+    data: Annotated[str, typer.Option(help="The data directory with the index of an address.")] = "data",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Open every file of a dataset; report what is there and what is wrong. Exits with 1 where it cannot be used.
@@ -163,9 +165,10 @@ def check(
 
     if use not in (None, *get_args(Use)):
         raise UdasegError(f"--as {use}: expected source or target", "leave it out to check for both")
+    root = open_address(data, folder) if is_address(folder) else Path(folder)
     with show_progress("data check", "images") as show:
         options = {"coding": coding, "label_suffix": label_suffix, "use": use}
-        report = check_dataset(folder, dataset, **options, progress=show)
+        report = check_dataset(root, dataset, **options, progress=show)
     if as_json:
         import json
 
@@ -173,7 +176,7 @@ def check(
     else:
         classes = [shares_table(report)] if any(split.classes for split in report.splits) else []
         console().print(check_table(report), *classes)
-        print_findings(report)
+        print_findings(report, root)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -202,7 +205,7 @@ def convert(
         print(note)
 
 
-def print_findings(report) -> None:
+def print_findings(report, root=None) -> None:
     """Print the findings of a check, the worst first."""
     from udaseg.data.findings import Finding, check_command
 
@@ -219,6 +222,6 @@ def print_findings(report) -> None:
     if report.ok and not any(split.labels for split in report.splits):
         verdict = "usable as a target; as a source it would need labels"
     elif report.usable_as == ("target",):
-        command = check_command(report.root, "--as", "target")
+        command = check_command(root or report.root, "--as", "target")
         verdict = f"not usable as a source; usable as a target, whose training labels nothing reads: {command}"
     print(f"{verdict}; {report.free_bytes / 1e9:.0f} GB free on this disk")

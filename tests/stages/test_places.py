@@ -100,3 +100,16 @@ def test_an_address_says_what_is_wrong_with_it(data, udaseg):
         assert outcome.code == 1
         assert message in outcome.err
         assert "secret" not in outcome.err
+
+
+def test_a_place_is_checked_as_a_folder_is(data, udaseg, tmp_path):
+    address = f"file://{tmp_path}/shards"
+    assert udaseg(f"data index {address} --data .", tiny=False).code == 0
+    folder, place = (
+        udaseg(f"data check {root} --json", tiny=False).json for root in ("synthetic", f"{address} --data .")
+    )
+    assert place["splits"] == folder["splits"]
+    assert place["root"] == address
+    missing = udaseg("data check memory://fleet/real", tiny=False)
+    assert missing.code == 1
+    assert "udaseg data index memory://fleet/real" in missing.err

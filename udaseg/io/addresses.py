@@ -42,10 +42,14 @@ def normalise_address(text: str) -> str:
     return f"{protocol}://{rest.rstrip('/')}"
 
 
+def data_flags(data: str | Path) -> list[str]:
+    """Return the flags that name a data directory: none for that of recipes that name none."""
+    return [] if str(data) == _DATA else ["--data", str(data)]
+
+
 def index_command(address: str, data: str | Path, *flags: str) -> str:
     """Return the command that lists an address into the index of a data directory."""
-    folder = [] if str(data) == _DATA else ["--data", str(data)]
-    return shlex.join(["udaseg", "data", "index", address, *folder, *flags])
+    return shlex.join(["udaseg", "data", "index", address, *data_flags(data), *flags])
 
 
 def index_folder(address: str, data: str | Path) -> Path:

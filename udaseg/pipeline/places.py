@@ -23,12 +23,15 @@ def index_job(data: str, address: str, read_all: bool = False) -> Job:
 def dataset_root(data: str, section: Source | Target) -> Path | Place:
     """Return where the dataset of a section lies; raise UdasegError for an address without an index."""
     root = section.root or section.dataset
-    if not is_address(root):
-        return Path(data, root)
+    return open_address(data, root) if is_address(root) else Path(data, root)
+
+
+def open_address(data: str, address: str) -> Place:
+    """Open an address by its index in a data directory; raise UdasegError where that has none."""
     from udaseg.data.places.build import INDEX
     from udaseg.data.places.place import open_place
 
-    job = index_job(data, root)
+    job = index_job(data, address)
     address = job.settings["index"]["root"]
     if read_manifest(job.out) is None:
         raise UdasegError(

@@ -34,7 +34,8 @@ class Source:
         self._store = open_store(address)
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
-        again = index_command(address, index.parents[2], "--force")
+        self.data = index.parents[2]  # the data directory: the index lies in index/<name>/ there
+        again = index_command(address, self.data, "--force")
         self._hint = f"list it again, and what was made of what has changed is made again: {again}"
         self._cells = Cells(self._store, self._hint)
 
