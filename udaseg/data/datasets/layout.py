@@ -176,7 +176,7 @@ def list_labels(
     raise UdasegError(f"{next(iter(folders.values()))}: expected labels in its subfolders, {names}; found none", hint)
 
 
-def list_directory(folder: Path | Place) -> list[os.DirEntry] | list[Entry]:
+def list_directory(folder: Path | Place) -> Iterable[os.DirEntry | Entry]:
     """Return the entries of a directory; raise UdasegError where it cannot be read."""
     if isinstance(folder, Place):
         return folder.entries()

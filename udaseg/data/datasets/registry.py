@@ -29,6 +29,7 @@ from udaseg.data.datasets import (
     virtualkitti2,
     wilddash2,
 )
+from udaseg.data.datasets.indexed_images import index_images
 from udaseg.data.datasets.label_names import suffix_hint
 from udaseg.data.datasets.layout import Files, Labels, describe, list_directory
 from udaseg.data.datasets.lists import select_listed
@@ -70,6 +71,9 @@ def open_images(
     split, a missing directory, a split without images, and a list file with unknown names.
     """
     root = as_root(root)
+    is_indexed = dataset == "folder" and isinstance(root, Place) and list_file is None
+    if is_indexed and (indexed := index_images(folder.images_folder(root, split))):
+        return ImageSet(dataset, root, split, indexed[0][:limit], indexed[1])
     listing = list_images(dataset, root, split)
     stems = choose_stems(listing)
     files = _select(listing, stems, list_file)

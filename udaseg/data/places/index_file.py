@@ -27,7 +27,7 @@ class IndexFile:
     """An index on disk. Threads may read it at once; a few groups of rows are in memory, however many there are."""
 
     def __init__(self, path: Path):
-        self.path = path
+        self._path = path
         self._file = _open(path)
         metadata = self._file.metadata
         column = Row._fields.index("path")
@@ -46,6 +46,12 @@ class IndexFile:
         group = bisect_right(self._ends, i)
         table = self._group(group)
         return _row(table, i - self._ends[group] + table.num_rows)
+
+    def path(self, i: int) -> str:
+        """Return the path of a row."""
+        group = bisect_right(self._ends, i)
+        paths = self._group(group).column("path")
+        return paths[i - self._ends[group] + len(paths)].as_py()
 
     def position(self, path: str) -> int:
         """Return the number of the first row whose path is not before this one."""
@@ -83,7 +89,7 @@ class IndexFile:
                 try:
                     table = self._file.read_row_group(group, use_threads=False).combine_chunks()
                 except OSError as error:
-                    raise _damaged(self.path, error) from None
+                    raise _damaged(self._path, error) from None
             self._cache[group] = table
             self._cache.move_to_end(group)
             if len(self._cache) > _CACHED:

@@ -31,6 +31,7 @@ class Source:
     def __init__(self, address: str, index: Path):
         self.address = address
         self.index = IndexFile(index)
+        self.root = Place(self)
         self._store = open_store(address)
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
@@ -197,22 +198,27 @@ class Place:
         assert mode == "rb", mode
         return io.BytesIO(self.read_bytes())
 
-    def entries(self) -> list[Entry]:
-        """List what lies directly in the folder; [] where there is none."""
-        index, prefix, found = self.source.index, self._prefix(), []
+    def entries(self) -> Iterator[Entry]:
+        """Yield what lies directly in the folder; nothing where there is none."""
+        index, prefix = self.source.index, self._prefix()
         position = index.position(prefix)
         while position < len(index):
             for path in index.paths(position):
                 name, slash, _ = path[len(prefix) :].partition("/")
                 if not path.startswith(prefix):
-                    return found
-                found.append(Entry(name, bool(slash)))
+                    return
+                yield Entry(name, bool(slash))
                 if slash:
                     position = index.position(f"{prefix}{name}{_AFTER_SLASH}")  # after all that is below it
                     break
             else:
-                return found
-        return found
+                return
+
+    def numbered_files(self) -> Iterator[tuple[int, str]]:
+        """Yield every file below the folder: the number of its row, and its path below the folder."""
+        prefix = self._prefix()
+        start = self.source.index.position(prefix)
+        return ((i, path[len(prefix) :]) for i, path in enumerate(self._below(), start))
 
     def glob(self, pattern: str) -> Iterator[Place]:
         """Yield the files below the folder whose relative path fits, with as many folders as the pattern has."""
@@ -236,7 +242,7 @@ class Place:
 def open_place(address: str, index: Path) -> Place:
     """Return the root of an address whose index lies at a path; the index is opened once, until it is another file."""
     status = index.stat()
-    return Place(_open_source(address, index, status.st_ino, status.st_mtime_ns))
+    return _open_source(address, index, status.st_ino, status.st_mtime_ns).root
 
 
 @lru_cache(maxsize=8)
