@@ -11,6 +11,7 @@ from udaseg.data.places.row import Row
 from udaseg.errors import UdasegError
 
 _BLOCK = 512  # bytes: a tar is made of such blocks, and ends with empty ones
+_BUFFER = 1 << 15  # bytes: tarfile copies what is left of its buffer at every read
 _CHUNK = 1 << 20  # bytes that are hashed at a time
 
 
@@ -45,7 +46,7 @@ def list_tar(file: IO[bytes], size: int, shard: str, place: str) -> tuple[list[R
 def _members(file: IO[bytes], size: int, place: str) -> Iterator[_Member]:
     end = 0
     try:
-        with tarfile.open(fileobj=file, mode="r|", bufsize=_CHUNK) as tar:
+        with tarfile.open(fileobj=file, mode="r|", bufsize=_BUFFER) as tar:
             for member in tar:
                 blocks = -(-member.size // _BLOCK) * _BLOCK if member.isreg() else 0
                 end = member.offset_data + blocks
@@ -66,7 +67,10 @@ def _members(file: IO[bytes], size: int, place: str) -> Iterator[_Member]:
 
 
 def _digest(file: IO[bytes]) -> str:
-    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    hasher = hashlib.blake2b(digest_size=16)
+    while data := file.read(_CHUNK):
+        hasher.update(data)
+    return hasher.hexdigest()
 
 
 def _damaged(place: str, size: int, problem: str) -> UdasegError:
