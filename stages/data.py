@@ -1,4 +1,4 @@
-"""udaseg data: render toytown, index, check and convert datasets."""
+"""udaseg data: render toytown; index, shard, check and convert datasets; count classes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from .terminal.command import open_plain_run
 from .terminal.options import parse_size
 from .terminal.progress import show_progress
 
-app = typer.Typer(help="Render toytown, check a dataset, convert annotations, count classes.", no_args_is_help=True)
+app = typer.Typer(help="Render toytown; index, shard, check and convert datasets; count classes.", no_args_is_help=True)
 
 
 def job(run: Run) -> Job:
@@ -138,6 +138,24 @@ def index(
         numbers = {"files": summary.files, "shards": summary.shards, "bytes": summary.bytes}
         text = f"{summary.files} files of {root}, {summary.bytes / 1e9:.1f} GB, are in {work.job.out}"
         work.finish(numbers, text, summary.warnings)
+
+
+@app.command()
+def shard(
+    folder: Annotated[Path, typer.Argument(help="A folder dataset.")],
+    out: Annotated[Path, typer.Argument(help="The directory to write the tars into, in a directory of the split.")],
+    split: Annotated[str, typer.Option(help="The split to write.")] = "train",
+    megabytes: Annotated[int, typer.Option(min=1, help="The size of a tar.")] = 500,
+) -> None:
+    """Write a split of a folder dataset as tar files, which an object store serves better than single pictures.
+
+    Example: udaseg data shard data/real shards/real --split train
+    """
+    from udaseg.data.places.write_shards import write_shards
+
+    with show_progress("data shard", "images") as show:
+        written = write_shards(folder, out, split, megabytes, show)
+    print(f"{written.samples} images, {written.labels} of them with a label, in {written.tars} tars in {out / split}")
 
 
 @app.command()

@@ -113,3 +113,9 @@ def test_a_place_is_checked_as_a_folder_is(data, udaseg, tmp_path):
     missing = udaseg("data check memory://fleet/real", tiny=False)
     assert missing.code == 1
     assert "udaseg data index memory://fleet/real" in missing.err
+
+
+def test_a_folder_is_written_as_shards(data, udaseg):
+    outcome = udaseg("data shard real out --split train", tiny=False)
+    assert outcome.out == "4 images, 4 of them with a label, in 1 tars in out/train\n"
+    assert sorted(str(path) for path in Path("out").rglob("*.*")) == ["out/classes.yaml", "out/train/000000.tar"]

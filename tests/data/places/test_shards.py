@@ -11,6 +11,7 @@ from udaseg.data.datasets.registry import detect
 from udaseg.data.places.build import INDEX, build_index
 from udaseg.data.places.layout_of_shards import choose_members, split_key, split_of
 from udaseg.data.places.place import index_digests, open_place
+from udaseg.data.places.write_shards import write_shards
 from udaseg.errors import UdasegError
 from udaseg.io.digests import file_digests
 from udaseg.labels import class_space
@@ -170,3 +171,27 @@ def test_a_broken_picture_in_a_shard_is_named(tmp_path, folder):
     images = open_images("folder", index(tmp_path / "shards", tmp_path / "index"), "train")
     with pytest.raises(UdasegError, match=r"shards/train/images/000.jpg: expected an image, found a damaged"):
         images.image(0)
+
+
+def test_shards_that_are_written_give_the_folder_back(tmp_path):
+    root = write_folder(tmp_path / "folder", count=5)
+    (root / "train" / "labels" / "003.png").unlink()
+    written = write_shards(root, tmp_path / "shards", "train", 1)
+    assert written == (5, 4, 1)
+    tar = tmp_path / "shards" / "train" / "000000.tar"
+    content = tar.read_bytes()
+    with pytest.raises(UdasegError, match="holds tars already"):
+        write_shards(root, tmp_path / "shards", "train", 1)
+    write_shards(root, tmp_path / "again", "train", 1)
+    assert (tmp_path / "again" / "train" / "000000.tar").read_bytes() == content
+    place = index(tmp_path / "shards", tmp_path / "index")
+    rows = {row.path: row.digest for row in map(place.source.index.__getitem__, range(len(place.source.index)))}
+    files = [path for path in root.rglob("*") if path.is_file()]
+    assert rows == dict(file_digests(files, root))
+
+
+def test_a_name_with_a_dot_is_no_key(tmp_path):
+    root = write_folder(tmp_path / "folder", count=1)
+    (root / "train" / "images" / "000.jpg").rename(root / "train" / "images" / "0.0.jpg")
+    with pytest.raises(UdasegError, match=r"expected names without dots before their suffix, found 0\.0"):
+        write_shards(root, tmp_path / "shards", "train", 1)
