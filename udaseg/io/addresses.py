@@ -9,7 +9,7 @@ from udaseg.errors import UdasegError
 
 _DATA = "data"  # the data directory of a recipe that names none
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)", re.DOTALL)
-_SECRETS = re.compile(r"^[^/]*@|[?#]", re.DOTALL)  # user:password@host, and queries, which may hold signatures
+_SECRETS = re.compile(r"^[^/]*@|[?]", re.DOTALL)  # user:password@host, and queries, which may hold signatures
 
 
 def is_address(text: str) -> bool:

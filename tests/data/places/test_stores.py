@@ -1,7 +1,13 @@
 """Pictures in an object store: the same as in a folder, and what the world does to requests."""
 
 import contextlib
+import functools
+import http.server
+import importlib
+import sys
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,3 +153,66 @@ def test_the_listing_goes_on_where_it_was(store, tmp_path, folder, monkeypatch):
     whole = index(address, tmp_path / "again", read_all=True)
     assert (tmp_path / "index" / "x" / INDEX).read_bytes() == (tmp_path / "again" / "index" / "x" / INDEX).read_bytes()
     assert list(whole.source.index.paths(0)) == list(place.source.index.paths(0))
+
+
+class Pages(http.server.SimpleHTTPRequestHandler):
+    """Show folders as pages of links, and give parts of files where `parts` is true."""
+
+    parts = True
+
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        if not self.parts or path.is_dir() or not path.exists() or "Range" not in self.headers:
+            super().do_GET()
+            return
+        start, end = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+        data = path.read_bytes()[start : end + 1]
+        self.send_response(206)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def pages(tmp_path):
+    """Serve the folder of the test; give its address."""
+    pytest.importorskip("aiohttp")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Pages, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_shows_folders_as_pages_gives_the_pictures(tmp_path, folder, pages, monkeypatch):
+    root = write_tars(tmp_path / "tars", folder)
+    images = open_images("folder", index(f"{pages}/tars", tmp_path), "train")
+    assert [one.stem for one in images.records] == [f"{i:03}" for i in range(6)]
+    np.testing.assert_array_equal(images.image(3), open_images("folder", folder, "train").image(3))
+    (root / "train" / "000000.tar").unlink()
+    with pytest.raises(UdasegError, match=r"000.jpg: expected 922 bytes of train/000000.tar, found no such object"):
+        images.image(0)
+    monkeypatch.setattr(Pages, "parts", False)
+    with pytest.raises(UdasegError, match=r"000001.tar: expected 915 bytes of it, found 10240: the server gives"):
+        images.image(2)
+
+
+@pytest.mark.parametrize(
+    ("module", "address", "hint"),
+    [
+        ("pyarrow", "memory://x", "pip install 'udaseg[remote]'"),
+        ("s3fs", "s3://x", "pip install 'udaseg[remote]'"),
+        ("gcsfs", "gs://x", "pip install 'udaseg[remote]' gcsfs"),
+    ],
+)
+def test_a_missing_package_is_one_error_with_its_command(tmp_path, monkeypatch, module, address, hint):
+    registry = importlib.import_module("fsspec.registry")
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(registry._registry, "s3", raising=False)  # which remembers what it has imported
+    stores.open_store.cache_clear()
+    with pytest.raises(UdasegError, match=f"{address}: reading it needs the package {module}") as caught:
+        index(address, tmp_path)
+    assert caught.value.hint == hint

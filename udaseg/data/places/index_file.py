@@ -154,7 +154,7 @@ def _schema() -> pyarrow.Schema:
 
 
 def _open(path: Path) -> parquet.ParquetFile:
-    _, parquet = _import()
+    parquet = require_arrow(str(path))
     try:
         file = parquet.ParquetFile(path, memory_map=True)
     except FileNotFoundError:
@@ -177,7 +177,7 @@ def require_arrow(place: str) -> Any:
     try:
         return _import()[1]
     except ImportError:
-        raise UdasegError(f"{place}: its index needs the package pyarrow", "pip install 'udaseg[remote]'") from None
+        raise UdasegError(f"{place}: reading it needs the package pyarrow", "pip install 'udaseg[remote]'") from None
 
 
 def _import() -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ _VERSIONS = ("etag", "md5hash", "blob_id", "oid")  # what stores call the versio
 _TRANSIENT = {errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.ECONNRESET, errno.EPIPE, errno.EIO,
               getattr(errno, "EREMOTEIO", errno.EIO)}  # fmt: skip
 _TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
-_PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+_PACKAGES = {"s3": "s3fs", "http": "aiohttp", "https": "aiohttp", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
 class Store:
@@ -38,8 +38,16 @@ class Store:
 
     def read(self, name: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read an object, or its bytes from `start` up to `end`; raise UdasegError where it cannot be read."""
-        whole = {} if start is None else {"start": start, "end": end}
-        return self.attempt(name, lambda: self._fs.cat_file(self.locate(name), **whole))
+        if start is None:
+            return self.attempt(name, lambda: self._fs.cat_file(self.locate(name)))
+        data = self.attempt(name, lambda: self._fs.cat_file(self.locate(name), start=start, end=end))
+        if end is not None and len(data) > end - start:  # some servers give the whole file
+            raise UdasegError(
+                f"{self.address}/{name}: expected {end - start} bytes of it, found {len(data)}: the server gives no "
+                "parts of a file",
+                "shards need a server that answers range requests; copy them to one, or to this machine",
+            )
+        return data
 
     def status(self, name: str) -> dict[str, Any]:
         """Ask for the size and version of an object; raise UdasegError where it is not there."""
@@ -192,7 +200,7 @@ def _connect(address: str) -> tuple[Any, str]:
     except ImportError:
         package = _PACKAGES.get(protocol)
         extra = "pip install 'udaseg[remote]'"
-        hint = extra if package in (None, "s3fs") else f"{extra} {package}"
+        hint = extra if package in (None, "s3fs", "aiohttp") else f"{extra} {package}"
         raise UdasegError(f"{address}: reading it needs the package {package or 'fsspec'}", hint) from None
     except ValueError:
         raise UdasegError(
