@@ -72,8 +72,12 @@ def test_every_stage_writes_the_same_bytes_as_from_folders(data, udaseg, manifes
         folder, place = manifest(f"runs/mine/{stage}"), manifest(f"runs/places/{stage}")
         assert place["outputs"]["digest"] == folder["outputs"]["digest"], stage
         assert (place["settings"], place["metrics"]) == (folder["settings"], folder["metrics"])
+        # The same pictures have the same digests; the paths alone differ.
         digests = [{name: one["digest"] for name, one in made["inputs"].items()} for made in (folder, place)]
         assert digests[0] == digests[1]
+    outcome = udaseg("report --recipe places.yaml --run runs/places", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert Path("runs/places/report.html").read_text().count("<img") > 4
 
 
 def test_a_stage_does_not_list_again_and_tells_of_a_missing_picture(data, udaseg, tmp_path):
