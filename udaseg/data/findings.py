@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from udaseg.data.places.place import Place
+from udaseg.data.places.indexed_path import IndexedPath
 from udaseg.io.addresses import data_flags
 
 Severity = Literal["error", "warning", "note"]
@@ -15,9 +15,9 @@ UNLABELLED = "images without a label"
 SCORED = ("val", "validation", "test")  # splits that `evaluate` reads; the others are for training
 
 
-def check_command(root: Path | Place | str, *flags: str) -> str:
+def check_command(root: Path | IndexedPath | str, *flags: str) -> str:
     """Return the command that checks a dataset, in backticks."""
-    folder = data_flags(root.source.data) if isinstance(root, Place) else []
+    folder = data_flags(root.source.data) if isinstance(root, IndexedPath) else []
     return f"`{shlex.join(['udaseg', 'data', 'check', str(root), *folder, *flags])}`"
 
 

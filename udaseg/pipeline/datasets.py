@@ -25,7 +25,7 @@ from udaseg.pipeline.toytown import ensure_toytown
 if TYPE_CHECKING:
     from udaseg.config import HxW
     from udaseg.data.image_sets import ImageSet, LabelledSet, View
-    from udaseg.data.places.place import Place
+    from udaseg.data.places.indexed_path import IndexedPath
     from udaseg.data.sources import Sources
     from udaseg.data.target_depth import TargetDepth
     from udaseg.labels import ClassSpace
@@ -187,11 +187,11 @@ def _input(run: Run, name: str, images: ImageSet | LabelledSet | TargetDepth) ->
     return run.digests[name]
 
 
-def _digests(paths: list[Path], root: Path | Place, progress: Show) -> list[tuple[str, str]]:
+def _digests(paths: list[Path], root: Path | IndexedPath, progress: Show) -> list[tuple[str, str]]:
     """Return the name and the digest of each file of a dataset: of its bytes, or that of the index of an address."""
-    from udaseg.data.places.place import Place, index_digests
+    from udaseg.data.places.indexed_path import IndexedPath, index_digests
 
-    return index_digests(paths, root) if isinstance(root, Place) else file_digests(paths, root, progress)
+    return index_digests(paths, root) if isinstance(root, IndexedPath) else file_digests(paths, root, progress)
 
 
 def training_source(run: Run, setting: str) -> LabelledSet | Sources:

@@ -11,7 +11,7 @@ from udaseg.io.addresses import index_command, index_folder, is_address, normali
 from udaseg.pipeline.manifest import Job, read_manifest
 
 if TYPE_CHECKING:
-    from udaseg.data.places.place import Place
+    from udaseg.data.places.indexed_path import IndexedPath
 
 
 def index_job(data: str, address: str, read_all: bool = False) -> Job:
@@ -20,16 +20,16 @@ def index_job(data: str, address: str, read_all: bool = False) -> Job:
     return Job("index", index_folder(address, data), {"index": {"root": address, "read_all": read_all}}, {})
 
 
-def dataset_root(data: str, section: Source | Target) -> Path | Place:
+def dataset_root(data: str, section: Source | Target) -> Path | IndexedPath:
     """Return where the dataset of a section lies; raise UdasegError for an address without an index."""
     root = section.root or section.dataset
     return open_address(data, root) if is_address(root) else Path(data, root)
 
 
-def open_address(data: str, address: str) -> Place:
+def open_address(data: str, address: str) -> IndexedPath:
     """Open an address by its index in a data directory; raise UdasegError where that has none."""
     from udaseg.data.places.build import INDEX
-    from udaseg.data.places.place import open_place
+    from udaseg.data.places.indexed_path import open_place
 
     job = index_job(data, address)
     address = job.settings["index"]["root"]

@@ -12,8 +12,8 @@ from udaseg.data.datasets.indexed_images import IndexedImages
 from udaseg.data.places import build, merge
 from udaseg.data.places.build import INDEX, build_index
 from udaseg.data.places.index_file import IndexFile, read_rows, write_rows
+from udaseg.data.places.indexed_path import open_place
 from udaseg.data.places.merge import merge_parts
-from udaseg.data.places.place import open_place
 from udaseg.data.places.row import Row
 from udaseg.errors import UdasegError
 

@@ -9,8 +9,8 @@ import pytest
 from udaseg.data import open_images, open_labelled
 from udaseg.data.datasets.registry import detect
 from udaseg.data.places.build import INDEX, build_index
+from udaseg.data.places.indexed_path import index_digests, open_place
 from udaseg.data.places.layout_of_shards import choose_members, split_key, split_of
-from udaseg.data.places.place import index_digests, open_place
 from udaseg.data.places.write_shards import write_shards
 from udaseg.errors import UdasegError
 from udaseg.io.digests import file_digests

@@ -15,7 +15,7 @@ import pytest
 from udaseg.data import open_images, open_labelled
 from udaseg.data.places import store as stores
 from udaseg.data.places.build import INDEX, build_index
-from udaseg.data.places.place import index_digests, open_place
+from udaseg.data.places.indexed_path import index_digests, open_place
 from udaseg.errors import UdasegError
 from udaseg.io.digests import file_digests
 from udaseg.labels import class_space

@@ -10,7 +10,7 @@ from udaseg.data.datasets.frames import in_numbers
 from udaseg.data.datasets.layout import IMAGES
 from udaseg.data.datasets.names import safe_stem
 from udaseg.data.image_sets import Image
-from udaseg.data.places.place import Place
+from udaseg.data.places.indexed_path import IndexedPath
 
 _DIGITS = str.maketrans("123456789", "000000000")
 
@@ -22,7 +22,7 @@ class IndexedImages(Sequence[Image]):
     in it, int32 [2, n].
     """
 
-    def __init__(self, folder: Place, rows: np.ndarray, stems: Any, folders: Sequence[str], frames: np.ndarray):
+    def __init__(self, folder: IndexedPath, rows: np.ndarray, stems: Any, folders: Sequence[str], frames: np.ndarray):
         self._folder, self._rows, self._stems, self._folders, self._frames = folder, rows, stems, folders, frames
 
     def __len__(self) -> int:
@@ -42,7 +42,7 @@ class IndexedImages(Sequence[Image]):
         return Image(self._stems[i].as_py(), path, self._folders[folder], frame)
 
 
-def index_images(folder: Place) -> tuple[IndexedImages, tuple[str, ...]] | None:
+def index_images(folder: IndexedPath) -> tuple[IndexedImages, tuple[str, ...]] | None:
     """Return the images in a folder of an index and its sub-folders, and the names of its other files.
 
     Stems and frames are those that `choose_stems` and `in_order` give. None where two images have the same name or

@@ -36,7 +36,7 @@ from udaseg.data.datasets.lists import select_listed
 from udaseg.data.datasets.names import choose_stems, mark_alike, pair
 from udaseg.data.findings import check_command
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
-from udaseg.data.places.place import Place, as_root
+from udaseg.data.places.indexed_path import IndexedPath, as_root
 from udaseg.errors import UdasegError, did_you_mean, join_names
 from udaseg.labels import IGNORE, ClassSpace, find_coding, lookup_table, train_id_table, train_ids
 
@@ -63,7 +63,7 @@ DATASETS = {
 
 
 def open_images(
-    dataset: str, root: str | Path | Place, split: str, limit: int | None = None, list_file: Path | None = None
+    dataset: str, root: str | Path | IndexedPath, split: str, limit: int | None = None, list_file: Path | None = None
 ) -> ImageSet:
     """Open the images of a split without their labels, sorted by stem, at most `limit` of them.
 
@@ -71,7 +71,7 @@ def open_images(
     split, a missing directory, a split without images, and a list file with unknown names.
     """
     root = as_root(root)
-    is_indexed = dataset == "folder" and isinstance(root, Place) and list_file is None
+    is_indexed = dataset == "folder" and isinstance(root, IndexedPath) and list_file is None
     if is_indexed and (indexed := index_images(folder.images_folder(root, split))):
         return ImageSet(dataset, root, split, indexed[0][:limit], indexed[1])
     listing = list_images(dataset, root, split)
@@ -85,7 +85,7 @@ def open_images(
 
 def open_labelled(
     dataset: str,
-    root: str | Path | Place,
+    root: str | Path | IndexedPath,
     split: str,
     space: ClassSpace,
     limit: int | None = None,
@@ -200,7 +200,7 @@ def match_labels(stems: Mapping[str, str], labels: Labels) -> tuple[Labels, dict
     return replace(labels, files=matched["label"], depth=matched["depth map"]), surplus
 
 
-def detect(root: str | Path | Place, alone: bool = False) -> str:
+def detect(root: str | Path | IndexedPath, alone: bool = False) -> str:
     """Return the name of the dataset whose layout a directory has; with `alone` a folder of images alone is one too.
 
     Raises UdasegError where no layout fits, or several do.

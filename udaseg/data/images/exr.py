@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.data.depth import centimetres
-from udaseg.data.places.place import local_file
+from udaseg.data.places.indexed_path import local_file
 from udaseg.errors import UdasegError
 
 INSTALL_HINT = "pip install 'udaseg[exr]'"

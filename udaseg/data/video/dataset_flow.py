@@ -5,11 +5,11 @@ from pathlib import Path
 
 from udaseg.data.datasets.names import choose_stems, pair
 from udaseg.data.datasets.registry import DATASETS, list_images
-from udaseg.data.places.place import Place, as_root
+from udaseg.data.places.indexed_path import IndexedPath, as_root
 from udaseg.errors import UdasegError
 
 
-def list_flow(dataset: str, root: str | Path | Place, split: str, stems: Collection[str]) -> dict[str, Path]:
+def list_flow(dataset: str, root: str | Path | IndexedPath, split: str, stems: Collection[str]) -> dict[str, Path]:
     """List the optical flow that a dataset holds for images, by their stems; some may have none.
 
     Raises UdasegError where the dataset has no place for flow, or there is none.

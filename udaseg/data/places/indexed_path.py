@@ -31,7 +31,7 @@ class Source:
     def __init__(self, address: str, index: Path):
         self.address = address
         self.index = IndexFile(index)
-        self.root = Place(self)
+        self.root = IndexedPath(self)
         self._store = open_store(address)
         self._cache: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
@@ -101,7 +101,7 @@ class Entry(NamedTuple):
         return False
 
 
-class Place:
+class IndexedPath:
     """A path below an address, in use like a pathlib.Path that is only read."""
 
     __slots__ = ("_path", "source")
@@ -109,19 +109,19 @@ class Place:
     def __init__(self, source: Source, path: PurePosixPath = PurePosixPath()):
         self.source, self._path = source, path
 
-    def __truediv__(self, other: str | PurePosixPath) -> Place:
-        return Place(self.source, self._path / other)
+    def __truediv__(self, other: str | PurePosixPath) -> IndexedPath:
+        return IndexedPath(self.source, self._path / other)
 
     def __str__(self) -> str:
         return f"{self.source.address}/{self._path}" if self._path.parts else self.source.address
 
     def __repr__(self) -> str:
-        return f"Place({str(self)!r})"
+        return f"IndexedPath({str(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Place) and (self.source, self._path) == (other.source, other._path)
+        return isinstance(other, IndexedPath) and (self.source, self._path) == (other.source, other._path)
 
-    def __lt__(self, other: Place) -> bool:
+    def __lt__(self, other: IndexedPath) -> bool:
         return self._path < other._path
 
     def __hash__(self) -> int:
@@ -144,29 +144,29 @@ class Place:
         return (self.source.address, *self._path.parts)
 
     @property
-    def parent(self) -> Place:
-        return Place(self.source, self._path.parent)
+    def parent(self) -> IndexedPath:
+        return IndexedPath(self.source, self._path.parent)
 
     @property
-    def parents(self) -> tuple[Place, ...]:
-        return tuple(Place(self.source, path) for path in self._path.parents)
+    def parents(self) -> tuple[IndexedPath, ...]:
+        return tuple(IndexedPath(self.source, path) for path in self._path.parents)
 
-    def with_name(self, name: str) -> Place:
-        return Place(self.source, self._path.with_name(name))
+    def with_name(self, name: str) -> IndexedPath:
+        return IndexedPath(self.source, self._path.with_name(name))
 
-    def with_suffix(self, suffix: str) -> Place:
-        return Place(self.source, self._path.with_suffix(suffix))
+    def with_suffix(self, suffix: str) -> IndexedPath:
+        return IndexedPath(self.source, self._path.with_suffix(suffix))
 
     def as_posix(self) -> str:
         return str(self)
 
-    def resolve(self) -> Place:
+    def resolve(self) -> IndexedPath:
         return self
 
     def is_relative_to(self, other: Any) -> bool:
-        return isinstance(other, Place) and other.source is self.source and self._path.is_relative_to(other._path)
+        return isinstance(other, IndexedPath) and other.source is self.source and self._path.is_relative_to(other._path)
 
-    def relative_to(self, other: Place) -> PurePosixPath:
+    def relative_to(self, other: IndexedPath) -> PurePosixPath:
         return self._path.relative_to(other._path)
 
     def row(self) -> Row | None:
@@ -220,13 +220,13 @@ class Place:
         start = self.source.index.position(prefix)
         return ((i, path[len(prefix) :]) for i, path in enumerate(self._below(), start))
 
-    def glob(self, pattern: str) -> Iterator[Place]:
+    def glob(self, pattern: str) -> Iterator[IndexedPath]:
         """Yield the files below the folder whose relative path fits, with as many folders as the pattern has."""
         wanted = pattern.split("/")
         for path in self._below():
             parts = path[len(self._prefix()) :].split("/")
             if len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted)):
-                yield Place(self.source, PurePosixPath(path))
+                yield IndexedPath(self.source, PurePosixPath(path))
 
     def _prefix(self) -> str:
         return f"{self._path.as_posix()}/" if self._path.parts else ""
@@ -239,7 +239,7 @@ class Place:
             yield path
 
 
-def open_place(address: str, index: Path) -> Place:
+def open_place(address: str, index: Path) -> IndexedPath:
     """Return the root of an address whose index lies at a path; the index is opened once, until it is another file."""
     status = index.stat()
     return _open_source(address, index, status.st_ino, status.st_mtime_ns).root
@@ -250,16 +250,16 @@ def _open_source(address: str, index: Path, *state: int) -> Source:
     return Source(address, index)
 
 
-def index_digests(paths: Sequence[Place], root: Place) -> list[tuple[str, str]]:
+def index_digests(paths: Sequence[IndexedPath], root: IndexedPath) -> list[tuple[str, str]]:
     """Return the name below the root of each file, and what changes when the file does; nothing is read for it."""
     rows = ((path, path.row()) for path in paths)
     return [(path.relative_to(root).as_posix(), row.identity() if row else "none") for path, row in rows]
 
 
 @contextmanager
-def local_file(path: Path | Place) -> Iterator[Path]:
+def local_file(path: Path | IndexedPath) -> Iterator[Path]:
     """Yield a file on this disk with the content of a path, for libraries that open files by their names."""
-    if not isinstance(path, Place):
+    if not isinstance(path, IndexedPath):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="udaseg-") as folder:
@@ -268,6 +268,6 @@ def local_file(path: Path | Place) -> Iterator[Path]:
         yield copy
 
 
-def as_root(root: str | Path | Place) -> Path | Place:
+def as_root(root: str | Path | IndexedPath) -> Path | IndexedPath:
     """Return the root of a dataset as what it is: a place, or a path."""
-    return root if isinstance(root, Place) else Path(root)
+    return root if isinstance(root, IndexedPath) else Path(root)
