@@ -18,6 +18,7 @@ from udaseg.io.files import write_json
 from udaseg.pipeline import chain, chain_status, run_file
 from udaseg.pipeline.chain_weights import fetch_weights, require_weights
 from udaseg.pipeline.log import log
+from udaseg.pipeline.places import dataset_root
 from udaseg.pipeline.reuse_chain import reuse_stages
 from udaseg.pipeline.run import Run
 
@@ -127,10 +128,12 @@ def _run_and_score(run: Run, finished: Sequence[Path]) -> dict[str, Any]:
     metrics = None if evaluation is None else read_metrics(evaluation)
     assert metrics is not None
     if metrics["miou"] is None:
-        root = Path(run.recipe.data, run.recipe.target.root or run.recipe.target.dataset)
+        from udaseg.data.findings import check_command
+
+        root = dataset_root(run.recipe.data, run.recipe.target)
         raise UdasegError(
             f"{evaluation}: none of the classes occurs, so there is no mean",
-            f"see which classes the labels have: udaseg data check {root}",
+            f"see which classes the labels have: {check_command(root)}",
         )
     return metrics
 

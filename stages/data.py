@@ -1,4 +1,4 @@
-"""udaseg data: render toytown, check a dataset, convert annotations, count classes."""
+"""udaseg data: render toytown; index, shard, check and convert datasets; count classes."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import Annotated, Any, get_args
 import typer
 
 from udaseg.errors import UdasegError, join_names
+from udaseg.io.addresses import is_address
 from udaseg.pipeline.engine import open_work, run_stage
 from udaseg.pipeline.manifest import Job
+from udaseg.pipeline.places import index_job, open_address
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Stage
 from udaseg.pipeline.work import Work
@@ -17,7 +19,7 @@ from .terminal.command import open_plain_run
 from .terminal.options import parse_size
 from .terminal.progress import show_progress
 
-app = typer.Typer(help="Render toytown, check a dataset, convert annotations, count classes.", no_args_is_help=True)
+app = typer.Typer(help="Render toytown; index, shard, check and convert datasets; count classes.", no_args_is_help=True)
 
 
 def job(run: Run) -> Job:
@@ -112,8 +114,53 @@ def stream(
 
 
 @app.command()
+def index(
+    address: Annotated[str, typer.Argument(help="Where the pictures lie: s3://bucket/prefix, file:///data/shards.")],
+    data: Annotated[str, typer.Option(help="The data directory of the recipes that read it.")] = "data",
+    read_all: Annotated[
+        bool, typer.Option("--read-all", help="Read every object, and keep the digest of its bytes.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="List again: what is there may have changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
+) -> None:
+    """List the pictures of an object store, or of tar and Parquet shards, into an index that the stages read.
+
+    Example: udaseg data index s3://bucket/prefix
+    """
+    run = open_plain_run(force=force, dry_run=dry_run)
+    with open_work(run, index_job(data, address, read_all)) as work:
+        if work is None:
+            return
+        from udaseg.data.places.build import build_index
+
+        root = work.job.settings["index"]["root"]
+        summary = build_index(root, work.out, read_all=read_all, show=lambda unit: show_progress("data index", unit))
+        numbers = {"files": summary.files, "shards": summary.shards, "bytes": summary.bytes}
+        text = f"{summary.files} files of {root}, {summary.bytes / 1e9:.1f} GB, are in {work.job.out}"
+        work.finish(numbers, text, summary.warnings)
+
+
+@app.command()
+def shard(
+    folder: Annotated[Path, typer.Argument(help="A folder dataset.")],
+    out: Annotated[Path, typer.Argument(help="The directory to write the tars into, in a directory of the split.")],
+    split: Annotated[str, typer.Option(help="The split to write.")] = "train",
+    megabytes: Annotated[int, typer.Option(min=1, help="The size of a tar.")] = 500,
+) -> None:
+    """Write a split of a folder dataset as tar files, which an object store serves better than single pictures.
+
+    Example: udaseg data shard data/real shards/real --split train
+    """
+    from udaseg.data.places.write_shards import write_shards
+
+    with show_progress("data shard", "images") as show:
+        written = write_shards(folder, out, split, megabytes, show)
+    print(f"{written.samples} images, {written.labels} of them with a label, in {written.tars} tars in {out / split}")
+
+
+@app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="The dataset's directory.")],
+    folder: Annotated[str, typer.Argument(help="The dataset's directory, or its address, such as s3://bucket/prefix.")],
     dataset: Annotated[str | None, typer.Option(help="gta5, cityscapes, ...; told by the layout when absent.")] = None,
     coding: Annotated[str | None, typer.Option(help="What the ids of a folder without classes.yaml mean.")] = None,
     label_suffix: Annotated[
@@ -122,6 +169,7 @@ def check(
     use: Annotated[
         str | None, typer.Option("--as", help="source or target: find what is wrong for that alone.")
     ] = None,
+    data: Annotated[str, typer.Option(help="The data directory with the index of an address.")] = "data",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Open every file of a dataset; report what is there and what is wrong. Exits with 1 where it cannot be used.
@@ -135,9 +183,10 @@ def check(
 
     if use not in (None, *get_args(Use)):
         raise UdasegError(f"--as {use}: expected source or target", "leave it out to check for both")
+    root = open_address(data, folder) if is_address(folder) else Path(folder)
     with show_progress("data check", "images") as show:
         options = {"coding": coding, "label_suffix": label_suffix, "use": use}
-        report = check_dataset(folder, dataset, **options, progress=show)
+        report = check_dataset(root, dataset, **options, progress=show)
     if as_json:
         import json
 
@@ -145,7 +194,7 @@ def check(
     else:
         classes = [shares_table(report)] if any(split.classes for split in report.splits) else []
         console().print(check_table(report), *classes)
-        print_findings(report)
+        print_findings(report, root)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -174,7 +223,7 @@ def convert(
         print(note)
 
 
-def print_findings(report) -> None:
+def print_findings(report, root=None) -> None:
     """Print the findings of a check, the worst first."""
     from udaseg.data.findings import Finding, check_command
 
@@ -191,6 +240,6 @@ def print_findings(report) -> None:
     if report.ok and not any(split.labels for split in report.splits):
         verdict = "usable as a target; as a source it would need labels"
     elif report.usable_as == ("target",):
-        command = check_command(report.root, "--as", "target")
+        command = check_command(root or report.root, "--as", "target")
         verdict = f"not usable as a source; usable as a target, whose training labels nothing reads: {command}"
     print(f"{verdict}; {report.free_bytes / 1e9:.0f} GB free on this disk")

@@ -15,7 +15,7 @@ LINE_SECONDS = 10.0
 def show_progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Give a function `(done, total)` that shows how far the work is, its rate, and the time left.
 
-    Nothing is shown of work that takes less than two seconds.
+    A total of 0 is one that nobody knows yet. Nothing is shown of work that takes less than two seconds.
     """
     if not processes.is_first():
         yield lambda done, total: None
@@ -44,7 +44,7 @@ def _bar(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
         def show(done: int, total: int) -> None:
             rate = clock.rate(done)
-            bar.update(task, completed=done, total=total, rate=f"{rate:.1f} {unit}/s" if rate else "")
+            bar.update(task, completed=done, total=total or None, rate=f"{rate:.1f} {unit}/s" if rate else "")
 
         yield show
 
@@ -57,12 +57,13 @@ def _lines(title: str, unit: str) -> Callable[[int, int], None]:
         nonlocal last
         now = time.monotonic()
         rate = clock.rate(done)
-        if now - last < LINE_SECONDS and (done < total or now - clock.start < QUIET_SECONDS):
+        if now - last < LINE_SECONDS and (done < total or not total or now - clock.start < QUIET_SECONDS):
             return
         last = now
         speed = f", {rate:.1f}/s" if rate else ""
         left = f", {(total - done) / rate:.0f} s left" if rate and done < total else ""
-        print(f"{title}: {done}/{total} {unit}{speed}{left}", file=sys.stderr, flush=True)
+        count = f"{done}/{total}" if total else f"{done}"
+        print(f"{title}: {count} {unit}{speed}{left}", file=sys.stderr, flush=True)
 
     return show
 

@@ -18,6 +18,7 @@ from udaseg.data.image_sets import have_same_aspect
 from udaseg.data.images.read import read_image, read_label_ids
 from udaseg.data.locate import detect_with_images_alone
 from udaseg.data.meaning import doubt_ids, suggest_names
+from udaseg.data.places.indexed_path import IndexedPath, as_root
 from udaseg.data.published import compare_with_published, expected_images
 from udaseg.errors import UdasegError
 from udaseg.labels import OWN_CODINGS, SPACES, Coding, class_space, train_ids
@@ -49,7 +50,7 @@ class _ImageCheck(NamedTuple):
 
 
 def check(
-    root: str | Path,
+    root: str | Path | IndexedPath,
     dataset: str | None = None,
     *,
     coding: str | None = None,
@@ -64,7 +65,7 @@ def check(
     it, errors are those of any use. `progress` is called with (done, total) images. Raises UdasegError for a missing
     directory, an unknown dataset or layout, and a dataset without splits.
     """
-    root = Path(root)
+    root = as_root(root)
     dataset = dataset or detect_with_images_alone(root)
     files_of_splits = _list_splits(dataset, root, coding, label_suffix)
     total, done, pixels = sum(len(split.images) for split in files_of_splits.values()), 0, 0
@@ -103,7 +104,7 @@ def check(
         findings += split.findings + of_images + compare_with_published(splits[-1], split.images, dataset)
         findings += doubt_ids(splits[-1], split.labels.coding) if split.labels else []
         pixels += sum(size[0] * size[1] * count for size, count in (+sizes).items())
-    free = shutil.disk_usage(root).free
+    free = shutil.disk_usage(root.source.data if isinstance(root, IndexedPath) else root).free
     needed = pixels // 64 * 2 * 19  # stride-8 logits of 19 classes in float16
     if free < needed:
         message = f"{free / 1e9:.1f} GB are free; predictions for all images take about {needed / 1e9:.1f} GB"

@@ -6,15 +6,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from udaseg.data.places.indexed_path import IndexedPath
+from udaseg.io.addresses import data_flags
+
 Severity = Literal["error", "warning", "note"]
 Use = Literal["source", "target"]
 UNLABELLED = "images without a label"
 SCORED = ("val", "validation", "test")  # splits that `evaluate` reads; the others are for training
 
 
-def check_command(root: Path | str, *flags: str) -> str:
+def check_command(root: Path | IndexedPath | str, *flags: str) -> str:
     """Return the command that checks a dataset, in backticks."""
-    return f"`{shlex.join(['udaseg', 'data', 'check', str(root), *flags])}`"
+    folder = data_flags(root.source.data) if isinstance(root, IndexedPath) else []
+    return f"`{shlex.join(['udaseg', 'data', 'check', str(root), *folder, *flags])}`"
 
 
 @dataclass(frozen=True)

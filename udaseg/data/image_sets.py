@@ -5,7 +5,7 @@ mistake can read one.
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -54,7 +54,7 @@ class ImageSet:
     dataset: str
     root: Path
     split: str
-    records: tuple[Image, ...]
+    records: Sequence[Image]
     left_out: tuple[str, ...] = ()  # the files beside the images that are none
 
     def __len__(self) -> int:

@@ -18,12 +18,14 @@ from udaseg.parallel import processes
 from udaseg.pipeline.dataset_settings import sections, size_in_stage
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest
-from udaseg.pipeline.run import Run
+from udaseg.pipeline.places import dataset_root
+from udaseg.pipeline.run import Run, Show
 from udaseg.pipeline.toytown import ensure_toytown
 
 if TYPE_CHECKING:
     from udaseg.config import HxW
     from udaseg.data.image_sets import ImageSet, LabelledSet, View
+    from udaseg.data.places.indexed_path import IndexedPath
     from udaseg.data.sources import Sources
     from udaseg.data.target_depth import TargetDepth
     from udaseg.labels import ClassSpace
@@ -178,11 +180,18 @@ def _input(run: Run, name: str, images: ImageSet | LabelledSet | TargetDepth) ->
         meaning = getattr(images, "meaning", b"")  # an ImageSet has no labels, and so no meaning of their ids
         paths = [path for path in files if path is not None]
         with run.show_progress(f"digest of {images.root}", "files") as show:
-            digests = processes.broadcast(lambda: file_digests(paths, images.root, show))
+            digests = processes.broadcast(lambda: _digests(paths, images.root, show))
         run.digests[name] = InputDigest(str(images.root), joint_digest(digests, meaning))
         # The images come first in `paths`, in the order of the records.
         run.image_digests[name] = {record.stem: one[1] for record, one in zip(images.records, digests, strict=False)}
     return run.digests[name]
+
+
+def _digests(paths: list[Path], root: Path | IndexedPath, progress: Show) -> list[tuple[str, str]]:
+    """Return the name and the digest of each file of a dataset: of its bytes, or that of the index of an address."""
+    from udaseg.data.places.indexed_path import IndexedPath, index_digests
+
+    return index_digests(paths, root) if isinstance(root, IndexedPath) else file_digests(paths, root, progress)
 
 
 def training_source(run: Run, setting: str) -> LabelledSet | Sources:
@@ -232,7 +241,7 @@ def _open_section(run: Run, name: str, section: Source | Target) -> ImageSet | L
     from udaseg.data.target_depth import open_target_depth
 
     recipe = run.recipe
-    root = Path(recipe.data, section.root or section.dataset)
+    root = dataset_root(recipe.data, section)
     chosen: dict[str, Any] = {}
     if name != "val":
         chosen = {"limit": section.limit, "list_file": None if section.list is None else Path(section.list)}

@@ -111,7 +111,7 @@ def pseudo_panels(
     for stem in selection:
         pair = [open_label(folder / f"{stem}.png") if folder else None for folder in (pseudo, refined)]
         ids = [np.asarray(label) if label else None for label in pair]
-        image = open_image(Path(images[stem])) if stem in images else None
+        image = open_image(images[stem]) if stem in images else None
         labelled = tuple(float((label_HW != IGNORE).mean()) if label_HW is not None else None for label_HW in ids)
         true_HW = read_truth(truth, stem, next(label_HW for label_HW in ids if label_HW is not None))
         changes, part = None, None

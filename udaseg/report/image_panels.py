@@ -87,7 +87,7 @@ def open_image(path: Path) -> Image.Image | None:
     if not path.exists():
         return None
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError) as error:
         raise UdasegError(f"cannot read image {path}: {error}", "remove it and run its stage again") from None

@@ -60,7 +60,9 @@ class Source(Side):
 
     dataset: str = Field("gta5", description="The source dataset: gta5, synthia, cityscapes, folder, ...")
     root: str | None = Field(
-        None, description="The folder of the source dataset in the data directory; default: the dataset's name."
+        None,
+        description="The folder of the source dataset in the data directory, or an address such as s3://bucket/prefix; "
+        "default: the dataset's name.",
     )
     split: str = Field("train", description="The split of the source dataset to train on.")
     list: str | None = Field(
@@ -142,7 +144,9 @@ class Target(Side):
 
     dataset: str = Field("cityscapes", description="The target dataset: cityscapes, mapillary, bdd100k, folder, ...")
     root: str | None = Field(
-        None, description="The folder of the target dataset in the data directory; default: the dataset's name."
+        None,
+        description="The folder of the target dataset in the data directory, or an address such as s3://bucket/prefix; "
+        "default: the dataset's name.",
     )
     split: str = Field("train", description="The split of the target dataset to adapt to.")
     val: str = Field("val", description="The labelled split of the target dataset to evaluate on.")

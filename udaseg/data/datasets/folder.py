@@ -48,8 +48,12 @@ KEYS = ("names", "palette", "ignore", "ids", "channel")
 
 def images(root: Path, split: str) -> Files:
     """List the images of a split by name, those of sub-folders too."""
-    candidates = image_folders(root, split)
-    return list_files(find_folder(root, candidates, f"the {split} images", DOWNLOAD_HINT), IMAGES, deep=True)
+    return list_files(images_folder(root, split), IMAGES, deep=True)
+
+
+def images_folder(root: Path, split: str) -> Path:
+    """Return the folder of the images of a split; raise AbsentError where there is none."""
+    return find_folder(root, image_folders(root, split), f"the {split} images", DOWNLOAD_HINT)
 
 
 def frames(files: Files) -> dict[str, FrameNumber]:

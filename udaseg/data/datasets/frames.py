@@ -26,10 +26,10 @@ def in_order(names: Iterable[str]) -> dict[str, FrameNumber]:
     return {
         name: FrameNumber(folder, number)
         for folder, own in folders.items()
-        for number, name in enumerate(sorted(own, key=_in_numbers))
+        for number, name in enumerate(sorted(own, key=in_numbers))
     }
 
 
-def _in_numbers(name: str) -> list[tuple[int, str]]:
+def in_numbers(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts the digits in a name as numbers."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)] + [(-1, name)]

@@ -13,6 +13,7 @@ import numpy as np
 from udaseg.data.datasets.container import detect_container, spread
 from udaseg.data.images import read
 from udaseg.data.images.label_pixels import IDS, Container
+from udaseg.data.places.indexed_path import Entry, IndexedPath
 from udaseg.errors import UdasegError, join_names
 from udaseg.labels import IGNORE, Coding, find_coding
 
@@ -175,8 +176,10 @@ def list_labels(
     raise UdasegError(f"{next(iter(folders.values()))}: expected labels in its subfolders, {names}; found none", hint)
 
 
-def list_directory(folder: Path) -> list[os.DirEntry]:
+def list_directory(folder: Path | IndexedPath) -> Iterable[os.DirEntry | Entry]:
     """Return the entries of a directory; raise UdasegError where it cannot be read."""
+    if isinstance(folder, IndexedPath):
+        return folder.entries()
     try:
         with os.scandir(folder) as entries:
             return list(entries)

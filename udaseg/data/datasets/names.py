@@ -26,7 +26,7 @@ def choose_stems(files: Mapping[str, Path]) -> dict[str, str]:
     count = Counter(bare.values())
     stems, owners = {}, {}
     for name in files:
-        stem = _shorten(_UNSAFE.sub(_escape, bare[name] if count[bare[name]] == 1 else name.replace("/", "_")))
+        stem = safe_stem(bare[name] if count[bare[name]] == 1 else name.replace("/", "_"))
         if stem in owners:
             raise UdasegError(
                 f"expected another stem for each image, found {stem} of {files[owners[stem]]} and {files[name]}",
@@ -34,6 +34,11 @@ def choose_stems(files: Mapping[str, Path]) -> dict[str, str]:
             )
         stems[name], owners[stem] = stem, name
     return stems
+
+
+def safe_stem(name: str) -> str:
+    """Return a name as a safe file name, short enough for files that are made from the image."""
+    return _shorten(_UNSAFE.sub(_escape, name))
 
 
 def pair(stems: Mapping[str, str], partners: Mapping[str, Path]) -> dict[str, Path]:

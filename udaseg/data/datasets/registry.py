@@ -29,12 +29,14 @@ from udaseg.data.datasets import (
     virtualkitti2,
     wilddash2,
 )
+from udaseg.data.datasets.indexed_images import index_images
 from udaseg.data.datasets.label_names import suffix_hint
 from udaseg.data.datasets.layout import Files, Labels, describe, list_directory
 from udaseg.data.datasets.lists import select_listed
 from udaseg.data.datasets.names import choose_stems, mark_alike, pair
 from udaseg.data.findings import check_command
 from udaseg.data.image_sets import Image, ImageSet, Labelled, LabelledSet
+from udaseg.data.places.indexed_path import IndexedPath, as_root
 from udaseg.errors import UdasegError, did_you_mean, join_names
 from udaseg.labels import IGNORE, ClassSpace, find_coding, lookup_table, train_id_table, train_ids
 
@@ -61,14 +63,17 @@ DATASETS = {
 
 
 def open_images(
-    dataset: str, root: str | Path, split: str, limit: int | None = None, list_file: Path | None = None
+    dataset: str, root: str | Path | IndexedPath, split: str, limit: int | None = None, list_file: Path | None = None
 ) -> ImageSet:
     """Open the images of a split without their labels, sorted by stem, at most `limit` of them.
 
     `list_file` names the images to use (see `lists.select_listed`). Raises UdasegError for an unknown dataset or
     split, a missing directory, a split without images, and a list file with unknown names.
     """
-    root = Path(root)
+    root = as_root(root)
+    is_indexed = dataset == "folder" and isinstance(root, IndexedPath) and list_file is None
+    if is_indexed and (indexed := index_images(folder.images_folder(root, split))):
+        return ImageSet(dataset, root, split, indexed[0][:limit], indexed[1])
     listing = list_images(dataset, root, split)
     stems = choose_stems(listing)
     files = _select(listing, stems, list_file)
@@ -80,7 +85,7 @@ def open_images(
 
 def open_labelled(
     dataset: str,
-    root: str | Path,
+    root: str | Path | IndexedPath,
     split: str,
     space: ClassSpace,
     limit: int | None = None,
@@ -103,7 +108,7 @@ def open_labelled(
     space that the labels lack and that is not missing, unless classes.yaml has at least one and none in another
     spelling.
     """
-    root = Path(root)
+    root = as_root(root)
     require_detected(dataset, coding, label_suffix)
     listing = list_images(dataset, root, split)
     stems = choose_stems(listing)
@@ -195,12 +200,12 @@ def match_labels(stems: Mapping[str, str], labels: Labels) -> tuple[Labels, dict
     return replace(labels, files=matched["label"], depth=matched["depth map"]), surplus
 
 
-def detect(root: str | Path, alone: bool = False) -> str:
+def detect(root: str | Path | IndexedPath, alone: bool = False) -> str:
     """Return the name of the dataset whose layout a directory has; with `alone` a folder of images alone is one too.
 
     Raises UdasegError where no layout fits, or several do.
     """
-    root = Path(root)
+    root = as_root(root)
     if not root.is_dir():
         raise UdasegError(
             f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from udaseg.data.depth import centimetres
+from udaseg.data.places.indexed_path import local_file
 from udaseg.errors import UdasegError
 
 INSTALL_HINT = "pip install 'udaseg[exr]'"
@@ -29,7 +30,7 @@ def read_exr_depth(path: Path, scale: float = 1.0) -> np.ndarray:
     import OpenEXR
 
     try:
-        with OpenEXR.File(str(path), separate_channels=True) as file:
+        with local_file(path) as local, OpenEXR.File(str(local), separate_channels=True) as file:
             channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise UdasegError(

@@ -16,7 +16,7 @@ def read_nearness(path: Path) -> np.ndarray:
     file, and for colours, which give no order.
     """
     with name_file(path, "a depth map"):
-        values = decode_pixels(path, Path(path).read_bytes(), expand=True)
+        values = decode_pixels(path, path.read_bytes(), expand=True)
     if values.ndim == 3:
         if not has_equal_channels(values):
             raise UdasegError(

@@ -83,7 +83,7 @@ def _scale_to_8_bits(path: Path, image: Image.Image) -> Image.Image:
 
 def image_size(path: Path) -> tuple[int, int]:
     """Read the (height, width) of the image that `read_image` returns, from the file's header alone."""
-    with name_file(path, "an image"), Image.open(path) as image:
+    with name_file(path, "an image"), path.open("rb") as file, Image.open(file) as image:
         sides = image.height, image.width
         return sides[::-1] if _orientation(image) in _TRANSPOSED else sides
 
@@ -185,19 +185,20 @@ def read_train_ids(path: Path, space: ClassSpace) -> np.ndarray:
 
 def png_kind(path: Path) -> tuple[int, int]:
     """Read the bit depth and the colour type (0 grey, 2 RGB, 3 palette) of a PNG from its header alone."""
-    with name_file(path, "a PNG file"), Path(path).open("rb") as file:
+    with name_file(path, "a PNG file"), path.open("rb") as file:
         return _kind(path, file.read(64))
 
 
 def label_mode(path: Path) -> str:
     """Read Pillow's mode of a PNG, TIFF or BMP, such as "L", "P" or "RGB", from its header alone."""
-    with name_file(path, "a label"), Image.open(path, formats=["PNG", "TIFF", "BMP"]) as image:
+    formats = ["PNG", "TIFF", "BMP"]
+    with name_file(path, "a label"), path.open("rb") as file, Image.open(file, formats=formats) as image:
         return image.mode
 
 
 def _bytes(path: Path) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise UdasegError(
             f"{path}: cannot read it: {error.strerror or error}", "correct its permissions, or remove it"

@@ -16,6 +16,7 @@ from udaseg.data.augment import Restyle, resize
 from udaseg.data.image_sets import ImageSet, Labelled, LabelledSet, View
 from udaseg.data.images import png
 from udaseg.data.images.read import read_image
+from udaseg.data.places.indexed_path import IndexedPath
 from udaseg.data.style import fda
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
@@ -143,6 +144,10 @@ def _move(record: Labelled, root: Path, folder: Path) -> Labelled:
 
 def _link(path: Path, copy: Path) -> None:
     copy.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(path, IndexedPath):
+        with atomic(copy, sync=False) as temporary:
+            temporary.write_bytes(path.read_bytes())
+        return
     try:
         os.link(path.resolve(), copy)
     except OSError:  # another file system, or one without hard links
