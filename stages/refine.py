@@ -1,5 +1,6 @@
 """udaseg refine: remove from the pseudo-labels what is likely wrong."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from udaseg.config import Recipe
@@ -7,10 +8,13 @@ from udaseg.config.rounds import prediction_identity, prediction_of_round
 from udaseg.pipeline.common_inputs import (
     LABEL_SUFFIX,
     LABELS_HELP,
+    STORE,
     flow_input,
     label_names,
     latest_model,
+    predictions_input,
     prototypes_input,
+    stores_nothing,
 )
 from udaseg.pipeline.stage import Dataset, Input, Stage
 from udaseg.pipeline.work import Work
@@ -27,6 +31,10 @@ def uses_prototypes(recipe: Recipe) -> bool:
 
 def uses_flow(recipe: Recipe) -> bool:
     return recipe.refine.uses_flow
+
+
+def reads_target(recipe: Recipe) -> bool:
+    return uses_prototypes(recipe) or stores_nothing(recipe)  # without predictions, for the names of its images
 
 
 def aggregates(recipe: Recipe) -> bool:
@@ -47,11 +55,15 @@ def run(work: Work) -> None:
 
     setting, pixels, rectify = work.recipe.refine, None, None
     before = None
-    with Predictions(work.require_path("predictions")) as predictions:
-        space, hint = class_space(predictions.classes), work.other_classes_hint()
-        if work.run.out is None:  # elsewhere the predictions stand on their own
-            require_same(predictions.path, space.classes, work.class_space().classes, hint)
-        labels = find_labels(work, predictions.stems, space.classes)
+    path = work.path("predictions")
+    with nullcontext() if path is None else Predictions(path) as predictions:
+        if predictions is None:
+            space, stems = work.class_space(), [record.stem for record in work.view("target").images.records]
+        else:
+            space, stems = class_space(predictions.classes), predictions.stems
+            if work.run.out is None:  # elsewhere the predictions stand on their own
+                require_same(path, space.classes, work.class_space().classes, work.other_classes_hint())
+        labels = find_labels(work, stems, space.classes)
         if aggregates(work.recipe):
             pixels = read_pixels(work.require_path("class_counts"), space.classes)
         if uses_prototypes(work.recipe):
@@ -100,7 +112,7 @@ stage = Stage(
     settings,
     inputs=[
         Input("labels", "pseudolabel/labels", LABELS_HELP),
-        Input("predictions", "predict/predictions.h5", "The predictions.h5 they were made from."),
+        predictions_input("The predictions.h5 they were made from."),
         Input(
             "class_counts",
             "stats/stats.json",
@@ -121,10 +133,10 @@ stage = Stage(
         prototypes_input(uses_prototypes, "prototypes are not chosen", "add --prototypes"),
         flow_input(uses_flow, "no label follows the optical flow", "add --temporal or --carry"),
     ],
-    datasets=[Dataset("target", when=uses_prototypes, section="predict")],
+    datasets=[Dataset("target", when=reads_target, section="predict")],
     flags=[
         ("aggregate", "--spatial-prior"), "prototypes", "temporal", "carry", "first", "pixels", "temperature",
-        "confidence", "base0", "base1", "scale_with_area", LABEL_SUFFIX,
+        "confidence", "base0", "base1", "scale_with_area", LABEL_SUFFIX, STORE,
     ],
     each_round=True,
     shared=True,

@@ -25,6 +25,7 @@ from udaseg.labels import SPACES, flat_palette
 from udaseg.models import checkpoint, construct
 from udaseg.pseudo.label import pseudolabel
 from udaseg.pseudo.refine import refine
+from udaseg.pseudo.scores import StoredScores
 
 SPACE = SPACES["cs19"]
 SIZE = 64, 128  # small images, so that ten thousand of them fit everywhere; the cost is of pixels
@@ -74,7 +75,7 @@ def run_stages(folder: Path, count: int) -> dict[str, Any]:
 
     def run_pseudolabel() -> None:
         with Predictions(folder / "predictions.h5") as predictions:
-            pseudolabel(predictions, SPACE, config.Pseudolabel(), folder / "pseudo")
+            pseudolabel(StoredScores(predictions), SPACE, config.Pseudolabel(), folder / "pseudo")
 
     def run_refine() -> None:
         settings = config.Refine(aggregate=True, scale_with_area=True, confidence=0.0)

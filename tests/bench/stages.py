@@ -31,6 +31,7 @@ from udaseg.models import checkpoint, construct
 from udaseg.parallel.threads import map_in_order
 from udaseg.pseudo.label import pseudolabel
 from udaseg.pseudo.refine import refine
+from udaseg.pseudo.scores import StoredScores
 
 IMAGES, LABELS, DRAWN, REPEATS = 8, 32, 2, 3  # stages that read no images are fast and get more labels
 STYLES = 2  # fewer than images: GTA5 has 8 images for each of Cityscapes
@@ -138,7 +139,7 @@ def jobs(root: Path, size: tuple[int, int]) -> Iterator[Job]:
     )
     yield Job(
         "pseudolabel, cbst",
-        lambda out: pseudolabel(predictions, SPACE, config.Pseudolabel(), out),
+        lambda out: pseudolabel(StoredScores(predictions), SPACE, config.Pseudolabel(), out),
         pseudolabel_files,
         LABELS,
         {},

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from udaseg.config import Iast
+from udaseg.inference.confidence import where_confident
 from udaseg.pseudo.policies import iast
 
 unit = st.floats(0, 1, width=32)
@@ -52,10 +53,10 @@ def test_thresholds_stay_below_one():
         theta = iast.adapted(theta, sure, Iast())
     assert theta.tolist() == [0.999]
     label, confidence = np.zeros((2, 2), np.uint8), np.full((2, 2), 0.9995, np.float32)
-    assert iast.selected(label, confidence, theta).tolist() == [[0, 0], [0, 0]]
+    assert where_confident(label, confidence, theta).tolist() == [[0, 0], [0, 0]]
 
 
 def test_keeps_what_reaches_the_threshold_of_its_class():
     label = np.array([0, 0, 1, 1, 255], np.uint8)
     confidence = np.array([0.5, 0.4999, 0.75, 0.5, 1.0], np.float32)
-    assert iast.selected(label, confidence, np.array([0.5, 0.75])).tolist() == [0, 255, 1, 255, 255]
+    assert where_confident(label, confidence, np.array([0.5, 0.75])).tolist() == [0, 255, 1, 255, 255]

@@ -16,6 +16,7 @@ from udaseg.pseudo.collapse import collapse_warnings
 from udaseg.pseudo.label import pseudolabel
 from udaseg.pseudo.label_files import read_thresholds
 from udaseg.pseudo.policies import cbst_sp
+from udaseg.pseudo.scores import StoredScores
 from udaseg.statistics.spatial_prior import Prior
 
 CLASSES = ("road", "car", "sky", "train")
@@ -40,7 +41,7 @@ def predictions(tmp_path):
 
 
 def run(predictions, out, prior=None, round=1, **settings):
-    document = pseudolabel(predictions, SPACE, Pseudolabel(**settings), out, prior=prior, round=round)
+    document = pseudolabel(StoredScores(predictions), SPACE, Pseudolabel(**settings), out, prior=prior, round=round)
     assert json.loads((out / "thresholds.json").read_text()) == document.content()
     labels = {stem: read_train_ids(out / "labels" / f"{stem}.png", SPACE) for stem in STEMS}
     counts = sum(np.bincount(label.reshape(-1), minlength=256) for label in labels.values())
@@ -205,7 +206,14 @@ def test_goes_on_after_a_stop_to_the_same_bytes(predictions, tmp_path, policy):
 
     def again():
         seen.clear()
-        pseudolabel(predictions, SPACE, settings, out, prior=Prior(maps, CLASSES), progress=lambda *at: seen.append(at))
+        pseudolabel(
+            StoredScores(predictions),
+            SPACE,
+            settings,
+            out,
+            prior=Prior(maps, CLASSES),
+            progress=lambda *at: seen.append(at),
+        )
         return {path.name: path.read_bytes() for path in out.rglob("*.*")}
 
     whole = again()

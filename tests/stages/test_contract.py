@@ -79,7 +79,8 @@ def check(name: str, values: dict, cases: tuple[str, ...] = ()) -> None:
     assert due - said - {"<term>"} == set()
 
 
-def check_h5(path: Path) -> None:
+def check_h5(path: Path, case: str = "") -> None:
+    """Hold an HDF5 file against the contract, in the case in which it has some conditional entries."""
     file, found = FILES[path.name], {}
     with h5py.File(path) as stored:
         stored.visititems(lambda key, node: found.update({key: node}) if isinstance(node, h5py.Dataset) else None)
@@ -95,7 +96,7 @@ def check_h5(path: Path) -> None:
             names += [key, *(f"{key}@{name}" for name in node.attrs if name != "zeros")]
     entries = [entry(file, key) for key in names]
     assert None not in entries
-    assert {one.key for one in entries} == {one.key for one in file.entries}
+    assert {one.key for one in entries} == {one.key for one in file.entries if one.when in ("", case)}
 
 
 def read(path: str) -> dict:
@@ -130,7 +131,9 @@ def test_files_of_the_chain(workspace, udaseg):
             check("log.jsonl", json.loads(line))
     for line in Path(run, "stylize/pairs.jsonl").read_text().splitlines():
         check("pairs.jsonl", json.loads(line))
-    check_h5(Path(run, "predict/predictions.h5"))
+    check_h5(Path(run, "predict/predictions.h5"), "logits")
+    assert udaseg("predict --store confidence --out bytes").code == 0
+    check_h5(Path("bytes/predictions.h5"), "confidence")
     check_h5(Path(run, "prototypes/prototypes.h5"))
     assert udaseg("prior").code == 0
     check_h5(Path(run, "prior/prior.h5"))

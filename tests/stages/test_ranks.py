@@ -73,6 +73,17 @@ def test_two_processes_give_the_bytes_of_one(workspace, finished, udaseg, manife
     assert Path("by_two/gmm.h5").read_bytes() == Path("mixtures/gmm.h5").read_bytes()
 
 
+def test_two_processes_run_the_network_for_labels_of_which_nothing_is_stored(workspace, finished, manifest):
+    """The labels and thresholds are those of one process, from stored logits."""
+    direct = "pseudolabel --store none --out direct"
+    ended = both(*[[SEVERAL, direct]] * 2)
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert ended[1][1] == ""
+    found, alone = manifest("direct"), manifest(finished / "runs" / "tiny" / "pseudolabel")
+    assert found["environment"]["processes"] == 2
+    assert found["outputs"]["digest"] == alone["outputs"]["digest"]
+
+
 def test_a_process_that_dies_takes_the_other_down_with_a_word(workspace, udaseg, manifest):
     shutil.rmtree("runs/tiny/predict")
     one = "predict --set predict.batch=1"

@@ -12,4 +12,5 @@ POLICIES = {
     "percentile": "percentile",
     "iast": "iast",
 }
+BY_MOST_LIKELY = ("percentile", "iast")  # with these no other class wins than the most likely one
 WITH_PRIOR = ("st-sp", "cbst-sp")  # these weight probabilities by the spatial prior

@@ -117,3 +117,13 @@ def thresholded_label(
     label_HW = np.empty((height, width), np.uint8)
     _label(logits_CHW, rows, columns, bias, thresholds, label_HW, _NO_CONFIDENCE)
     return label_HW
+
+
+def where_confident(label: np.ndarray, confidence: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Return the label where its confidence reaches the threshold of its class, and 255 elsewhere: uint8.
+
+    label is uint8 and confidence float32, of one shape; thresholds are [C].
+    """
+    least = np.full(IGNORE + 1, np.inf, np.float32)
+    least[: len(thresholds)] = thresholds
+    return np.where(confidence >= least[label], label, IGNORE).astype(np.uint8)

@@ -26,6 +26,8 @@ def ensemble(
     with ExitStack() as stack:
         stores = [stack.enter_context(Predictions(path)) for path in files]
         first = stores[0]
+        for store in stores:
+            store.require_logits("the average of several networks")
         for other in stores[1:]:
             _check_compatible(first, other)
         with PredictionsWriter(out, first.classes, first.align_corners) as writer:

@@ -127,10 +127,12 @@ def evaluate_predictions(
         counter = LabelCounter(truth, out)
         shard = processes.shard(range(len(dataset)))
         for done, i in enumerate(shard, 1):
-            label_HW, logits_CHW = read_truth(truth, i), store.logits(dataset.records[i].stem).astype(np.float32)
+            label_HW, stem = read_truth(truth, i), dataset.records[i].stem
             if average == "probs":
-                logits_CHW = torch.from_numpy(logits_CHW).softmax(0).numpy()
-            predicted = argmax_label(logits_CHW, *label_HW.shape, store.align_corners)
+                logits_CHW = torch.from_numpy(store.logits(stem).astype(np.float32)).softmax(0).numpy()
+                predicted = argmax_label(logits_CHW, *label_HW.shape, store.align_corners)
+            else:
+                predicted = store.label(stem, label_HW.shape)
             counter.add(i, dataset.image(i) if i in counter.shown else None, label_HW, predicted)
             if progress is not None:
                 progress(done, len(shard))

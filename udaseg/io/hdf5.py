@@ -38,9 +38,10 @@ def create(path: Path) -> Iterator[h5py.File]:
             raise stream.error
 
 
-def write_array(group: h5py.Group, name: str, array: np.ndarray) -> h5py.Dataset:
-    """Write an array that is not empty."""
-    dataset = group.create_dataset(name, data=array, chunks=array.shape, fletcher32=True, track_times=False)
+def write_array(group: h5py.Group, name: str, array: np.ndarray, *, compress: bool = False) -> h5py.Dataset:
+    """Write an array that is not empty; with `compress` by deflate, as labels need it."""
+    deflate = {"compression": "gzip", "compression_opts": 1} if compress else {}
+    dataset = group.create_dataset(name, data=array, chunks=array.shape, fletcher32=True, track_times=False, **deflate)
     if not array.any():
         dataset.attrs[ZEROS] = True
     return dataset

@@ -10,6 +10,32 @@ LABELS_HELP = "Pseudo-labels <stem>.png: their folder, a stage directory, or a s
 # Of label files that a flag names: what their names add to those of the images.
 LABEL_SUFFIX = ("target.labels.predicted_suffix", "--label-suffix")
 
+# What predict stores decides what the stages after it read.
+STORE = ("predict.store", "--store")
+
+
+def stores_predictions(recipe: Recipe) -> bool:
+    """Tell whether `predict` stores what stages after it read."""
+    return recipe.predict.store != "none"
+
+
+def stores_nothing(recipe: Recipe) -> bool:
+    """Tell whether the stages after `predict` find nothing of it."""
+    return recipe.predict.store == "none"
+
+
+def predictions_input(help: str, *, make: bool = False) -> Input:
+    """Declare the predictions.h5 of a stage that can do without one."""
+    return Input(
+        "predictions",
+        "predict/predictions.h5",
+        help,
+        when=stores_predictions,
+        because="predict.store=none stores none",
+        hint="leave it out, or add --store logits",
+        make=make,
+    )
+
 
 def label_names(recipe: Recipe) -> dict[str, Any]:
     """Return the setting of the names of label files that a flag names, where there is one."""

@@ -120,9 +120,12 @@ class Sample:
             from udaseg.inference.predictions import Predictions, PredictionsWriter
 
             folder = self.folder / f"predictions{len(self.copies)}"
-            with Predictions(path) as whole, PredictionsWriter(folder, whole.classes, whole.align_corners) as writer:
+            with (
+                Predictions(path) as whole,
+                PredictionsWriter(folder, whole.classes, whole.align_corners, whole.store) as writer,
+            ):
                 for stem in self.choose(whole.stems):
-                    writer.put(stem, whole.logits(stem), *whole.size(stem))
+                    writer.put(stem, whole.values(stem), *whole.size(stem))
             self.copies[path] = writer.path
         return self.copies[path]
 

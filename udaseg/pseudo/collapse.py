@@ -1,7 +1,11 @@
-"""Warn of a collapse of self-training: errors in the labels of a round grow in the next."""
+"""Warnings about thresholds: of a collapse of self-training, and of labels that stored confidences cannot give."""
 
-from udaseg.config.policies import WITH_PRIOR
+import numpy as np
+
+from udaseg.config.policies import BY_MOST_LIKELY, WITH_PRIOR
+from udaseg.errors import join_names
 from udaseg.io.documents.thresholds import Thresholds
+from udaseg.pseudo.label_files import argmax_decides
 
 
 def collapse_warnings(thresholds: Thresholds, previous: Thresholds | None = None) -> list[str]:
@@ -21,3 +25,15 @@ def collapse_warnings(thresholds: Thresholds, previous: Thresholds | None = None
         if kept == 0 and earlier.get(name):
             warnings.append(f"{name} has vanished: {earlier[name]} pixels were labelled in the round before, none now")
     return warnings
+
+
+def one_class_warnings(thresholds: Thresholds) -> list[str]:
+    """Return a warning where another class than the most likely one could win, of labels that know that one alone."""
+    values = np.array(thresholds.threshold, np.float32)
+    if thresholds.policy in BY_MOST_LIKELY or argmax_decides(values):
+        return []
+    low = [name for name, value in zip(thresholds.classes, values, strict=True) if value <= 0.5]
+    return [
+        f"the threshold of {join_names(low)} is at most 0.5, so that it could win where another class is more likely; "
+        "stored confidences (predict.store=confidence) do not tell where, and these pixels have no label"
+    ]

@@ -39,6 +39,7 @@ def rectifier(
     `adabn` once more before, for batch norm's statistics, as when the scores were made (`progress`). Raises
     UdasegError for prototypes of other classes or of features of another dimension, and for a stem without an image.
     """
+    predictions.require_logits("refinement by prototypes")
     runner = Runner(model, predictions.classes, settings.precision)
     if prototypes.classes != predictions.classes:
         raise UdasegError(

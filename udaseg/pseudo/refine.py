@@ -8,10 +8,10 @@ import numpy as np
 
 from udaseg.config import Refine
 from udaseg.data.augment import resize_label
-from udaseg.data.images.read import read_train_ids, write_label
+from udaseg.data.images.read import image_size, read_train_ids, write_label
 from udaseg.errors import UdasegError
-from udaseg.inference.confidence import argmax_label, thresholded_label
-from udaseg.inference.predictions import Predictions
+from udaseg.inference.confidence import argmax_label, thresholded_label, where_confident
+from udaseg.inference.predictions import CONFIDENCE, Predictions
 from udaseg.io.documents.refinement import Refinement
 from udaseg.io.files import write_json
 from udaseg.labels import IGNORE, ClassSpace, flat_palette
@@ -27,7 +27,7 @@ REFERENCE_AREA = 1280 * 760  # pixels of the images for which N_base0 and N_base
 
 def refine(
     labels: Mapping[str, Path],
-    predictions: Predictions,
+    predictions: Predictions | None,
     space: ClassSpace,
     settings: Refine,
     out: Path,
@@ -40,7 +40,8 @@ def refine(
 ) -> Refinement:
     """Write `labels/<stem>.png`, refined step by step, and `refine.json`; return the latter's content.
 
-    `labels` are the files of the images to refine, by stem.
+    `labels` are the files of the images to refine, by stem. Without `predictions` nothing but the labels is known: no
+    step may ask for a confidence, for prototypes or for the frame before.
     Aggregation needs source_pixels [C], the pixels of each class in the source labels (Algorithm 1 of the
     depth-distribution paper: a class that is common there needs large components). It drops a label where the
     confidence is below `settings.confidence`, then where its component is too small. The prototypes need `rectify`:
@@ -51,9 +52,13 @@ def refine(
     assert source_pixels is not None or "aggregate" not in chosen
     assert rectify is not None or "prototypes" not in chosen
     assert before is not None or not settings.uses_flow
+    assert predictions is not None or (chosen == ("aggregate",) and settings.confidence == 0)
     (out / "labels").mkdir(parents=True, exist_ok=True)
     stems = list(labels)
     shard = processes.shard(stems, batch)
+
+    def size_of(stem: str) -> tuple[int, int]:
+        return image_size(labels[stem]) if predictions is None else predictions.size(stem)
 
     def minimum_of(size: tuple[int, int]) -> np.ndarray:
         area = size[0] * size[1] / REFERENCE_AREA if settings.scale_with_area else 1.0
@@ -68,7 +73,7 @@ def refine(
         yield from rectify(left) if "prototypes" in chosen else ((stem, None) for stem in left)
 
     def stepwise(label_HW: np.ndarray, stem: str, rectified_Chw: np.ndarray | None) -> np.ndarray:
-        size, align_corners = label_HW.shape, predictions.align_corners
+        size = label_HW.shape
         for step in chosen:
             if step == "temporal":
                 label_HW = before.keep_agreeing(label_HW, stem)
@@ -79,22 +84,26 @@ def refine(
                     decided_hw = nearest_label(rectified_Chw, settings.margin / settings.temperature)
                     decided_HW = resize_label(decided_hw, size)
                 else:
-                    decided_HW = argmax_label(rectified_Chw, *size, align_corners)
+                    decided_HW = argmax_label(rectified_Chw, *size, predictions.align_corners)
                 label_HW = decided_HW if settings.pixels == "all" else _where_labelled(label_HW, decided_HW)
             else:
                 if settings.confidence > 0:
                     is_rectified = "prototypes" in chosen[: chosen.index("aggregate")]
-                    logits_Chw = rectified_Chw if is_rectified else predictions.logits(stem)
-                    least = np.full(classes, settings.confidence, np.float32)
-                    none = np.zeros(classes, np.float32)
-                    sure_HW = thresholded_label(logits_Chw, *size, align_corners, none, least)
-                    label_HW = _where_labelled(sure_HW, label_HW)
+                    label_HW = _where_labelled(sure_label(stem, rectified_Chw if is_rectified else None), label_HW)
                 label_HW = aggregate(label_HW, minimum_of(size))
         return label_HW
 
+    def sure_label(stem: str, rectified_Chw: np.ndarray | None) -> np.ndarray:
+        """Return the most likely class where its probability is at least `settings.confidence`, and 255 elsewhere."""
+        least, size = np.full(classes, settings.confidence, np.float32), predictions.size(stem)
+        if rectified_Chw is None and predictions.store == CONFIDENCE:
+            return where_confident(*predictions.label_and_confidence(stem), least)
+        logits_Chw = predictions.logits(stem) if rectified_Chw is None else rectified_Chw
+        return thresholded_label(logits_Chw, *size, predictions.align_corners, np.zeros_like(least), least)
+
     def refined(scored: tuple[str, np.ndarray | None]) -> np.ndarray:
         stem, rectified_Chw = scored
-        path, size = out / "labels" / f"{stem}.png", predictions.size(stem)
+        path, size = out / "labels" / f"{stem}.png", size_of(stem)
         before_HW = read_train_ids(labels[stem], space)
         if before_HW.shape != size:
             raise UdasegError(
@@ -114,7 +123,7 @@ def refine(
     for counts in with_progress(map_in_order(refined, scores()), len(shard), progress):
         total += counts
     total = processes.sum_of_all(total)
-    largest = max({predictions.size(stem) for stem in stems}, key=math.prod)
+    largest = max({size_of(stem) for stem in stems}, key=math.prod)
     document = Refinement(
         classes=list(space.classes),
         order=list(chosen),

@@ -10,7 +10,6 @@ from udaseg.data.images.read import read_train_ids
 from udaseg.data.video.flows import Flows
 from udaseg.data.video.warp import warp_labels
 from udaseg.errors import UdasegError
-from udaseg.inference.confidence import argmax_label
 from udaseg.inference.predictions import Predictions
 from udaseg.labels import IGNORE, ClassSpace
 
@@ -63,9 +62,7 @@ class FrameBefore:
         return warp_labels(other_HW, *self.flows.read(stem, size))
 
     def _predicted(self, stem: str) -> np.ndarray | None:
-        if stem not in self.predictions:
-            return None
-        return argmax_label(self.predictions.logits(stem), *self.predictions.size(stem), self.predictions.align_corners)
+        return self.predictions.label(stem) if stem in self.predictions else None
 
     def _labelled(self, stem: str) -> np.ndarray | None:
         return read_train_ids(self.labels[stem], self.space) if stem in self.labels else None

@@ -140,6 +140,17 @@ class ConfidenceHistogram:
             raise UdasegError(f"{outside} confidences are not between 0 and 1", "make the predictions again")
         self.predicted += predicted
 
+    def sparse_counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places in `counts`, flat, that are not 0, and the counts there: int64 [N] each."""
+        counts = self.counts.reshape(-1)
+        places = np.flatnonzero(counts)
+        return places, counts[places]
+
+    def add_counts(self, places: np.ndarray, counts: np.ndarray, predicted: np.ndarray) -> None:
+        """Add the `sparse_counts` and `predicted` of another histogram of these classes."""
+        self._high[:-1].reshape(-1)[places] += counts
+        self.predicted += predicted
+
     def __add__(self, other: Self) -> Self:
         return self._of(self.counts + other.counts, self.predicted + other.predicted)
 

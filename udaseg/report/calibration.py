@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from udaseg.inference.predictions import Predictions
+from udaseg.inference.predictions import LOGITS, Predictions
 from udaseg.inference.upsampling import Taps, prepare
 from udaseg.labels import IGNORE
 from udaseg.report.denoising import MAX_COUNTED, Truth, list_stems, read_ids, read_truth
@@ -103,12 +103,15 @@ def pseudo_label_reliability(
 
     `labels` is the folder of the pseudo-labels and `predictions` the predictions.h5 that they were chosen from. The
     confidence of a pseudo-label is the probability of its class, which a policy with class-balanced scores may choose
-    though another is more probable. None without these files, or without true labels of these images.
+    though another is more probable. None without these files, without the logits of all classes in them, or without
+    true labels of these images.
     """
     if labels is None or truth is None or predictions is None or not predictions.is_file():
         return None
     everything, chosen = Reliability(), Reliability()
     with Predictions(predictions) as stored:
+        if stored.store != LOGITS:
+            return None
         for stem in sample_evenly(_stems_of_both(labels, stored.stems), MAX_COUNTED):
             label_HW = read_ids(labels / f"{stem}.png")
             truth_HW = read_truth(truth, stem, label_HW)

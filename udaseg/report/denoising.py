@@ -242,7 +242,6 @@ def _confidence(predictions: Path | None, stem: str) -> Image.Image | None:
     """Draw the network's confidence in each pixel, at the size of the report."""
     if predictions is None or not predictions.is_file():
         return None
-    from udaseg.inference.confidence import label_and_confidence
     from udaseg.inference.predictions import Predictions
 
     with Predictions(predictions) as stored:
@@ -251,5 +250,5 @@ def _confidence(predictions: Path | None, stem: str) -> Image.Image | None:
         size = stored.size(stem)
         scale = min(1.0, LONGEST / max(size))
         height, width = (max(1, round(side * scale)) for side in size)
-        _, confidence_HW = label_and_confidence(stored.logits(stem), height, width, stored.align_corners)
+        _, confidence_HW = stored.label_and_confidence(stem, (height, width))
     return Image.fromarray(np.rint(255 * confidence_HW).astype(np.uint8))

@@ -91,8 +91,8 @@ def calibration(run: RunData) -> dict[str, Any]:
         parts.append(_part("pseudo-labels", words, zip(names, run.pseudo_reliability, strict=True)))
     elif run.last("pseudolabel"):
         missing.append(
-            "Pseudo-labels are not judged: that needs their predictions.h5, and true labels of the target’s training "
-            "images, which no training reads."
+            "Pseudo-labels are not judged: that needs the logits in their predictions.h5 (predict.store=logits), and "
+            "true labels of the target’s training images, which no training reads."
         )
     space = run.features
     if isinstance(space, str):

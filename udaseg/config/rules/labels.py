@@ -18,6 +18,31 @@ REQUIREMENTS = (
         "aggregate",
         "set refine.first=prototypes, or refine.pixels=labelled",
     ),
+    Requirement(
+        ("pseudolabel",),
+        lambda recipe: recipe.predict.store == "confidence" and recipe.pseudolabel.policy in WITH_PRIOR,
+        "policy {pseudolabel.policy} weighs the probabilities of all classes, and predict.store=confidence has that of "
+        "the most likely class alone",
+        "set predict.store=logits, or predict.store=none, or pseudolabel.policy=cbst",
+    ),
+    Requirement(
+        ("refine",),
+        lambda recipe: recipe.predict.store != "logits" and recipe.refine.prototypes,
+        "the prototypes weigh the probabilities of all classes, and predict.store={predict.store} does not store them",
+        "set predict.store=logits, or refine.prototypes=false",
+    ),
+    Requirement(
+        ("refine",),
+        lambda recipe: recipe.predict.store == "none" and recipe.refine.aggregate and recipe.refine.confidence > 0,
+        "refine.confidence={refine.confidence} reads the confidence of each pixel, and predict.store=none stores none",
+        "set predict.store=confidence, or predict.store=logits, or refine.confidence=0",
+    ),
+    Requirement(
+        ("refine",),
+        lambda recipe: recipe.predict.store == "none" and recipe.refine.uses_flow,
+        "--temporal and --carry read what the frame before was predicted as, and predict.store=none stores nothing",
+        "set predict.store=confidence, or predict.store=logits, or refine.temporal=false refine.carry=false",
+    ),
 )
 READERS = (
     Reader(

@@ -39,13 +39,18 @@ PREDICTIONS = Table(
     "predictions.h5",
     "`predict`, `ensemble`",
     "Finite logits at the network's stride. Interpolate them to `height` and `width` bilinearly before the softmax, "
-    "with `align_corners` as the file says. Logits that were averaged as probabilities are their logarithms.",
+    "with `align_corners` as the file says. Logits that were averaged as probabilities are their logarithms. With "
+    "`predict.store=confidence` the file has the most likely class and its probability in their place, at the points "
+    "of the logits and at the middles between them. The code of a probability p is "
+    "round(255 (ln(p / (1 - p)) + ln(C - 1)) / (24 ln 2 + ln(C - 1))), from 0 to 255. With `predict.store=none` there "
+    "is no file.",
     (
         CLASSES,
         Entry("@align_corners", "true or false", "of the interpolation"),
-        Entry("logits/<stem>", "float16 [C, h, w]", "the logits of an image"),
-        Entry("logits/<stem>@height", "integer", "of the image's labels, in pixels"),
-        Entry("logits/<stem>@width", "integer", "of the image's labels, in pixels"),
+        Entry("logits/<stem>", "float16 [C, h, w]", "the logits of an image", "logits"),
+        Entry("confidence/<stem>", "uint8 [2, 2h-1, 2w-1]", "a class, and the code of its probability", "confidence"),
+        Entry("<store>/<stem>@height", "integer", "of the image's labels, in pixels"),
+        Entry("<store>/<stem>@width", "integer", "of the image's labels, in pixels"),
     ),
 )
 PROTOTYPES = Table(

@@ -27,15 +27,21 @@ def label_images(task: LabelTask) -> dict[str, Any]:
     """
     maps_CHW, peaks = require_prior(task).relative()
     policy = Policy(
-        lambda stem: label_and_confidence(*task.logits(stem), maps_CHW, peaks / peaks.max()),
+        lambda scores: label_and_confidence(*scores, maps_CHW, peaks / peaks.max()),
         cbst_thresholds,
-        lambda stem, thresholds_C: thresholded_label(*task.logits(stem), maps_CHW, thresholds_C),
+        lambda scores, thresholds_C: thresholded_label(*scores, maps_CHW, thresholds_C),
     )
     return label_in_two_passes(task, policy) | {"prior_peak": [float(peak) for peak in peaks]}
 
 
 def require_prior(task: LabelTask) -> Prior:
-    """Return the prior of a task. Raises UdasegError without one."""
+    """Return the prior of a task. Raises UdasegError without one, and where not all classes have a score."""
+    if not task.scores.has_all_classes:
+        raise UdasegError(
+            f"policy {task.settings.policy} weighs the probabilities of all classes, and {task.scores.name} has the "
+            "most likely class alone (predict.store=confidence)",
+            "predict again, and store them: udaseg predict --store logits",
+        )
     if task.prior is None:
         raise UdasegError(
             f"policy {task.settings.policy} needs a spatial prior",

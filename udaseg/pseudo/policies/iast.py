@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from udaseg.config import Iast
-from udaseg.inference.confidence import label_and_confidence
-from udaseg.labels import IGNORE
+from udaseg.inference.confidence import where_confident
 from udaseg.parallel import processes
 from udaseg.parallel.threads import map_in_order, with_progress
 from udaseg.pseudo.passes import LabelTask, threshold_values
+from udaseg.pseudo.scores import ScoredImage
 
 _CEILING = 0.999  # a threshold of 1 would keep a share of nothing for good
 
@@ -29,24 +29,24 @@ def label_images(task: LabelTask) -> dict[str, Any]:
 
 
 def _label_in_turn(task: LabelTask) -> dict[str, Any]:
-    stems, settings, classes = task.predictions.stems, task.settings.iast, len(task.space)
+    stems, settings, classes = task.scores.stems, task.settings.iast, len(task.space)
     thresholds = np.full(classes, settings.start)
     predicted, kept = np.zeros((2, classes), np.int64)
 
-    def decide(stem: str) -> tuple[str, np.ndarray, np.ndarray, list[np.ndarray]]:
-        pixels = label_and_confidence(*task.logits(stem))
-        return stem, *pixels, sorted_by_class(*pixels, classes)
+    def decide(image: ScoredImage) -> tuple[str, np.ndarray, np.ndarray, list[np.ndarray]]:
+        pixels = image.read().label_and_confidence()
+        return image.stem, *pixels, sorted_by_class(*pixels, classes)
 
     def with_thresholds() -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
         nonlocal thresholds, predicted
-        for stem, label_HW, confidence_HW, confidences in map_in_order(decide, stems):
+        for stem, label_HW, confidence_HW, confidences in map_in_order(decide, task.scores.scan(stems)):
             thresholds = adapted(thresholds, confidences, settings)
             predicted += [len(pixels) for pixels in confidences]
             yield stem, label_HW, confidence_HW, thresholds
 
     def write(image: tuple[str, np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
         stem, *pixels = image
-        return task.write_and_count(stem, lambda: selected(*pixels))
+        return task.write_and_count(stem, lambda: where_confident(*pixels))
 
     for count in with_progress(map_in_order(write, with_thresholds()), len(stems), task.progress):
         kept += count
@@ -84,10 +84,3 @@ def adapted(thresholds: np.ndarray, confidences: list[np.ndarray], settings: Ias
         own = percentile_with(ascending, float(theta), 1 - settings.alpha * float(theta) ** settings.gamma)
         moved[c] = min(settings.beta * theta + (1 - settings.beta) * own, _CEILING)
     return moved
-
-
-def selected(label: np.ndarray, confidence: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Return the label where its confidence reaches the threshold of its class, and 255 elsewhere: uint8."""
-    least = np.full(IGNORE + 1, np.inf, np.float32)
-    least[: len(thresholds)] = thresholds
-    return np.where(confidence >= least[label], label, IGNORE).astype(np.uint8)

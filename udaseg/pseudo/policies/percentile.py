@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from udaseg.inference.confidence import label_and_confidence, thresholded_label
 from udaseg.pseudo.passes import LabelTask, Policy, label_in_two_passes
 from udaseg.pseudo.thresholds import ConfidenceHistogram, cbst_thresholds
 
@@ -23,10 +22,10 @@ def capped_thresholds(histogram: ConfidenceHistogram, p: float, cap: float) -> n
 
 def label_images(task: LabelTask) -> dict[str, Any]:
     """Label all images by capped percentiles; return the values for thresholds.json."""
-    cap, no_bias_C = task.settings.cap, np.zeros(len(task.space), np.float32)
+    cap = task.settings.cap
     policy = Policy(
-        lambda stem: label_and_confidence(*task.logits(stem)),
+        lambda scores: scores.label_and_confidence(),
         lambda histogram, p: capped_thresholds(histogram, p, cap),
-        lambda stem, thresholds_C: thresholded_label(*task.logits(stem), no_bias_C, thresholds_C),
+        lambda scores, thresholds_C: scores.select_argmax(thresholds_C),
     )
     return label_in_two_passes(task, policy) | {"cap": cap}

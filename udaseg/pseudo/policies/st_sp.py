@@ -22,8 +22,8 @@ def label_images(task: LabelTask) -> dict[str, Any]:
     weight = peaks / peaks.max()
     maps_CHW = maps_CHW * weight[:, None, None]
     policy = Policy(
-        lambda stem: label_and_confidence(*task.logits(stem), maps_CHW, np.ones_like(weight)),
+        lambda scores: label_and_confidence(*scores, maps_CHW, np.ones_like(weight)),
         st_thresholds,
-        lambda stem, thresholds_C: thresholded_label(*task.logits(stem), maps_CHW, thresholds_C),
+        lambda scores, thresholds_C: thresholded_label(*scores, maps_CHW, thresholds_C),
     )
     return label_in_two_passes(task, policy) | {"prior_peak": [float(peak) for peak in peaks]}
