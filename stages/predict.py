@@ -55,6 +55,6 @@ stage = Stage(
     flags=["store", "scales", "flip", "window", "window_stride", "average", "adabn"],
     each_round=True,
     shared=True,
-    writes="`predictions.h5`: the logits of each image",
+    writes="`predictions.h5`: the logits of each image, or labels and confidences",
     example="udaseg predict --model runs/demo/warmup/model.pt",
 )
