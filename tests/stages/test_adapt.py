@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from udaseg.toytown.stream import make_stream
 from udaseg.train.adapt import stream as streams
 
 MODEL = "runs/tiny/warmup"
@@ -184,8 +185,12 @@ def test_a_stream_of_toytown_has_its_weathers_in_order(tmp_path, monkeypatch, ud
     pixels = [np.asarray(Image.open(path), float) for path in images]
     assert pixels[3].mean() < 0.6 * pixels[2].mean()  # dusk is dark
     assert set(np.unique(np.asarray(Image.open(labels[0])))) <= {*range(19), 255}
-    before = images[0].read_bytes()
+    before, files = images[0].read_bytes(), [images[0], labels[0]]
+    for path in files:
+        path.write_bytes(b"another frame")
+    make_stream(Path("stream"), frames=1, size=(32, 64))  # as one that was stopped
+    assert [path.read_bytes() for path in files] == [b"another frame"] * 2
     assert udaseg("data stream stream --frames 2 --size 32x64", tiny=False).code == 0
-    assert Path("stream/val/images/0-clouds_0000.png").read_bytes() == before
+    assert Path("stream/val/images/0-clouds_0000.png").read_bytes() == before  # rendered again
     assert len(list(Path("stream/val/images").iterdir())) == 8
     assert "usable" in udaseg("data check stream", tiny=False).out

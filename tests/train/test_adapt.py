@@ -274,12 +274,12 @@ def test_a_last_update_that_destroys_the_model_is_taken_back(place, tmp_path, no
     assert moved(place, tmp_path / "far") == set()
 
 
-@pytest.mark.parametrize(("method", "way"), [("frozen", "name another model"), ("statistics", "name another model")])
-def test_a_model_without_finite_predictions_is_not_blamed_on_a_rate(place, tmp_path, monkeypatch, method, way):
+@pytest.mark.parametrize("method", ["frozen", "statistics"])
+def test_a_model_without_finite_predictions_is_not_blamed_on_a_rate(place, tmp_path, monkeypatch, method):
     monkeypatch.setattr(streams, "measure", lambda *probabilities: None)
     with pytest.raises(UdasegError, match="is not finite: without any update") as raised:
         adapted(place, tmp_path / "out", method=method)
-    assert way in raised.value.hint
+    assert "name another model" in raised.value.hint
     assert "--lr" not in raised.value.hint
     assert "--momentum" in hint_of_divergence(Adapt(method="statistics"))
     assert "--anchor" not in hint_of_divergence(Adapt(method="statistics"))
