@@ -20,8 +20,9 @@ from udaseg.pipeline.loose_images import (
     require_outside,
     warn_of_stretching,
 )
-from udaseg.pipeline.manifest import Job
+from udaseg.pipeline.manifest import InputDigest, Job
 from udaseg.pipeline.run import Run
+from udaseg.pipeline.work import Work
 
 from .terminal.command import open_plain_run
 from .terminal.options import (
@@ -51,6 +52,8 @@ Method, Momentum, Layers, Norm, Rate, ViewCount, Teacher, Restore, Confidence, A
     )
 )  # fmt: skip
 
+DRAWS = "cotta"  # the method that uses random numbers
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -60,15 +63,29 @@ class Labelled:
     labels: Path
     coding: str | None
 
+    @property
+    def folders(self) -> tuple[Path, Path]:
+        return self.images, self.labels
+
+    def inputs(self, name: str) -> dict[str, InputDigest]:
+        """Name the labels as an input, and the classes.yaml above them that says what their ids mean."""
+        from udaseg.data.datasets.loose_labels import find_classes
+
+        found = {name: digest_input(self.labels)}
+        classes = find_classes(self.labels) if self.coding is None else None
+        if classes is not None and classes.parent != self.labels:
+            found[f"classes of {name}"] = digest_input(classes)
+        return found
+
 
 def job(run: Run, plan: Plan, settings: dict[str, Any], labels: Labelled | None, source: Labelled | None) -> Job:
     """Plan the adaptation: the frames in the order of their paths, and the labels that are scored."""
     inputs = {"model": digest_input(plan.model), "stream": digest_images(plan)[0]}
     if labels is not None:
-        inputs["labels"] = digest_input(labels.labels)
+        inputs |= labels.inputs("labels")
         settings |= {"coding": labels.coding}
     if source is not None:
-        inputs |= {"source": digest_input(source.images), "source labels": digest_input(source.labels)}
+        inputs |= {"source": digest_input(source.images)} | source.inputs("source labels")
         settings |= {"source_coding": source.coding}
     assert run.out is not None
     return Job("adapt", run.out, {"adapt": settings}, inputs, run.recipe.seed)
@@ -101,7 +118,7 @@ def command(
     source: Annotated[Path | None, typer.Option(help="Images of the source, to score what is forgotten.")] = None,
     source_labels: Annotated[Path | None, typer.Option(help="The directory of their labels.")] = None,
     source_coding: Annotated[str | None, typer.Option(help="What the ids of the source's labels mean.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The seed of the views and of the restored weights.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of cotta's views and restored weights.")] = None,
     size: ImageSizeOption = None,
     pad: PadOption = None,
     precision: PrecisionOption = None,
@@ -127,6 +144,9 @@ def command(
     unread = {f"--{name.replace('_', '-')}": given[name] for name in given if name not in READ[settings.method]}
     unread = {flag: value for flag, value in unread.items() if flag not in ("--method", "--save-every")}
     refuse_flags(unread, f"the method is {settings.method}", "leave it out, or choose another --method")
+    if settings.method != DRAWS:
+        hint = f"leave it out, or choose --method {DRAWS}"
+        refuse_flags({"--seed": seed}, f"the method is {settings.method}, which draws nothing", hint)
     changes = view_changes(
         "adapt", scales=scales, flip=flip, average=average, window=window, window_stride=window_stride
     )
@@ -134,7 +154,7 @@ def command(
     of_stream = _of_stream(stream, labels, coding)
     of_source = _of_source(source, source_labels, source_coding)
     run = open_plain_run(out=out, seed=seed, force=force, dry_run=dry_run, as_json=as_json)
-    require_outside(out, stream)
+    require_outside(out, stream, *(folder for one in (of_stream, of_source) if one for folder in one.folders))
     plan = plan_images("adapt", model, stream, parse_image_size(size), pad)
     of_plan = {"order": "path", "size": plan.size, "pad": plan.pad}
     planned = job(run, plan, settings.identity() | look.identity() | of_plan, of_stream, of_source)
@@ -146,7 +166,7 @@ def command(
         warn_of_stretching("adapt", plan)
         from udaseg.train.adapt.stream import adapt
 
-        frames = _open_stream(plan, look, of_stream, of_source)
+        frames = _open_stream(work, plan, look, of_stream, of_source)
         result = adapt(plan.model, frames, settings, work.out, seed=planned.seed, show=work.progress)
         work.result.environment = result.environment
         work.finish(_numbers(result), _describe(result, out), result.warnings)
@@ -181,9 +201,11 @@ def _require_there(flag: str, path: Path) -> None:
         raise UdasegError(f"{flag}: there is nothing at {path}", "check the path")
 
 
-def _open_stream(plan: Plan, look: Views, of_stream: Labelled | None, of_source: Labelled | None) -> "Stream":
-    """Open the images and the labels; all of them are seen at one size."""
-    from udaseg.data.datasets.loose_labels import open_loose_labels
+def _open_stream(
+    work: Work, plan: Plan, look: Views, of_stream: Labelled | None, of_source: Labelled | None
+) -> "Stream":
+    """Open the images and the labels; all of them are seen at one size. Labels that cannot be scored are told now."""
+    from udaseg.data.datasets.loose_labels import open_loose_labels, require_readable
     from udaseg.data.image_sets import View
     from udaseg.data.images.loose import open_loose_images
     from udaseg.inference.apply import find_space
@@ -195,11 +217,13 @@ def _open_stream(plan: Plan, look: Views, of_stream: Labelled | None, of_source:
     if of_stream is not None:
         labels = open_loose_labels(plan.images, of_stream.labels, space, of_stream.coding, "--labels", "--coding")
         log(f"adapt: {of_stream.labels}: {'; '.join(labels.notes)}")
+        require_readable(labels, work.progress("labels"))
     if of_source is not None:
         flags = ("--source-labels", "--source-coding")
         images = open_loose_images(of_source.images)
         opened = open_loose_labels(images, of_source.labels, space, of_source.coding, *flags)
         log(f"adapt: {of_source.labels}: {'; '.join(opened.notes)}")
+        require_readable(opened, work.progress("labels", "adapt, the source"))
         source = View(opened, plan.size, plan.pad)
     return Stream(View(plan.images, plan.size, plan.pad), look, labels, source)
 

@@ -95,6 +95,7 @@ def _label(run: Run, labelling: Labelling, runner: "Runner | None" = None) -> "R
             return runner
         warn_of_stretching("apply", plan)
         from udaseg.data.image_sets import View
+        from udaseg.data.images.video import DamagedFrameError
         from udaseg.inference.apply import Painter, apply
         from udaseg.inference.runner import Runner
 
@@ -103,7 +104,10 @@ def _label(run: Run, labelling: Labelling, runner: "Runner | None" = None) -> "R
         work.result.environment = dict(runner.environment)
         broken: dict[int, str] | None = {} if labelling.skips_broken else None
         view = View(images, plan.size, plan.pad)
-        space = apply(runner, view, labelling.views, work.out, broken=broken, progress=work.progress(unit))
+        try:
+            space = apply(runner, view, labelling.views, work.out, broken=broken, progress=work.progress(unit))
+        except DamagedFrameError as error:
+            raise UdasegError(error.message, f"{error.hint}; --skip-broken leaves them out here") from None
         places = f"in {job.out / 'labels'}, to look at in {job.out / 'overlays'}"
         if images.video is not None:
             from udaseg.inference.videos import BESIDE, OVERLAY, write_videos

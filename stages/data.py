@@ -13,6 +13,7 @@ from udaseg.pipeline.manifest import Job
 from udaseg.pipeline.places import index_job, open_address
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage import Stage
+from udaseg.pipeline.toytown import RECIPE
 from udaseg.pipeline.work import Work
 
 from .terminal.command import open_plain_run
@@ -79,7 +80,7 @@ def make(
     changes |= {"toytown.size": None if size is None else parse_size(size), "toytown.seed": seed}
     changes |= {"toytown.depth": depth or None}
     try:
-        opened = open_plain_run("demo", force=force, dry_run=dry_run, changes=changes)
+        opened = open_plain_run(RECIPE, force=force, dry_run=dry_run, changes=changes)
     except UdasegError as error:
         message = error.message.replace("recipe demo: toytown.", "--")
         raise UdasegError(message, "see what its flags take: udaseg data make --help") from None
@@ -92,10 +93,12 @@ def stream(
     frames: Annotated[int, typer.Option(min=1, max=9999, help="Frames of each weather.")] = 50,
     size: Annotated[str, typer.Option(help="Height and width of a frame.")] = "256x512",
     seed: Annotated[int, typer.Option(min=0, help="The seed of the world.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Render again what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Render all frames again.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and why.")] = False,
 ) -> None:
     """Render a stream of toytown's real streets for `adapt`: blocks of clouds, sun, fog and dusk, with labels.
+
+    The same command goes on where it was stopped; with other settings all frames are rendered again.
 
     Example: udaseg data stream data/stream --frames 25
     """

@@ -66,8 +66,11 @@ def _candidate(open_run, path: Path | None) -> Candidate:
     return Candidate(model, run)
 
 
-def _require_comparable(candidates: Sequence[Candidate]) -> None:
-    """Raise UdasegError unless all models have one class space and one target, and each is named once."""
+def _require_comparable(candidates: Sequence[Candidate], with_truth: bool) -> None:
+    """Raise UdasegError unless all models have one class space and one target, and each is named once.
+
+    With the truth they have the same labels of the target too.
+    """
     first = candidates[0]
     for one in candidates[1:]:
         if _classes(one) != _classes(first):
@@ -82,6 +85,11 @@ def _require_comparable(candidates: Sequence[Candidate]) -> None:
                 f"{len(other)} of {other.root}, {other.split}, or others",
                 "judge models of one target together",
             )
+        if with_truth and _labelled(one, "val") != _labelled(first, "val"):
+            raise UdasegError(
+                f"--true: {one.name} is scored on other labels of the target than {first.name}, or with other ids",
+                "judge models whose recipes have the same target.val and target.coding together, or leave out --true",
+            )
     names = [one.model.resolve() for one in candidates]
     if len(set(names)) < len(names):
         raise UdasegError("a model is named twice", "name each model once")
@@ -93,6 +101,14 @@ def _classes(one: Candidate) -> tuple[str, ...]:
 
 def _images(one: Candidate, name: str) -> list[Path]:
     return [record.image.resolve() for record in datasets.open_dataset(one.run, name).records]
+
+
+def _labelled(one: Candidate, name: str) -> list[Any]:
+    """Return the files of each labelled dataset of its recipe, and what the ids of their labels mean."""
+    return [
+        (key, images.meaning, [(record.image.resolve(), record.label.resolve()) for record in images.records])
+        for key, images in datasets.single_sets(one.run, name).items()
+    ]
 
 
 def _job(candidates: Sequence[Candidate], images: int, seed: int, with_truth: bool) -> Job:
@@ -124,9 +140,9 @@ def _judge(work: Work, candidates: Sequence[Candidate], images: int, with_truth:
     first = candidates[0]
     source = first.view("source")
     sample = draw_sample(first.view("target").images, source.images, images, work.job.seed)
-    others = [one.name for one in candidates if _images(one, "source") != _images(first, "source")]
+    others = [one.name for one in candidates if _labelled(one, "source") != _labelled(first, "source")]
     if others:
-        work.warn(f"{', '.join(others)} learnt other source images: all are judged on those of {first.name}")
+        work.warn(f"{', '.join(others)} learnt other source images or labels: all are judged on those of {first.name}")
     show, done, judged = work.progress("images"), 0, {}
 
     def step(count: int) -> None:
@@ -163,7 +179,10 @@ def _show(run: Run, out: Path, by: str) -> None:
     assert document is not None
     order = rank({name: model.scores for name, model in document.models.items()}, by)
     print_result(run, document.content(), judgement_table(document, order, by))
-    log(f"judge: {order[0]} is first of {len(order)} by {by}: {SCORES[by].meaning}")
+    if document.models[order[0]].scores[by] is None:
+        log(f"judge: no model has the score {by}: {SCORES[by].meaning}")
+    else:
+        log(f"judge: {order[0]} is first of {len(order)} by {by}: {SCORES[by].meaning}")
 
 
 @run_command(without=("scale", "seed", "round_", "estimate"))
@@ -189,7 +208,7 @@ def command(
     candidates = [_candidate(open_run, path) for path in runs or [None]]
     if by == "networks" and len(candidates) == 1:
         raise UdasegError("--by networks: one model has no other to agree with", "name two models or more")
-    _require_comparable(candidates)
+    _require_comparable(candidates, true)
     first, planned = candidates[0].run, _job(candidates, images, seed, true)
     with open_work(first, planned, prints_results=True) as work:
         if work is not None:

@@ -289,7 +289,7 @@ def test_all_that_is_wrong_is_told_at_once():
 
 
 def test_every_requirement_concerns_a_stage_that_exists():
-    assert {stage for rule in REQUIREMENTS for stage in rule.stages} == {*TRAININGS, "pseudolabel", "refine"}
+    assert {stage for rule in REQUIREMENTS for stage in rule.stages} == {*TRAININGS, "pseudolabel", "refine", "flow"}
 
 
 @pytest.mark.parametrize("key", [key for reader in READERS for key in reader.settings])

@@ -39,6 +39,8 @@ def test_each_folder_of_a_folder_dataset_is_a_video_in_the_order_of_names(tmp_pa
 def test_datasets_of_single_images_have_no_frames(tmp_path):
     write_images(tmp_path / "images", "00001", "00002")
     assert previous_frames(open_images("gta5", tmp_path, "train").records) == {}
+    write_images(tmp_path / "own/train/images", "00001", "00002", "00003", "a/1", "a/2")
+    assert previous_frames(open_images("folder", tmp_path / "own", "train").records) == {"2": "1"}
 
 
 def test_flow_lies_beside_the_images_of_a_folder_dataset(tmp_path):

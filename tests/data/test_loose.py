@@ -6,6 +6,8 @@ from PIL import Image
 
 from udaseg.data.images.loose import open_loose_images
 from udaseg.errors import UdasegError
+from udaseg.parallel import threads
+from udaseg.parallel.threads import map_in_order
 
 from .corpora import photo
 
@@ -54,6 +56,18 @@ def test_an_animation_gives_its_frames_in_order(tmp_path, suffix):
     assert shots.stems == ("000001", "000002", "000003")
     assert shots.size(2) == (8, 16)
     assert [shots.image(i)[4, 8].argmax() for i in (0, 1, 2)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_threads_that_read_ahead_get_the_frames_of_an_animation(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(threads, "cores", lambda: 8)
+    frames = [np.full((200, 300, 3), 4 * i, np.uint8) for i in range(60)]
+    first, *more = map(Image.fromarray, frames)
+    first.save(tmp_path / f"clip.{suffix}", save_all=True, append_images=more, lossless=True)
+    shots = open_loose_images(tmp_path / f"clip.{suffix}")
+    for _ in range(3):
+        for i, image in enumerate(map_in_order(shots.image, range(60))):
+            assert np.array_equal(image, frames[i])
 
 
 def test_a_folder_of_videos_says_that_they_are_labelled_one_by_one(tmp_path):

@@ -144,6 +144,9 @@ def test_the_distance_of_features_is_that_of_their_gaussians_without_a_unit():
     assert frechet_distance(one, shifted) == pytest.approx(4 / (2 * np.trace(covariances[0])), rel=1e-5)
     few = one[:3]  # fewer rows than values
     assert frechet_distance(few, few) == pytest.approx(0, abs=1e-9)
+    constant = np.full((4, 5), 0.1, np.float32)
+    assert frechet_distance(constant, 3 * constant) is None
+    assert frechet_distance(constant, one) > 0
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

@@ -72,6 +72,20 @@ def test_a_stopped_video_goes_on_and_labels_can_be_left_out(film, udaseg, monkey
         assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
 
 
+def test_a_damaged_frame_is_left_out_where_the_command_can_do_that(film, udaseg, monkeypatch):
+    decode = Video._frames
+    monkeypatch.setattr(Video, "_frames", lambda video: (one for one in decode(video) if one[0] != 1))
+    outcome = udaseg(f"apply {MODEL} drive.mkv --out out", tiny=False)
+    assert "drive.mkv: frame 2 of 3 cannot be decoded" in outcome.err
+    assert "which leaves such frames out; --skip-broken leaves them out here" in outcome.err
+    assert "frames cannot be read and are left out" in udaseg(
+        f"apply {MODEL} drive.mkv --out out --skip-broken", tiny=False
+    ).err  # fmt: skip
+    outcome = udaseg(f"adapt {MODEL} drive.mkv --out adapted", tiny=False)
+    assert "hint: copy the video again, or convert it with another program, which leaves such" in outcome.err
+    assert "--skip-broken" not in outcome.err
+
+
 def test_what_a_video_cannot_have_is_said(film, udaseg):
     Path("photos").mkdir()
     Image.new("RGB", (64, 32)).save("photos/a.png")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from udaseg.inference.judgement.scores import SCORES
 from udaseg.io.documents.judgement import Judgement
@@ -119,9 +120,30 @@ def test_models_that_learnt_another_source_are_judged_on_that_of_the_first(works
     move_run("synthia.yaml", "runs/other")
     outcome = udaseg(f"{BOTH} runs/other", tiny=False)
     assert outcome.code == 0, outcome.err
-    assert "runs/other/retrain/model.pt learnt other source images: all are judged on those of" in outcome.err
+    assert "runs/other/retrain/model.pt learnt other source images or labels: all are judged on those of" in outcome.err
     models = read_document(FILE, Judgement).models
     assert models["runs/other/retrain/model.pt"].scores["source"] == models[MODELS[1]].scores["source"]
+
+
+def test_labels_of_the_source_that_say_something_else_are_those_of_the_first_too(workspace, udaseg):
+    """The images are the same, and no label has a class."""
+    own = Path("data/toytown/own/train")
+    (own / "labels").mkdir(parents=True)
+    (own / "images").symlink_to(Path("data/toytown/gta5/images").resolve())
+    (own.parent / "classes.yaml").write_text("names: {7: road, 26: car}\n")
+    for path in sorted(Path("data/toytown/gta5/labels").iterdir()):
+        Image.new("L", (128, 64), 255).save(own / "labels" / path.name)
+    write_recipe("own.yaml", source={"dataset": "folder", "root": "own", "size": [32, 64]})
+    move_run("own.yaml", "runs/own")
+    outcome = udaseg("judge runs/own", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "judge: no model has the score expected: mIoU that" in outcome.err
+    assert "is first" not in outcome.err
+    outcome = udaseg("judge runs/tiny runs/own --out both", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "runs/own/retrain/model.pt learnt other source images or labels" in outcome.err
+    models = json.loads(Path("both/judge.json").read_text())["models"]
+    assert models["runs/own/retrain/model.pt"]["scores"]["expected"] == models[MODELS[1]]["scores"]["expected"]
 
 
 def test_several_sources_are_judged_together(workspace, udaseg):
@@ -145,13 +167,19 @@ def test_several_sources_are_judged_together(workspace, udaseg):
         ("nowhere", "there is no model nowhere", "model.pt"),
         ("runs", "runs holds no model.pt", "model.pt"),
         ("runs/tiny runs/few", "has 2 classes and runs/tiny/retrain/model.pt 19, or others", "one class space"),
+        (
+            "runs/tiny runs/coded --true",
+            "--true: runs/coded/retrain/model.pt is scored on other labels of the target than runs/tiny/retrain",
+            "leave out --true",
+        ),
         ("runs/tiny runs/less", "adapts to 2 images of data/toytown/cityscapes, train", "one target"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_one_message(workspace, udaseg, words, message, hint):
     write_recipe("few.yaml", space=["road", "car"])
     write_recipe("less.yaml", target={"size": [32, 64], "limit": 2})
-    for name in ("few", "less"):
+    write_recipe("coded.yaml", target={"size": [32, 64], "val": "train"})
+    for name in ("few", "less", "coded"):
         move_run(f"{name}.yaml", f"runs/{name}")
     outcome = udaseg(f"judge {words}", tiny=False)
     assert outcome.code == 1

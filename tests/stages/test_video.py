@@ -68,6 +68,34 @@ def test_flow_is_computed_or_taken_from_the_dataset(place, udaseg, manifest):
     assert "flow: 4 images: about" in outcome.out
 
 
+def test_files_of_flow_that_were_replaced_are_taken_again_and_lead_one_frame_back(place, udaseg):
+    command = f"flow --method files {ON}"
+    assert udaseg(command, tiny=False).code == 0
+    assert "flow: up to date" in udaseg(command, tiny=False).err
+    one, other, *_ = sorted(Path("data/video/cityscapes/flow/train").rglob("*.png"))
+    shutil.copy(other, one)
+    outcome = udaseg(command, tiny=False)
+    assert "input flow files (data/video/cityscapes) has changed" in outcome.err
+    written = Path("runs/video/flow/flows", f"{one.stem.removesuffix('_flow')}.png")
+    for found, expected in zip(read_flow(written), read_flow(other), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    outcome = udaseg(f"{command} --step 2", tiny=False)
+    assert outcome.code == 1
+    assert "flow.step=2, and files of a dataset (flow.method is files) lead to the frame before" in outcome.err
+
+
+def test_the_command_that_renders_toytown_again_renders_what_the_recipe_wants(workspace, udaseg):
+    Path("video.yaml").write_text(RECIPE.replace("data/video", "data/made"))
+    assert udaseg("data make data/made --source 2 --train 2 --val 1 --size 64x96", tiny=False).code == 0
+    outcome = udaseg(f"flow --method files {ON} --dry-run", tiny=False)
+    command = "data make data/made --source 2 --train 2 --val 1 --frames 3 --size 64x128"
+    assert f"(`udaseg {command}` renders it again)" in outcome.err
+    assert udaseg(command, tiny=False).code == 0
+    outcome = udaseg(f"flow --method files {ON} --dry-run", tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "renders it again" not in outcome.err
+
+
 def test_a_stopped_flow_goes_on_to_the_same_bytes(place, udaseg, killed):
     pytest.importorskip("cv2")
     command = "flow --set data=data/video --set target.split=train-video --run runs/stopped"

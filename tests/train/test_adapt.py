@@ -21,7 +21,10 @@ from udaseg.labels import class_space
 from udaseg.models import checkpoint
 from udaseg.models.batchnorm import BatchNorm
 from udaseg.train.adapt import methods
+from udaseg.train.adapt import stream as streams
 from udaseg.train.adapt.journal import Journal
+from udaseg.train.adapt.networks import hint_of_divergence, open_networks
+from udaseg.train.adapt.predictions import entropy
 from udaseg.train.adapt.stream import Stream, adapt
 
 CLASSES = ("road", "car", "sky")
@@ -164,9 +167,9 @@ def test_statistics_of_a_network_without_batch_norm_are_refused(tmp_path):
 def test_cotta_moves_all_weights_and_its_views_only_where_the_first_model_is_unsure(place, tmp_path, monkeypatch):
     counts = []
 
-    def count(runner, image, views, rng):
+    def count(runner, image, views, rng, grid):
         counts.append(views)
-        return teach(runner, image, views, rng)
+        return teach(runner, image, views, rng, grid)
 
     teach = methods.teacher_probabilities
     monkeypatch.setattr(methods, "teacher_probabilities", count)
@@ -248,6 +251,40 @@ def test_a_network_that_diverges_is_an_error_or_restored_by_the_anchor(place, tm
     assert all(torch.isfinite(value).all() for value in weights(tmp_path / "held" / "model.pt").values())
 
 
+@pytest.mark.parametrize("norm", ["batch", "average"])
+def test_a_last_update_that_destroys_the_model_is_taken_back(place, tmp_path, norm):
+    last = {"method": "tent", "lr": 1e4, "norm": norm, "momentum": 0.0, "every": FRAMES}
+    held = adapted(place, tmp_path / "held", **last)
+    assert [record["updated"] for record in held.document["frames"].values()] == [False] * (FRAMES - 1) + [True]
+    assert ["the last update" in warning for warning in held.warnings] == [True]
+    assert "model.pt is the first model" in held.warnings[0]
+    assert moved(place, tmp_path / "held") == set()
+    with pytest.raises(UdasegError, match="the last update made values that are not finite") as raised:
+        adapted(place, tmp_path / "free", anchor=0, **last)
+    assert "lower the rate with --lr, or leave out --anchor 0: " in raised.value.hint
+    assert "add --force" in raised.value.hint
+    # A finite departure is told by the same rule as before a frame.
+    last |= {"lr": 0.01, "norm": "average"}
+    assert adapted(place, tmp_path / "near", anchor=1.0, **last).warnings == []
+    assert moved(place, tmp_path / "near")
+    warnings = adapted(place, tmp_path / "far", anchor=1e-7, **last).warnings
+    assert warnings == [
+        "the last update moved the predictions further than --anchor allows: model.pt is the first model"
+    ]
+    assert moved(place, tmp_path / "far") == set()
+
+
+@pytest.mark.parametrize("method", ["frozen", "statistics"])
+def test_a_model_without_finite_predictions_is_not_blamed_on_a_rate(place, tmp_path, monkeypatch, method):
+    monkeypatch.setattr(streams, "measure", lambda *probabilities: None)
+    with pytest.raises(UdasegError, match="is not finite: without any update") as raised:
+        adapted(place, tmp_path / "out", method=method)
+    assert "name another model" in raised.value.hint
+    assert "--lr" not in raised.value.hint
+    assert "--momentum" in hint_of_divergence(Adapt(method="statistics"))
+    assert "--anchor" not in hint_of_divergence(Adapt(method="statistics"))
+
+
 def test_another_scene_restores_the_first_model_where_that_is_asked_for(place, tmp_path, monkeypatch):
     seen = []
 
@@ -272,10 +309,19 @@ def test_updates_happen_every_n_frames(place, tmp_path):
     assert [record["kl"] > 0 for record in document["frames"].values()] == [False, False, True, True, True]
 
 
-def test_windows_are_learnt_from_together(place, tmp_path):
+def test_the_windows_of_a_frame_are_learnt_from_together(place, tmp_path):
     document = adapted(place, tmp_path / "out", frames=stream(place, window=(64, 48)), method="tent").document
     assert document["updates"] == FRAMES
-    assert len(list((tmp_path / "out/labels").iterdir())) == FRAMES
+    networks = open_networks(place / "model.pt", Adapt(method="tent", norm="average", momentum=0.0), "fp32", 0)
+    parameters = [value for value in networks.runner.model.parameters() if value.requires_grad]
+    image = open_loose_images(place / "images").image(0)
+    windows = networks.runner.windows([image], SIZE, Views(window=(64, 48)))
+    losses = [entropy(networks.runner.forward(window).logits.softmax(1)).mean() for window in windows]
+    expected = torch.autograd.grad(torch.stack(losses).mean(), parameters)
+    methods.UPDATES["tent"](networks, methods.Frame(0, "0", windows, 1.0))
+    assert len(losses) > 1
+    for value, gradient in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(value.grad, gradient)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_update(place, tmp_path, monkeypatch):

@@ -47,6 +47,14 @@ class Labelled:
     depth: Path | None
 
 
+def _read_image(record: Labelled) -> np.ndarray:
+    return read.read_image(record.image)
+
+
+def _read_size(record: Labelled) -> HxW:
+    return read.image_size(record.image)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageSet:
     """The images of a split, without their labels."""
@@ -77,7 +85,9 @@ class LabelledSet:
     `table` holds the train id of every id, uint8 [256]; `is_known` marks the ids that may occur, bool [256]. `notes`
     describe the detected layout and encoding; `warnings` tell the user what is left out or has no label. With
     `resize_labels` a label of another aspect than its image is resized to it, as GTA5 needs; otherwise it is an error.
-    `read_depth` reads a depth file in centimetres. `container` is how the label files carry the ids.
+    `read_depth` reads a depth file in centimetres. `container` is how the label files carry the ids. `read_image` and
+    `read_size` read the image of a record, which may be a frame of a video. `coding_option` is the flag that names the
+    coding of labels that belong to no dataset, for messages.
     """
 
     dataset: str
@@ -94,6 +104,9 @@ class LabelledSet:
     container: Container = IDS
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # the files beside the images that are none
+    read_image: Callable[[Labelled], np.ndarray] = _read_image
+    read_size: Callable[[Labelled], HxW] = _read_size
+    coding_option: str | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -105,7 +118,7 @@ class LabelledSet:
 
     def image(self, i: int) -> np.ndarray:
         """Read one image: uint8 RGB [H, W, 3]."""
-        return read.read_image(self.records[i].image)
+        return self.read_image(self.records[i])
 
     def choose(self, stems: Collection[str]) -> "LabelledSet":
         """Return the images with these stems, as a set."""
@@ -141,11 +154,17 @@ class LabelledSet:
         if (labels == _UNKNOWN).any():
             unknown = [int(value) for value in np.unique(ids[labels == _UNKNOWN])]
             raise UdasegError(
-                f"{record.label}: expected ids of the coding {self.coding!r}, found {unknown}",
-                "the labels are in another coding than the one detected, or the file is damaged; "
-                f"{check_command(self.root)} shows the ids of every file",
+                f"{record.label}: expected ids of the coding {self.coding!r}, found {unknown}", self._hint_of_ids()
             )
         return labels
+
+    def _hint_of_ids(self) -> str:
+        if self.coding_option is not None:
+            return f"name the coding of the labels with {self.coding_option}, or replace the file if it is damaged"
+        return (
+            "the labels are in another coding than the one detected, or the file is damaged; "
+            f"{check_command(self.root)} shows the ids of every file"
+        )
 
     def depth(self, i: int) -> np.ndarray:
         """Read one depth map: uint16 [H, W] in centimetres, at the size of its image, resized as labels are.
@@ -168,11 +187,15 @@ class LabelledSet:
 
     def _require_aspect(self, record: Labelled, path: Path, shape: tuple[int, ...]) -> HxW:
         """Return the size of an image; raise UdasegError where a file of it has another aspect, and may not."""
-        size = read.image_size(record.image)
+        size = self.read_size(record)
         if not self.resize_labels and not have_same_aspect(shape, size):
+            is_loose = self.coding_option is not None
+            way = (
+                "replace the label, or take it out" if is_loose else f"{check_command(self.root)} lists every such pair"
+            )
             raise UdasegError(
                 f"{path}: expected the aspect of its image, {size[0]}x{size[1]}, found {shape[0]}x{shape[1]}",
-                f"the image is {record.image}; {check_command(self.root)} lists every such pair",
+                f"the image is {record.image}; {way}",
             )
         return size
 

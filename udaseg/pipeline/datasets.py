@@ -19,7 +19,7 @@ from udaseg.pipeline.dataset_settings import sections, size_in_stage
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest
 from udaseg.pipeline.places import dataset_root
-from udaseg.pipeline.run import Run, Show
+from udaseg.pipeline.run import Run
 from udaseg.pipeline.toytown import ensure_toytown
 
 if TYPE_CHECKING:
@@ -178,20 +178,21 @@ def _input(run: Run, name: str, images: ImageSet | LabelledSet | TargetDepth) ->
         parts = ("image", "label", "depth", "camera")
         files = [getattr(record, part, None) for part in parts for record in images.records]
         meaning = getattr(images, "meaning", b"")  # an ImageSet has no labels, and so no meaning of their ids
-        paths = [path for path in files if path is not None]
-        with run.show_progress(f"digest of {images.root}", "files") as show:
-            digests = processes.broadcast(lambda: _digests(paths, images.root, show))
+        digests = digest_files(run, images.root, [path for path in files if path is not None])
         run.digests[name] = InputDigest(str(images.root), joint_digest(digests, meaning))
         # The images come first in `paths`, in the order of the records.
         run.image_digests[name] = {record.stem: one[1] for record, one in zip(images.records, digests, strict=False)}
     return run.digests[name]
 
 
-def _digests(paths: list[Path], root: Path | IndexedPath, progress: Show) -> list[tuple[str, str]]:
+def digest_files(run: Run, root: Path | IndexedPath, paths: Sequence[Path]) -> list[tuple[str, str]]:
     """Return the name and the digest of each file of a dataset: of its bytes, or that of the index of an address."""
     from udaseg.data.places.indexed_path import IndexedPath, index_digests
 
-    return index_digests(paths, root) if isinstance(root, IndexedPath) else file_digests(paths, root, progress)
+    with run.show_progress(f"digest of {root}", "files") as show:
+        if isinstance(root, IndexedPath):
+            return processes.broadcast(lambda: index_digests(paths, root))
+        return processes.broadcast(lambda: file_digests(paths, root, show))
 
 
 def training_source(run: Run, setting: str) -> LabelledSet | Sources:

@@ -90,10 +90,11 @@ def warn_of_stretching(command: str, plan: Plan) -> None:
         log(f"{command}: warning: {some} are stretched a lot to {size}; --pad keeps their aspect")
 
 
-def require_outside(out: Path, images: Path) -> None:
-    """Raise UdasegError where the results would lie among the images."""
-    if images.is_dir() and out.resolve().is_relative_to(images.resolve()):
-        raise UdasegError(f"--out {out} lies in {images}, whose images are labelled", "choose a place outside of it")
+def require_outside(out: Path, *folders: Path) -> None:
+    """Raise UdasegError where the results would lie among files that are read."""
+    for folder in folders:
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
+            raise UdasegError(f"--out {out} lies in {folder}, whose files are read", "choose a place outside of it")
 
 
 def refuse_to_overwrite(job: Job) -> None:

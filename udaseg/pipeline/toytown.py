@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from udaseg.config.load import load_recipe
 from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import read_manifest
 from udaseg.pipeline.run import Run
 from udaseg.pipeline.stage_dir import require_ours
 
+RECIPE = "demo"  # whose toytown `udaseg data make` renders, but for its flags
 TOYTOWN = ("gta5", "synthia", "cityscapes")  # the datasets that toytown writes
 
 
@@ -42,20 +44,24 @@ def ensure_toytown(run: Run) -> None:
         return
     world = run.recipe.toytown.model_dump(mode="json")
     rendered = {"depth": False, "frames": 1} | manifest["settings"].get("toytown", {}) | {"seed": manifest["seed"]}
-    flags = []
     # Depth and videos that nobody asked for change nothing else.
-    if not world["depth"]:
-        del world["depth"]
-    else:
-        flags.append("--depth")
-    if world["frames"] == 1:
-        del world["frames"]
-    else:
-        flags += ["--frames", str(world["frames"])]
-    other = [f"{key} {rendered.get(key)}, not {world[key]}" for key in world if rendered.get(key) != world[key]]
+    usual = {"depth": False, "frames": 1}.items()
+    asked = {key: value for key, value in world.items() if (key, value) not in usual}
+    other = [f"{key} {rendered.get(key)}, not {value}" for key, value in asked.items() if rendered.get(key) != value]
     if other:
-        again = shlex.join(["udaseg", "data", "make", str(folder), *flags])
+        again = _rendering(run, folder)
         log(f"data: {folder} is used as it is: it has {'; '.join(other)} (`{again}` renders it again)")
+
+
+def _rendering(run: Run, folder: Path) -> str:
+    """Return the command that renders the toytown of the recipe into a directory."""
+    world, usual = (one.toytown.model_dump(mode="json") for one in (run.recipe, load_recipe(RECIPE)))
+    words = ["udaseg", "data", "make", str(folder)]
+    for key, value in world.items():
+        if value != usual[key]:
+            values = [] if value is True else ["x".join(map(str, value)) if key == "size" else str(value)]
+            words += [f"--{key}", *values]
+    return shlex.join(words)
 
 
 def require_room(run: Run) -> None:
@@ -68,7 +74,7 @@ def require_room(run: Run) -> None:
         raise UdasegError(
             f"{join_names(absent)} should hold a dataset, and toytown is not rendered into {folder}: {error.message}",
             "put your data there, or render toytown into a directory of its own, as with "
-            f"`{shlex.join(['udaseg', 'data', 'make', str(folder / 'toytown')])}`, and name that: with --data, or as "
+            f"`{_rendering(run, folder / 'toytown')}`, and name that: with --data, or as "
             + ("source.root=toytown/gta5" if run.recipe.sources is None else "`root` in `sources`")
             + " beside data of yours",
         ) from None

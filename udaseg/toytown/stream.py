@@ -28,8 +28,9 @@ def make_stream(
 ) -> int:
     """Render `frames` frames of each weather to out/val, in the order of their names; return how many there are.
 
-    Labels are train ids of the 19 classes, which out/classes.yaml names. Frames that are there are kept; the bytes of
-    a frame depend only on `seed`, `size`, its weather and its number. Raises UdasegError for settings out of range.
+    Labels are train ids of the 19 classes, which out/classes.yaml names. Frames whose files are there are kept, and
+    not compared with `seed` and `size`: they are those of the same call, stopped. The bytes of a frame depend only on
+    `seed`, `size`, its weather and its number. Raises UdasegError for settings out of range.
     """
     check_settings(seed, size, frames=frames)
     jobs = []

@@ -10,6 +10,12 @@ def _reads_flow(recipe: Recipe) -> bool:
 
 REQUIREMENTS = (
     Requirement(
+        ("flow",),
+        lambda recipe: recipe.flow.method == "files" and recipe.flow.step > 1,
+        "flow.step={flow.step}, and files of a dataset (flow.method is files) lead to the frame before",
+        "set flow.step=1, or compute the flow: set flow.method=dis",
+    ),
+    Requirement(
         ("refine",),
         lambda recipe: recipe.refine.uses_flow and recipe.refine.prototypes and recipe.refine.pixels == "all",
         "the prototypes would label all pixels again, whatever the frame before says: refine.pixels is all",

@@ -57,7 +57,7 @@ def images_folder(root: Path, split: str) -> Path:
 
 
 def frames(files: Files) -> dict[str, FrameNumber]:
-    """Return which frame of which video each image is: each folder is a video, in the order of the names."""
+    """Return which frame of which video each image is: each sub-folder is a video, in the order of the names."""
     return in_order(files)
 
 

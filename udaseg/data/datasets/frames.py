@@ -19,10 +19,14 @@ def numbered(names: Iterable[str]) -> dict[str, FrameNumber]:
 
 
 def in_order(names: Iterable[str]) -> dict[str, FrameNumber]:
-    """Number the frames of each folder from 0, in the order of their names; 10 comes after 9."""
+    """Number the frames of each folder from 0, in the order of their names; 10 comes after 9.
+
+    Images in no folder are single ones: nothing says that they are a video.
+    """
     folders: dict[str, list[str]] = {}
     for name in names:
         folders.setdefault(name.rpartition("/")[0], []).append(name)
+    folders.pop("", None)
     return {
         name: FrameNumber(folder, number)
         for folder, own in folders.items()

@@ -11,6 +11,7 @@ from udaseg.data.image_sets import Labelled, LabelledSet
 from udaseg.data.images.loose import LooseImages
 from udaseg.errors import UdasegError
 from udaseg.labels import ClassSpace, Coding, find_coding, lookup_table, train_ids
+from udaseg.parallel.threads import Progress, map_in_order, with_progress
 
 
 def open_loose_labels(
@@ -38,18 +39,31 @@ def open_loose_labels(
     labels = build_labels(found.files, meaning, f"{len(found.files)} of {len(images)} images have a label")
     is_known = np.zeros(256, bool)
     is_known[list(meaning.ids)] = True
-    files = dict(zip(images.stems, images.files, strict=True))
-    records = tuple(Labelled(stem, files[stem], path, None) for stem, path in labels.files.items())
+    index = {stem: i for i, stem in enumerate(images.stems)}
+    records = tuple(Labelled(stem, images.files[index[stem]], path, None) for stem, path in labels.files.items())
     return LabelledSet(
         "folder", folder, "", space, records, meaning.name, lookup_table(ids), is_known, labels.notes,
         container=labels.container,
+        read_image=lambda record: images.image(index[record.stem]),
+        read_size=lambda record: images.size(index[record.stem]),
+        coding_option=coding_option,
     )  # fmt: skip
+
+
+def require_readable(labels: LabelledSet, progress: Progress | None = None) -> None:
+    """Read all labels once; raise UdasegError for the first that cannot be scored, as `LabelledSet.full_label` does."""
+    for _ in with_progress(map_in_order(labels.full_label, range(len(labels))), len(labels), progress):
+        pass
+
+
+def find_classes(folder: Path) -> Path | None:
+    """Return the classes.yaml in a folder of labels or up to two folders above it; None without one."""
+    places = (folder, folder.resolve().parent, folder.resolve().parent.parent)
+    return next((place / CLASSES for place in places if (place / CLASSES).is_file()), None)
 
 
 def _meaning(folder: Path, coding: str | None) -> Coding:
     if coding is not None:
         return find_coding(coding)
-    for place in (folder, folder.resolve().parent, folder.resolve().parent.parent):
-        if (place / CLASSES).is_file():
-            return read_classes(place)[1]
-    return find_coding("trainids")
+    classes = find_classes(folder)
+    return find_coding("trainids") if classes is None else read_classes(classes.parent)[1]

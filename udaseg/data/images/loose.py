@@ -1,6 +1,7 @@
 """Images that belong to no dataset: those of a folder, a single one, or the frames of an animation or a video."""
 
 import io
+import threading
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ class LooseImages:
     folders: Mapping[str, int] = field(default_factory=dict)
     video: Video | None = None  # whose frames they are
     _animation: Image.Image | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)  # the animation shows one frame at a time
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -45,7 +47,7 @@ class LooseImages:
         if self.video is not None:
             return self.video.image(i)
         if self._animation is not None:
-            with name_file(self.files[0], "an animation"):
+            with self._lock, name_file(self.files[0], "an animation"):
                 self._animation.seek(i)
                 return np.array(self._animation.convert("RGB"))
         return read_image(self.files[i])

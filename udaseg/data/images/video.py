@@ -20,6 +20,10 @@ USUAL_RATE = Fraction(25)  # frames a second, of a file that says nothing
 ENCODER = {"crf": "20", "preset": "veryfast", "threads": "1"}
 
 
+class DamagedFrameError(UdasegError):
+    """A frame of a video cannot be decoded."""
+
+
 class Video:
     """The frames of a video file, upright, as uint8 RGB [H, W, 3], by index; `shape` is that of each.
 
@@ -59,7 +63,7 @@ class Video:
         return len(self.times)
 
     def image(self, i: int) -> np.ndarray:
-        """Return a frame. Raises UdasegError where the file is damaged there."""
+        """Return a frame. Raises DamagedFrameError where the file is damaged there."""
         with self._lock:
             if i < self._next and i not in self._waiting:
                 self._restart()
@@ -73,9 +77,9 @@ class Video:
                     del self._waiting[old]
             if i in self._waiting:
                 return self._waiting.pop(i)
-        raise UdasegError(
+        raise DamagedFrameError(
             f"{self.path}: frame {i + 1} of {len(self)} cannot be decoded",
-            "copy the video again; --skip-broken leaves such frames out",
+            "copy the video again, or convert it with another program, which leaves such frames out",
         )
 
     def durations(self) -> list[int]:

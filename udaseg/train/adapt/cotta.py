@@ -11,16 +11,17 @@ SMALLEST = 32  # pixels of a side that networks need
 
 
 @torch.no_grad()
-def teacher_probabilities(runner: Runner, image_N3HW: Tensor, views: int, rng: torch.Generator) -> Tensor:
+def teacher_probabilities(
+    runner: Runner, image_N3HW: Tensor, views: int, rng: torch.Generator, grid: torch.Size
+) -> Tensor:
     """Return the mean of the teacher's probabilities over random views, float32 [N, C, h, w] on the network's grid.
 
     A view has a random scale and is mirrored in half of the cases. Without views it is the prediction of the image.
+    `grid` is (h, w), that of the network's output for the image.
     """
-    plain_NChw = runner.forward(image_N3HW).logits
     if not views:
-        return plain_NChw.softmax(1)
-    grid, corners = plain_NChw.shape[-2:], runner.model.align_corners
-    total_NChw = torch.zeros_like(plain_NChw)
+        return runner.forward(image_N3HW).logits.softmax(1)
+    corners, total_NChw = runner.model.align_corners, torch.zeros((), device=image_N3HW.device)
     for _ in range(views):
         scale, coin = torch.rand(2, generator=rng).tolist()
         factor = SCALES[0] + scale * (SCALES[1] - SCALES[0])
@@ -29,7 +30,7 @@ def teacher_probabilities(runner: Runner, image_N3HW: Tensor, views: int, rng: t
         is_mirrored = coin < 0.5
         logits_NChw = runner.forward(view_N3HW.flip(-1) if is_mirrored else view_N3HW).logits
         probabilities_NChw = (logits_NChw.flip(-1) if is_mirrored else logits_NChw).softmax(1)
-        total_NChw += interpolate(probabilities_NChw, grid, mode="bilinear", align_corners=corners)
+        total_NChw = total_NChw + interpolate(probabilities_NChw, grid, mode="bilinear", align_corners=corners)
     return total_NChw / views
 
 

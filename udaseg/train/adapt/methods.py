@@ -50,9 +50,9 @@ def follow_teacher(networks: Networks, frame: Frame) -> None:
     count = settings.views if frame.first_confidence < settings.confidence else 0
 
     def loss(window_13HW: Tensor) -> Tensor:
-        taught_1Chw = teacher_probabilities(runner, window_13HW, count, rng)
         with runner.autocast():
             logits_1Chw = student(window_13HW).logits
+        taught_1Chw = teacher_probabilities(runner, window_13HW, count, rng, logits_1Chw.shape[-2:])
         return -(taught_1Chw * log_softmax(logits_1Chw.float(), 1)).sum(1).mean()
 
     _step(networks, frame, loss)
@@ -67,7 +67,7 @@ def _step(networks: Networks, frame: Frame, loss: Callable[[Tensor], Tensor]) ->
     optimizer.zero_grad(set_to_none=True)
     for window_13HW in frame.windows:
         value = loss(window_13HW) / len(frame.windows)
-        require_finite(value, frame.stem)
+        require_finite(value, frame.stem, networks.settings)
         value.backward()
     optimizer.step()
 

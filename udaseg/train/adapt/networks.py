@@ -138,7 +138,15 @@ def _require_statistics(network: Network, settings: Adapt) -> None:
             raise UdasegError(error.message, "leave out --layers") from None
 
 
-def require_finite(loss: Tensor, stem: str) -> None:
+def require_finite(loss: Tensor, stem: str, settings: Adapt) -> None:
     """Raise UdasegError where the loss of a frame is not finite; this is before the update."""
     if not torch.isfinite(loss):
-        raise UdasegError(f"the loss of the frame {stem} is not finite", "lower the learning rate with --lr")
+        raise UdasegError(f"the loss of the frame {stem} is not finite", hint_of_divergence(settings))
+
+
+def hint_of_divergence(settings: Adapt) -> str:
+    """Return what a user changes where the updates of a method have led to values that are not finite."""
+    way = "lower --momentum" if settings.method == "statistics" else "lower the rate with --lr"
+    if not settings.anchor:
+        way += ", or leave out --anchor 0: the anchor restores the first model"
+    return f"{way}; add --force, which labels everything again"

@@ -14,18 +14,17 @@ from udaseg.data.image_sets import LabelledSet, View
 from udaseg.errors import UdasegError
 from udaseg.inference.apply import LabelWriter
 from udaseg.inference.evaluate import evaluate
-from udaseg.inference.runner import ImageBatch
+from udaseg.inference.runner import ImageBatch, Runner
 from udaseg.io.documents.adaptation import Adaptation
 from udaseg.io.files import write_json
 from udaseg.metrics import confusion
 from udaseg.models import checkpoint
-from udaseg.models.tensorfile import check_finite
 from udaseg.parallel.threads import Progress
 from udaseg.pipeline.outputs import STATE
 from udaseg.train import state
 from udaseg.train.adapt.journal import Journal
 from udaseg.train.adapt.methods import UPDATES, Frame
-from udaseg.train.adapt.networks import Networks, open_networks, use_running_statistics
+from udaseg.train.adapt.networks import Networks, hint_of_divergence, open_networks, use_running_statistics
 from udaseg.train.adapt.predictions import Prediction, measure, probabilities
 
 
@@ -85,21 +84,19 @@ def adapt(
         windows = runner.windows(images, size, stream.views)
         return Seen(runner.infer_views(images, size, stream.views), first, windows)
 
-    indices = range(start, count)
+    indices, last = range(start, count), None
     for batch in runner.run(stream.view, indices, 1, infer, scales=stream.views.scales, label=read_label):
         _label_frame(networks, stream, batch, journal, writer)
-        done = batch.indices[0] + 1
+        done, last = batch.indices[0] + 1, batch.images[0]
         if done % settings.save_every == 0 and done < count:
             state.save(out / STATE, done, modules, optimizers)
         progress(done, count)
     seconds = time.monotonic() - began
     writer.write_legend()
     warnings = journal.warnings()
-    if settings.anchor and not all(torch.isfinite(value).all() for value in runner.model.parameters()):
-        networks.restore()
-        warnings.append("the last update made weights that are not finite: model.pt is the first model")
+    if last is not None:
+        warnings += _judge_last_update(networks, stream, last)
     use_running_statistics(runner.model)
-    check_finite("after the stream the model", runner.model.state_dict())
     _, meta = checkpoint.load(model)
     checkpoint.save(out / "model.pt", runner.model, Model(**meta["model"]), meta["classes"], meta["extra"])
     source = None if stream.source is None else score_source(model, out / "model.pt", stream, show)
@@ -124,8 +121,11 @@ def _label_frame(networks: Networks, stream: Stream, batch: ImageBatch, journal:
         # The frame is labelled by the first model; how far the predictions had left it stays on record.
         views, prediction = seen.first, first._replace(kl=None if prediction is None else prediction.kl)
     if prediction is None:
-        hint = "lower the rate with --lr, or leave out --anchor, which restores the first model"
-        raise UdasegError(f"the prediction of the frame {stem} is not finite: the network has diverged", hint)
+        if first is None:
+            message, hint = "without any update", "try --precision fp32 with --force, or name another model"
+        else:
+            message, hint = "the network has diverged", hint_of_divergence(settings)
+        raise UdasegError(f"the prediction of the frame {stem} is not finite: {message}", hint)
     label_HW = runner.label(views, 0, image.shape[:2], average)
     writer.write(stem, image, label_HW)
     update = UPDATES.get(settings.method)
@@ -147,6 +147,38 @@ def _label_frame(networks: Networks, stream: Stream, batch: ImageBatch, journal:
     journal.score(stem, index, before_CC, after_CC)
 
 
+def _judge_last_update(networks: Networks, stream: Stream, image: np.ndarray) -> list[str]:
+    """Look at the last frame, uint8 [H, W, 3], again: no frame after it shows what the last update did.
+
+    Restores the first model where the anchor asks for it, and returns a warning. Raises UdasegError where values are
+    not finite and there is no anchor.
+    """
+    settings, runner = networks.settings, networks.runner
+    if networks.first is None:
+        return []
+
+    def see(one: Runner) -> Tensor:
+        views = one.infer_views([image], stream.view.size_of(image.shape), stream.views)
+        return probabilities(views, stream.views.average, one.model.align_corners)
+
+    prediction = measure(see(runner), see(networks.first))
+    use_running_statistics(runner.model)  # as model.pt is used
+    values = (see(runner), *runner.model.state_dict().values())
+    if not all(torch.isfinite(value).all() for value in values):
+        prediction = None
+    if prediction is None and not settings.anchor:
+        raise UdasegError("the last update made values that are not finite", hint_of_divergence(settings))
+    if not _has_left(settings, prediction):
+        return []
+    networks.restore()
+    what = (
+        "made values that are not finite"
+        if prediction is None
+        else "moved the predictions further than --anchor allows"
+    )
+    return [f"the last update {what}: model.pt is the first model"]
+
+
 def _require_labels(writer: LabelWriter, stems: Sequence[str]) -> None:
     """Raise UdasegError where a label is missing of a frame that was labelled before a stop."""
     missing = [stem for stem in stems if not writer.label_path(stem).is_file()]
@@ -158,11 +190,16 @@ def _require_labels(writer: LabelWriter, stems: Sequence[str]) -> None:
 
 def _reset_reason(settings: Adapt, journal: Journal, prediction: Prediction | None) -> str | None:
     """Say why the first model has to be restored before a frame is labelled; None where it has not."""
-    if settings.anchor and (prediction is None or (prediction.kl or 0.0) > settings.anchor):
+    if _has_left(settings, prediction):
         return "anchor"
     if settings.reset and prediction is not None and journal.is_other_scene(prediction.confidence):
         return "scene"
     return None
+
+
+def _has_left(settings: Adapt, prediction: Prediction | None) -> bool:
+    """Tell whether a prediction has left that of the first model further than the anchor allows."""
+    return bool(settings.anchor) and (prediction is None or (prediction.kl or 0.0) > settings.anchor)
 
 
 def label_reader(stream: Stream) -> Callable[[int], np.ndarray | None] | None:
