@@ -19,6 +19,7 @@ from udaseg.report.calibration import (
     sample_positions,
     sample_probabilities,
 )
+from udaseg.report.calibration_charts import reliability_diagram
 
 
 def filled(confidence, is_right) -> Reliability:
@@ -116,6 +117,12 @@ def test_the_page_names_the_error_the_counts_and_the_source(fake_run, labels):
     assert "all predictions 3 76.7 33.3 50.0" in text  # |1 - 0.9|, |0 - 0.8| and |0 - 0.6|, over three
     assert "pseudo-labels 2 65.0 100.0 35.0" in text
     assert "Predictions on labelled target images are not judged: the images of the domains were not given" in text
+
+
+def test_a_diagram_without_any_pixel_is_drawn():
+    everything = filled([0.9], [True])
+    assert reliability_diagram([("source", "all", everything), ("adapted", "chosen", Reliability())], "none")
+    assert reliability_diagram([("source", "all", Reliability())], "none")
 
 
 def test_the_page_says_why_pseudo_labels_are_not_judged(fake_run):

@@ -1,6 +1,7 @@
 """Read a run from disk: its stages with their manifests, results, logs and images."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -192,7 +193,8 @@ def last_evaluation(path: Path) -> tuple[RunData, Stage]:
     stages = read_stages(folder)
     stage = stages.last(name) if name else stages.evaluation("adapted") or stages.evaluation("source")
     if stage is None or not isinstance(stage.result, Metrics):
-        raise UdasegError(f"{path} has no finished evaluation", f"run first: udaseg evaluate --run {folder}")
+        command = ["udaseg", "evaluate", "--run", str(folder)]
+        raise UdasegError(f"{path} has no finished evaluation", f"run first: {shlex.join(command)}")
     return stages, stage
 
 
