@@ -38,6 +38,12 @@ TARGET_TRUTH = "target labels"  # of the training images, where they are there: 
 def single_sets(run: Run, name: str) -> dict[str, ImageSet | LabelledSet | TargetDepth]:
     """Open a dataset, and return it, or each of several sources, by the name of its input."""
     images = open_dataset(run, name)
+    return _parts(run, name, images)
+
+
+def _parts(
+    run: Run, name: str, images: ImageSet | LabelledSet | Sources | TargetDepth
+) -> dict[str, ImageSet | LabelledSet | TargetDepth]:
     parts = [view.images for view in getattr(images, "views", ())] or [images]
     return dict(zip(sections(run.recipe, name), parts, strict=True))
 
@@ -118,9 +124,22 @@ def sets_of(recipe: Recipe) -> tuple[str, ...]:
 
 
 def try_open(run: Run, name: str) -> ImageSet | LabelledSet | Sources | None:
-    """Open a dataset to look at it; None where it is not there. Nothing is rendered for it."""
+    """Open a dataset to look at it; None where it is not there, or cannot be read. Nothing is rendered for it."""
     with suppress(UdasegError):
         return _open(run, name)
+    return None
+
+
+def why_unread(run: Run, name: str) -> UdasegError | None:
+    """Return why a dataset that is there cannot be opened; None where it can, and where it is not there."""
+    from udaseg.data.datasets.layout import AbsentError
+
+    try:
+        _open(run, name)
+    except AbsentError:
+        return None
+    except UdasegError as error:
+        return error
     return None
 
 
@@ -171,6 +190,13 @@ def inputs_of(run: Run, name: str) -> dict[str, InputDigest]:
     A command reads it once; of several processes the first reads it.
     """
     return {one: _input(run, one, images) for one, images in single_sets(run, name).items()}
+
+
+def inputs_at_hand(run: Run, names: Iterable[str]) -> dict[str, InputDigest]:
+    """Name those of the datasets that are there as inputs, to look at them; nothing is rendered for it."""
+    opened = {name: try_open(run, name) for name in names}
+    parts = [_parts(run, name, images) for name, images in opened.items() if images is not None]
+    return {one: _input(run, one, images) for part in parts for one, images in part.items()}
 
 
 def _input(run: Run, name: str, images: ImageSet | LabelledSet | TargetDepth) -> InputDigest:

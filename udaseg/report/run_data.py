@@ -84,6 +84,7 @@ class RunData:
     priors: tuple[PriorMap, ...] = ()
     bounds: Mapping[str, Stage] = field(default_factory=dict)  # evaluations of other runs, by role
     features: FeatureSpace | str = "the images of the domains were not given to this page"  # or why there is none
+    unread: Mapping[str, str] = field(default_factory=dict)  # what is wrong with datasets that are there
     # Of all predictions on target training images, and of the pseudo-labels; None without their true labels.
     pseudo_reliability: tuple[Reliability, Reliability] | None = None
 
