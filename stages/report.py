@@ -12,6 +12,7 @@ import typer
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
 from udaseg.pipeline import datasets
+from udaseg.pipeline.data_at_hand import inputs_at_hand, why_unread
 from udaseg.pipeline.engine import open_work
 from udaseg.pipeline.inputs import digest_input
 from udaseg.pipeline.log import log
@@ -57,7 +58,7 @@ def _plan(runs: Sequence[Run], out: Path, bounds: dict[str, list[Path]]) -> Job:
             state = f"{digest(stage / 'manifest.json')} {digest(stage)}"
             inputs[str(name)] = InputDigest(str(stage), state)
         # Whichever data are there: a page that was made without them is made again.
-        images = datasets.inputs_at_hand(run, READ if run.recipe.report.images else READ[:2])
+        images = inputs_at_hand(run, READ if run.recipe.report.images else READ[:2])
         inputs |= {name if len(runs) == 1 else f"{name} of {run.folder}": one for name, one in images.items()}
     for role, paths in bounds.items():
         for path in paths:
@@ -80,7 +81,7 @@ def _evaluation(path: Path) -> Path:
 def _look(run: Run, name: str, unread: dict[str, str]) -> Any:
     """Open a dataset where it is there, else return None; log and add to `unread` why one cannot be read."""
     images = datasets.try_open(run, name)
-    error = datasets.why_unread(run, name) if images is None else None
+    error = why_unread(run, name) if images is None else None
     if error is not None:
         unread[name] = error.message
         log(f"report: {run.folder}: {name} cannot be read: {error.message}; {error.hint}")
