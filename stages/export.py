@@ -72,10 +72,11 @@ def _export_folder(
     from udaseg.report.model_origin import read_origin
 
     origin = read_origin(model)
-    exported = export_folder(model, size, out, images, views, encoder_alone=encoder, pad=trained_size(model)[1])
+    trained, pad = trained_size(model)
+    exported = export_folder(model, size, out, images, views, encoder_alone=encoder, pad=pad)
     name = out.resolve().name
     with atomic(out / CARD) as temporary:
-        temporary.write_text(model_card(name, exported, origin), encoding="utf-8")
+        temporary.write_text(model_card(name, exported, origin, trained), encoding="utf-8")
     if exported.reason is not None:
         log(f"export: segmentation_models_pytorch cannot build this network: {exported.reason}; udaseg can")
     log(f"export: {exported.library} builds what is in {out}; {out / CARD} shows how")

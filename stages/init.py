@@ -3,15 +3,17 @@
 import os
 import shlex
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from udaseg.config.load import parse_change
+from udaseg.config.load import parse_change, resolve_recipe_name
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
 from udaseg.parallel.threads import cores
+from udaseg.pipeline import run_file
 from udaseg.pipeline.log import log
 
 from .terminal.command import STAGES, open_plain_run
@@ -50,7 +52,9 @@ def command(
         f"{source} to {target}, on {draft.machine.text}; written by init, yours to change.",
         f"Run it: {words}",
     ]
-    text = recipe_text(head, choose_settings(draft))
+    settings = choose_settings(draft)
+    _require_own_run(out, Path(settings["data"].value))
+    text = recipe_text(head, settings)
     _require_utf8(text)
     _check(text, out.name)
     with atomic(out) as unfinished:
@@ -73,6 +77,22 @@ def _require_free(out: Path, overwrite: bool) -> None:
         )
     if out.exists() and not overwrite:
         raise UdasegError(f"{out} exists already", "name another file with --out, or replace it with --overwrite")
+
+
+def _require_own_run(out: Path, data: Path) -> None:
+    """Raise UdasegError where the run of the recipe has begun with other data: it would go on with them."""
+    run, remembered = Path("runs", out.stem), {}
+    with suppress(UdasegError):  # of a damaged run.json: `run` tells it
+        remembered = run_file.read(run)
+    if (
+        remembered.get("recipe") != resolve_recipe_name(str(out))
+        or Path(remembered["data"]).resolve() == data.resolve()
+    ):
+        return
+    raise UdasegError(
+        f"{run} is a run of an earlier {out}, and goes on with the data of that: {remembered['data']}, not {data}",
+        f"name another file with --out, or remove the run: {shlex.join(['rm', '-r', str(run)])}",
+    )
 
 
 def _require_utf8(text: str) -> None:
@@ -100,7 +120,7 @@ def _check(text: str, name: str) -> None:
 
 def _measure(recipe: Path) -> str:
     """Measure a few steps of the training, and say how long all of them take."""
-    from udaseg.pipeline.engine import run_stage
+    from udaseg.pipeline.engine import PlannedError, run_stage
     from udaseg.pipeline.estimate import estimate
 
     log("init: measuring a few steps of the training; --no-estimate leaves this out")
@@ -111,6 +131,8 @@ def _measure(recipe: Path) -> str:
         )
     except UdasegError as error:  # the recipe is written all the same
         return f"not measured, as a step failed: {error.message} ({error.hint})"
+    except PlannedError:  # the log has said which stage
+        return "not measured, as the training reads what another stage makes first"
     if cost.disk_bytes > cost.free_disk_bytes:
         log("init: warning: that is more than is free on this disk")
     load, count = os.getloadavg()[0], cores()

@@ -12,6 +12,7 @@ import typer
 from udaseg.errors import UdasegError
 from udaseg.io.files import atomic
 from udaseg.pipeline import datasets
+from udaseg.pipeline.data_at_hand import inputs_at_hand, why_unread
 from udaseg.pipeline.engine import open_work
 from udaseg.pipeline.inputs import digest_input
 from udaseg.pipeline.log import log
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 PAGE = "report.html"
 ImagesOption = setting_option("report.images")[1]
+READ = ("target", datasets.TARGET_TRUTH, "source", "val")  # the first two are for pseudo-labels
 BOUNDS = {"source": "source_only", "oracle": "oracle"}  # of a run, and the inputs that name them
 
 
@@ -55,11 +57,18 @@ def _plan(runs: Sequence[Run], out: Path, bounds: dict[str, list[Path]]) -> Job:
             # Files of a stage may have been taken away since, and its manifest still be there.
             state = f"{digest(stage / 'manifest.json')} {digest(stage)}"
             inputs[str(name)] = InputDigest(str(stage), state)
+        # Whichever data are there: a page that was made without them is made again.
+        images = inputs_at_hand(run, READ if run.recipe.report.images else READ[:2])
+        inputs |= {name if len(runs) == 1 else f"{name} of {run.folder}": one for name, one in images.items()}
     for role, paths in bounds.items():
         for path in paths:
             inputs[f"{role} {path}"] = digest_input(_evaluation(path) / "metrics.json")
-    settings = [{"chain": run.recipe.chain, "report": run.recipe.report.identity()} for run in runs]
+    settings = [{"chain": run.recipe.chain} | _settings(run) for run in runs]
     return Job("report", out, settings[0] if len(runs) == 1 else {"runs": settings}, inputs)
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    return {"report": run.recipe.report.identity(), "evaluate": run.recipe.evaluate.identity()}
 
 
 def _evaluation(path: Path) -> Path:
@@ -69,9 +78,19 @@ def _evaluation(path: Path) -> Path:
     return last_evaluation(path)[1].folder
 
 
-def _true_labels(run: Run) -> "Callable[[str], np.ndarray | None] | None":
+def _look(run: Run, name: str, unread: dict[str, str]) -> Any:
+    """Open a dataset where it is there, else return None; log and add to `unread` why one cannot be read."""
+    images = datasets.try_open(run, name)
+    error = why_unread(run, name) if images is None else None
+    if error is not None:
+        unread[name] = error.message
+        log(f"report: {run.folder}: {name} cannot be read: {error.message}; {error.hint}")
+    return images
+
+
+def _true_labels(run: Run, unread: dict[str, str]) -> "Callable[[str], np.ndarray | None] | None":
     """Return a reader of the true labels of the target's training images; None where they are not there."""
-    labelled = datasets.try_open(run, datasets.TARGET_TRUTH)
+    labelled = _look(run, datasets.TARGET_TRUTH, unread)
     if labelled is None:
         return None
     indices = {record.stem: i for i, record in enumerate(labelled.records)}
@@ -81,19 +100,20 @@ def _true_labels(run: Run) -> "Callable[[str], np.ndarray | None] | None":
 def _collect(work: Work, run: Run, bounds: dict[str, Path]) -> "RunData":
     from udaseg.report import collect
 
-    target = datasets.try_open(run, "target")
-    if target is None:
+    unread: dict[str, str] = {}  # what is wrong with datasets that are there
+    target = _look(run, "target", unread)
+    if target is None and "target" not in unread:
         log(f"report: the target of {run.folder} is not in {run.recipe.data}: its images are left out")
     images = {record.stem: record.image for record in target.records} if target else {}
     chain = [name for name in run.recipe.chain if name != "report"]
-    data = collect(run.folder, images, chain, truth=_true_labels(run), bounds=bounds)
-    features = _features(work, run, data)
+    data = collect(run.folder, images, chain, truth=_true_labels(run, unread), bounds=bounds)
+    features = _features(work, run, data, unread)
     if isinstance(features, str):
         log(f"report: {run.folder}: no feature space: {features}")
-    return replace(data, features=features)
+    return replace(data, features=features, unread=unread)
 
 
-def _features(work: Work, run: Run, data: "RunData") -> "FeatureSpace | str":
+def _features(work: Work, run: Run, data: "RunData", unread: dict[str, str]) -> "FeatureSpace | str":
     """Return a sample of both domains in the first and the last network of a run, or why there is none."""
     from udaseg.report.feature_space import feature_space
 
@@ -102,9 +122,11 @@ def _features(work: Work, run: Run, data: "RunData") -> "FeatureSpace | str":
         return "report.images is 0"
     if not data.models:
         return "no training of this run has its model.pt"
-    source, target = _domain(run, "source"), _domain(run, "val") or _domain(run, "target")
+    source = _domain(run, "source", unread)
+    target = _domain(run, "val", unread) or _domain(run, "target", unread)
     if source is None or target is None:
-        return f"the images of the {'source' if source is None else 'target'} are not in {recipe.data}"
+        name = "source" if source is None else "target"
+        return unread.get(name, f"the images of the {name} are not in {recipe.data}")
     source, target, classes = source.sample(images), target.sample(images), datasets.class_space(run).classes
     try:
         return feature_space(data.models, source, target, classes, recipe.evaluate, work.progress("passes and maps"))
@@ -112,11 +134,11 @@ def _features(work: Work, run: Run, data: "RunData") -> "FeatureSpace | str":
         return f"{error.message}; {error.hint}"
 
 
-def _domain(run: Run, name: str) -> "Domain | None":
+def _domain(run: Run, name: str, unread: dict[str, str]) -> "Domain | None":
     from udaseg.data.sources import split_view
     from udaseg.report.feature_pass import Domain
 
-    images = datasets.try_open(run, name)
+    images = _look(run, name, unread)
     if images is None:
         return None
     size = run.recipe.evaluate.size if name == "val" else None

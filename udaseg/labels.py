@@ -5,7 +5,7 @@ data here are plain tables; an id that a table does not name is ignored.
 """
 
 import colorsys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,6 +199,11 @@ def class_space(spec: str | Sequence[str]) -> ClassSpace:
             hint = f"{did_you_mean(spec, SPACES)}known: {', '.join(SPACES)}; or a list of names"
             raise UdasegError(f"there is no class space {spec!r}", hint)
         return SPACES[spec]
+    if not isinstance(spec, Iterable):
+        raise UdasegError(
+            f"the class space is {type(spec).__name__}, expected a name or a list of class names",
+            f"name a known space: {', '.join(SPACES)}",
+        )
     names = tuple(spec)
     empty = [name for name in names if not isinstance(name, str) or not name.strip()]
     repeated = sorted({name for name in names if names.count(name) > 1 and name not in empty})

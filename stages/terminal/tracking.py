@@ -26,22 +26,24 @@ def track(command: str, runs: list[Path], to: str, out: Path | None, follow: boo
             "two of the runs have the same name, and would share a folder", "write each with its own --out"
         )
     from udaseg.report.run_data import read_stages
-    from udaseg.report.trackers import Copy, tracker_module
+    from udaseg.report.trackers import Copy, tracker_errors, tracker_module
 
     for run in runs:
         read_stages(run)  # raises before anything is opened
     tracker = tracker_module(to)
     out = out or runs[0].parent / tracker.FOLDER
-    copies = [Copy(run, tracker.open_tracker(run, out)) for run in runs]
-    try:
-        written = sum(copy.update() for copy in copies)
-        log(f"{command}: {written} numbers of {len(runs)} run{'s' * (len(runs) > 1)} {tracker.describe(out)}")
-        while follow:
-            time.sleep(SECONDS)
+    copies: list[Copy] = []
+    with tracker_errors(to):
+        try:
+            copies += [Copy(run, tracker.open_tracker(run, out)) for run in runs]
+            written = sum(copy.update() for copy in copies)
+            log(f"{command}: {written} numbers of {len(runs)} run{'s' * (len(runs) > 1)} {tracker.describe(out)}")
+            while follow:
+                time.sleep(SECONDS)
+                for copy in copies:
+                    copy.update()
+        except KeyboardInterrupt:
+            log(f"{command}: no longer followed")
+        finally:
             for copy in copies:
-                copy.update()
-    except KeyboardInterrupt:
-        log(f"{command}: no longer followed")
-    finally:
-        for copy in copies:
-            copy.close()
+                copy.close()

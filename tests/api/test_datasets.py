@@ -49,6 +49,15 @@ def test_without_labels_no_label_is_opened(tmp_path):
         udaseg.dataset("cityscapes", root, labels=False, depth=True, missing=["train"])
 
 
+def test_files_that_are_left_out_cause_a_warning(tmp_path):
+    root = cityscapes(tmp_path, "train")
+    (next((root / "leftImg8bit/train").iterdir()) / "notes.txt").write_text("mine")
+    for labels in (True, False):
+        with pytest.warns(UserWarning, match=r"train: 1 files are left out: .*notes\.txt") as caught:
+            udaseg.dataset("cityscapes", root, labels=labels)
+        assert [one.filename for one in caught] == [__file__]
+
+
 def test_padding_depth_and_a_transform(tmp_path):
     def mirror(sample):
         return sample | {"image": sample["image"].flip(2)}
@@ -97,6 +106,7 @@ def test_data_of_ones_own_warns_of_classes_that_lack(tmp_path):
         ({"split": "vall"}, "vall"),
         ({"space": "cs20"}, "there is no class space 'cs20'"),
         ({"space": ["road", "tree"]}, "have no class 'tree'"),
+        ({"size": 512}, "size is 512, expected (height, width) in pixels"),
         ({"size": (0, 4)}, "size is (0, 4), expected (height, width) in pixels"),
         ({"pad": True}, "and there is no size"),
         ({"limit": 0}, "limit is 0, expected 1 or more images"),
@@ -139,6 +149,10 @@ def test_ids_as_train_ids(kind):
     for wrong, message in ((ids + 40, "found"), (ids - 1, "expected whole numbers from 0 to 255"), (ids / 2, "float")):
         with pytest.raises(udaseg.UdasegError, match=message):
             udaseg.train_ids(wrong, "cityscapes")
+    own = {np.uint8(i): f"class {i}" for i in CITYSCAPES_IDS}
+    assert udaseg.train_ids(ids, own, [f"class {CITYSCAPES_IDS[2]}"])[0, 2] == 0
+    with pytest.raises(udaseg.UdasegError, match="coding is int, expected a name or a mapping of ids to names"):
+        udaseg.train_ids(ids, 7)
     with pytest.raises(udaseg.UdasegError, match="there is no label coding 'cityscape'"):
         udaseg.train_ids(ids, "cityscape")
     with pytest.raises(udaseg.UdasegError, match="expected 0 to 255"):

@@ -105,6 +105,22 @@ def test_prototypes(rng):
     torch.testing.assert_close(moving.centroids[0], 0.75 * torch.from_numpy(sums.centroids()[0]) + 0.25 * mean)
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_moving_prototypes_leave_those_they_start_from_alone(rng, kind):
+    start = kind(rng.standard_normal((2, 3)).astype(np.float32))
+    before = np.asarray(start).copy()
+    udaseg.MovingPrototypes(start, momentum=0.5).move(torch.ones(1, 3, 8, 8), LABELS)
+    assert np.array_equal(start, before)
+
+
+def test_distances_and_rectified_logits_are_float32_whatever_goes_in(rng):
+    centroids = rng.standard_normal((2, 3))
+    distances = udaseg.prototype_distances(IMAGES, centroids)
+    assert distances.dtype == torch.float32
+    assert torch.equal(distances, udaseg.prototype_distances(IMAGES, centroids.astype(np.float32)))
+    assert udaseg.rectify(IMAGES[:, :2], distances.double()).dtype == torch.float32
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
 def test_class_mix_pastes_half_of_the_classes(rng, dtype):
     source, target = torch.rand(2, 3, 8, 12), -torch.rand(3, 3, 8, 12)
@@ -203,8 +219,14 @@ GREY, RNG = np.zeros((8, 8, 3), np.uint8), np.random.default_rng(0)
         (lambda: udaseg.fda(GREY, GREY, beta=2), "beta is 2, expected a fraction from 0 to 1"),
         (lambda: udaseg.label_and_confidence(LABELS[0]), "logits is [8, 8], expected [C, h, w] or [N, C, h, w]"),
         (lambda: udaseg.label_and_confidence(IMAGES / 0), "logits hold NaN or infinite values"),
+        (lambda: udaseg.label_and_confidence(IMAGES[:0]), "logits is [0, 3, 8, 8], which is empty"),
+        (lambda: udaseg.label_and_confidence(IMAGES, 8), "size is 8, expected (height, width) in pixels"),
+        (lambda: udaseg.label_and_confidence(IMAGES, (8, 0.5)), "size is (8, 0.5), expected (height, width) in pixels"),
+        (lambda: udaseg.fda(IMAGES[:0].byte(), IMAGES[:0].byte()), "source is [0, 3, 8, 8], which is empty"),
         (lambda: udaseg.cbst_labels(IMAGES, [0.5]), "1 thresholds for 3 classes"),
         (lambda: udaseg.ConfidenceHistogram(255), "classes is 255, expected 1 to 254"),
+        (lambda: udaseg.class_space(3), "the class space is int, expected a name or a list of class names"),
+        (lambda: udaseg.spatial_aggregation(LABELS[:0], [1]), "label is [0, 8, 8], which is empty"),
         (lambda: udaseg.ConfidenceHistogram(2).add(LABELS + 7, LABELS), "label holds the ids [7], expected 0 to 1"),
         (lambda: udaseg.ConfidenceHistogram(2).add(LABELS, IMAGES), "expected uint8 and float32 of one shape"),
         (
@@ -232,11 +254,15 @@ GREY, RNG = np.zeros((8, 8, 3), np.uint8), np.random.default_rng(0)
         (lambda: udaseg.rare_classes(np.full((2, 2), 9000), 0), "temperature is 0: Input should be greater than 0"),
         (lambda: udaseg.rare_classes(np.ones(2)), "counts is float64 [2], expected pixels, whole numbers [N, C]"),
         (lambda: udaseg.inverse_depth(np.zeros(2)), "depth is float64, from 0.0 to 0.0, expected whole centimetres"),
+        (lambda: udaseg.inverse_depth(np.zeros(0)), "depth is float64, expected whole centimetres"),
+        (lambda: udaseg.depth_mixtures([], ["road"], grid=8), "grid is 8, expected (height, width)"),
         (lambda: udaseg.depth_mixtures([], ["road"]), "images holds no label and no depth, expected one pair or more"),
         (lambda: udaseg.depth_mixtures([(GREY, GREY)], ["road"]), "label is [8, 8, 3], expected [H, W]"),
         (lambda: udaseg.confusion(GREY + 9, GREY, 3), "truth holds the ids 9"),
         (lambda: udaseg.confusion(GREY, GREY + 255, 3), "prediction holds the ids 255"),
         (lambda: udaseg.confusion(GREY, GREY, 3, np.zeros((3, 3))), "out is float64 [3, 3], expected int64 [3, 3]"),
+        (lambda: udaseg.confusion(GREY, GREY, 300), "classes is 300, expected 1 to 254"),
+        (lambda: udaseg.confusion(GREY, GREY, 3, [[0]]), "out is list, expected int64 [3, 3]"),
         (lambda: udaseg.scores(np.zeros((2, 2), int), ["road"]), "confusion is [2, 2] for 1 classes"),
     ],
 )

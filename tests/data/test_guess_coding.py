@@ -42,6 +42,13 @@ def test_ids_are_told_apart_by_where_the_road_and_the_sky_are(tmp_path, ids, cod
     assert found.text == "road is below and sky is above"
 
 
+def test_labels_of_one_name_in_two_folders_all_count(tmp_path):
+    of_both = [save(tmp_path / f"seq{i}/0.png", street(*ids)) for i, ids in enumerate([(3, 4, 5, 99), (10, 2, 0, 13)])]
+    files = {path.parent.name: path for path in of_both}
+    with pytest.raises(UdasegError, match=r"the meaning of the label ids is not known: .*99"):
+        guess_coding(files, tmp_path, tmp_path / "classes.yaml", "source.coding")
+
+
 def test_ignored_pixels_and_equal_channels_change_nothing(tmp_path):
     label = street(10, 2, 0, 13)
     label[:, :20] = 255

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 
 from udaseg import models
@@ -57,6 +58,12 @@ def test_segmentation_models_pytorch_builds_the_network_from_its_folder(settings
     assert facts["classes"] == list(CLASSES)
     with torch.no_grad():
         assert torch.equal(again(image).logits, expected)
+    path = tmp_path / "folder/model.safetensors"
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(load_file(path) | {"segmentation_head.0.bias": torch.zeros(2)}, path, metadata)
+    with pytest.raises(UdasegError, match="1 tensors are of another shape"):
+        checkpoint.load(path)
 
 
 @pytest.mark.parametrize(

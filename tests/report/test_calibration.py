@@ -1,6 +1,7 @@
 """Reliability over bins: the counts of scikit-learn's curve, an error worked by hand, probabilities at right places."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ from udaseg.report.calibration import (
     sample_positions,
     sample_probabilities,
 )
+from udaseg.report.calibration_charts import reliability_diagram
+from udaseg.report.feature_space import FeatureSpace
+from udaseg.report.section_values import calibration
 
 
 def filled(confidence, is_right) -> Reliability:
@@ -118,7 +122,25 @@ def test_the_page_names_the_error_the_counts_and_the_source(fake_run, labels):
     assert "Predictions on labelled target images are not judged: the images of the domains were not given" in text
 
 
+def test_a_diagram_without_any_pixel_is_drawn():
+    everything = filled([0.9], [True])
+    assert reliability_diagram([("source", "all", everything), ("adapted", "chosen", Reliability())], "none")
+    assert reliability_diagram([("source", "all", Reliability())], "none")
+
+
 def test_the_page_says_why_pseudo_labels_are_not_judged(fake_run):
     run = fake_run(classes=("road", "car"))
     run.pseudolabel("pseudolabel", [0.5, 0.5], [2, 2], [1, 1])
     assert "Pseudo-labels are not judged" in render(collect(run.root))
+
+
+def test_labels_that_are_there_and_cannot_be_read_are_the_reason(fake_run):
+    run = fake_run(classes=("road", "car"))
+    run.pseudolabel("pseudolabel", [0.5, 0.5], [2, 2], [1, 1])
+    nothing = np.zeros(0, np.int64)
+    features = FeatureSpace(("road", "car"), (), nothing > 0, nothing, (1, 1), "train", has_target_labels=False)
+    unread = {"val": "classes.yaml is broken", "target labels": "a.yaml is broken"}
+    assert calibration(replace(collect(run.root), features=features, unread=unread))["missing"] == [
+        "Pseudo-labels are not judged: a.yaml is broken.",
+        "Predictions are not judged: classes.yaml is broken.",
+    ]

@@ -13,6 +13,7 @@ from udaseg.metrics import DEPTH_ERRORS
 from udaseg.report import comparison_table
 from udaseg.report.compare import compare, comparison_warnings, network_warnings, read_run
 from udaseg.report.depth_errors import depth_notes
+from udaseg.report.find_runs import find_runs, read_runs
 from udaseg.report.networks import PRINTED, Network, is_printed
 from udaseg.report.published import published, tables
 
@@ -123,6 +124,18 @@ def test_an_evaluation_may_be_named_and_the_last_is_taken_else(write):
     write("a", [0.6, 0.6], stage="retrain")
     assert read_run(folder).metrics.miou == 0.6
     assert read_run(folder / "evaluate-warmup").metrics.miou == 0.2
+
+
+def test_a_stage_beside_runs_does_not_make_their_directory_a_run(write, tmp_path):
+    run = write("a", [0.2, 0.2])
+    (run / "evaluate-warmup").rename(tmp_path / "evaluate-small")
+    assert find_runs(tmp_path) == [run]
+    with pytest.raises(UdasegError, match="none of the 1 runs below") as caught:
+        read_runs([tmp_path])
+    assert caught.value.hint == f"run first: udaseg evaluate --run {run}"
+    with pytest.raises(UdasegError, match="has no finished evaluation") as caught:
+        read_run(run.rename(tmp_path / "my run"))
+    assert caught.value.hint == f"run first: udaseg evaluate --run '{tmp_path / 'my run'}'"
 
 
 def test_what_cannot_be_compared_is_said(write, tmp_path):

@@ -86,6 +86,7 @@ def test_cells_have_the_labels_and_the_features_of_their_place(networks):
     runner, sample, counted = Runner(networks[0][1], SPACE.classes, "fp32"), [], []
     seen = see_domain(runner, domain(), sample, SETTINGS, np.random.default_rng(0), counted.append)
     assert counted == [2, 2, 2]
+    assert all(one.predicted is None for one in sample)  # no true label is kept
     start = 0
     for i, one in enumerate(sample):
         # The batch is the one of the pass: in another, the last bits differ.

@@ -1,7 +1,11 @@
 """What TensorBoard, MLflow and Weights & Biases read of a run."""
 
 import json
+import os
+import sys
 import warnings
+from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,6 +130,86 @@ def test_a_tracker_is_told_settings_once_and_numbers_by_step(run):
     assert ("evaluate", 0, ["iou/road", "iou/sky", "miou", "pixel_accuracy"]) in notes.told
     count = len(notes.told)
     assert (copy.update(), len(notes.told)) == (0, count)
+
+
+def test_an_evaluation_that_is_done_again_is_copied_again(run):
+    run.training("warmup", steps=10)
+    run.evaluate("evaluate", [0.5, 0.25])
+    notes = Notes()
+    copy = Copy(run.root, notes)
+    copy.update()
+    run.evaluate("evaluate", [0.75, 0.25])  # at the same step
+    assert copy.update() == 2 * 4 + 4
+    assert notes.told.count(("evaluate", 0, ["iou/road", "iou/sky", "miou", "pixel_accuracy"])) == 1
+    assert copy.update() == 0
+
+
+def test_runs_of_one_path_on_two_machines_are_two_runs(monkeypatch, tmp_path):
+    one = trackers.identity(tmp_path)
+    assert one.endswith(f":{tmp_path}")
+    monkeypatch.setattr(trackers.platform, "node", lambda: "another")
+    assert trackers.identity(tmp_path) != one
+    monkeypatch.setattr(trackers.getpass, "getuser", lambda: {}["nobody"])
+    assert trackers.identity(tmp_path) == f"{os.getuid()}@another:{tmp_path}"
+
+
+@pytest.fixture
+def fake_packages(monkeypatch):
+    """Stand in for MLflow and Weights & Biases; return what their clients were called with."""
+    calls = []
+
+    class Client:
+        def __init__(self, tracking_uri):
+            if "refused" in tracking_uri:
+                raise ConnectionError(f"no answer from {tracking_uri}\nmore")
+
+        def get_experiment_by_name(self, name):
+            return SimpleNamespace(experiment_id="1")
+
+        def search_runs(self, experiments, query):
+            calls.append(query)
+            return []
+
+        def create_run(self, experiment, tags, run_name):
+            calls.append(tags)
+            return SimpleNamespace(info=SimpleNamespace(run_id="1"))
+
+    def init(**options):
+        calls.append(options)
+        return SimpleNamespace()
+
+    mlflow = SimpleNamespace(MlflowClient=Client)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setitem(sys.modules, "mlflow.entities", SimpleNamespace(Metric=tuple))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init, Settings=dict))
+    return calls
+
+
+def test_mlflow_names_the_machine_and_no_password(fake_packages, monkeypatch, tmp_path):
+    module = import_module("udaseg.report.trackers.mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@server/db")
+    module.open_tracker(tmp_path, tmp_path)
+    query, tags = fake_packages
+    assert trackers.identity(tmp_path) in query
+    assert tags == {"udaseg.run": trackers.identity(tmp_path)}
+    assert module.describe(tmp_path).startswith("in postgresql://server/db; ")
+    assert "secret" not in module.describe(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@refused")
+    with pytest.raises(UdasegError) as caught, trackers.tracker_errors("mlflow"):
+        module.open_tracker(tmp_path, tmp_path)
+    assert caught.value.message == "mlflow failed: ConnectionError: no answer from https://refused"
+    assert "MLFLOW_TRACKING_URI" in caught.value.hint
+
+
+def test_weights_and_biases_overwrites_what_it_sent(fake_packages, monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "online")
+    module = import_module("udaseg.report.trackers.wandb")
+    module.open_tracker(tmp_path, tmp_path)
+    monkeypatch.setattr(trackers.platform, "node", lambda: "another")
+    module.open_tracker(tmp_path, tmp_path)
+    first, second = fake_packages
+    assert first.get("resume") is None
+    assert first["id"] != second["id"]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the packages, which are none of ours

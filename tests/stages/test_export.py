@@ -41,6 +41,25 @@ def test_windows_are_a_part_of_what_is_exported(workspace, udaseg):
     assert (refused.code, "--window-stride: it needs a window" in refused.err) == (1, True)
 
 
+def test_a_folder_of_windows_and_of_another_size_says_so(workspace, udaseg, monkeypatch):
+    pytest.importorskip("safetensors")
+    windows = "--window 32x32 --window-stride 32x16"
+    outcome = udaseg(f"export {MODEL} --format safetensors --out shared --size 64x64 {windows}", tiny=False)
+    assert outcome.code == 0, outcome.err
+    card = Path("shared/README.md").read_text()
+    assert "Images of 64x64 (height, width); those of its training had 32x64." in card
+    assert f"udaseg apply . ../photos --out ../labelled {windows}\n" in card
+    assert "The network sees windows of 32x32, 32x16 apart" in card
+    Image.effect_noise((80, 40), 60).convert("RGB").save("shared/street.png")
+    applied = udaseg(f"apply shared shared/street.png --out labelled {windows}", tiny=False)
+    assert "sees the images at 64x64, the size of its export" in applied.err
+    run_blocks(card, monkeypatch)
+    assert "labelled images of toytown (in the layout of gta5)" in card
+    Path("data/toytown/toytown.json").unlink()  # real data in a directory of that name
+    assert udaseg(f"export {MODEL} --format safetensors --out shared --force", tiny=False).code == 0
+    assert "labelled images of gta5, adapted to" in Path("shared/README.md").read_text()
+
+
 def test_without_a_word_about_its_training_a_model_needs_a_size(workspace, udaseg):
     Path(MODEL, "manifest.json").unlink()
     outcome = udaseg(f"export {MODEL} --format torch --out m.pt2", tiny=False)
@@ -82,7 +101,7 @@ def test_a_folder_has_a_card_and_is_a_model_for_apply(workspace, udaseg, monkeyp
     for words in (
         f"| **this model** | toytown, val | 3 | {100 * miou:.1f} |",
         "trained on the source alone (lower bound)",
-        "Images of 32x64 (height, width)",
+        "Images of 32x64 (height, width), as in training.",
         "images of toytown (in the layout of gta5), adapted to unlabelled images of toytown (in the layout of citys",
         "Recipe: `tiny` at toy scale, seed 0.",
         "Weights at the start: random weights.",

@@ -9,6 +9,7 @@ import pytest
 
 from udaseg.config.load import load_recipe
 from udaseg.errors import UdasegError
+from udaseg.io.files import write_json
 from udaseg.labels import SPACES
 from udaseg.pipeline import estimate
 from udaseg.pipeline.draft import draft as drafting
@@ -187,6 +188,24 @@ def test_a_recipe_that_is_there_stays(place, init):
     assert "there is no such directory" in init(source, target, "--out", "no/mine.yaml").err
 
 
+def test_a_recipe_for_other_data_does_not_go_on_with_the_run_of_the_first(place, init):
+    for name in "ab":
+        pairs(place / name / "syn")
+        photos(place / name / "real")
+    assert init("a/syn", "a/real", *TINY).code == 0
+    written = Path("mine.yaml").read_text()
+    remembered = {"recipe": str(place / "mine.yaml"), "scale": "full", "data": str(place / "a"), "seed": 0}
+    Path("runs/mine").mkdir(parents=True)
+    write_json(Path("runs/mine/run.json"), remembered)
+    outcome = init("b/syn", "b/real", "--overwrite", *TINY)
+    assert outcome.code == 1
+    assert "runs/mine is a run of an earlier mine.yaml, and goes on with the data of that" in outcome.err
+    assert "rm -r runs/mine" in outcome.err
+    assert Path("mine.yaml").read_text() == written
+    assert init("a/syn", "a/real", "--overwrite", *TINY).code == 0
+    assert init("b/syn", "b/real", "--out", "other.yaml", *TINY).code == 0
+
+
 def test_a_coding_that_is_not_found_can_be_named(place, init):
     source, target = pairs(place / "source", (8, 2, 0, 13)), photos(place / "target")
     assert "the meaning of the label ids is not known" in init(source, target).err
@@ -293,3 +312,11 @@ def test_a_measurement_that_fails_leaves_the_recipe(place, udaseg, monkeypatch):
     assert outcome.code == 0
     assert "not measured, as a step failed: no step (take another)" in outcome.out
     assert Path("mine.yaml").is_file()
+
+
+def test_a_training_that_reads_another_stage_is_not_measured(place, udaseg):
+    words = ("--set", "retrain.source=stylize", *TINY)
+    outcome = udaseg(f"init {pairs(place / 'source')} {photos(place / 'target')}", *words, tiny=False)
+    assert outcome.code == 0, outcome.err
+    assert "takes:   not measured, as the training reads what another stage makes first" in outcome.out
+    assert "run it:  udaseg run mine.yaml" in outcome.out

@@ -32,6 +32,24 @@ def test_without_labelled_images_the_target_has_predicted_classes(workspace, uda
     assert "Predictions are not judged: there are no labelled images of the target." in page
 
 
+def test_a_page_that_was_made_without_the_data_is_made_again_with_them(workspace, udaseg):
+    Path("data").rename("elsewhere")
+    assert "no feature space: the images of the source are not in data" in udaseg("report").err
+    Path("elsewhere").rename("data")
+    again = udaseg("report --images 2")
+    assert "up to date" not in again.err
+    assert "from 2 source images" in PAGE.read_text()
+    assert "up to date" not in udaseg("report --images 2 --set evaluate.size=[32,32]").err
+
+
+def test_a_source_that_cannot_be_read_is_the_reason(workspace, udaseg):
+    next(Path("data/toytown/gta5/labels").glob("*.png")).unlink()
+    outcome = udaseg("report --images 2")
+    assert outcome.code == 0, outcome.err
+    assert "runs/tiny: source cannot be read: data/toytown/gta5: expected a label for each" in outcome.err
+    assert "There is no map of the features: data/toytown/gta5: expected a label for each" in PAGE.read_text()
+
+
 def test_what_is_missing_is_said(workspace, udaseg):
     source = Path("data/toytown/gta5").rename("elsewhere")
     assert "no feature space: the images of the source are not in data" in udaseg("report --force").err

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -12,11 +13,12 @@ from udaseg.labels import IGNORE
 if TYPE_CHECKING:
     from torch import Tensor
 
+MAX_CLASSES = 254  # 255 is the ignored id, 254 marks unknown ids
 Values: TypeAlias = "np.ndarray | Tensor"
 ArrayOrTensor = TypeVar("ArrayOrTensor", np.ndarray, "Tensor")  # the kind that goes in comes out
 
 
-def is_tensor(value: Any) -> bool:
+def is_tensor(value: Any) -> TypeGuard[Tensor]:
     """Return whether a value is a tensor, without importing PyTorch."""
     return hasattr(value, "detach")
 
@@ -87,6 +89,28 @@ def require_shape(name: str, value: Any, *layouts: str, hint: str = "permute, st
             return
     expected = " or ".join(f"[{', '.join(layout.split())}]" for layout in layouts)
     raise UdasegError(f"{name} is {shape}, expected {expected}", hint)
+
+
+def require_filled(name: str, value: Any) -> None:
+    """Raise UdasegError for an array or a tensor without a value, such as an empty batch."""
+    if 0 in value.shape:
+        raise UdasegError(f"{name} is {list(value.shape)}, which is empty", "leave out batches without an image")
+
+
+def require_size(name: str, size: Any) -> tuple[int, int]:
+    """Return a (height, width) of whole numbers from 1 on; raise UdasegError for anything else."""
+    sides = tuple(size) if hasattr(size, "__iter__") else ()
+    if len(sides) != 2 or not all(isinstance(side, Integral) and int(side) >= 1 for side in sides):
+        raise UdasegError(f"{name} is {size}, expected (height, width) in pixels", f"as in {name}=(512, 1024)")
+    return int(sides[0]), int(sides[1])
+
+
+def require_classes(classes: Any) -> None:
+    """Raise UdasegError unless this is a number of classes that ids below 255 can name."""
+    if not (isinstance(classes, Integral) and 1 <= int(classes) <= MAX_CLASSES):
+        raise UdasegError(
+            f"classes is {classes}, expected 1 to {MAX_CLASSES}", "give the number of outputs of the network"
+        )
 
 
 def require_tensors(**values: Any) -> None:

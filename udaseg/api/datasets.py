@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from udaseg.api.arrays import ArrayOrTensor, match_kind, to_array
+from udaseg.api.arrays import ArrayOrTensor, match_kind, require_size, to_array
 from udaseg.data.augment import Pair, fit
 from udaseg.data.datasets.container import detect_container
 from udaseg.data.datasets.registry import open_images, open_labelled
 from udaseg.data.image_sets import ImageSet, LabelledSet
 from udaseg.data.images.read import read_label_ids, read_train_ids
-from udaseg.errors import UdasegError
+from udaseg.errors import UdasegError, join_names
 from udaseg.labels import IGNORE, ClassSpace, Coding, class_space, find_coding, train_id_table
 from udaseg.statistics import class_counts as statistics
 
@@ -59,13 +60,15 @@ class SegmentationDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         """Read one sample. Raises UdasegError for a damaged file, and for an id that the dataset does not have."""
         images, image_HWC = self.images, self.images.image(index)
-        is_labelled = isinstance(images, LabelledSet)
-        label_HW = images.label(index) if is_labelled else np.full(image_HWC.shape[:2], IGNORE, np.uint8)
-        pair = Pair(image_HWC, label_HW, depth=images.depth(index).astype(np.int32) if self.depth else None)
+        label_HW, depth_HW = np.full(image_HWC.shape[:2], IGNORE, np.uint8), None
+        if isinstance(images, LabelledSet):
+            label_HW = images.label(index)
+            depth_HW = images.depth(index).astype(np.int32) if self.depth else None
+        pair = Pair(image_HWC, label_HW, depth=depth_HW)
         if self.size is not None:
             pair = fit(pair, self.size, self.pad)
         sample: Sample = {"image": torch.from_numpy(np.array(pair.image.transpose(2, 0, 1), order="C"))}
-        if is_labelled:
+        if isinstance(images, LabelledSet):
             sample["label"] = torch.from_numpy(pair.label.astype(np.int64))
         if pair.depth is not None:
             sample["depth"] = torch.from_numpy(np.array(pair.depth))
@@ -103,8 +106,7 @@ def dataset(
     """
     classes, root = class_space(space), Path(root)
     listed = None if list_file is None else Path(list_file)
-    if size is not None and not (len(size) == 2 and min(size) >= 1):
-        raise UdasegError(f"size is {size}, expected (height, width) in pixels", "as in size=(512, 1024)")
+    size = None if size is None else require_size("size", size)
     if limit is not None and limit < 1:
         raise UdasegError(f"limit is {limit}, expected 1 or more images", "leave it out for all of them")
     if pad and size is None:
@@ -118,14 +120,15 @@ def dataset(
         }
         if given := [option for option, value in {**unread, "depth": depth}.items() if value]:
             raise UdasegError(f"without labels nothing reads {', '.join(given)}", "leave it out, or set labels=True")
-        return SegmentationDataset(open_images(name, root, split, limit, listed), classes, size, pad, False, transform)
+        unlabelled = open_images(name, root, split, limit, listed)
+        _warn(_left_out(unlabelled))
+        return SegmentationDataset(unlabelled, classes, size, pad, False, transform)
     images = open_labelled(
         name, root, split, classes, limit, coding, listed, label_suffix, "label_suffix", skip_unlabelled, missing
     )
     if depth and not images.has_depth:
         raise UdasegError(f"{root}: expected depth for every image of {split}, found none", "; ".join(images.notes))
-    for text in images.warnings:
-        warnings.warn(text, stacklevel=2)
+    _warn([*_left_out(images), *images.warnings])
     return SegmentationDataset(images, classes, size, pad, depth, transform)
 
 
@@ -170,12 +173,26 @@ def class_counts(dataset: SegmentationDataset) -> np.ndarray:
     return np.array(list((statistics.class_counts(dataset.images).per_image or {}).values()), np.int64)
 
 
+def _left_out(images: ImageSet | LabelledSet) -> list[str]:
+    names = images.left_out
+    return [f"{images.root}, {images.split}: {len(names)} files are left out: {join_names(names)}"] if names else []
+
+
+def _warn(texts: Sequence[str]) -> None:
+    for text in texts:
+        warnings.warn(text, stacklevel=3)  # where `dataset` is called
+
+
 def _coding(coding: str | Mapping[int, str]) -> Coding:
     if isinstance(coding, str):
         return find_coding(coding)
-    if not coding or not all(isinstance(i, int) and 0 <= i <= 255 for i in coding):
-        raise UdasegError(f"coding has the ids {list(coding)[:5]}, expected 0 to 255", "as in {7: 'road', 26: 'car'}")
-    return Coding("of your own", dict(coding), frozenset([*coding, IGNORE]))
+    hint = "as in {7: 'road', 26: 'car'}"
+    if not isinstance(coding, Mapping):
+        raise UdasegError(f"coding is {type(coding).__name__}, expected a name or a mapping of ids to names", hint)
+    if not coding or not all(isinstance(i, Integral) and 0 <= i <= 255 for i in coding):
+        raise UdasegError(f"coding has the ids {list(coding)[:5]}, expected 0 to 255", hint)
+    names = {int(i): name for i, name in coding.items()}
+    return Coding("of your own", names, frozenset([*names, IGNORE]))
 
 
 def _mapped(name: str, ids: np.ndarray, coding: Coding, space: ClassSpace) -> np.ndarray:

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from udaseg.api.arrays import ArrayOrTensor, Values, match_kind, require_shape, to_array, to_labels
+from udaseg.api.arrays import (
+    ArrayOrTensor,
+    Values,
+    match_kind,
+    require_filled,
+    require_shape,
+    require_size,
+    to_array,
+    to_labels,
+)
 from udaseg.data import depth
 from udaseg.errors import UdasegError
 from udaseg.statistics.depth_density import density
@@ -43,7 +52,7 @@ def depth_mixtures(
     """
     if components < 1:
         raise UdasegError(f"components is {components}, expected 1 or more", "5 are those of the paper")
-    counts = None
+    grid, counts = None if grid is None else require_size("grid", grid), None
     for label, cm in images:
         require_shape("label", label, "H W")
         require_shape("depth", cm, *[" ".join(map(str, label.shape))])
@@ -61,9 +70,10 @@ def depth_density(mixtures: Gmm, inverse_depth: ArrayOrTensor) -> ArrayOrTensor:
 
     inverse_depth is float [H, W] or [N, H, W], sampled on the grid of the mixtures by the nearest pixel. Returns
     float32 [C, h, w] or [N, C, h, w] on that grid: a density per square of the grid and unit of inverse depth. Raises
-    UdasegError for other shapes. Source: as `depth_mixtures`.
+    UdasegError for other shapes and an empty batch. Source: as `depth_mixtures`.
     """
     require_shape("inverse_depth", inverse_depth, "H W", "N H W")
+    require_filled("inverse_depth", inverse_depth)
     values = to_array("inverse_depth", inverse_depth)
     maps = [density(mixtures, to_grid(one, mixtures.grid)) for one in values.reshape(-1, *values.shape[-2:])]
     return match_kind(np.stack(maps) if values.ndim == 3 else maps[0], inverse_depth)
@@ -72,8 +82,9 @@ def depth_density(mixtures: Gmm, inverse_depth: ArrayOrTensor) -> ArrayOrTensor:
 def _to_centimetres(cm: Any) -> np.ndarray:
     values = to_array("depth", cm)
     if values.dtype.kind not in "iu" or (values.size and not (values.min() >= 0 and values.max() <= depth.FAR)):
+        found = f", from {values.min()} to {values.max()}" if values.size else ""
         raise UdasegError(
-            f"depth is {values.dtype}, from {values.min()} to {values.max()}, expected whole centimetres, 0 to 65535",
+            f"depth is {values.dtype}{found}, expected whole centimetres, 0 to 65535",
             "0 is unknown; 65535 is the sky, and what is farther than 655.34 m",
         )
     return values.astype(np.uint16)

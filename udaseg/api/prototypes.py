@@ -53,7 +53,7 @@ class MovingPrototypes(moving_prototypes.MovingPrototypes):
         require_shape("centroids", centroids, "C D")
         if not 0 <= momentum < 1:
             raise UdasegError(f"momentum is {momentum}, expected 0 to below 1", "0.9999 is that of ProDA")
-        super().__init__(torch.as_tensor(centroids), momentum)
+        super().__init__(torch.as_tensor(centroids).detach().clone(), momentum)  # `move` writes to them
 
     def move(self, features: Tensor, labels: Tensor) -> None:
         """Move each prototype towards the mean of the features [N, D, h, w] of its class, image by image.
@@ -77,7 +77,7 @@ def prototype_distances(features: Tensor, centroids: np.ndarray | Tensor) -> Ten
     require_tensors(features=features)
     require_shape("features", features, "N D h w")
     require_shape("centroids", centroids, f"C {features.shape[1]}")
-    return proda.distances(features, torch.as_tensor(centroids, device=features.device))
+    return proda.distances(features, torch.as_tensor(centroids, dtype=torch.float32, device=features.device))
 
 
 def rectify(logits: Tensor, distances: Tensor, temperature: float = 1.0, align_corners: bool = False) -> Tensor:
@@ -92,6 +92,7 @@ def rectify(logits: Tensor, distances: Tensor, temperature: float = 1.0, align_c
     require_shape("distances", distances, f"{logits.shape[0]} {logits.shape[1]} h w")
     if not temperature > 0:
         raise UdasegError(f"temperature is {temperature}, expected a number above 0", "ProDA has 1")
+    distances = distances.float()
     if distances.shape[2:] != logits.shape[2:]:
         size = [int(side) for side in logits.shape[2:]]
         distances = interpolate(distances, size, mode="bilinear", align_corners=align_corners)

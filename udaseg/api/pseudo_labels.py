@@ -7,7 +7,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from udaseg.api.arrays import ArrayOrTensor, Values, match_kind, require_shape, to_array, to_labels
+from udaseg.api.arrays import (
+    ArrayOrTensor,
+    Values,
+    match_kind,
+    require_classes,
+    require_filled,
+    require_shape,
+    require_size,
+    to_array,
+    to_labels,
+)
 from udaseg.errors import UdasegError
 from udaseg.inference import confidence as kernels
 from udaseg.pseudo import thresholds as histograms
@@ -24,8 +34,7 @@ class ConfidenceHistogram(histograms.ConfidenceHistogram):
     """
 
     def __init__(self, classes: int):
-        if not 1 <= classes <= 254:
-            raise UdasegError(f"classes is {classes}, expected 1 to 254", "give the number of outputs of the network")
+        require_classes(classes)
         super().__init__(classes)
 
     def add(self, label: Values, confidence: Values, stride: int = 1) -> None:
@@ -54,7 +63,7 @@ def label_and_confidence(
 
     logits are float [C, h, w] or [N, C, h, w]; they are enlarged bilinearly to `size`, (height, width), before the
     softmax. Returns uint8 and float32 [H, W] or [N, H, W]. Of equal logits the lowest class wins. Raises UdasegError
-    for other ranks and dtypes, more than 254 classes, and values that are not finite.
+    for other ranks, dtypes and sizes, an empty batch, more than 254 classes, and values that are not finite.
     """
     run = lambda one, height, width: kernels.label_and_confidence(one, height, width, align_corners)  # noqa: E731
     labels, confidences = zip(*_each(logits, run, size), strict=True)
@@ -90,10 +99,11 @@ def spatial_aggregation(label: ArrayOrTensor, minimum: Values) -> ArrayOrTensor:
     """Remove the label of every 8-connected component that is smaller than the minimum of its class.
 
     label holds ids [H, W] or [N, H, W], 255 unlabelled; minimum is whole numbers of pixels [C], as of
-    `size_thresholds`. Returns uint8 of the same shape. Raises UdasegError for other shapes and dtypes, and for ids of a
-    class without a minimum. Source: Wu and Liu, depth distribution, NeurIPS 2022, Algorithm 1.
+    `size_thresholds`. Returns uint8 of the same shape. Raises UdasegError for other shapes and dtypes, an empty batch,
+    and ids of a class without a minimum. Source: Wu and Liu, depth distribution, NeurIPS 2022, Algorithm 1.
     """
     require_shape("label", label, "H W", "N H W")
+    require_filled("label", label)
     minimum_C = np.asarray(minimum) if isinstance(minimum, list | tuple) else to_array("minimum", minimum)
     ids = to_labels("label", label, minimum_C.size)
     cleaned = [aggregate(one, minimum_C) for one in ids.reshape(-1, *ids.shape[-2:])]
@@ -117,10 +127,11 @@ def size_thresholds(
 def _each(logits: Any, label: Callable[[np.ndarray, int, int], Any], size: tuple[int, int] | None) -> list[Any]:
     """Call a kernel for the logits of each image, float16 or float32 [C, h, w], and the size of its label."""
     require_shape("logits", logits, "C h w", "N C h w")
+    require_filled("logits", logits)
     values = to_array("logits", logits)
     if values.dtype == np.float64:
         values = values.astype(np.float32)
-    height, width = values.shape[-2:] if size is None else size
+    height, width = values.shape[-2:] if size is None else require_size("size", size)
     return [label(one, height, width) for one in values.reshape(-1, *values.shape[-3:])]
 
 

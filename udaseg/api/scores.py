@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from udaseg import metrics
-from udaseg.api.arrays import Values, to_labels
+from udaseg.api.arrays import Values, require_classes, to_labels
 from udaseg.errors import UdasegError
 
 
@@ -16,11 +16,14 @@ def confusion(truth: Values, prediction: Values, classes: int, out: np.ndarray |
 
     truth and prediction are ids of one shape, arrays or tensors; pixels with the truth 255 are left out. The counts are
     added to `out` where it is given: the matrix of a dataset is the sum over its images. Raises UdasegError for other
-    shapes and ids, and where a pixel with a truth has no predicted class.
+    shapes, ids and numbers of classes, and where a pixel with a truth has no predicted class.
     """
-    if out is not None and (out.shape != (classes, classes) or out.dtype != np.int64):
+    require_classes(classes)
+    is_matrix = isinstance(out, np.ndarray) and out.shape == (classes, classes) and out.dtype == np.int64
+    if out is not None and not is_matrix:
+        found = f"{out.dtype} {list(out.shape)}" if isinstance(out, np.ndarray) else type(out).__name__
         raise UdasegError(
-            f"out is {out.dtype} {list(out.shape)}, expected int64 [{classes}, {classes}]",
+            f"out is {found}, expected int64 [{classes}, {classes}]",
             "start with out=None, and pass on what this returns",
         )
     return metrics.confusion(to_labels("truth", truth), to_labels("prediction", prediction), classes, out)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from udaseg.api.arrays import ArrayOrTensor, is_tensor, match_kind, require_shape, to_array
+from udaseg.api.arrays import ArrayOrTensor, is_tensor, match_kind, require_filled, require_shape, to_array
 from udaseg.data.style.fda import low_band, stylize
 from udaseg.errors import UdasegError
 
@@ -18,12 +18,13 @@ def fda(
 
     Both are uint8 of one shape: an array [H, W, 3], or a tensor [3, H, W] or [N, 3, H, W]. Returns uint8 of that shape,
     clipped to 0 to 255. beta, 0 to 1, is the half width of the window of frequencies, as a share of the shorter side;
-    with the window "rect", of each side. At 0 nothing changes. Raises UdasegError for other shapes and dtypes, and for
-    a beta out of range. Source: Yang and Soatto, FDA, CVPR 2020, eq. 3 to 5.
+    with the window "rect", of each side. At 0 nothing changes. Raises UdasegError for other shapes and dtypes, an
+    empty batch, and a beta out of range. Source: Yang and Soatto, FDA, CVPR 2020, eq. 3 to 5.
     """
     for name, images in (("source", source), ("target", target)):
         layouts = ("3 H W", "N 3 H W") if is_tensor(images) else ("H W 3",)
         require_shape(name, images, *layouts, hint="images are [H, W, 3] as arrays, [3, H, W] as tensors")
+        require_filled(name, images)
         dtype = to_array(name, images).dtype
         if dtype != np.uint8:
             raise UdasegError(f"{name} is {dtype}, expected uint8 from 0 to 255", "restyle images before normalisation")
@@ -33,7 +34,8 @@ def fda(
             "resize or crop both to the same height and width first",
         )
     if not is_tensor(source):
-        return stylize(source, low_band(target, beta, window))
+        styled_HWC = stylize(to_array("source", source), low_band(to_array("target", target), beta, window))
+        return match_kind(styled_HWC, source)
     height, width = source.shape[-2:]
     pairs = zip(*(to_array("images", images).reshape(-1, 3, height, width) for images in (source, target)), strict=True)
     styled = [

@@ -53,7 +53,7 @@ def guess_coding(files: Mapping[str, Path], folder: Path, classes_file: Path, se
     `classes_file` is where a user may write the meaning down, `setting` the one that names a coding. Raises UdasegError
     where no known coding fits, with a classes.yaml to fill in, and where a label cannot be read.
     """
-    sample = {path.stem: path for path in spread(files, SAMPLE)}
+    sample = {str(path): path for path in spread(files, SAMPLE)}
     for path in sample.values():
         read_label_pixels(path)
     fits = {name: fit for name in CANDIDATES if (fit := _fit(sample, CODINGS[name])) is not None}

@@ -53,7 +53,8 @@ class Place(NamedTuple):
 def find_places(root: Path) -> list[Place]:
     """Return what a directory may be, the likeliest first: a known dataset, then a folder of one's own.
 
-    Raises UdasegError where there is no image, several datasets, or splits of which none is named train.
+    Nothing where images lie beside folders of labels under a name that nobody looks for, as in rgb/ and labels/. Raises
+    UdasegError where there is no image, several datasets, or splits of which none is named train.
     """
     _require_images(root)
     names = [name for name, reader in DATASETS.items() if name != "folder" and reader.matches(root)]
@@ -120,39 +121,74 @@ def require_images_alone(place: Place) -> None:
     """Raise UdasegError where a folder of images seems to hold labels too, in a folder of any name."""
     if place.dataset != "folder" or folder_layout.image_folders(place.root, place.split)[-1] != place.split:
         return
-    folders = _folders_of(place.folder)
-    labels = [name for name in folders if _looks_like_labels(place.folder / name)]
-    if labels and len(labels) < len(folders):
-        images = next(name for name in folders if name not in labels)
-        raise UdasegError(
-            f"{place.folder}: the files in {join_names([f'{name}/' for name in labels])} look like labels, and those "
-            f"in {images}/ like images",
-            f"name the folder of the images: {place.folder / images}",
-        )
+    if error := _mixed_folders_error(place.folder):
+        raise error
+
+
+def labelled_target_error(root: Path) -> UdasegError:
+    """Build the error for a target that holds labels too, and whose images lie where nobody looks for them."""
+    return next(filter(None, map(_mixed_folders_error, _with_splits(root))), None) or UdasegError(
+        f"{root}: expected images alone, or images/ beside labels/; found {join_names(_folders_of(root))}",
+        "name the folder of the images as TARGET",
+    )
+
+
+def _mixed_folders_error(folder: Path) -> UdasegError | None:
+    """Build the error for a directory with folders of labels and of images, which names the first of these."""
+    folders = _folders_of(folder)
+    labels = [name for name in folders if _looks_like_labels(folder / name)]
+    images = next((name for name in folders if name not in labels), None)
+    if not labels or images is None:
+        return None
+    return UdasegError(
+        f"{folder}: the files in {join_names([f'{name}/' for name in labels])} look like labels, and those "
+        f"in {images}/ like images",
+        f"name the folder of the images: {folder / images}",
+    )
+
+
+def _with_splits(root: Path) -> list[Path]:
+    """Return a directory, and those in it that have the name of a split to train on."""
+    return [root, *(root / name for name in TRAIN if name != folder_layout.WHOLE and is_folder(root / name))]
 
 
 def unlabelled_error(root: Path) -> UdasegError:
     """Build the error for a directory without labels, or with labels where nobody looks for them."""
-    message, folders = f"{root}: expected labels of its images, found none", _folders_of(root)
-    labels = [name for name in folders if _looks_like_labels(root / name)]
-    if len(folders) == 2 and len(labels) == 1:
-        images = next(name for name in folders if name not in labels)
-        pairs = ((images, "images"), (labels[0], "labels"))
-        links = [["ln", "-s", str((root / old).absolute()), str(root / new)] for old, new in pairs if old != new]
-        commands = " && ".join(map(shlex.join, links))
-        return UdasegError(
-            f"{message}; the files in {labels[0]}/ look like labels", f"give them the names that are read: {commands}"
-        )
-    files = [path for path in list_directory(root) if path.is_file()]
-    stems = Counter(Path(one.name).stem for one in files if Path(one.name).suffix.lower() in IMAGES)
-    if stems and max(stems.values()) > 1:
-        quoted = shlex.quote(str(root))
+    message = f"{root}: expected labels of its images, found none"
+    for parent in _with_splits(root):
+        folders = _folders_of(parent)
+        labels = [name for name in folders if _looks_like_labels(parent / name)]
+        if len(folders) == 2 and len(labels) == 1:
+            images = next(name for name in folders if name not in labels)
+            pairs = ((images, "images"), (labels[0], "labels"))
+            links = [
+                ["ln", "-s", str((parent / old).absolute()), str(parent / new)] for old, new in pairs if old != new
+            ]
+            return UdasegError(
+                f"{message}; the files in {(parent / labels[0]).relative_to(root)}/ look like labels",
+                f"give them the names that are read: {' && '.join(map(shlex.join, links))}",
+            )
+    paths = [Path(one) for one in list_directory(root) if one.is_file() and Path(one).suffix.lower() in IMAGES]
+    if paths and Counter(path.stem for path in paths).most_common(1)[0][1] > 1:
         return UdasegError(
             f"{root}: expected images and labels in two folders, found both in one",
-            f"move them apart: mkdir {quoted}/images {quoted}/labels && mv {quoted}/*.png {quoted}/labels && "
-            f"mv {quoted}/*.jpg {quoted}/images",
+            f"move them apart: {_moves(root, paths)}",
         )
     return UdasegError(message, f"add them as PNG files: {folder.DOWNLOAD_HINT}")
+
+
+def _moves(root: Path, files: Sequence[Path]) -> str:
+    """Return the command that moves images and labels in one folder apart, by the suffixes of these files."""
+    suffixes = {path.suffix: path for path in sorted(files, reverse=True)}  # with the first file of each
+    labels = [suffix for suffix, path in suffixes.items() if _has_few_values(path)]
+    if len(labels) != 1:
+        labels = [".png"]
+    folder = shlex.quote(str(root))
+    commands = [f"mkdir {folder}/images {folder}/labels"]
+    for name, of_name in (("labels", True), ("images", False)):
+        patterns = [f"{folder}/*{suffix}" for suffix in sorted(suffixes) if (suffix in labels) is of_name]
+        commands += [f"mv {' '.join(patterns)} {folder}/{name}"] if patterns else []
+    return " && ".join(commands)
 
 
 def _choose(root: Path, known: Sequence[str]) -> str:
@@ -202,8 +238,11 @@ def _folders_of(root: Path) -> list[str]:
 def _looks_like_labels(folder: Path) -> bool:
     """Return whether the first file of a directory has so few values that it can be no photograph."""
     first = next(iter(list_files(folder, IMAGES, deep=True).values()), None)
-    if first is not None:
-        with suppress(UdasegError):
-            pixels = read_label_pixels(first)
-            return len(np.unique(pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1), axis=0)) <= _FEW
+    return first is not None and _has_few_values(first)
+
+
+def _has_few_values(file: Path) -> bool:
+    with suppress(UdasegError):
+        pixels = read_label_pixels(file)
+        return len(np.unique(pixels.reshape(-1, pixels.shape[2] if pixels.ndim == 3 else 1), axis=0)) <= _FEW
     return False

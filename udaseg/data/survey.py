@@ -12,6 +12,7 @@ from udaseg.config import HxW
 from udaseg.data.datasets import folder
 from udaseg.data.datasets.layout import count_folders
 from udaseg.data.datasets.registry import list_labels, open_labelled
+from udaseg.data.findings import check_command
 from udaseg.data.guess_coding import Guess, guess_coding
 from udaseg.data.image_sets import LabelledSet
 from udaseg.data.images.read import image_size, read_image
@@ -68,6 +69,8 @@ def survey_source(root: Path, coding: str | None, suffix: str | None, progress: 
     images or labels, where some cannot be read, and where the meaning of the labels is unknown.
     """
     places = find_places(root)
+    if not places:
+        raise unlabelled_error(root)
     if coding or suffix:  # the known datasets have their own
         places = [place for place in places if place.dataset == "folder"] or places
     for place in places[:-1]:
@@ -156,19 +159,15 @@ def _survey(place: Place, labels: Labels | None) -> Domain:
     decoded = [*map_in_order(_problem, sample[:: max(1, len(sample) // DECODED)])]
     problems = [one for one in (*results, *decoded) if isinstance(one, UdasegError)]
     if problems:
+        own = ["--dataset", "folder"] if place.dataset == "folder" else []
         broken = list(dict.fromkeys(error.message for error in problems))
         raise UdasegError(
             f"{place.folder}: of {len(sample)} images that were looked at, {len(broken)} cannot be read: "
             f"{join_names(broken, 2)}",
-            f"{problems[0].hint}; to find all of them: {_check(place)}",
+            f"{problems[0].hint}; {check_command(place.root, *own)} finds all of them",
         )
     sizes = Counter(size for size in results if not isinstance(size, UdasegError))
     return Domain(place, len(files), sizes, count_folders(files), labels)
-
-
-def _check(place: Place) -> str:
-    own = " --dataset folder" if place.dataset == "folder" else ""
-    return f"udaseg data check {place.root}{own}"
 
 
 def _size(path: Path) -> HxW | UdasegError:

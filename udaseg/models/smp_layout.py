@@ -80,7 +80,12 @@ def to_foreign_names(network: Network, foreign: nn.Module) -> dict[str, Tensor]:
 def to_own_names(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of a file of the package under the names of a network, in the shapes that it has."""
     own = network.state_dict()
-    return {name: tensors[other].reshape(own[name].shape) for name, other in _match_names(own, tensors).items()}
+    named = {name: tensors[other] for name, other in _match_names(own, tensors).items()}
+    # One of another size stays as it is: the network, which does not take it, says so.
+    return {
+        name: value.reshape(own[name].shape) if value.numel() == own[name].numel() else value
+        for name, value in named.items()
+    }
 
 
 def read(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -38,6 +38,13 @@ TARGET_TRUTH = "target labels"  # of the training images, where they are there: 
 def single_sets(run: Run, name: str) -> dict[str, ImageSet | LabelledSet | TargetDepth]:
     """Open a dataset, and return it, or each of several sources, by the name of its input."""
     images = open_dataset(run, name)
+    return sets_by_input(run, name, images)
+
+
+def sets_by_input(
+    run: Run, name: str, images: ImageSet | LabelledSet | Sources | TargetDepth
+) -> dict[str, ImageSet | LabelledSet | TargetDepth]:
+    """Return an open dataset, or each of several sources, by the name of its input."""
     parts = [view.images for view in getattr(images, "views", ())] or [images]
     return dict(zip(sections(run.recipe, name), parts, strict=True))
 
@@ -82,7 +89,7 @@ def open_dataset(run: Run, name: str) -> ImageSet | LabelledSet | Sources | Targ
             _require_known_names(run)
             ensure_toytown(run)
         try:
-            images = _open(run, name)
+            images = open_existing(run, name)
         except UdasegError as error:
             _report_all_problems(run, error)
             raise
@@ -118,9 +125,9 @@ def sets_of(recipe: Recipe) -> tuple[str, ...]:
 
 
 def try_open(run: Run, name: str) -> ImageSet | LabelledSet | Sources | None:
-    """Open a dataset to look at it; None where it is not there. Nothing is rendered for it."""
+    """Open a dataset to look at it; None where it is not there, or cannot be read. Nothing is rendered for it."""
     with suppress(UdasegError):
-        return _open(run, name)
+        return open_existing(run, name)
     return None
 
 
@@ -170,10 +177,11 @@ def inputs_of(run: Run, name: str) -> dict[str, InputDigest]:
 
     A command reads it once; of several processes the first reads it.
     """
-    return {one: _input(run, one, images) for one, images in single_sets(run, name).items()}
+    return {one: input_of(run, one, images) for one, images in single_sets(run, name).items()}
 
 
-def _input(run: Run, name: str, images: ImageSet | LabelledSet | TargetDepth) -> InputDigest:
+def input_of(run: Run, name: str, images: ImageSet | LabelledSet | TargetDepth) -> InputDigest:
+    """Name open images as an input."""
     if name not in run.digests:
         parts = ("image", "label", "depth", "camera")
         files = [getattr(record, part, None) for part in parts for record in images.records]
@@ -217,7 +225,8 @@ def training_source(run: Run, setting: str) -> LabelledSet | Sources:
     return open_stylized(source, folder)
 
 
-def _open(run: Run, name: str) -> ImageSet | LabelledSet | Sources | TargetDepth:
+def open_existing(run: Run, name: str) -> ImageSet | LabelledSet | Sources | TargetDepth:
+    """Open a dataset as it is: nothing is rendered for it. Raises UdasegError for the first thing that is wrong."""
     opened = {one: _open_section(run, name, section) for one, section in sections(run.recipe, name).items()}
     if name != "source" or run.recipe.sources is None:
         return opened[name]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from udaseg.errors import UdasegError, join_names
 from udaseg.io.digests import file_digests, joint_digest
+from udaseg.io.safetensors_file import SUFFIX
 from udaseg.pipeline.log import log
 from udaseg.pipeline.manifest import InputDigest, Job, conflicts
 from udaseg.pipeline.trained_model import find_model, trained_size
@@ -49,7 +50,8 @@ def plan_images(command: str, model: Path, place: Path, size: HxW | str | None, 
     trained, kept = trained_size(model)
     at = trained if size is None else None if size == OWN else size
     if size is None:
-        found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, as the model did in training"
+        whose = "the size of its export" if model.suffix == SUFFIX else "as the model did in training"
+        found = "each at its own size" if at is None else f"at {at[0]}x{at[1]}, {whose}"
         log(f"{command}: sees the images {found}; --size changes that")
     if images.folders:
         names = join_names([f"{name}/ ({count})" for name, count in images.folders.items()])

@@ -113,7 +113,9 @@ def aggregate(label: np.ndarray, minimum: np.ndarray) -> np.ndarray:
     return label
 
 
-def size_thresholds(class_counts: Sequence[float], base0: float, base1: float, area_scale: float = 1.0) -> np.ndarray:
+def size_thresholds(
+    class_counts: Sequence[float] | np.ndarray, base0: float, base1: float, area_scale: float = 1.0
+) -> np.ndarray:
     """Return the size of the smallest component to keep of each class, int64 [C] pixels.
 
     base0 + (N_c - N_min) / (N_max - N_min) * base1, rounded, where N_c is the frequency of the class in the source:

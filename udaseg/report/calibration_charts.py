@@ -38,7 +38,7 @@ def reliability_diagram(series: Sequence[tuple[str, str, Reliability]], label: s
                 f"{name}: confidence {percent(confidence)}, right {percent(right)}, {count(n)} pixels",
             )
             shapes.append(element("circle", title, cx=across(confidence), cy=up(right), r=3, class_=style))
-    largest = max(int(one.counts.max()) / one.pixels for _, _, one in series)
+    largest = max(int(one.counts.max()) / max(1, one.pixels) for _, _, one in series)
     shapes.append(line(LEFT, ground, LEFT + width, ground, "axis-line"))
     shapes.append(text(LEFT - 5, ground - LOWER + 3.6, f"{100 * largest:.0f}", "end", "axis"))
     shapes.append(text(LEFT - 5, ground + 3.6, "0", "end", "axis"))

@@ -41,13 +41,13 @@ class Domain:
 
 @dataclass(frozen=True)
 class SampledImage:
-    """The label of an image, uint8 [H, W], true or predicted, and cells of its feature map.
+    """Cells of the feature map of an image, and its predicted label, uint8 [h, w], where it has no true one.
 
     `places` float64 [n, 2] are the centres of the cells, (row, column) from 0 to 1, and `classes` uint8 [n] their
-    labels.
+    labels. A true label is read again in each pass: those of all images take much memory.
     """
 
-    label: np.ndarray
+    predicted: np.ndarray | None
     places: np.ndarray
     classes: np.ndarray
 
@@ -90,27 +90,26 @@ def see_domain(
                 features_HWD = np.ascontiguousarray(features_DHW.float().cpu().numpy().transpose(1, 2, 0))
                 logits_CHW, size = logits_CHW.cpu().numpy(), features_HWD.shape[:2]
                 if is_new:
-                    if label_HW is None:
-                        label_HW = argmax_label(logits_CHW, *size, align_corners)
-                    sample.append(_draw(label_HW, size, rng))
+                    predicted = argmax_label(logits_CHW, *size, align_corners) if label_HW is None else None
+                    sample.append(_draw(label_HW if predicted is None else predicted, size, rng, predicted))
                 one = sample[done]
-                centroids.add(features_HWD, resize_label(one.label, size))
+                centroids.add(features_HWD, resize_label(label_HW if one.predicted is None else one.predicted, size))
                 features.append(features_HWD[one.cells(size)])
                 if domain.is_labelled:
-                    probabilities_CRX = sample_probabilities(logits_CHW, *one.label.shape, align_corners)
-                    add_predictions(reliability, probabilities_CRX, sample_label(one.label))
+                    probabilities_CRX = sample_probabilities(logits_CHW, *label_HW.shape, align_corners)
+                    add_predictions(reliability, probabilities_CRX, sample_label(label_HW))
                 done += 1
             step(len(batch.indices))
     return DomainFeatures(np.concatenate(features), centroids, reliability)
 
 
-def _draw(label_HW: np.ndarray, size: HxW, rng: np.random.Generator) -> SampledImage:
+def _draw(label_HW: np.ndarray, size: HxW, rng: np.random.Generator, predicted: np.ndarray | None) -> SampledImage:
     """Draw cells of each class in an image whose feature map has a size."""
     label_hw = resize_label(label_HW, size)
     cells = [_some(np.flatnonzero(label_hw == c), CELLS, rng) for c in np.unique(label_hw) if c != IGNORE]
     chosen = np.concatenate([np.empty(0, np.int64), *cells])
     places = (np.stack(np.unravel_index(chosen, size), axis=1) + 0.5) / size
-    return SampledImage(label_HW, places, label_hw.ravel()[chosen])
+    return SampledImage(predicted, places, label_hw.ravel()[chosen])
 
 
 def balance(classes: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:

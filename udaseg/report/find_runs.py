@@ -1,6 +1,7 @@
 """Find the runs in directories of runs, and read those that have scores."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
         if not scored:
             raise UdasegError(
                 f"none of the {len(found)} runs below {path} has a finished evaluation",
-                f"run first: udaseg evaluate --run {found[0]}",
+                f"run first: {shlex.join(['udaseg', 'evaluate', '--run', str(found[0])])}",
             )
         runs += [read_run(run) for run in scored]
         if left_out := [str(run) for run in found if run not in scored]:
@@ -52,9 +53,14 @@ def find_runs(path: Path) -> list[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Tell whether a directory has the record of a run, or a finished stage of the chain."""
-    stages = [path for path in folder.iterdir() if path.name.split("-")[0] in STAGE_KINDS]
-    return (folder / RunFile.file).is_file() or any((stage / Manifest.file).is_file() for stage in stages)
+    """Tell whether a directory has the record of a run, or a finished stage of the chain and no runs beside it."""
+    if (folder / RunFile.file).is_file():
+        return True
+    children = list(folder.iterdir())
+    if any((child / RunFile.file).is_file() for child in children):  # a stage was written beside runs, with --out
+        return False
+    stages = [child for child in children if child.name.split("-")[0] in STAGE_KINDS]
+    return any((stage / Manifest.file).is_file() for stage in stages)
 
 
 def _has_scores(run: Path) -> bool:

@@ -16,14 +16,18 @@ TAGS = ("semantic-segmentation", "domain-adaptation", "unsupervised-domain-adapt
 NOT_CHOSEN = "not-chosen"  # the licence of trained weights is for their owner to choose
 
 
-def model_card(name: str, exported: Exported, origin: Origin | None) -> str:
-    """Return the card of an exported folder. `name` is its title; `origin` is None where no run is known."""
+def model_card(name: str, exported: Exported, origin: Origin | None, trained: Sequence[int] | None = None) -> str:
+    """Return the card of an exported folder.
+
+    `name` is its title; `origin` is None where no run is known. `trained` is the (height, width) of the images in
+    training, None where it is not known.
+    """
     sections = [
         f"---\n{_front_matter(name, exported, origin)}\n---",
         f"# {name}",
         _summary(exported, origin),
         "## Use\n\n" + usage(exported),
-        "## Input and output\n\n" + "\n".join(f"* {line}" for line in _conventions(exported.facts)),
+        "## Input and output\n\n" + "\n".join(f"* {line}" for line in _conventions(exported.facts, trained)),
         "## Classes\n\n" + _classes(exported.facts["classes"]),
         "## Scores\n\n" + _scores(exported, origin),
         "## How it was made\n\n" + "\n".join(f"* {line}" for line in _making(exported, origin)),
@@ -72,10 +76,12 @@ def _summary(exported: Exported, origin: Origin | None) -> str:
     return f"{text}{source}{target}."
 
 
-def _conventions(facts: Mapping[str, Any]) -> Iterator[str]:
+def _conventions(facts: Mapping[str, Any], trained: Sequence[int] | None) -> Iterator[str]:
     height, width = facts["size"]
     order = "".join("RGB"[channel] for channel in facts["order"])
-    yield f"Images of {height}x{width} (height, width), as in training." + (
+    known = "" if trained is None else f"; those of its training had {trained[0]}x{trained[1]}"
+    as_trained = ", as in training" if trained is not None and [*trained] == [height, width] else known
+    yield f"Images of {height}x{width} (height, width){as_trained}." + (
         " They kept their aspect ratio within it." if facts.get("pad") else ""
     )
     yield (

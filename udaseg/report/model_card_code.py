@@ -1,6 +1,7 @@
 """The code in a model card: how a program builds the network from its folder, and labels an image."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from udaseg.models.export_folder import Exported
@@ -61,14 +62,28 @@ def usage(exported: Exported) -> str:
         maps = _MAPS.format(indices=exported.encoder.indices, norm=exported.encoder.is_normalised)
         text = "timm builds the encoder, and every name has to fit:"
         return f"{text}\n\n{_block(_timm(exported), image, maps)}\n\n{_features(exported)}"
+    command, end = _apply(facts), ""
+    if "window" in facts:  # the network alone sees windows, not whole images
+        window, stride = _window(facts)
+        label = ""
+        end = f"The network sees windows of {window}, {stride} apart: cut them from `batch`, and average their logits."
+        end = f"\n\n{end}"
     if exported.library == PACKAGE:
-        text = "segmentation_models_pytorch builds the network:"
-        return f"{text}\n\n{_block(_SMP, image, label)}\n\nSo does udaseg, which labels a folder of images:\n\n{_APPLY}"
-    text = f"This command labels a folder of images with it:\n\n{_APPLY}\n\nIn Python:"
-    return f"{text}\n\n{_block(_UDASEG, image, label)}"
+        code = f"segmentation_models_pytorch builds the network:\n\n{_block(_SMP, image, label)}{end}"
+        return f"{code}\n\nSo does udaseg, which labels a folder of images:\n\n{command}"
+    text = f"This command labels a folder of images with it:\n\n{command}\n\nIn Python:"
+    return f"{text}\n\n{_block(_UDASEG, image, label)}{end}"
 
 
-_APPLY = "```sh\nudaseg apply . ../photos --out ../labelled\n```"
+def _apply(facts: Mapping[str, Any]) -> str:
+    windows = " --window {} --window-stride {}".format(*_window(facts)) if "window" in facts else ""
+    return f"```sh\nudaseg apply . ../photos --out ../labelled{windows}\n```"
+
+
+def _window(facts: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the size and the stride of the windows, as HEIGHTxWIDTH."""
+    window, stride = ("x".join(map(str, facts[key])) for key in ("window", "window_stride"))
+    return window, stride
 
 
 def _timm(exported: Exported) -> str:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from udaseg.io.documents.metrics import Metrics
@@ -17,6 +17,7 @@ from udaseg.pipeline.manifest import digest
 from udaseg.report.run_data import TRAINING, RunData, Stage, is_round, read_stages
 from udaseg.report.scores import Score
 from udaseg.report.seeds import lineage, seed, without_paths
+from udaseg.toytown.world import SETTINGS
 
 TOYTOWN = "toytown"  # the directory of the rendered world
 DIGITS = 12  # of the digest
@@ -121,7 +122,12 @@ def _scored(stage: Stage) -> Scored:
 
 def _is_rendered(stages: Sequence[Stage]) -> bool:
     """Tell whether stages read toytown, which has the layouts of real datasets."""
-    return any(TOYTOWN in PurePath(path).parts for stage in stages for path in stage.inputs.values())
+    return any(_is_of_toytown(Path(path)) for stage in stages for path in stage.inputs.values())
+
+
+def _is_of_toytown(path: Path) -> bool:
+    """Tell it by toytown's own file beside the dataset; where the dataset is no longer there, by its path."""
+    return (path.parent / SETTINGS).is_file() or (TOYTOWN in path.parts and not path.exists())
 
 
 def _digest(stages: Sequence[Stage]) -> str:

@@ -1,6 +1,7 @@
 """Read a run from disk: its stages with their manifests, results, logs and images."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -83,6 +84,7 @@ class RunData:
     priors: tuple[PriorMap, ...] = ()
     bounds: Mapping[str, Stage] = field(default_factory=dict)  # evaluations of other runs, by role
     features: FeatureSpace | str = "the images of the domains were not given to this page"  # or why there is none
+    unread: Mapping[str, str] = field(default_factory=dict)  # what is wrong with datasets that are there
     # Of all predictions on target training images, and of the pseudo-labels; None without their true labels.
     pseudo_reliability: tuple[Reliability, Reliability] | None = None
 
@@ -192,7 +194,8 @@ def last_evaluation(path: Path) -> tuple[RunData, Stage]:
     stages = read_stages(folder)
     stage = stages.last(name) if name else stages.evaluation("adapted") or stages.evaluation("source")
     if stage is None or not isinstance(stage.result, Metrics):
-        raise UdasegError(f"{path} has no finished evaluation", f"run first: udaseg evaluate --run {folder}")
+        command = ["udaseg", "evaluate", "--run", str(folder)]
+        raise UdasegError(f"{path} has no finished evaluation", f"run first: {shlex.join(command)}")
     return stages, stage
 
 

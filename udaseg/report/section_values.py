@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from udaseg.io.documents.metrics import Metrics
+from udaseg.pipeline.datasets import TARGET_TRUTH
 from udaseg.pipeline.format import DASH, percent
 from udaseg.report.calibration import BINS, Reliability
 from udaseg.report.calibration_charts import reliability_diagram
@@ -89,6 +90,8 @@ def calibration(run: RunData) -> dict[str, Any]:
         words = "The pseudo-labels of the target’s training images, and all predictions that they are chosen from."
         names = ("all predictions", "pseudo-labels")
         parts.append(_part("pseudo-labels", words, zip(names, run.pseudo_reliability, strict=True)))
+    elif run.last("pseudolabel") and TARGET_TRUTH in run.unread:
+        missing.append(f"Pseudo-labels are not judged: {run.unread[TARGET_TRUTH]}.")
     elif run.last("pseudolabel"):
         missing.append(
             "Pseudo-labels are not judged: that needs the logits in their predictions.h5 (predict.store=logits), and "
@@ -98,7 +101,8 @@ def calibration(run: RunData) -> dict[str, Any]:
     if isinstance(space, str):
         missing.append(f"Predictions on labelled target images are not judged: {space}.")
     elif not space.has_target_labels:
-        missing.append("Predictions are not judged: there are no labelled images of the target.")
+        why = run.unread.get("val", "there are no labelled images of the target")
+        missing.append(f"Predictions are not judged: {why}.")
     else:
         words = f"Predictions for {space.images[1]} images of {space.split}, in one pass at the size of evaluation."
         series = [(f"{one.name}, {space.split}", one.reliability) for one in space.networks]

@@ -27,7 +27,7 @@ class GmmCounts:
     """
 
     def __init__(self, classes: Sequence[str], grid: tuple[int, int], *, bins: int = 128, compat: bool = False):
-        self.classes, self.grid, self.compat = tuple(classes), tuple(grid), compat
+        self.classes, self.grid, self.compat = tuple(classes), (grid[0], grid[1]), compat
         self.counts_CHWB = np.zeros((len(self.classes), *self.grid, bins), np.uint32)
         self.raw = np.zeros((len(self.classes), FAR + 1), np.int64)
         position = np.log1p(inverse_depth(np.arange(FAR + 1)) / 8)

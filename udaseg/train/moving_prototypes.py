@@ -14,6 +14,9 @@ class MovingPrototypes(nn.Module):
     the other modules of a training.
     """
 
+    centroids: Tensor
+    moves: Tensor
+
     def __init__(self, centroids_CD: Tensor, momentum: float):
         super().__init__()
         self.rate = 1 - momentum

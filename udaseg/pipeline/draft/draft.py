@@ -6,7 +6,7 @@ from typing import Any
 
 from udaseg.config.load import load_recipe
 from udaseg.data.common_classes import find_common_classes
-from udaseg.data.locate import Place, find_places, find_scored, find_scored_folder, join_places
+from udaseg.data.locate import Place, find_places, find_scored, find_scored_folder, join_places, labelled_target_error
 from udaseg.data.survey import Domain, Labels, survey_labels, survey_source, survey_target
 from udaseg.errors import UdasegError, join_names
 from udaseg.pipeline.draft.choices import Draft
@@ -54,6 +54,8 @@ def draft_recipe(
 def _find_target(target: Path, val: Path | None) -> tuple[Place, Place | None]:
     """Return the place of the target's images, and that of the labelled ones, where there are any."""
     places = find_places(target)
+    if not places:
+        raise labelled_target_error(target)
     # The layout of GTA5 is that of any folder of images and labels, and nobody adapts to a game.
     place = next((one for one in places if one.dataset != "gta5"), places[0])
     if val is not None and val.resolve() != target.resolve():

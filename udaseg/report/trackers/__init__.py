@@ -1,10 +1,16 @@
 """Where people keep track of runs: TensorBoard, MLflow and Weights & Biases, behind one interface.
 
-A tracker is a module of this package with `open(run, out)`, which returns a `Tracker`; `destination(out)` says where it
-writes, and `look(out)` how to look at it. log.jsonl and the manifests stay the record of a run: a tracker copies them.
+A tracker is a module of this package with `open_tracker(run, out)`, which returns a `Tracker`, and `describe(out)`,
+which says where it writes and how to look at it; FOLDER is the name of its folder beside the runs. log.jsonl and the
+manifests stay the record of a run: a tracker copies them.
 """
 
+import getpass
+import os
+import platform
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +21,11 @@ from udaseg.report.run_data import Stage, read_stages
 
 # --to -> the package and the extra that installs it; the module has the same name
 TRACKERS = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
+HINTS = {
+    "tensorboard": "is there room in the directory of --out, and may you write there?",
+    "mlflow": "check MLFLOW_TRACKING_URI, and whether its server runs; without it a local database is written",
+    "wandb": "check WANDB_MODE and log in with `wandb login`; without WANDB_MODE only local files are written",
+}
 MEANS = ("miou", "miou16", "miou13", "pixel_accuracy")
 
 
@@ -51,25 +62,59 @@ def tracker_module(name: str) -> Any:
     return import_module(f"udaseg.report.trackers.{name}")
 
 
+def identity(run: Path) -> str:
+    """Return what tells a run from those of others in one tracker: user@host:path.
+
+    The path alone is that of other runs too: containers often work in directories of one name.
+    """
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may have users without a name
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}:{run.resolve()}"
+
+
+def without_password(address: str) -> str:
+    """Return a text without the user and the password in the addresses that it holds."""
+    return re.sub(r"://[^/\s]*@", "://", address)
+
+
+@contextmanager
+def tracker_errors(name: str) -> Iterator[None]:
+    """Turn what the package of a tracker raises, as where no server answers, into a UdasegError."""
+    try:
+        yield
+    except UdasegError:
+        raise
+    except Exception as error:  # the packages have no common base of their errors, and pass on those of others
+        lines = str(error).strip().splitlines() or [""]
+        message = without_password(f"{name} failed: {type(error).__name__}: {lines[0]}")
+        raise UdasegError(message, HINTS[name]) from None
+
+
 class Copy:
     """A copy of a run in a tracker. `update` adds what is new, so that a running training can be followed.
 
-    Where a resumed training goes back to an earlier step, the run is copied anew.
+    Where a resumed training goes back to an earlier step, or a finished stage is done again, the run is copied anew.
     """
 
     def __init__(self, run: Path, tracker: Tracker):
         self._run, self._tracker = run, tracker
         self._last: dict[tuple[str, str], int] = {}  # the last step by stage and name
         self._with_settings: set[str] = set()
+        self._started: dict[str, str] = {}  # when the finished stages were begun, by their names
 
     def update(self) -> int:
         """Copy what is new and return the count of its numbers. Raises UdasegError as `collect` does."""
         stages = read_stages(self._run).stages
         numbers = {stage.name: list(_numbers(stage)) for stage in stages}
         newest = {(name, key): step for name, lines in numbers.items() for step, values in lines for key in values}
-        if any(step < self._last.get(name, step) for name, step in newest.items()):
+        started = {stage.name: stage.manifest.started for stage in stages if stage.manifest}
+        is_again = any(self._started.get(name, time) != time for name, time in started.items())
+        if is_again or any(step < self._last.get(name, step) for name, step in newest.items()):
             self._tracker.restart()
             self._last, self._with_settings = {}, set()
+        self._started |= started
         written = 0
         for stage in stages:
             if stage.manifest and stage.name not in self._with_settings:

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from udaseg.report.trackers import identity, without_password
+
 FOLDER = "mlflow"
 DATABASE = "mlflow.db"
 EXPERIMENT = "udaseg"
-PLACE = "udaseg.run"  # the tag with the directory of a run
+PLACE = "udaseg.run"  # the tag with the user, the machine and the directory of a run
 BATCH = 1000  # numbers that MLflow takes at a time
 LONGEST = 500  # characters of a value that all versions take
 
@@ -27,7 +29,7 @@ class MlflowRun:
         from mlflow import MlflowClient
         from mlflow.entities import Metric
 
-        self._metric, self._place, self._name = Metric, str(run.resolve()), run.resolve().name
+        self._metric, self._place, self._name = Metric, identity(run), run.resolve().name
         if _is_local():
             out.mkdir(parents=True, exist_ok=True)
         self._client = MlflowClient(tracking_uri=_address(out))
@@ -77,8 +79,10 @@ def open_tracker(run: Path, out: Path) -> MlflowRun:
 
 def describe(out: Path) -> str:
     """Say where the copies are, and how to look at them."""
-    where = out if _is_local() else _address(out)
-    return f"in {where}; look at them with: mlflow ui --backend-store-uri {_address(out)}"
+    if _is_local():
+        return f"in {out}; look at them with: mlflow ui --backend-store-uri {_address(out)}"
+    place = without_password(_address(out))
+    return f'in {place}; look at them with: mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
 
 
 def _is_local() -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from udaseg.report.trackers import identity
+
 FOLDER = "wandb"
 PROJECT = "udaseg"
 OFFLINE = "offline"
@@ -16,12 +18,12 @@ DIGITS = 12  # of the identity of a run
 class WandbRun:
     """A run of Weights & Biases: settings in its configuration, numbers as `<stage>/<name>` over `<stage>/step`.
 
-    An earlier copy in the same folder that waits to be sent is replaced.
+    An earlier copy is replaced: one in the same folder that waits to be sent, and one that was sent.
     """
 
     def __init__(self, run: Path, out: Path):
         self._out, self._name = out, run.resolve().name
-        self._identity = hashlib.sha256(os.fsencode(run.resolve())).hexdigest()[:DIGITS]
+        self._identity = hashlib.sha256(os.fsencode(identity(run))).hexdigest()[:DIGITS]
         self._begin()
 
     def settings(self, stage: str, values: Mapping[str, Any]) -> None:
@@ -66,7 +68,7 @@ class WandbRun:
         )  # fmt: skip
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), name=self._name, id=self._identity, dir=str(self._out),
-            mode=_mode(), resume=None if _mode() == OFFLINE else "allow", reinit="create_new", settings=quiet,
+            mode=_mode(), reinit="create_new", settings=quiet,  # without `resume` a run of this id is written anew
         )  # fmt: skip
 
 
