@@ -213,18 +213,33 @@ def test_a_term_of_several_passes_is_their_sum_and_what_is_only_logged_has_no_gr
     assert (line["loss"], line["loss of labels"], line["seen"]) == (7.5, 7.5, 500.0)
 
 
-def test_a_pass_that_is_not_finite_stops_before_the_step(tmp_path):
-    seen = []
+def test_a_pass_that_is_not_finite_stops_the_training_one_step_later_and_nothing_of_it_is_kept(tmp_path):
+    """A host that looked at once would wait for its device in every step."""
+    begun = []
 
     def objective(weights, step, batch):
-        seen.append(weights)
+        begun.append(step)
         yield {"first": weights.sum()}
-        yield {"second": weights.sum() * (torch.nan if step == 1 else 1.0)}
+        yield {"second": weights.sum() * (torch.nan if step == 2 else 1.0)}
         yield {"third": weights.sum()}
 
-    with pytest.raises(UdasegError, match="step 2: second = nan"):
-        step_of(objective, tmp_path / "run", steps=3)
-    torch.testing.assert_close(seen[0].detach(), torch.tensor([1.0, -2.0, 0.5, 3.0]) - 0.3)
+    with pytest.raises(UdasegError, match="step 3: second = nan"):
+        step_of(objective, tmp_path / "run", steps=9, save_every=2)
+    assert begun == [0, 1, 2, 3]
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 2
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3])
+def test_a_loss_that_is_not_finite_is_seen_before_its_step_is_saved(tmp_path, bad):
+    def objective(weights, step, batch):
+        return {"one": weights.sum() * (torch.inf if step + 1 == bad else 1.0)}
+
+    with pytest.raises(UdasegError, match=f"step {bad}: one = inf"):
+        step_of(objective, tmp_path / "run", steps=3, save_every=1)
+    state = tmp_path / "run" / "state.pt"
+    assert (torch.load(state, weights_only=True)["step"] if state.exists() else 0) == bad - 1
 
 
 class Saved:

@@ -4,11 +4,13 @@ Each of several processes takes its part of every batch. Their terms and gradien
 on one process. The first process writes the files.
 """
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -64,9 +66,12 @@ def fit(
     `extra_state` are modules that are saved and restored but not optimised, such as an averaged teacher. `keep_model`
     is called with each number of steps after which the state is saved, in the first process and before that.
 
+    The terms of a step are read when the work of the next one has been handed to the device, or before the state is
+    saved: the host does not wait within a step.
+
     Raises Interrupted when the process gets a signal to stop; the state is then saved. Raises UdasegError where a loss
-    term is not finite; this is before the step, so the last state is good. Weights that are not finite are not saved.
-    On several processes each returns its share of the terms, and a signal to one stops all.
+    term is not finite, before anything is saved after it, so the last state is good. Weights that are not finite are
+    not saved. On several processes each returns its share of the terms, and a signal to one stops all.
     """
     _require_enough_images(streams, settings.accumulate)
     modules = {name: trainable.module for name, trainable in trainables.items()} | (extra_state or {})
@@ -77,6 +82,16 @@ def fit(
     repeating = [trainable.module for trainable in trainables.values()] if repeats else []
     log = Log(out / "log.jsonl", start) if processes.is_first() else None
     base = {name: [group["initial_lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
+
+    def read(done: int, values: Callable[[], list[float]], names: list[str], rate: float) -> None:
+        """Check the values of a step, and write them to the log every few steps."""
+        total, *terms = values()
+        named = dict(zip(names, terms, strict=True))
+        _require_finite(total, named, done, out)
+        if log is not None and (done % settings.log_every == 0 or done == settings.steps):
+            log.write({"step": done, "loss": total, **named, "lr": rate})
+
+    unread: list[Callable[[], None]] = []
     with _stop_signal() as stop_signal, processes.data_parallel():
         steps = range(start, settings.steps)
         for step, batch in zip(steps, batches(streams, seed, steps, devices.workers(device)), strict=True):
@@ -88,17 +103,17 @@ def fit(
                     group["lr"] = lr * factor
                 optimizer.zero_grad(set_to_none=True)
             loss, terms = _add_passes(objective(step, batch.to(device)), logged_only, repeating)
-            total, *values = processes.all_reduce_sum(torch.stack([loss, *terms.values()]))
-            _require_finite(total, dict(zip(terms, values, strict=True)), step, out)
+            values = devices.fetch(processes.all_reduce_sum(torch.stack([loss, *terms.values()])))
             _add_gradients(optimizers.values())
             for optimizer in optimizers.values():
                 optimizer.step()
             done = step + 1
             stop = bool(processes.all_reduce_sum(torch.tensor(stop_signal.is_set(), dtype=torch.int32)))
-            if log is not None and (done % settings.log_every == 0 or done == settings.steps):
-                named = dict(zip(terms, map(float, values), strict=True))
-                log.write({"step": done, "loss": float(total), **named, "lr": first_rate(base, factor)})
-            if done % settings.save_every == 0 or done == settings.steps or stop:
+            unread.append(partial(read, done, values, list(terms), first_rate(base, factor)))
+            is_saved = done % settings.save_every == 0 or done == settings.steps or stop
+            while len(unread) > (not is_saved):
+                unread.pop(0)()
+            if is_saved:
                 for name, trainable in trainables.items():
                     check_finite(f"after step {done} the {name}", trainable.module.state_dict())
                 if processes.is_first():
@@ -177,14 +192,14 @@ def _add_gradients(optimizers: Iterable[Optimizer]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def _require_finite(loss: Tensor, terms: dict[str, Tensor], step: int, out: Path) -> None:
-    if torch.isfinite(loss):
+def _require_finite(loss: float, terms: dict[str, float], step: int, out: Path) -> None:
+    if math.isfinite(loss):
         return
-    bad = [f"{name} = {float(term)}" for name, term in terms.items() if not torch.isfinite(term)]
+    bad = [f"{name} = {term}" for name, term in terms.items() if not math.isfinite(term)]
     state = out / "state.pt"
     earlier = f"the state in {state} is from before; " if state.exists() else ""
     raise UdasegError(
-        f"the loss is not finite at step {step + 1}: {', '.join(bad) or 'the sum overflows'}",
+        f"the loss is not finite at step {step}: {', '.join(bad) or 'the sum overflows'}",
         f"{earlier}lower the learning rate (lr), or train in fp32, as with --set warmup.precision=fp32",
     )
 
