@@ -7,7 +7,7 @@ on one process. The first process writes the files.
 import math
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,13 +24,25 @@ from udaseg.models import devices
 from udaseg.models.batchnorm import recomputation
 from udaseg.models.tensorfile import check_finite
 from udaseg.parallel import processes
+from udaseg.train.gradients import Gradients, gradients
 from udaseg.train.schedule import poly
 from udaseg.train.state import restore, save
 from udaseg.train.training_log import Log
 
-# From the number of a step and its batch to named loss terms, or to those of one pass through the network after the
-# other.
-Objective = Callable[[int, Batch], dict[str, Tensor] | Iterable[dict[str, Tensor]]]
+
+@dataclass(frozen=True)
+class Passes:
+    """The named loss terms of one pass through the network after the other, and the number of passes."""
+
+    terms: Iterator[dict[str, Tensor]]
+    count: int
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return self.terms
+
+
+# From the number of a step and its batch to the named loss terms of one pass, or of several.
+Objective = Callable[[int, Batch], dict[str, Tensor] | Passes]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -61,8 +73,8 @@ def fit(
 ) -> int:
     """Train up to `settings.steps`, from the state in `out/state.pt` if there is one; return the first step.
 
-    `objective(step, batch)` returns named loss terms, or yields those of several passes through the network. Their sum
-    is minimised, without the terms in `logged_only`. The graph of a pass is freed before the next one is built.
+    `objective(step, batch)` returns named loss terms, or those of several passes through the network. Their sum is
+    minimised, without the terms in `logged_only`. The graph of a pass is freed before the next one is built.
     `extra_state` are modules that are saved and restored but not optimised, such as an averaged teacher. `keep_model`
     is called with each number of steps after which the state is saved, in the first process and before that.
 
@@ -93,6 +105,7 @@ def fit(
 
     unread: list[Callable[[], None]] = []
     with _stop_signal() as stop_signal, processes.data_parallel():
+        sums = gradients([trainable.module for trainable in trainables.values()], device)
         steps = range(start, settings.steps)
         for step, batch in zip(steps, batches(streams, seed, steps, devices.workers(device)), strict=True):
             # Dropout draws the same random numbers after a resume.
@@ -102,9 +115,9 @@ def fit(
                 for group, lr in zip(optimizer.param_groups, base[name], strict=True):
                     group["lr"] = lr * factor
                 optimizer.zero_grad(set_to_none=True)
-            loss, terms = _add_passes(objective(step, batch.to(device)), logged_only, repeating)
+            loss, terms = _add_passes(objective(step, batch.to(device)), sums, logged_only, repeating)
             values = devices.fetch(processes.all_reduce_sum(torch.stack([loss, *terms.values()])))
-            _add_gradients(optimizers.values())
+            sums.finish()
             for optimizer in optimizers.values():
                 optimizer.step()
             done = step + 1
@@ -130,7 +143,7 @@ def fit(
 
 
 def _add_passes(
-    passes: dict[str, Tensor] | Iterable[dict[str, Tensor]], logged_only: Collection[str], repeating: list[nn.Module]
+    passes: dict[str, Tensor] | Passes, sums: Gradients, logged_only: Collection[str], repeating: list[nn.Module]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Add the gradients of each pass to the parameters; return the loss and the values of its terms, float32.
 
@@ -138,12 +151,14 @@ def _add_passes(
     """
     losses: list[Tensor] = []
     values: dict[str, Tensor] = {}
-    for terms in [passes] if isinstance(passes, dict) else passes:
+    if isinstance(passes, dict):
+        passes = Passes(iter([passes]), 1)
+    for number, terms in enumerate(passes, 1):
         loss = torch.stack([term.float() for name, term in terms.items() if name not in logged_only]).sum()
         with ExitStack() as repeated:
             for module in repeating:
                 repeated.enter_context(recomputation(module))
-            loss.backward()
+            sums.add(loss, is_last=number == passes.count)
         losses.append(loss.detach())
         for name, term in terms.items():
             value = term.detach().float()
@@ -179,17 +194,6 @@ def _require_common_start(step: int) -> None:
             f"the first process continues after step {first}, and this one has read the state of step {step}",
             "all processes have to see the run in one file system; the same command continues",
         )
-
-
-def _add_gradients(optimizers: Iterable[Optimizer]) -> None:
-    """Replace the gradients by their sum over all processes of a data-parallel training."""
-    if not processes.is_data_parallel():
-        return
-    parameters = [value for optimizer in optimizers for group in optimizer.param_groups for value in group["params"]]
-    gradients = [value.grad for value in parameters if value.grad is not None]
-    sums = processes.all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
-    for gradient, part in zip(gradients, sums.split([gradient.numel() for gradient in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
 
 
 def _require_finite(loss: float, terms: dict[str, float], step: int, out: Path) -> None:
