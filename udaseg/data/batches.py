@@ -1,5 +1,7 @@
 """Training batches as a pure function of seed and step: equal after a resume and for any number of workers."""
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -221,6 +223,8 @@ def batches(streams: Sequence[Stream | JointStream], seed: int, steps: range, wo
     for stream in streams:
         for part in stream.parts:
             part.samples.set_workers(workers)
+    if workers:
+        atexit.register(_kill_workers)
     loader = DataLoader(
         Batches(streams, seed),
         batch_size=None,
@@ -238,6 +242,16 @@ def _ignore_signals(_: int) -> None:
     """Ignore signals to stop in a worker: the parent saves the state, and then ends its workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _kill_workers() -> None:
+    """Kill the workers that are left when the program ends with an error: Python would wait for them for ever.
+
+    It ends them by a signal that they ignore.
+    """
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 @lru_cache(maxsize=8)

@@ -108,6 +108,8 @@ def fit(
         sums = gradients([trainable.module for trainable in trainables.values()], device)
         steps = range(start, settings.steps)
         for step, batch in zip(steps, batches(streams, seed, steps, devices.workers(device)), strict=True):
+            if settings.compile == "graphs":
+                torch.compiler.cudagraph_mark_step_begin()  # the outputs of the step before may be overwritten
             # Dropout draws the same random numbers after a resume.
             torch.manual_seed(hash((seed, step)) & 0x7FFFFFFF)
             factor = poly(step, settings)
