@@ -5,11 +5,11 @@ from typing import Any
 
 from torch.autograd import DeviceType
 
-# What the host calls to wait for a device; the first is also PyTorch's own name for it, on any device.
-WAITS = (
-    "aten::_local_scalar_dense", "cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize",
-    "cudaMemcpy",
-)  # fmt: skip
+# What the host calls to wait for a GPU. On a CPU nothing waits; there a value that is read is counted.
+WAITS = {
+    "cuda": ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy"),
+    "cpu": ("aten::_local_scalar_dense",),
+}
 BIGGEST = 12
 
 
@@ -28,6 +28,6 @@ def read(events: Iterable[Any], steps: int, device: str) -> dict[str, Any]:
     biggest = sorted(operators, key=lambda event: -times[id(event)])[:BIGGEST]
     return {
         "kernel_ms": kernels / 1e3 / steps,
-        "waits": {event.key: event.count / steps for event in events if event.key in WAITS},
+        "waits": {event.key: event.count / steps for event in events if event.key in WAITS[device]},
         "operators": [(event.key, times[id(event)] / 1e3 / steps, event.count / steps) for event in biggest],
     }

@@ -17,7 +17,7 @@ from profile_read import read
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from training import SPACE, StopTraining, matrix_product_speed, write_dataset
-from turns import CLOCK, DEVICE
+from turns import DEVICE
 
 from udaseg import config
 from udaseg.data.image_sets import View
@@ -52,9 +52,9 @@ class Watch:
         return self._counter.get_total_flops()
 
     def __call__(self, done: int, _: int) -> None:
-        if DEVICE.type == "cuda":
-            torch.cuda.synchronize()
         timed = FIRST + 1 + self._steps
+        if DEVICE.type == "cuda" and done in (FIRST, FIRST + 1, timed, timed + PROFILED):
+            torch.cuda.synchronize()  # not after each step: no training waits there
         if done == FIRST:
             self._counter.__enter__()
         elif done == FIRST + 1:
@@ -72,10 +72,7 @@ class Watch:
 
 
 def run(network: config.Model, kind: str, size: tuple[int, int], batch: int, watch: Watch, compiled: str) -> None:
-    """Train on files of twice the size, as a stage does, until the watch has seen enough steps.
-
-    The watch waits for the device after each step, which no training does: `waits` are those inside of steps and this.
-    """
+    """Train on files of twice the size, as a stage does, until the watch has seen enough steps."""
     plan = {"steps": 10**6, "save_every": 10**6, "batch": batch, "compile": compiled}
     augment = config.Augment(crop=size, jitter=0.2, blur=0.5)
     with tempfile.TemporaryDirectory() as folder, suppress(StopTraining):
@@ -139,15 +136,15 @@ def lines(result: dict[str, Any]) -> list[str]:
     share = result["share_of_peak"]
     of_peak = "" if share is None else f"{100 * share:.0f} % of the bf16 peak, "
     return [
+        *(f"  {ms:8.2f} ms  {count:6g} calls  {name}" for name, ms, count in result["operators"]),
         f"{result['network']}, {result['kind']}, {result['size'][0]}x{result['size'][1]}, compile={result['compile']},"
         f" {result['device']}: {1e3 * result['seconds_a_step']:.0f} ms a step, {result['images_per_second']:.1f}"
-        f" images/s; {CLOCK}",
+        " images/s",
         f"  {result['operations_a_step'] / 1e12:.2f} T operations a step: {of_peak}"
         f"{100 * result['share_of_matrix_product']:.0f} % of what a product of matrices reaches;"
         f" {result['gpu_memory_bytes'] / 2**30:.1f} GiB on the GPU",
         f"  a step has {result['kernel_ms']:.1f} ms in kernels, and these waits of the host: "
         + (", ".join(f"{name} {count:g}" for name, count in result["waits"].items()) or "none"),
-        *(f"  {ms:8.2f} ms  {count:6g} calls  {name}" for name, ms, count in result["operators"]),
     ]
 
 
