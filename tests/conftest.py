@@ -30,6 +30,18 @@ for _kept in _LIBRARY.rglob("*.nbi"):
             _kept.unlink()
 
 
+def pytest_collection_modifyitems(items):
+    """Skip the tests that need a CUDA device where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="there is no CUDA device"))
+
+
 def pytest_collection_finish():
     """Spare the thousands of tests, which stay to the end, from every search for garbage."""
     gc.collect()

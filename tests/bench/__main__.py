@@ -13,7 +13,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 KERNELS = ("confidence", "histograms", "aggregation", "confusion", "fda", "density", "mixtures", "prototypes")
-PROGRAMS = ("stages", "networks", "training", "growth")  # each in a process of its own
+PROGRAMS = ("stages", "networks", "training", "loader", "growth")  # each in a process of its own
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

@@ -177,6 +177,16 @@ def test_the_detail_is_a_part_of_the_crops_or_of_the_images(stage):
 
 
 @pytest.mark.parametrize("stage", TRAININGS)
+def test_a_network_is_compiled_for_one_resolution(stage):
+    compiled = {f"{stage}__compile": "graphs", f"{stage}__augment": {"crop": [64, 64]}}
+    require_consistent(changed(**compiled), stage)
+    network = {"model__name": "fpn", "model__backbone": "resnet18", "model__detail": [32, 32]}
+    with pytest.raises(UdasegError, match=f"{stage}.compile=graphs needs fixed shapes") as caught:
+        require_consistent(changed(**compiled | network), stage)
+    assert caught.value.hint == f"set {stage}.compile=none"
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
 def test_frozen_statistics_are_not_those_of_each_domain(stage):
     settings = {"model__bn": "frozen", f"{stage}__adabn": "stem"}
     with pytest.raises(UdasegError, match=f"{stage}.adabn=stem normalises each domain by itself") as caught:

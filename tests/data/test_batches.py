@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -200,3 +202,23 @@ def test_aligned_streams_crop_both_images_of_a_position_at_the_same_place():
     assert not torch.equal(source, target)
     assert (source.int() - target.int()).abs().max() <= 8
     assert (placed(False, scale=(0.8, 1.2))[0].int() - target.int()).abs().max() > 20
+
+
+UNREADABLE = """
+from udaseg.config import Augment
+from udaseg.data.batches import Stream, batches
+from udaseg.data.samples import Samples
+
+def read(index):
+    raise ValueError("this image is damaged")
+
+loader = batches([Stream("source", Samples(read, 6, (8, 8)), 2, Augment())], 0, range(9), 2)
+next(loader)
+"""
+
+
+def test_an_error_in_a_loader_process_ends_the_program():
+    """The processes ignore signals to stop, and Python waits for them where nothing else ends them."""
+    done = subprocess.run([sys.executable, "-c", UNREADABLE], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "this image is damaged" in done.stderr

@@ -20,7 +20,7 @@ from udaseg.data.samples import Samples
 from udaseg.errors import UdasegError
 from udaseg.models import devices
 from udaseg.train import state
-from udaseg.train.loop import Interrupted, Trainable, fit
+from udaseg.train.loop import Interrupted, Passes, Trainable, fit
 from udaseg.train.schedule import poly
 
 SETTINGS = Training(steps=12, batch=2, lr=0.1, save_every=5, log_every=2, warmup_steps=3)
@@ -194,7 +194,7 @@ def test_terms_pass_by_pass_give_the_step_of_their_sum(tmp_path):
         return {name: term for terms in named(weights) for name, term in terms.items()}
 
     def in_passes(weights, step, batch):
-        yield from named(weights)
+        return Passes(iter(named(weights)), len(TARGETS))
 
     (whole, log), (parts, log_of_parts) = (
         step_of(objective, tmp_path / objective.__name__, steps=3) for objective in (joint, in_passes)
@@ -205,26 +205,40 @@ def test_terms_pass_by_pass_give_the_step_of_their_sum(tmp_path):
 
 def test_a_term_of_several_passes_is_their_sum_and_what_is_only_logged_has_no_gradient(tmp_path):
     def objective(weights, step, batch):
-        for factor in (1.0, 2.0):
-            yield {"loss of labels": factor * weights.sum(), "seen": 100 * weights.sum()}
+        terms = ({"loss of labels": factor * weights.sum(), "seen": 100 * weights.sum()} for factor in (1.0, 2.0))
+        return Passes(terms, 2)
 
     weights, (line,) = step_of(objective, tmp_path / "run", logged_only=("seen",))
     torch.testing.assert_close(weights, torch.tensor([1.0, -2.0, 0.5, 3.0]) - 0.3)
     assert (line["loss"], line["loss of labels"], line["seen"]) == (7.5, 7.5, 500.0)
 
 
-def test_a_pass_that_is_not_finite_stops_before_the_step(tmp_path):
-    seen = []
+def test_a_pass_that_is_not_finite_stops_the_training_one_step_later_and_nothing_of_it_is_kept(tmp_path):
+    """A host that looked at once would wait for its device in every step."""
+    begun = []
 
     def objective(weights, step, batch):
-        seen.append(weights)
-        yield {"first": weights.sum()}
-        yield {"second": weights.sum() * (torch.nan if step == 1 else 1.0)}
-        yield {"third": weights.sum()}
+        begun.append(step)
+        factors = {"first": 1.0, "second": torch.nan if step == 2 else 1.0, "third": 1.0}
+        return Passes(({name: weights.sum() * factor} for name, factor in factors.items()), 3)
 
-    with pytest.raises(UdasegError, match="step 2: second = nan"):
-        step_of(objective, tmp_path / "run", steps=3)
-    torch.testing.assert_close(seen[0].detach(), torch.tensor([1.0, -2.0, 0.5, 3.0]) - 0.3)
+    with pytest.raises(UdasegError, match="step 3: second = nan"):
+        step_of(objective, tmp_path / "run", steps=9, save_every=2)
+    assert begun == [0, 1, 2, 3]
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 2
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2]
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3])
+def test_a_loss_that_is_not_finite_is_seen_before_its_step_is_saved(tmp_path, bad):
+    def objective(weights, step, batch):
+        return {"one": weights.sum() * (torch.inf if step + 1 == bad else 1.0)}
+
+    with pytest.raises(UdasegError, match=f"step {bad}: one = inf"):
+        step_of(objective, tmp_path / "run", steps=3, save_every=1)
+    state = tmp_path / "run" / "state.pt"
+    assert (torch.load(state, weights_only=True)["step"] if state.exists() else 0) == bad - 1
 
 
 class Saved:
@@ -268,8 +282,7 @@ def test_passes_hold_the_memory_of_the_largest_one_and_a_joint_step_that_of_all(
         return {"source": term(weights, passes["source"])}
 
     def in_passes(weights, step, batch):
-        for name, images in passes.items():
-            yield {name: term(weights, images)}
+        return Passes(({name: term(weights, images)} for name, images in passes.items()), len(passes))
 
     def joint(weights, step, batch):
         return {name: term(weights, images) for name, images in passes.items()}

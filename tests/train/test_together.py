@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from udaseg.config import Adversary, Augment, Model, Retrain, Warmup
 from udaseg.data.image_sets import View
@@ -21,7 +22,8 @@ from udaseg.models.batchnorm import BatchNorm
 from udaseg.parallel import processes
 from udaseg.statistics.class_counts import class_weights
 from udaseg.train import adversary as adversaries
-from udaseg.train import losses
+from udaseg.train import loop, losses
+from udaseg.train.gradients import Overlapped
 from udaseg.train.retrain import PseudoLabels, retrain
 from udaseg.train.warmup import warmup
 
@@ -38,6 +40,10 @@ RUNS = (
     *ALIGNED, "retrained", "retrained jointly", "retrained by domain", "timm", "timm, activations twice",
     "two resolutions",
 )  # fmt: skip
+# Their gradients are added up while the last backward pass goes on, as where each process has a GPU.
+OVERLAPPED = tuple(
+    f"{name}, overlapped" for name in ("output", "retrained jointly", "retrained by domain", "timm, activations twice")
+)
 
 
 class Uneven(Pictures):
@@ -50,6 +56,14 @@ class Uneven(Pictures):
 
 
 def train(name, out):
+    name, *is_overlapped = name.split(", overlapped")
+    with pytest.MonkeyPatch.context() as patch:
+        if is_overlapped and processes.count() > 1:
+            patch.setattr(loop, "gradients", lambda modules, device: Overlapped(list(modules)))
+        train_plainly(name, out)
+
+
+def train_plainly(name, out):
     torch.set_num_threads(1)
     out.mkdir(exist_ok=True, parents=True)
     images = Uneven()
@@ -93,14 +107,14 @@ def together(tmp_path_factory):
     running = []
     for rank in "01":
         given = {"env": os.environ | place | {"RANK": rank, "LOCAL_RANK": rank}, "cwd": root}
-        program = [sys.executable, "-c", PROGRAM, str(out), *RUNS]
+        program = [sys.executable, "-c", PROGRAM, str(out), *RUNS, *OVERLAPPED]
         running.append(subprocess.Popen(program, **given, stderr=subprocess.PIPE, text=True))
     said = [process.communicate(timeout=250)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     return out
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", RUNS + OVERLAPPED)
 def test_two_processes_take_the_steps_of_one(together, tmp_path, name):
     train(name, tmp_path)
     one, two = (
@@ -192,3 +206,11 @@ def test_batch_norm_of_two_is_that_of_the_whole_batch(by_two):
     torch.testing.assert_close(norms[0].weight.grad + norms[1].weight.grad, whole.weight.grad)
     for norm in norms:
         torch.testing.assert_close(dict(norm.named_buffers()), dict(whole.named_buffers()))
+
+
+def test_batch_norm_has_what_that_of_pytorch_for_several_gpus_reads():
+    """Without other processes that one computes on a CPU too."""
+    torch.manual_seed(0)
+    x_NChw, (norm, other) = torch.randn(3, 2, 4, 5), (BatchNorm(2), BatchNorm(2))
+    assert torch.equal(nn.SyncBatchNorm.forward(norm, x_NChw), other(x_NChw))
+    torch.testing.assert_close(norm.state_dict(), other.state_dict(), rtol=0, atol=0)

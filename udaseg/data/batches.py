@@ -1,5 +1,7 @@
 """Training batches as a pure function of seed and step: equal after a resume and for any number of workers."""
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from udaseg.data.augment import (
 from udaseg.data.rare_classes import RareClasses
 from udaseg.data.samples import Samples
 from udaseg.data.sampling import ClassBalance, Mining
+from udaseg.labels import IGNORE
 from udaseg.parallel import processes
 
 DOMAINS = ("source", "target")
@@ -43,10 +46,17 @@ class Batch(dict[str, torch.Tensor]):
     `<domain>_missing`, bool [N, C], exists for sources with missing classes: the labels of an image cannot have them.
     In images with pasted pixels it is of those alone, and `<domain>_pasted`, bool [N, H, W], is true there. That exists
     where the source has depth, too.
+    `<domain>_present`, bool [N, 255], exists for streams that tell the classes of their labels. It stays on the CPU:
+    random choices among these classes are made there.
     """
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch({name: tensor.to(device, non_blocking=True) for name, tensor in self.items()})
+        return Batch(
+            {
+                name: tensor if name.endswith("_present") else tensor.to(device, non_blocking=True)
+                for name, tensor in self.items()
+            }
+        )
 
     def domain(self, domain: str) -> "Batch":
         """Return the tensors of a domain alone."""
@@ -68,7 +78,7 @@ class Stream:
     `restyle` changes the style of the cropped image at every draw, before its colours are changed. Without `balance`
     and `rare` every image is drawn once an epoch; several sources are drawn by their shares, each in epochs of its own.
     `aligned` streams crop the images of one position at the same place. `margins` mark the border of each image as not
-    trusted.
+    trusted. With `tells_classes` a batch says which classes each of its labels has.
     """
 
     domain: str
@@ -81,6 +91,7 @@ class Stream:
     rare: RareClasses | None = None
     aligned: bool = False
     margins: Margins | None = None
+    tells_classes: bool = False
 
     @property
     def parts(self) -> tuple["Stream", ...]:
@@ -186,6 +197,9 @@ def _collate(stream: Stream, draws: Sequence[Draw], like: Pair) -> Batch:
     batch = Batch({f"{stream.domain}_image": stack([pair.image for pair in pairs], like.image)})
     if stream.samples.labels:
         batch[f"{stream.domain}_label"] = stack([pair.label for pair in pairs], like.label)
+    if stream.tells_classes:
+        counts_NC = np.array([np.bincount(pair.label.ravel(), minlength=IGNORE)[:IGNORE] for pair in pairs])
+        batch[f"{stream.domain}_present"] = torch.from_numpy(counts_NC > 0)
     valid = [np.ones(pair.label.shape, bool) if pair.valid is None else pair.valid for pair in pairs]
     if not all(map(np.all, valid)):
         batch[f"{stream.domain}_valid"] = torch.from_numpy(np.stack(valid))
@@ -209,6 +223,8 @@ def batches(streams: Sequence[Stream | JointStream], seed: int, steps: range, wo
     for stream in streams:
         for part in stream.parts:
             part.samples.set_workers(workers)
+    if workers:
+        atexit.register(_kill_workers)
     loader = DataLoader(
         Batches(streams, seed),
         batch_size=None,
@@ -226,6 +242,16 @@ def _ignore_signals(_: int) -> None:
     """Ignore signals to stop in a worker: the parent saves the state, and then ends its workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _kill_workers() -> None:
+    """Kill the workers that are left when the program ends with an error: Python would wait for them for ever.
+
+    It ends them by a signal that they ignore.
+    """
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 @lru_cache(maxsize=8)

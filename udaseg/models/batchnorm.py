@@ -24,6 +24,9 @@ class BatchNorm(nn.BatchNorm2d):
 
     frozen = False
     domains: Sequence[int] = ()
+    # PyTorch's SyncBatchNorm reads these.
+    process_group: Any = None
+    _check_non_zero_input_channels = nn.SyncBatchNorm._check_non_zero_input_channels
 
     def train(self, mode: bool = True) -> "BatchNorm":
         return super().train(mode and not self.frozen)
@@ -38,13 +41,16 @@ class BatchNorm(nn.BatchNorm2d):
 
     def _normalise(self, x: Tensor) -> Tensor:
         if self.training and processes.is_data_parallel():
+            self.process_group = processes.nccl_group() if x.is_cuda else None
+            if self.process_group is not None:
+                return nn.SyncBatchNorm.forward(self, x)
             return self._normalise_across_processes(x)
         if self.training and x.numel() == x.shape[1]:
             return functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
 
     def _normalise_across_processes(self, x_NChw: Tensor) -> Tensor:
-        """Normalise by the statistics over all processes, as PyTorch's SyncBatchNorm does, which needs CUDA."""
+        """Normalise by the statistics over all processes, as PyTorch's SyncBatchNorm does, which needs a GPU each."""
         full_NChw = x_NChw.float()
         count = processes.all_reduce_sum(torch.full((), x_NChw.numel() // x_NChw.shape[1], device=x_NChw.device))
         mean_C11 = _AllReduceSum.apply(full_NChw.sum((0, 2, 3)))[:, None, None] / count

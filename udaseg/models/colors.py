@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from udaseg.errors import UdasegError
+from udaseg.models.devices import fill
 
 
 class Convention(NamedTuple):
@@ -51,6 +51,5 @@ def normalise(image: Tensor, color: str) -> Tensor:
     order, mean, std = CONVENTIONS[color]
     if order != (0, 1, 2):
         image_N3HW = image_N3HW.flip(1)
-    shift = torch.tensor(mean, device=image.device).view(3, 1, 1)
-    scale = torch.tensor(std, device=image.device).view(3, 1, 1)
+    shift, scale = (fill(values, image.device).view(3, 1, 1) for values in (mean, std))
     return image_N3HW.float().sub(shift).div_(scale)

@@ -1,9 +1,11 @@
 """The compute device: its choice, number format, memory layout and description."""
 
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from udaseg.parallel.threads import cores
 
@@ -66,3 +68,36 @@ def environment(device: torch.device, bf16: bool) -> dict[str, Any]:
 def workers(device: torch.device) -> int:
     """Return the number of loader processes for a device: 0 on a CPU, whose cores compute; up to 8 on a GPU."""
     return 0 if device.type == "cpu" else min(8, max(1, cores() - 1))
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor from the CPU to a device; the host does not wait for the device.
+
+    A copy from memory that is not pinned waits until all work before it is done.
+    """
+    if device.type == "cuda" and torch.cuda.is_available():
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def fill(values: Sequence[float], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a vector of few values, made on the device: nothing is copied, and the host does not wait."""
+    return torch.stack([torch.full((), value, device=device, dtype=dtype) for value in values])
+
+
+def fetch(values: Tensor) -> Callable[[], list[float]]:
+    """Begin to copy a vector to the host; return the function that waits for the copy alone and returns the values.
+
+    `values.tolist()` would wait for all work that the device has got until then.
+    """
+    copy = values.to("cpu", non_blocking=True)  # into pinned memory
+    if not torch.cuda.is_initialized():
+        return copy.tolist
+    arrived = torch.cuda.Event()
+    arrived.record()
+
+    def read() -> list[float]:
+        arrived.synchronize()
+        return copy.tolist()
+
+    return read

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from udaseg.config import HxW
+from udaseg.models.devices import send
 
 
 class Box(NamedTuple):
@@ -147,6 +148,6 @@ def _sample(map_NDhw: Tensor, taps: Taps, axis: int) -> Tensor:
     if not any(taps.high_weight) and len(taps.low) == map_NDhw.shape[axis]:  # the grid has the cells of the map
         return map_NDhw
     device = map_NDhw.device
-    low, high = (map_NDhw.index_select(axis, torch.tensor(cells, device=device)) for cells in (taps.low, taps.high))
-    weight = torch.tensor(taps.high_weight, device=device)
+    low, high = (map_NDhw.index_select(axis, send(torch.tensor(cells), device)) for cells in (taps.low, taps.high))
+    weight = send(torch.tensor(taps.high_weight), device)
     return torch.lerp(low, high, weight[:, None] if axis == -2 else weight)

@@ -101,7 +101,7 @@ def _all_reduce(tensor: "Tensor", operation: str) -> "Tensor":
     result = tensor.detach().clone(memory_format=torch.contiguous_format)
 
     def reduce(dist: Any) -> None:
-        group = _nccl_group() if result.is_cuda else None
+        group = nccl_group() if result.is_cuda else None
         dist.all_reduce(result, getattr(dist.ReduceOp, operation), group=group)
 
     _communicate(reduce)
@@ -188,7 +188,7 @@ def _open_distributed() -> Any:
 
 
 @cache
-def _nccl_group() -> Any:
+def nccl_group() -> Any:
     """Open the NCCL group of all GPUs; None, which means gloo, where processes share a GPU."""
     import numpy as np
     import torch

@@ -26,18 +26,17 @@ def distances(features_NDhw: Tensor, centroids_CD: Tensor) -> Tensor:
             "compute the prototypes with this model (`udaseg prototypes`)",
         )
     known_C = centroids_CD.isfinite().all(1)
-    if not known_C.any():
-        return features_NDhw.new_zeros(
-            (len(features_NDhw), len(known_C), *features_NDhw.shape[2:]), dtype=torch.float32
-        )
     # |f|^2 - 2 f.eta + |eta|^2 cancels far from the origin, so the mean of the prototypes is subtracted first.
-    origin_D = centroids_CD[known_C].mean(0)
+    # The known ones are sorted to the front, and zeros follow: to select them would make the host wait for a GPU.
+    order_C = (~known_C).int().argsort(stable=True)
+    origin_D = torch.where(known_C[:, None], centroids_CD, 0.0)[order_C].sum(0) / known_C.sum().clamp(min=1)
     eta_CD = torch.where(known_C[:, None], centroids_CD - origin_D, 0.0)
     offset_NDhw = features_NDhw.float() - origin_D[:, None, None]
     product_NChw = torch.einsum("ndhw,cd->nchw", offset_NDhw, eta_CD)
     squares_NChw = offset_NDhw.square().sum(1, keepdim=True) - 2 * product_NChw + eta_CD.square().sum(1)[:, None, None]
     # The root has no slope at 0.
-    return torch.where(known_C[:, None, None], squares_NChw.clamp(min=NEAR).sqrt(), FAR)
+    distances_NChw = torch.where(known_C[:, None, None], squares_NChw.clamp(min=NEAR).sqrt(), FAR)
+    return torch.where(known_C.any(), distances_NChw, 0.0)
 
 
 def nearness(distances_NChw: Tensor, temperature: float) -> Tensor:

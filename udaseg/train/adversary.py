@@ -22,7 +22,7 @@ from udaseg.models.discriminators import PATCH, PixelDiscriminator
 from udaseg.models.network import Network
 from udaseg.train.domains import Autocast, DomainOutput, LossTerm
 from udaseg.train.loop import Trainable
-from udaseg.train.losses import information_map, mask_at_grid, masked_mean, mean, upsample
+from udaseg.train.losses import chosen_mean, information_map, mask_at_grid, masked_mean, mean, upsample
 from udaseg.train.state import AGAIN
 
 SOURCE, TARGET = 0, 1  # the labels of the discriminator
@@ -65,15 +65,18 @@ VIEWS: dict[str, Callable[[DomainOutput], Tensor]] = {
 }
 
 
-def vanilla(logits: Tensor, label: int) -> Tensor:
-    """Average the binary cross-entropy of logits of any shape against SOURCE or TARGET: ln 2 at logit 0."""
+def vanilla(logits: Tensor, label: int, valid: Tensor | None = None) -> Tensor:
+    """Average the binary cross-entropy of logits against SOURCE or TARGET: ln 2 at logit 0.
+
+    valid: bool, of the shape of the logits, which may be any; None for all.
+    """
     labels = torch.full_like(logits, label)
-    return mean(functional.binary_cross_entropy_with_logits(logits, labels, reduction="none"))
+    return _mean_of(functional.binary_cross_entropy_with_logits(logits, labels, reduction="none"), valid)
 
 
-def least_squares(logits: Tensor, label: int) -> Tensor:
-    """Average the squared distance of logits of any shape to SOURCE or TARGET (LS-GAN)."""
-    return mean((logits - label).square())
+def least_squares(logits: Tensor, label: int, valid: Tensor | None = None) -> Tensor:
+    """Average the squared distance of logits to SOURCE or TARGET (LS-GAN); valid as in `vanilla`."""
+    return _mean_of((logits - label).square(), valid)
 
 
 def fine_grained(logits_N2CHW: Tensor, label: int, labels_NCHW: Tensor, valid_NHW: Tensor | None = None) -> Tensor:
@@ -167,7 +170,7 @@ def adversarial_loss(
         for label, name in enumerate(DOMAINS):
             losses.append(loss(logits[label], label, outputs[name]))
             is_right = names_target(logits[label].detach()) == bool(label)
-            hits.append(mean(_valid_part(is_right, outputs[name].valid).float()))
+            hits.append(_mean_of(is_right.float(), mask_at_grid(outputs[name].valid, is_right.shape[-2:])))
         return {
             "adversarial": settings.weight * loss(network_logits, SOURCE, outputs["target"]),
             "discriminator": (losses[SOURCE] + losses[TARGET]) / 2,
@@ -187,7 +190,9 @@ def _domain_loss(settings: Adversary, align_corners: bool) -> DomainLoss:
 
         return loss
     binary = {"vanilla": vanilla, "least-squares": least_squares}[settings.loss]
-    return lambda logits_N1hw, label, domain: binary(_valid_part(logits_N1hw[:, 0], domain.valid), label)
+    return lambda logits_N1hw, label, domain: binary(
+        logits_N1hw[:, 0], label, mask_at_grid(domain.valid, logits_N1hw.shape[-2:])
+    )
 
 
 def _with_common_padding(outputs: dict[str, DomainOutput]) -> dict[str, DomainOutput]:
@@ -207,10 +212,9 @@ def _without_padding(view_NChw: Tensor, valid_NHW: Tensor | None) -> Tensor:
     return masked_NChw.contiguous(memory_format=torch.channels_last)
 
 
-def _valid_part(values_Nhw: Tensor, valid_NHW: Tensor | None) -> Tensor:
-    """Return the values of the cells that show some of the image, as a vector; all values where there is no mask."""
-    valid_Nhw = mask_at_grid(valid_NHW, values_Nhw.shape[-2:])
-    return values_Nhw if valid_Nhw is None else values_Nhw[valid_Nhw]
+def _mean_of(values: Tensor, valid: Tensor | None) -> Tensor:
+    """Average over the valid elements; over all where there is no mask."""
+    return mean(values) if valid is None else chosen_mean(values, valid)
 
 
 def _require_patch(settings: Adversary, name: str, domain: DomainOutput) -> None:

@@ -4,11 +4,13 @@ Each of several processes takes its part of every batch. Their terms and gradien
 on one process. The first process writes the files.
 """
 
+import math
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,13 +24,25 @@ from udaseg.models import devices
 from udaseg.models.batchnorm import recomputation
 from udaseg.models.tensorfile import check_finite
 from udaseg.parallel import processes
+from udaseg.train.gradients import Gradients, gradients
 from udaseg.train.schedule import poly
 from udaseg.train.state import restore, save
 from udaseg.train.training_log import Log
 
-# From the number of a step and its batch to named loss terms, or to those of one pass through the network after the
-# other.
-Objective = Callable[[int, Batch], dict[str, Tensor] | Iterable[dict[str, Tensor]]]
+
+@dataclass(frozen=True)
+class Passes:
+    """The named loss terms of one pass through the network after the other, and the number of passes."""
+
+    terms: Iterator[dict[str, Tensor]]
+    count: int
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return self.terms
+
+
+# From the number of a step and its batch to the named loss terms of one pass, or of several.
+Objective = Callable[[int, Batch], dict[str, Tensor] | Passes]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -59,14 +73,17 @@ def fit(
 ) -> int:
     """Train up to `settings.steps`, from the state in `out/state.pt` if there is one; return the first step.
 
-    `objective(step, batch)` returns named loss terms, or yields those of several passes through the network. Their sum
-    is minimised, without the terms in `logged_only`. The graph of a pass is freed before the next one is built.
+    `objective(step, batch)` returns named loss terms, or those of several passes through the network. Their sum is
+    minimised, without the terms in `logged_only`. The graph of a pass is freed before the next one is built.
     `extra_state` are modules that are saved and restored but not optimised, such as an averaged teacher. `keep_model`
     is called with each number of steps after which the state is saved, in the first process and before that.
 
+    The terms of a step are read when the work of the next one has been handed to the device, or before the state is
+    saved: the host does not wait within a step.
+
     Raises Interrupted when the process gets a signal to stop; the state is then saved. Raises UdasegError where a loss
-    term is not finite; this is before the step, so the last state is good. Weights that are not finite are not saved.
-    On several processes each returns its share of the terms, and a signal to one stops all.
+    term is not finite, before anything is saved after it, so the last state is good. Weights that are not finite are
+    not saved. On several processes each returns its share of the terms, and a signal to one stops all.
     """
     _require_enough_images(streams, settings.accumulate)
     modules = {name: trainable.module for name, trainable in trainables.items()} | (extra_state or {})
@@ -77,9 +94,22 @@ def fit(
     repeating = [trainable.module for trainable in trainables.values()] if repeats else []
     log = Log(out / "log.jsonl", start) if processes.is_first() else None
     base = {name: [group["initial_lr"] for group in optimizer.param_groups] for name, optimizer in optimizers.items()}
+
+    def read(done: int, values: Callable[[], list[float]], names: list[str], rate: float) -> None:
+        """Check the values of a step, and write them to the log every few steps."""
+        total, *terms = values()
+        named = dict(zip(names, terms, strict=True))
+        _require_finite(total, named, done, out)
+        if log is not None and (done % settings.log_every == 0 or done == settings.steps):
+            log.write({"step": done, "loss": total, **named, "lr": rate})
+
+    unread: list[Callable[[], None]] = []
     with _stop_signal() as stop_signal, processes.data_parallel():
+        sums = gradients([trainable.module for trainable in trainables.values()], device)
         steps = range(start, settings.steps)
         for step, batch in zip(steps, batches(streams, seed, steps, devices.workers(device)), strict=True):
+            if settings.compile == "graphs":
+                torch.compiler.cudagraph_mark_step_begin()  # the outputs of the step before may be overwritten
             # Dropout draws the same random numbers after a resume.
             torch.manual_seed(hash((seed, step)) & 0x7FFFFFFF)
             factor = poly(step, settings)
@@ -87,18 +117,18 @@ def fit(
                 for group, lr in zip(optimizer.param_groups, base[name], strict=True):
                     group["lr"] = lr * factor
                 optimizer.zero_grad(set_to_none=True)
-            loss, terms = _add_passes(objective(step, batch.to(device)), logged_only, repeating)
-            total, *values = processes.all_reduce_sum(torch.stack([loss, *terms.values()]))
-            _require_finite(total, dict(zip(terms, values, strict=True)), step, out)
-            _add_gradients(optimizers.values())
+            loss, terms = _add_passes(objective(step, batch.to(device)), sums, logged_only, repeating)
+            values = devices.fetch(processes.all_reduce_sum(torch.stack([loss, *terms.values()])))
+            sums.finish()
             for optimizer in optimizers.values():
                 optimizer.step()
             done = step + 1
             stop = bool(processes.all_reduce_sum(torch.tensor(stop_signal.is_set(), dtype=torch.int32)))
-            if log is not None and (done % settings.log_every == 0 or done == settings.steps):
-                named = dict(zip(terms, map(float, values), strict=True))
-                log.write({"step": done, "loss": float(total), **named, "lr": first_rate(base, factor)})
-            if done % settings.save_every == 0 or done == settings.steps or stop:
+            unread.append(partial(read, done, values, list(terms), first_rate(base, factor)))
+            is_saved = done % settings.save_every == 0 or done == settings.steps or stop
+            while len(unread) > (not is_saved):
+                unread.pop(0)()
+            if is_saved:
                 for name, trainable in trainables.items():
                     check_finite(f"after step {done} the {name}", trainable.module.state_dict())
                 if processes.is_first():
@@ -115,7 +145,7 @@ def fit(
 
 
 def _add_passes(
-    passes: dict[str, Tensor] | Iterable[dict[str, Tensor]], logged_only: Collection[str], repeating: list[nn.Module]
+    passes: dict[str, Tensor] | Passes, sums: Gradients, logged_only: Collection[str], repeating: list[nn.Module]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Add the gradients of each pass to the parameters; return the loss and the values of its terms, float32.
 
@@ -123,12 +153,14 @@ def _add_passes(
     """
     losses: list[Tensor] = []
     values: dict[str, Tensor] = {}
-    for terms in [passes] if isinstance(passes, dict) else passes:
+    if isinstance(passes, dict):
+        passes = Passes(iter([passes]), 1)
+    for number, terms in enumerate(passes, 1):
         loss = torch.stack([term.float() for name, term in terms.items() if name not in logged_only]).sum()
         with ExitStack() as repeated:
             for module in repeating:
                 repeated.enter_context(recomputation(module))
-            loss.backward()
+            sums.add(loss, is_last=number == passes.count)
         losses.append(loss.detach())
         for name, term in terms.items():
             value = term.detach().float()
@@ -166,25 +198,14 @@ def _require_common_start(step: int) -> None:
         )
 
 
-def _add_gradients(optimizers: Iterable[Optimizer]) -> None:
-    """Replace the gradients by their sum over all processes of a data-parallel training."""
-    if not processes.is_data_parallel():
+def _require_finite(loss: float, terms: dict[str, float], step: int, out: Path) -> None:
+    if math.isfinite(loss):
         return
-    parameters = [value for optimizer in optimizers for group in optimizer.param_groups for value in group["params"]]
-    gradients = [value.grad for value in parameters if value.grad is not None]
-    sums = processes.all_reduce_sum(torch.cat([gradient.flatten() for gradient in gradients]))
-    for gradient, part in zip(gradients, sums.split([gradient.numel() for gradient in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
-
-
-def _require_finite(loss: Tensor, terms: dict[str, Tensor], step: int, out: Path) -> None:
-    if torch.isfinite(loss):
-        return
-    bad = [f"{name} = {float(term)}" for name, term in terms.items() if not torch.isfinite(term)]
+    bad = [f"{name} = {term}" for name, term in terms.items() if not math.isfinite(term)]
     state = out / "state.pt"
     earlier = f"the state in {state} is from before; " if state.exists() else ""
     raise UdasegError(
-        f"the loss is not finite at step {step + 1}: {', '.join(bad) or 'the sum overflows'}",
+        f"the loss is not finite at step {step}: {', '.join(bad) or 'the sum overflows'}",
         f"{earlier}lower the learning rate (lr), or train in fp32, as with --set warmup.precision=fp32",
     )
 

@@ -40,6 +40,19 @@ def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, values, 0).sum() / processes.all_reduce_sum(valid.sum()).clamp(min=1)
 
 
+def chosen_sum(values: Tensor, chosen: Tensor) -> Tensor:
+    """Sum the chosen elements. To select them, the host would have to wait until a GPU has counted them.
+
+    On a CPU there is no wait, and the selection keeps the order of additions of the results that were measured so.
+    """
+    return torch.where(chosen, values, 0).sum() if values.is_cuda else values[chosen].sum()
+
+
+def chosen_mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Average over the chosen elements, as `masked_mean`, with the sum of `chosen_sum`."""
+    return chosen_sum(values, chosen) / processes.all_reduce_sum(chosen.sum()).clamp(min=1)
+
+
 def mean(values: Tensor) -> Tensor:
     """Average over all elements; zero, with a graph, where there are none."""
     count = torch.full((), values.numel(), device=values.device)
@@ -63,7 +76,7 @@ def cross_entropy(
     valid = labels_NHW != IGNORE
     if weight is None:
         return total / processes.all_reduce_sum(valid.sum()).clamp(min=1)
-    mass = processes.all_reduce_sum(weight[labels_NHW[valid]].sum())
+    mass = processes.all_reduce_sum(chosen_sum(weight[torch.where(valid, labels_NHW, 0)], valid))
     return total / torch.where(mass > 0, mass, 1)
 
 

@@ -14,7 +14,7 @@ from udaseg.models.network import Network
 from udaseg.parallel import processes
 from udaseg.train.detail import PlaceDetail, place_detail, weigh_resolutions
 from udaseg.train.domains import Autocast, DomainBN, DomainOutput, LossTerm, run_domains
-from udaseg.train.loop import Objective
+from udaseg.train.loop import Objective, Passes
 from udaseg.train.losses import LabelLosses, cross_entropy, leave_out, upsample
 
 
@@ -135,11 +135,11 @@ def self_training(
             terms |= term(outputs)
         return terms
 
-    def objective(step: int, batch: Batch) -> Iterator[dict[str, Tensor]]:
-        batch, terms, source_terms, passes, weigh = StudentBatch(batch) if teacher is None else teacher(step, batch)
+    def run_all(step: int, student: StudentBatch, is_two: bool) -> Iterator[dict[str, Tensor]]:
+        batch, terms, source_terms, passes, weigh = student
         terms = [*loss_terms, *terms]
         place = partial(place_detail, model, seed, step)
-        if is_separate and "source_image" in batch:
+        if is_two:
             with frozen_statistics(norms_of_target):
                 source = run(batch.domain("source"), source_terms, place(0))
             yield source
@@ -150,6 +150,11 @@ def self_training(
             with frozen_statistics(norms_of_target):
                 named = run_further(further, place(number))
             yield named
+
+    def objective(step: int, batch: Batch) -> Passes:
+        student = StudentBatch(batch) if teacher is None else teacher(step, batch)
+        is_two = is_separate and "source_image" in student.batch
+        return Passes(run_all(step, student, is_two), 1 + is_two + len(student.passes))
 
     return objective
 

@@ -241,7 +241,10 @@ def _streams(
         part = replace(source, images=subset(source.images, settings.source_fraction, seed))
         restyle = None if settings.fda is None else random_restyle(target.images, settings.fda)
         samples = labelled(part) if settings.depth is None else with_depth(part)
-        own = Stream("source", samples, settings.batch, settings.augment, restyle=restyle, rare=rare, aligned=aligned)
+        own = Stream(
+            "source", samples, settings.batch, settings.augment, restyle=restyle, rare=rare, aligned=aligned,
+            tells_classes=settings.classmix,
+        )  # fmt: skip
         streams.insert(0, own)
     return streams
 

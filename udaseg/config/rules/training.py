@@ -94,6 +94,13 @@ def _requirements(stage: str) -> tuple[Requirement, ...]:
             "target.size is {target.size}",
             "set model.detail to half of their height and width",
         ),
+        Requirement(
+            (stage,),
+            holds_of(stage, lambda recipe, settings: settings.compile != "none" and recipe.model.detail is not None),
+            f"{stage}.compile={{{stage}.compile}} needs fixed shapes, and with model.detail the detail lies at another "
+            "place in every step",
+            f"set {stage}.compile=none",
+        ),
     )
 
 

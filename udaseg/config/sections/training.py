@@ -35,7 +35,7 @@ class Augment(Section):
 class Training(Section):
     """What all trainings share."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "keep_last", "no_decay", "layer_decay"})
+    later: ClassVar[frozenset[str]] = frozenset({"accumulate", "compile", "keep_last", "no_decay", "layer_decay"})
     without_effect: ClassVar[frozenset[str]] = frozenset({"activation_checkpointing"})
 
     steps: NonNegativeInt = Field(100_000, description="Training steps.")
@@ -65,6 +65,11 @@ class Training(Section):
     )
     warmup_steps: NonNegativeInt = Field(0, description="Steps in which the learning rate rises linearly.")
     precision: Precision = Field("auto", description="The number format of training: auto, fp32 or bf16.")
+    # Pays where a training is long, and the images of every step have one size. The losses differ by rounding.
+    compile: Literal["none", "kernels", "graphs"] = Field(
+        "none",
+        description="Compile the network: none, kernels (fused ones), or graphs, which a GPU also starts as a whole.",
+    )
     save_every: Count = Field(1000, description="Steps between two checkpoints.")
     # The score of a last model is partly luck: that of its neighbours tells how much.
     keep_last: Count = Field(

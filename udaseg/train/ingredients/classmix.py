@@ -8,29 +8,40 @@ from torch import Tensor
 
 from udaseg.data.batches import Batch
 from udaseg.labels import IGNORE
+from udaseg.models.devices import send
 from udaseg.train.ingredients.step import Step
 
 
 def paste_classes(step: Step) -> None:
     """Paste half of the classes of a source image, with their labels, on each target image."""
-    mask_NHW = draw_mask(step.batch["source_label"], len(step.batch["target_image"]), step.rng)
+    labels_NHW, count = step.batch["source_label"], len(step.batch["target_image"])
+    mask_NHW = draw_mask(labels_NHW, count, step.rng, step.batch.get("source_present"))
     step.unchanged = ~mask_NHW if step.unchanged is None else step.unchanged & ~mask_NHW
     step.batch = paste(step.batch, mask_NHW)
 
 
-def draw_mask(source_labels_NHW: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+def draw_mask(
+    source_labels_NHW: Tensor, count: int, rng: np.random.Generator, present_NC: Tensor | None = None
+) -> Tensor:
     """Draw the source pixels to paste on `count` target images: bool [count, H, W].
 
     Half of the classes of a source label are drawn, rounded up, with equal probabilities; unlabelled pixels are no
     class. Target image i takes from source image i, or, with fewer source images, from i modulo their number.
+    `present`, bool [N, 255] on the CPU, says which classes a label has; without it they are counted, and the host waits
+    for a GPU.
     """
-    masks = []
+    if present_NC is None:
+        present_NC = torch.stack(
+            [torch.bincount(label_HW.flatten(), minlength=IGNORE)[:IGNORE] > 0 for label_HW in source_labels_NHW]
+        ).cpu()
+    drawn_NC = torch.zeros(count, IGNORE + 1, dtype=torch.bool)
     for i in range(count):
-        label_HW = source_labels_NHW[i % len(source_labels_NHW)]
-        present = torch.bincount(label_HW.flatten(), minlength=IGNORE + 1)[:IGNORE].cpu().numpy().nonzero()[0]
-        classes = rng.choice(present, math.ceil(len(present) / 2), replace=False)
-        masks.append(torch.isin(label_HW, torch.from_numpy(classes).to(label_HW)))
-    return torch.stack(masks)
+        present = present_NC[i % len(present_NC)].numpy().nonzero()[0]
+        drawn_NC[i, rng.choice(present, math.ceil(len(present) / 2), replace=False)] = True
+    drawn_NC = send(drawn_NC, source_labels_NHW.device)
+    return torch.stack(
+        [drawn_C[source_labels_NHW[i % len(source_labels_NHW)].long()] for i, drawn_C in enumerate(drawn_NC)]
+    )
 
 
 def paste(batch: Batch, mask_NHW: Tensor) -> Batch:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from udaseg.train.domains import DomainOutput
 from udaseg.train.ingredients.step import Step
-from udaseg.train.losses import berhu, upsample
+from udaseg.train.losses import berhu, chosen_mean, upsample
 
 FARTHEST = 1.0  # the inverse depth of what is too far to be measured, such as the sky; CorDA has it for unknown depth
 LEAST = 1e-3  # the weight of a label where the heads disagree
@@ -64,7 +64,7 @@ def weigh_by_agreement(step: Step) -> None:
         else:  # nothing is measured there: the estimates themselves tell the scale
             depth_NHW = torch.where(mixture.pasted, mixture.depth, (source_NHW + target_NHW) / 2)
         score_NHW = agreement(source_NHW, target_NHW, depth_NHW)
-        mean = (score_NHW if target.valid is None else score_NHW[target.valid]).mean()
+        mean = score_NHW.mean() if target.valid is None else chosen_mean(score_NHW, target.valid)
         return score_NHW / mean, {AGREEMENT: mean}
 
     step.weigh = weigh
@@ -119,16 +119,21 @@ def align(relative_NHW: Tensor, scale_NHW: Tensor, valid_NHW: Tensor) -> tuple[T
     the result does not change when a map is multiplied by a positive factor or a constant is added. An image whose
     valid pixels have one value has no scale: none of its pixels count.
     """
-    aligned_NHW, is_aligned_NHW = torch.zeros_like(relative_NHW), torch.zeros_like(valid_NHW)
-    for i, valid_HW in enumerate(valid_NHW):
-        relative, scale = relative_NHW[i][valid_HW], scale_NHW[i][valid_HW]
-        if not relative.numel() or relative.min() == relative.max():
-            continue
-        relative, centre = relative - relative.median(), scale.median()
-        factor = (scale - centre).abs().mean() / relative.abs().mean()
-        aligned_NHW[i][valid_HW] = factor * relative + centre
-        is_aligned_NHW[i] = valid_HW
-    return aligned_NHW, is_aligned_NHW
+    aligned, is_aligned = [], []
+    for relative_HW, scale_HW, valid_HW in zip(relative_NHW, scale_NHW, valid_NHW, strict=True):
+        centred_HW = relative_HW - _median(torch.where(valid_HW, relative_HW, torch.nan))
+        centre = _median(torch.where(valid_HW, scale_HW, torch.nan))
+        factor = chosen_mean((scale_HW - centre).abs(), valid_HW) / chosen_mean(centred_HW.abs(), valid_HW)
+        least = torch.where(valid_HW, relative_HW, torch.inf).amin()
+        has_scale = torch.where(valid_HW, relative_HW, -torch.inf).amax() > least  # false without a valid pixel, too
+        is_aligned.append(valid_HW & has_scale)
+        aligned.append(torch.where(is_aligned[-1], factor * centred_HW + centre, 0))
+    return torch.stack(aligned), torch.stack(is_aligned)
+
+
+def _median(map_HW: Tensor) -> Tensor:
+    """Return the lower median of the values that are not NaN. Along a dimension, the host does not wait for a GPU."""
+    return map_HW.flatten().nanmedian(0).values
 
 
 def agreement(source_NHW: Tensor, target_NHW: Tensor, depth_NHW: Tensor) -> Tensor:

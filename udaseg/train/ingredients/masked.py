@@ -7,6 +7,7 @@ from torch import Tensor
 from udaseg.data.batches import Batch
 from udaseg.errors import UdasegError
 from udaseg.models.colors import mean_color
+from udaseg.models.devices import fill, send
 from udaseg.train.ingredients.step import Step
 from udaseg.train.ingredients.strong import strong_view
 from udaseg.train.objectives import FurtherPass
@@ -24,7 +25,7 @@ def hide_blocks(step: Step) -> None:
     images_NHWC, valid_NHW, rng = step.weak_images, step.batch.get("target_valid"), step.own_rng(STREAM)
     count, height, width, _ = images_NHWC.shape
     blocks_NHW = draw_blocks((count, height, width), masked.block, masked.ratio, rng)
-    hidden_NHW = torch.from_numpy(blocks_NHW).to(images_NHWC.device)
+    hidden_NHW = send(torch.from_numpy(blocks_NHW), images_NHWC.device)
     if valid_NHW is not None:
         hidden_NHW = hidden_NHW & valid_NHW
     if strong is not None and masked.strong:
@@ -55,5 +56,5 @@ def draw_blocks(shape: tuple[int, int, int], block: int, ratio: float, rng: np.r
 
 def hide(images_NHWC: Tensor, hidden_NHW: Tensor, color: str) -> Tensor:
     """Give hidden pixels the colour that a network with this colour convention sees as zero: uint8 [N, H, W, 3]."""
-    grey = torch.tensor(mean_color(color), dtype=torch.uint8, device=images_NHWC.device)
+    grey = fill(mean_color(color), images_NHWC.device, torch.uint8)
     return torch.where(hidden_NHW[..., None], grey, images_NHWC)

@@ -7,6 +7,7 @@ from torchvision.transforms.v2 import functional
 
 from udaseg.config import Strong
 from udaseg.train.ingredients.step import Step
+from udaseg.train.losses import chosen_mean
 
 KERNEL = 9  # pixels on a side: four standard deviations of the widest blur
 
@@ -59,7 +60,8 @@ def _change_as_torchvision(image_CHW: Tensor, values: list[float], valid_HW: Ten
 def _adjust_contrast(image_CHW: Tensor, factor: float, valid_HW: Tensor | None) -> Tensor:
     """Adjust the contrast as torchvision does, but around the mean of the valid pixels."""
     grey_HW = functional.rgb_to_grayscale(image_CHW)[0]
-    mean = (grey_HW if valid_HW is None else grey_HW[valid_HW]).float().mean()
+    values_HW = grey_HW.float()
+    mean = values_HW.mean() if valid_HW is None else chosen_mean(values_HW, valid_HW)
     return (mean + factor * (image_CHW - mean)).clamp(0, 255).round().to(torch.uint8)
 
 

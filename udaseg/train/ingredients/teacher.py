@@ -1,8 +1,8 @@
 """The teacher: an average of the student over time (mean teacher: Tarvainen and Valpola, NeurIPS 2017)."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -14,7 +14,39 @@ from udaseg.train.ingredients.step import Step
 HORIZON = 40  # a published training is so many times as long as the average reaches back (DAFormer)
 
 
-def averaged_copy(student: nn.Module, momentum: float, norm: TeacherNorm = "average") -> AveragedModel:
+class Teacher(AveragedModel):
+    """An average of a student over time, weights and buffers; the number of its updates stays on the CPU.
+
+    PyTorch sends that number to the device and reads it there: the host would wait for the device in every step.
+    """
+
+    def __init__(self, student: nn.Module, momentum: float):
+        super().__init__(student, use_buffers=True)
+        self._momentum = momentum
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move the average towards a model; update t keeps min(1 - 1 / (t + 1), momentum) of it."""
+        updates = int(self.n_averaged)
+        average = get_ema_multi_avg_fn(min(1 - 1 / (updates + 1), self._momentum))
+        groups: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+        for mean, value in zip(_tensors(self.module), _tensors(model), strict=True):
+            if updates == 0:
+                mean.copy_(value)
+                continue
+            means, values = groups.setdefault(mean.dtype, ([], []))
+            means.append(mean)
+            values.append(value)
+        for means, values in groups.values():
+            average(means, values, updates)
+        self.n_averaged += 1
+
+
+def _tensors(network: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in (*network.parameters(), *network.buffers())]
+
+
+def averaged_copy(student: nn.Module, momentum: float, norm: TeacherNorm = "average") -> Teacher:
     """Copy the student to a teacher, which each `update_parameters` moves towards the student.
 
     The teacher keeps min(1 - 1 / (t + 1), momentum) of itself in update t, so the first update, t = 0, copies the
@@ -22,11 +54,7 @@ def averaged_copy(student: nn.Module, momentum: float, norm: TeacherNorm = "aver
     do not depend on dropout. With `norm` batch or stem, batch norm or its first layer uses the statistics of each
     batch instead, which do not change the averaged ones. Raises UdasegError where there is no such layer.
     """
-
-    def average(means: Sequence[Tensor], values: Sequence[Tensor], updates: Tensor | int) -> None:
-        get_ema_multi_avg_fn(min(1 - 1 / (int(updates) + 1), momentum))(means, values, updates)
-
-    teacher = AveragedModel(student, multi_avg_fn=average, use_buffers=True).eval().requires_grad_(False)
+    teacher = Teacher(student, momentum).eval().requires_grad_(False)
     if norm != "average":
         use_batch_statistics(_normalised_part(teacher.module, norm))
     return teacher
