@@ -239,7 +239,8 @@ def test_another_world_than_the_recipes_is_used_and_said(workspace, udaseg):
     assert "stylize: up to date" in outcome.err
     assert "train" not in udaseg("stylize --dry-run").err
     outcome = udaseg("stylize --dry-run", "--set", "toytown.frames=3")
-    assert "(`udaseg data make data/toytown --frames 3` " in outcome.err
+    command = "udaseg data make data/toytown --source 6 --train 5 --val 3 --frames 3 --size 64x128"
+    assert f"(`{command}` renders it again)" in outcome.err
 
 
 def test_ids_with_another_meaning_make_a_stage_run_again(workspace, udaseg):

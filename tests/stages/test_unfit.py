@@ -242,7 +242,7 @@ def test_what_stands_in_the_way_of_toytown_is_found_by_the_check(rendered, udase
         assert_refused(
             outcome, "data/gta5 should hold a dataset, and toytown is not rendered into data: data holds files"
         )
-        assert "`udaseg data make data/toytown`" in outcome.err
+        assert "`udaseg data make data/toytown --source 6 --train 5 --val 3 --size 64x128`" in outcome.err
     shutil.copytree("data/toytown/gta5", "data/gta5")
     shutil.copytree("data/toytown/cityscapes", "data/cityscapes")
     Path("own.yaml").write_text("base: tiny.yaml\ndata: data\n")

@@ -39,7 +39,8 @@ class IndexedImages(Sequence[Image]):
         i = range(len(self))[i]
         folder, frame = self._frames[:, i].tolist()
         path = self._folder.source.root / self._folder.source.index.path(int(self._rows[i]))
-        return Image(self._stems[i].as_py(), path, self._folders[folder], frame)
+        is_frame = self._folders[folder] != ""  # images in no folder are single ones, as in `in_order`
+        return Image(self._stems[i].as_py(), path, *((self._folders[folder], frame) if is_frame else ()))
 
 
 def index_images(folder: IndexedPath) -> tuple[IndexedImages, tuple[str, ...]] | None:

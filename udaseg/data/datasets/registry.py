@@ -207,9 +207,7 @@ def detect(root: str | Path | IndexedPath, alone: bool = False) -> str:
     """
     root = as_root(root)
     if not root.is_dir():
-        raise UdasegError(
-            f"there is no directory {root}", "name the directory of one dataset, such as data/toytown/gta5"
-        )
+        raise UdasegError(f"there is no directory {root}", "name that of one dataset, such as data/toytown/gta5")
     names = [name for name, reader in DATASETS.items() if reader.matches(root)]
     if names in ([], ["folder"]) and (datasets := datasets_within(root, by_name=bool(names))):
         raise UdasegError(
