@@ -158,7 +158,8 @@ def shard(
 
     with show_progress("data shard", "images") as show:
         written = write_shards(folder, out, split, megabytes, show)
-    print(f"{written.samples} images, {written.labels} of them with a label, in {written.tars} tars in {out / split}")
+    tars = "1 tar" if written.tars == 1 else f"{written.tars} tars"
+    print(f"{written.samples} images, {written.labels} of them with a label, in {tars} in {out / split}")
 
 
 @app.command()

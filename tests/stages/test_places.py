@@ -121,5 +121,5 @@ def test_a_place_is_checked_as_a_folder_is(data, udaseg, tmp_path):
 
 def test_a_folder_is_written_as_shards(data, udaseg):
     outcome = udaseg("data shard real out --split train", tiny=False)
-    assert outcome.out == "4 images, 4 of them with a label, in 1 tars in out/train\n"
+    assert outcome.out == "4 images, 4 of them with a label, in 1 tar in out/train\n"
     assert sorted(str(path) for path in Path("out").rglob("*.*")) == ["out/classes.yaml", "out/train/000000.tar"]

@@ -28,7 +28,9 @@ def normalise_address(text: str) -> str:
     if not rest.strip("/"):
         raise UdasegError(
             f"{text}: expected the address of a place with pictures, found none",
-            "write one such as s3://bucket/prefix or file:///data/shards",
+            f"write {Path(text).absolute().as_uri()}"
+            if Path(text).is_dir()
+            else "write one such as s3://bucket/prefix or file:///data/shards",
         )
     if protocol == "file" and not rest.startswith("/"):
         raise UdasegError(f"{text}: expected the path from the root of the disk after file://", f"file:///{rest}")
